@@ -1,0 +1,16 @@
+"""The Headrace server.
+
+The map of the house, from the street inwards:
+
+- `__main__`  argv -> Settings -> App: the commands dev, serve and db.
+- `app`       the composition root: the only module that knows everyone; start order, stop order.
+- `config`    Settings, one frozen value, read once.
+- `rpc`       the edge: protobuf in, one use case, protobuf out. The only room that knows gRPC.
+- `control`   the use cases: what an RPC means, without gRPC and without SQL. The hub that feeds the watchers.
+- `domain`    what a job is and how it may change. Pure, standard library alone; everyone stands on it.
+- `store`     the durable truth: one writer thread that commits groups, claims, the log. The only room that knows SQL.
+- `work`      where jobs run: registry, dispatcher, supervisor process, children. The only room that knows processes.
+
+Imports point down (`__main__ -> app -> rpc -> control -> domain`; `store -> domain`; `work -> domain`), and
+store, rpc and work never import each other: import-linter fails the build otherwise.
+"""

@@ -1,0 +1,1 @@
+"""The use cases: what an RPC means, without gRPC and without SQL."""

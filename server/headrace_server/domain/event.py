@@ -1,0 +1,46 @@
+"""Events: the rows of the log. WatchJob, ListJobEvents and every other view show these, with these revisions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from headrace_server.domain.job import Status
+
+
+class EventKind(IntEnum):
+    """What happened, and the keys of the event's body."""
+
+    CREATED = 1
+    """body: {}"""
+    STATUS_CHANGED = 2
+    """body: from, to (numbers of Status); error (dict of JobError, when there is one)"""
+    MESSAGE_LOGGED = 3
+    """body: level, source (numbers of the contract's enums), text"""
+    RESULT_SET = 4
+    """body: name"""
+    STOP_CHANGED = 5
+    """body: phase (number of StopPhase)"""
+    UPDATED = 6
+    """body: paths"""
+    MESSAGES_DROPPED = 7
+    """body: count"""
+
+
+MESSAGE_KINDS = frozenset({EventKind.MESSAGE_LOGGED, EventKind.MESSAGES_DROPPED})
+"""What a watch shows only when asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of a job's history: revisions are 1, 2, 3 … without a gap. status is the one after it."""
+
+    job_id: str
+    tenant: str
+    type: str
+    revision: int
+    at: int
+    attempt: int
+    status: Status
+    kind: EventKind
+    body: Mapping[str, Any]

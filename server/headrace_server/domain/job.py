@@ -1,0 +1,229 @@
+"""The job: its record, its statuses, and the one table of legal moves.
+
+    PENDING ──release──> QUEUED ──claim──> TO_BE_RUN ──permit──> RUNNING ──> SUCCEEDED / FAILED / ABORTED
+                           ▲                   │                    │
+                           └────given back─────┴───retry, unused────┘
+    PENDING, QUEUED, TO_BE_RUN ──stop──> ABORTED, ──expiry──> FAILED
+
+No other module names a legal move: `domain.change` asks `check_move`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """Where a job stands; the numbers are those of JobStatus in the contract."""
+
+    PENDING = 1
+    QUEUED = 2
+    TO_BE_RUN = 3
+    RUNNING = 4
+    SUCCEEDED = 5
+    FAILED = 6
+    ABORTED = 7
+
+    @property
+    def final(self) -> bool:
+        """True when nothing can follow."""
+        return self >= Status.SUCCEEDED
+
+
+MOVES: frozenset[tuple[Status, Status]] = frozenset(
+    {
+        (Status.PENDING, Status.QUEUED),  # QueueJob
+        (Status.QUEUED, Status.TO_BE_RUN),  # claim
+        (Status.TO_BE_RUN, Status.RUNNING),  # start permit
+        (Status.TO_BE_RUN, Status.QUEUED),  # given back
+        (Status.RUNNING, Status.QUEUED),  # another attempt, or the permit came back unused
+        (Status.PENDING, Status.FAILED),  # expired
+        (Status.QUEUED, Status.FAILED),  # expired
+        (Status.TO_BE_RUN, Status.FAILED),  # expired
+        (Status.PENDING, Status.ABORTED),  # stop
+        (Status.QUEUED, Status.ABORTED),  # stop
+        (Status.TO_BE_RUN, Status.ABORTED),  # stop
+        (Status.RUNNING, Status.ABORTED),  # stop, or its own wish
+        (Status.RUNNING, Status.SUCCEEDED),  # returned
+        (Status.RUNNING, Status.FAILED),  # failed with no attempt left
+    }
+)
+
+
+class ErrorKind(IntEnum):
+    """What kind of end it was; the numbers are those of JobError.Kind in the contract."""
+
+    EXCEPTION = 1
+    DECLARED = 2
+    EXPIRED = 3
+    TIMED_OUT = 4
+    WORKER_LOST = 5
+    INSTANCE_LOST = 6
+    INSTANCE_DRAINED = 7
+    SETUP_FAILED = 8
+    RESULT_TOO_LARGE = 9
+    RESULT_NOT_SERIALIZABLE = 10
+
+
+RETRIED = frozenset(
+    {
+        ErrorKind.EXCEPTION,
+        ErrorKind.TIMED_OUT,
+        ErrorKind.WORKER_LOST,
+        ErrorKind.INSTANCE_LOST,
+        ErrorKind.INSTANCE_DRAINED,
+        ErrorKind.SETUP_FAILED,
+    }
+)
+"""Kinds that are tried again while attempts are left. DECLARED is when the job asks for it."""
+
+
+class StopPhase(IntEnum):
+    """How far a stop has come; the numbers are those of JobStop.Phase in the contract."""
+
+    REQUESTED = 1
+    DELIVERED = 2
+    TERMINATING = 3
+    KILLING = 4
+    ENDED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How failed attempts are repeated: waits grow from initial_backoff by multiplier up to max_backoff."""
+
+    max_attempts: int = 1
+    initial_backoff: int = 1_000_000
+    multiplier: float = 2.0
+    max_backoff: int = 300_000_000
+
+    def backoff(self, attempt: int) -> int:
+        """The wait after attempt number `attempt` (1 is the first), before jitter."""
+        # The exponent is bounded: 2.0 ** 1000 would overflow into an exception.
+        return int(min(self.max_backoff, self.initial_backoff * self.multiplier ** min(attempt - 1, 64)))
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job or one attempt of it ended without success."""
+
+    kind: ErrorKind
+    message: str
+    code: str = ""
+    type: str = ""
+    step: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The latest progress of an attempt. total, percent and estimated_end_time are None when unknown."""
+
+    done: int
+    total: int | None
+    message: str
+    update_time: int
+    percent: float | None = None
+    estimated_end_time: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One start of a job's code."""
+
+    number: int
+    start_time: int
+    instance: str
+    worker: str
+    end_time: int | None = None
+    error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A stop that was asked for. kill_time is when SIGKILL is due; grace what remained when it was asked."""
+
+    phase: StopPhase
+    request_time: int
+    kill_time: int
+    grace: int
+    requested_by: str = ""
+    reason: str = ""
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """All that a caller gives about a job, checked and filled in.
+
+    parameters is the JSON text of a dict of plain values (domain.values). run_after, expire_time: times.
+    timeout: a length of time or None.
+    """
+
+    type: str
+    parameters: str = "{}"
+    description: str = ""
+    owner: str = ""
+    session_id: str = ""
+    queue: str = "default"
+    priority: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    run_after: int | None = None
+    expire_time: int | None = None
+    timeout: int | None = None
+    retry: RetryPolicy = RetryPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it stands: one row. Parameters and results lie beside it and are read when wanted.
+
+    claim rises at each QUEUED -> TO_BE_RUN and is the fencing token; attempt rises at each start permit and is
+    what max_attempts counts. due_time is set while a QUEUED job waits for its time, and None once it may be
+    taken. version makes the etag.
+    """
+
+    job_id: str
+    tenant: str
+    type: str
+    description: str
+    owner: str
+    session_id: str
+    queue: str
+    priority: int
+    labels: Mapping[str, str]
+    run_after: int | None
+    expire_time: int | None
+    timeout: int | None
+    retry: RetryPolicy
+    status: Status
+    revision: int
+    version: int
+    create_time: int
+    status_time: int
+    queue_time: int | None = None
+    start_time: int | None = None
+    end_time: int | None = None
+    next_attempt_time: int | None = None
+    due_time: int | None = None
+    claim: int = 0
+    attempt: int = 0
+    instance: str = ""
+    worker: str = ""
+    locked: bool = False
+    progress: Progress | None = None
+    error: JobError | None = None
+    attempts: tuple[Attempt, ...] = ()
+    stop: Stop | None = None
+    message_count: int = 0
+    dropped_count: int = 0
+
+    @property
+    def etag(self) -> str:
+        """Changes only with fields that a caller can set."""
+        return f"v{self.version}"
+
+    @property
+    def ready(self) -> bool:
+        """True when it may be claimed now."""
+        return self.status is Status.QUEUED and self.due_time is None

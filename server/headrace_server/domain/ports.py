@@ -1,0 +1,180 @@
+"""What the use cases and the dispatcher need from the rooms beside them. app.py plugs the real ones in.
+
+Everything here is called on the event loop's thread, and every callback comes on it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from headrace_server.domain.change import Change
+from headrace_server.domain.event import Event
+from headrace_server.domain.job import Job, JobError, RetryPolicy, Spec
+from headrace_server.domain.query import Counts, Filter, FullJob, Group, Order
+
+Decision = Callable[[Job, int], Change]
+"""A function of domain.change with its arguments bound: (the job as it stands, now) -> Change."""
+
+Cursor = tuple[int, str]
+"""Where a page ended: the sort key's value and the job id of its last job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job to be created. request_id is "" for none; digest is the canonical hash of the spec as sent."""
+
+    job_id: str
+    tenant: str
+    spec: Spec
+    hold: bool
+    request_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job as it stands; existing when an earlier call with this request_id made it."""
+
+    job: FullJob
+    existing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A place for one run. permit: a child can begin it at once, so claim and start permit share a transaction."""
+
+    worker: str
+    permit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """Seats to fill with ready jobs of `types`: tenants in turn; within a tenant priority, then age."""
+
+    instance: str
+    seats: Sequence[Seat]
+    types: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A job taken for a seat. It is RUNNING with a permit, TO_BE_RUN without, FAILED when it expired just then."""
+
+    job: Job
+    parameters: str
+    seat: Seat
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A question for one page of jobs. tenant None means all. after continues behind a cursor."""
+
+    tenant: str | None
+    filter: Filter
+    order: Order
+    limit: int
+    after: Cursor | None
+    payload: bool
+
+
+class Store(Protocol):
+    """The durable truth. An answer to a write means: on disk.
+
+    Writes go through one writer thread that commits what is waiting in one transaction. After COMMIT, and
+    before any caller of that batch is answered, the changes are given to `on_commit` (set by app.py).
+    Any method raises StoreUnavailable when the database cannot be reached.
+    """
+
+    async def submit(self, submission: Submission) -> Submitted:
+        """Create the job, or find the one of this request_id. Raises RequestIdReused."""
+        ...
+
+    async def apply(self, job_id: str, decide: Decision, *, tenant: str | None = None) -> Change:
+        """Change one job. tenant None skips the check that it is the caller's. Raises JobNotFound, and what decide raises."""
+        ...
+
+    async def delete(self, job_id: str, *, tenant: str) -> None:
+        """Delete a job with its payload and history, if domain.change.check_delete lets it. Raises JobNotFound."""
+        ...
+
+    async def claim(self, request: ClaimRequest) -> list[Claimed]:
+        """Fill seats with ready jobs; fewer when there are fewer."""
+        ...
+
+    async def run_timers(self) -> int | None:
+        """Promote and expire the jobs whose time has come; answer the time of the next timer, if there is one."""
+        ...
+
+    async def recover(self, error: JobError, *, confirmed: bool) -> int:
+        """Before serving: apply domain.change.recover to every TO_BE_RUN and RUNNING job; answer how many."""
+        ...
+
+    async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:
+        """One job. Raises JobNotFound."""
+        ...
+
+    async def list(self, page: Page) -> list[FullJob]:
+        """The jobs of one page."""
+        ...
+
+    async def count(self, tenant: str | None, which: Filter, groups: Sequence[Group]) -> Counts:
+        """Counts of the jobs that match."""
+        ...
+
+    async def events(self, job_id: str, *, after: int, limit: int) -> list[Event]:
+        """Events of a job after a revision, oldest first; empty for an unknown job."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TypeDefaults:
+    """What a type says for jobs that do not: timeout is a length of time or None."""
+
+    retry: RetryPolicy
+    timeout: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TypeInfo:
+    """A registered type, or a module that failed to load (type is "" then and load_error says why)."""
+
+    type: str
+    module: str
+    description: str = ""
+    parameters_schema: str = ""
+    result_schema: str = ""
+    defaults: TypeDefaults = TypeDefaults(RetryPolicy(), None)
+    load_error: str = ""
+
+
+class JobTypes(Protocol):
+    """The registered types of job."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The types that can be submitted."""
+        ...
+
+    def defaults(self, type_name: str) -> TypeDefaults:
+        """What a type says for jobs that do not. Raises UnknownType."""
+        ...
+
+    def check(self, type_name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Plain parameters as the type's signature understands them. Raises UnknownType, InvalidParameter."""
+        ...
+
+    def infos(self) -> Sequence[TypeInfo]:
+        """Every type by name, then the modules that failed to load."""
+        ...
+
+
+class Runner(Protocol):
+    """What runs jobs, as the use cases see it."""
+
+    def stop(self, job: Job) -> None:
+        """A stop of a running job is on disk, or its kill was brought forward: carry it out."""
+        ...
+
+    def counters(self) -> Mapping[str, int]:
+        """Gauges for GetServerInfo."""
+        ...

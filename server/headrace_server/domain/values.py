@@ -1,0 +1,70 @@
+"""The plain form of values: what parameters and results look like between the edge, the store and a child.
+
+A `Value` of the contract is kept as JSON that says its kind, so that it can be stored, sent to a child and
+searched without another conversion:
+
+    null, bool, string   as JSON has them
+    int                  a JSON number without a point:  32
+    double               a JSON number with one:         32.0
+    list                 a JSON array of plain values
+    bytes                {"$": "bytes", "v": "<base64>"}
+    date                 {"$": "date", "v": "2026-11-22"}
+    timestamp            {"$": "timestamp", "v": <microseconds since the epoch>}
+    duration             {"$": "duration", "v": <microseconds>}
+    map                  {"$": "map", "v": {name: plain value}}
+    reference            {"$": "reference", "v": {"kind": …, "id": …}}
+    file                 {"$": "file", "v": {"uri": …, "media_type": …, "size": …, "digest": …}}
+
+A map is always tagged, so no name a caller chooses can be taken for a tag. `headrace.values` turns the plain
+form into Python values and back, `headrace.wire` into protobuf and back.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Plain = Any
+
+NAME_MAX = 100
+
+
+def dumps(plain: Plain) -> str:
+    """The one text of a plain value: keys sorted, no white space, not escaped to ASCII."""
+    return json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def problems(values: Mapping[str, Plain], *, field: str, max_depth: int) -> Iterator[tuple[str, str]]:
+    """What is wrong with named values, as (field path, sentence); nothing when they are fine."""
+    for name, value in values.items():
+        path = f"{field}[{name}]"
+        if not 1 <= len(name) <= NAME_MAX:
+            yield path, f"A name is 1 to {NAME_MAX} characters long."
+        elif "\0" in name:
+            yield path, "A name contains no NUL character."
+        yield from _problems_of(value, path, max_depth)
+
+
+def _problems_of(value: Plain, path: str, depth: int) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        if "\0" in value:
+            yield path, "Text contains no NUL character."
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield path, "A double is finite."
+    elif isinstance(value, list):
+        if depth <= 1:
+            yield path, "Values nest deeper than allowed."
+            return
+        for index, item in enumerate(value):
+            yield from _problems_of(item, f"{path}[{index}]", depth - 1)
+    elif isinstance(value, dict):
+        inner = value["v"]
+        if value["$"] == "map":
+            if depth <= 1:
+                yield path, "Values nest deeper than allowed."
+                return
+            yield from problems(inner, field=path, max_depth=depth - 1)
+        elif isinstance(inner, dict):
+            for part in inner.values():
+                yield from _problems_of(part, path, depth)

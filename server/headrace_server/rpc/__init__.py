@@ -1,0 +1,1 @@
+"""The edge: protobuf in, one use case, protobuf out. The only room that knows gRPC."""

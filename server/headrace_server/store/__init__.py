@@ -1,0 +1,1 @@
+"""The durable truth. The only room that knows SQL."""

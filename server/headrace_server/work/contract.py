@@ -1,0 +1,112 @@
+"""What dispatcher, pool and children have agreed on.
+
+A slot is a place for one child at a time; when its child ends, another is started. A run is one claim of one
+job, handed to a slot after its start permit is on disk. A child begins runs in the order in which they were
+handed over; those it has not begun can be recalled.
+
+What a child says survives its death in the socket, so the pool always reads a dead child's socket to its end
+before it reports the slot lost: what had begun, had finished, or never began is then known exactly.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from headrace_server.domain.change import Message, Outcome
+
+
+class RunKey(NamedTuple):
+    """One claim of one job."""
+
+    job_id: str
+    claim: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a child is told of a job. parameters is the JSON text of a dict of plain values (domain.values)."""
+
+    key: RunKey
+    type: str
+    attempt: int
+    tenant: str
+    owner: str
+    session_id: str
+    description: str
+    labels: Mapping[str, str]
+    parameters: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """Progress as a job said it: at is the wall clock in microseconds."""
+
+    done: int
+    total: int | None
+    message: str
+    at: int
+
+
+class PoolListener(Protocol):
+    """Who is told what happens in the pool: the dispatcher. Called on the event loop's thread, in order for each slot."""
+
+    def slot_ready(self, slot: str) -> None:
+        """The slot's child has loaded the job modules and waits for runs."""
+        ...
+
+    def begun(self, slot: str, run: RunKey) -> None:
+        """The child is about to call the job's code."""
+        ...
+
+    def progressed(self, slot: str, run: RunKey, progress: ProgressReport) -> None:
+        """The latest progress; reported at a bounded rate, the last before the end always."""
+        ...
+
+    def logged(self, slot: str, run: RunKey, messages: Sequence[Message], dropped: int) -> None:
+        """Messages of the job, its captured output included; dropped counts those thrown away over the limits."""
+        ...
+
+    def result_set(self, slot: str, run: RunKey, name: str, value: str) -> None:
+        """A named result, as the JSON text of a plain value."""
+        ...
+
+    def finished(self, slot: str, run: RunKey, outcome: Outcome) -> None:
+        """The run has ended, its processes are gone, its output was read and its workspace removed."""
+        ...
+
+    def slot_lost(self, slot: str, begun: RunKey | None, unbegun: Sequence[RunKey], cause: str) -> None:
+        """The slot's child is dead, and so is every process below it. Another is being started.
+
+        begun: the run that was under way, if any. unbegun: runs handed over and never begun. cause: a phrase
+        such as "killed by signal 9 (SIGKILL)", "exited with code 3", or why it could not start.
+        """
+        ...
+
+
+class PoolPort(Protocol):
+    """The pool, as the dispatcher sees it."""
+
+    @property
+    def slots(self) -> Sequence[str]:
+        """The names of the slots, ready or not: "worker-1", "worker-2" …"""
+        ...
+
+    def send(self, slot: str, run: Run) -> None:
+        """Hand a run to a ready slot. Its permit is on disk."""
+        ...
+
+    def recall(self, slot: str) -> Sequence[RunKey]:
+        """Take back every run that the slot's child has not begun: the kernel gives each to one of the two."""
+        ...
+
+    def flag_stop(self, slot: str, run: RunKey, reason: str) -> None:
+        """Let the job see that it is to stop: ctx.stop_requested, an exception at its next use of ctx."""
+        ...
+
+    def terminate(self, slot: str, run: RunKey) -> None:
+        """SIGTERM to the child. One that has gone on to another run ignores it."""
+        ...
+
+    def kill(self, slot: str) -> None:
+        """SIGKILL of the child and of every process below it; slot_lost follows. Recall first."""
+        ...

@@ -113,7 +113,7 @@ class Store(Protocol):
         """One job. Raises JobNotFound."""
         ...
 
-    async def list(self, page: Page) -> list[FullJob]:
+    async def find(self, page: Page) -> list[FullJob]:
         """The jobs of one page."""
         ...
 

@@ -46,25 +46,18 @@ def problems(values: Mapping[str, Plain], *, field: str, max_depth: int) -> Iter
 
 
 def _problems_of(value: Plain, path: str, depth: int) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        if "\0" in value:
+    match value:
+        case str() if "\0" in value:
             yield path, "Text contains no NUL character."
-    elif isinstance(value, float):
-        if not math.isfinite(value):
+        case float() if not math.isfinite(value):
             yield path, "A double is finite."
-    elif isinstance(value, list):
-        if depth <= 1:
+        case list() | {"$": "map"} if depth <= 1:
             yield path, "Values nest deeper than allowed."
-            return
-        for index, item in enumerate(value):
-            yield from _problems_of(item, f"{path}[{index}]", depth - 1)
-    elif isinstance(value, dict):
-        inner = value["v"]
-        if value["$"] == "map":
-            if depth <= 1:
-                yield path, "Values nest deeper than allowed."
-                return
+        case list():
+            for index, item in enumerate(value):
+                yield from _problems_of(item, f"{path}[{index}]", depth - 1)
+        case {"$": "map", "v": inner}:
             yield from problems(inner, field=path, max_depth=depth - 1)
-        elif isinstance(inner, dict):
-            for part in inner.values():
+        case {"v": dict() as parts}:
+            for part in parts.values():
                 yield from _problems_of(part, path, depth)

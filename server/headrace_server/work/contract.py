@@ -88,7 +88,7 @@ class PoolPort(Protocol):
 
     @property
     def slots(self) -> Sequence[str]:
-        """The names of the slots, ready or not: "worker-1", "worker-2" …"""
+        """The names of the slots, ready or not: worker-1, worker-2 and so on."""
         ...
 
     def send(self, slot: str, run: Run) -> None:

@@ -13,7 +13,7 @@ Every write of a run names its claim: that is the fence. Retry rules and the tru
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -49,6 +49,25 @@ class Change:
     events: tuple[Event, ...] = ()
     results: Mapping[str, str] = field(default_factory=dict)
     clear_results: bool = False
+
+
+def merge(first: Change, second: Change) -> Change:
+    """Two changes of one job, one after the other, as one."""
+    results = second.results if second.clear_results else {**first.results, **second.results}
+    clear = first.clear_results or second.clear_results
+    return Change(second.job, first.events + second.events, results, clear)
+
+
+def chain(decisions: Sequence[Callable[[Job, int], Change]]) -> Callable[[Job, int], Change]:
+    """Several decisions on one job as one: all of them or, when one raises, none."""
+
+    def decide(job: Job, now: int) -> Change:
+        change = Change(job)
+        for decision in decisions:
+            change = merge(change, decision(change.job, now))
+        return change
+
+    return decide
 
 
 @dataclass(frozen=True, slots=True)

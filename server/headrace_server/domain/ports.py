@@ -166,15 +166,3 @@ class JobTypes(Protocol):
     def infos(self) -> Sequence[TypeInfo]:
         """Every type by name, then the modules that failed to load."""
         ...
-
-
-class Runner(Protocol):
-    """What runs jobs, as the use cases see it."""
-
-    def stop(self, job: Job) -> None:
-        """A stop of a running job is on disk, or its kill was brought forward: carry it out."""
-        ...
-
-    def counters(self) -> Mapping[str, int]:
-        """Gauges for GetServerInfo."""
-        ...

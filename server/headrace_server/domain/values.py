@@ -56,7 +56,7 @@ def _problems_of(value: Plain, path: str, depth: int) -> Iterator[tuple[str, str
         case list():
             for index, item in enumerate(value):
                 yield from _problems_of(item, f"{path}[{index}]", depth - 1)
-        case {"$": "map", "v": inner}:
+        case {"$": "map", "v": dict() as inner}:
             yield from problems(inner, field=path, max_depth=depth - 1)
         case {"v": dict() as parts}:
             for part in parts.values():

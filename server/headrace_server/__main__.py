@@ -1,0 +1,162 @@
+"""The server's commands: argv -> Settings -> App. They join the headrace script through an entry point."""
+
+import asyncio
+import contextlib
+import inspect
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from headrace_server import logs
+from headrace_server.app import App
+from headrace_server.config import BadSettings, Settings, read_settings
+from headrace_server.domain.errors import ControlError
+from headrace_server.rpc.server import PortInUse
+from headrace_server.store.lock import StoreInUse, StoreLock
+from headrace_server.store.migrate import SchemaError, upgrade
+
+EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 6
+
+
+def register(app: typer.Typer) -> None:
+    """Add dev, serve and db to the headrace script."""
+    app.command(rich_help_panel="Server")(_with_settings(dev))
+    app.command(rich_help_panel="Server")(_with_settings(serve))
+    database = typer.Typer(help="The database.", no_args_is_help=True)
+    database.command("upgrade")(db_upgrade)
+    app.add_typer(database, name="db", rich_help_panel="Server")
+
+
+def dev(*, throwaway: bool = False, **flags: Any) -> None:
+    """Run a server for development: gRPC, an SQLite file and worker processes, in one command."""
+    with contextlib.ExitStack() as stack:
+        if throwaway:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-"))
+            flags |= {"database_url": f"sqlite:///{folder}/headrace.db", "durable": False}
+        settings = _settings(flags)
+        # Job modules of the folder one stands in are what one develops.
+        sys.path.insert(0, "")
+        _run(settings, lambda address: _welcome(settings, address))
+
+
+def serve(**flags: Any) -> None:
+    """Run a server."""
+    settings = _settings(flags)
+    sys.path.insert(0, "")
+    _run(settings, lambda _address: None)
+
+
+def db_upgrade(
+    database_url: Annotated[str | None, typer.Option(help="Where jobs are kept: sqlite:///PATH.")] = None,
+) -> None:
+    """Bring the database to the schema of this version; it is made when there is none."""
+    settings = _settings({"database_url": database_url})
+    try:
+        lock = StoreLock.acquire(settings.database_url)
+        try:
+            revision = upgrade(settings.database_url)
+        finally:
+            lock.release()
+    except (StoreInUse, SchemaError) as error:
+        _fail(str(error), EXIT_UNAVAILABLE)
+    typer.echo(f"{settings.database_url} is at {revision}")
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with a flag for every setting: settings are said once, in config.py."""
+
+    def wrapped(**flags: Any) -> None:
+        command(**flags)
+
+    parameters = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[_flag_type(field.annotation), typer.Option(help=_help(field))],
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+    if "throwaway" in inspect.signature(command).parameters:
+        parameters.insert(
+            0,
+            inspect.Parameter(
+                "throwaway",
+                inspect.Parameter.KEYWORD_ONLY,
+                default=False,
+                annotation=Annotated[
+                    bool,
+                    typer.Option("--throwaway", help="Keep jobs in a temporary file that goes at the end."),
+                ],
+            ),
+        )
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # Typer reads it
+    wrapped.__name__ = command.__name__
+    wrapped.__doc__ = command.__doc__
+    return wrapped
+
+
+def _flag_type(annotation: Any) -> Any:
+    if annotation in (bool, int, float):
+        return annotation | None
+    if annotation == tuple[str, ...]:
+        return list[str] | None
+    return str | None
+
+
+def _help(field: Any) -> str:
+    default = field.get_default(call_default_factory=False)
+    shown = (
+        ""
+        if default in (None, ())
+        else f" Default: {str(default).lower() if isinstance(default, bool) else default}."
+    )
+    return f"{field.description}{shown}"
+
+
+def _settings(flags: dict[str, Any]) -> Settings:
+    try:
+        return read_settings(
+            {name: value or None if isinstance(value, list) else value for name, value in flags.items()}
+        )
+    except BadSettings as error:
+        _fail(str(error), EXIT_USAGE)
+
+
+def _run(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    logs.configure(settings.log_level, settings.log_format)
+
+    async def main() -> None:
+        await App(settings).run(on_ready)
+
+    try:
+        asyncio.run(main())
+    except (StoreInUse, SchemaError, PortInUse, ControlError) as error:
+        _fail(str(error), EXIT_UNAVAILABLE)
+
+
+def _welcome(settings: Settings, address: str) -> None:
+    where = Path(settings.database_url.removeprefix("sqlite:///"))
+    typer.echo(
+        f"Headrace listens on {address}, keeps jobs in {where} and runs them in {settings.workers} workers.",
+        err=True,
+    )
+    typer.echo(
+        "Another terminal: headrace types, headrace run TYPE name=value …  Here: Ctrl-C ends it.", err=True
+    )
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"headrace: {message}", err=True)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    cli = typer.Typer(no_args_is_help=True)
+    register(cli)
+    cli()

@@ -1,0 +1,143 @@
+"""Settings: one frozen value, read once.
+
+Every setting is an environment variable with the prefix HEADRACE_ and a flag of the same name, the flag stronger;
+a file in the form NAME=value is read where HEADRACE_ENV_FILE names one. GetServerInfo shows them, secrets masked.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DEFAULT_ADDRESS = "127.0.0.1:50551"
+LOOPBACK = ("127.", "localhost", "[::1]", "::1")
+
+
+class BadSettings(Exception):
+    """Settings cannot be used; the text names each and says why."""
+
+
+class Settings(BaseSettings):
+    """What an instance is told. Lengths of time in seconds, sizes in MiB where the name says so."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HEADRACE_", frozen=True, extra="forbid", populate_by_name=True
+    )
+
+    database_url: str = Field(
+        default="sqlite:///headrace.db",
+        validation_alias=AliasChoices("HEADRACE_DATABASE_URL", "DATABASE_URL", "database_url"),
+        description="Where jobs are kept: sqlite:///PATH.",
+    )
+    durable: bool = Field(
+        default=True, description="Sync every commit. false: a crash of the machine may lose jobs."
+    )
+    address: str = Field(
+        default=DEFAULT_ADDRESS, description="host:port to listen on; port 0 takes a free one."
+    )
+    insecure: bool = Field(
+        default=False, description="Allow an address other than loopback, without authentication."
+    )
+    jobs: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Modules that register jobs; in the environment separated by commas."
+    )
+    entry_points: bool = Field(default=True, description="Also load the entry points of group headrace.jobs.")
+    workers: int = Field(
+        default=os.cpu_count() or 2, ge=0, le=1000, description="Worker processes; 0 runs no jobs."
+    )
+    nice: int = Field(default=0, ge=0, le=19, description="Added to the workers' niceness.")
+    max_jobs_per_worker: int = Field(
+        default=10_000, ge=1, description="Runs after which a worker is replaced."
+    )
+    max_worker_memory_mib: int = Field(
+        default=1024, ge=32, description="Resident memory after a run above which a worker is replaced."
+    )
+    workspace: Path | None = Field(
+        default=None,
+        description="Folder for the jobs' private directories. Default: one in the temporary directory.",
+    )
+    drain_time: float = Field(
+        default=30.0, ge=0, le=86_400, description="How long running jobs may go on at SIGTERM."
+    )
+    progress_interval: float = Field(
+        default=1.0, ge=0.01, le=3600, description="Between stored progress of a job."
+    )
+    heartbeat_interval: float = Field(
+        default=15.0, ge=0.05, le=3600, description="Between signs of life of a watch."
+    )
+    messages_per_attempt: int = Field(default=10_000, ge=0, description="Messages kept of each attempt.")
+    output_limit_kib: int = Field(
+        default=1024, ge=1, description="Captured stdout and stderr kept of each run."
+    )
+    reflection: bool = Field(default=True, description="Offer gRPC server reflection.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level logged."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="auto: console on a terminal, json elsewhere."
+    )
+
+    @field_validator("jobs", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not value.startswith("sqlite:///") or len(value) <= len("sqlite:///"):
+            raise ValueError("it is sqlite:///PATH; other databases are not supported yet")
+        return value
+
+    @model_validator(mode="after")
+    def _loopback(self) -> Self:
+        host, _, port = self.address.rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"address {self.address!r} is not host:port")
+        if not self.insecure and not host.startswith(LOOPBACK):
+            raise ValueError(
+                f"address {self.address} is open to other machines and there is no authentication yet: "
+                "add --insecure if that is meant"
+            )
+        return self
+
+    def workspace_root(self) -> Path:
+        """The folder of the jobs' private directories: of this database alone, since it is emptied at start."""
+        if self.workspace is not None:
+            return self.workspace
+        name = str(Path(self.database_url.removeprefix("sqlite:///")).resolve()).replace("/", "-").strip("-")
+        return Path(tempfile.gettempdir()) / f"headrace-{os.getuid()}" / name[-200:]
+
+    def shown(self) -> Mapping[str, str]:
+        """Every setting as text, secrets masked."""
+        shown = {name: str(value) for name, value in self.model_dump().items()}
+        shown["jobs"] = ",".join(self.jobs)
+        shown["workspace"] = str(self.workspace_root())
+        parts = urlsplit(self.database_url)
+        if parts.password:
+            shown["database_url"] = self.database_url.replace(f":{parts.password}@", ":***@")
+        return shown
+
+
+def read_settings(flags: Mapping[str, Any]) -> Settings:
+    """Settings from flags (None: not given), environment and file. Raises BadSettings."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(_env_file=os.environ.get("HEADRACE_ENV_FILE"), **given)  # type: ignore[call-arg] # pydantic-settings
+    except ValidationError as error:
+        raise BadSettings("; ".join(_sentence(item) for item in error.errors())) from None
+
+
+def _sentence(item: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in item["loc"]).lower().removeprefix("headrace_")
+    text = str(item["msg"]).removeprefix("Value error, ")
+    return f"setting {name}: {text}" if name else text

@@ -1,0 +1,130 @@
+"""The hub: what has just been committed, handed to those who watch.
+
+    store ── on_commit ──> hub.publish ──┐                 ┌─ feed (cursor) ── stream
+                                         ├─> topic of a job┼─ feed (cursor) ── stream
+    dispatcher ── progress ─> hub.report ┘   last events   └─ feed (cursor) ── stream
+
+A topic exists while somebody watches its job, and keeps the last few events, the revision it has reached and the
+latest progress. A feed is a cursor, not a buffer: publishing only wakes it, and a feed that has fallen behind what
+the topic keeps reads the rest from the log. So a slow watcher costs nobody anything.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from headrace_server.domain.change import Change
+from headrace_server.domain.event import Event
+from headrace_server.domain.job import Progress
+
+KEPT_EVENTS = 64
+
+
+class Topic:
+    """One watched job."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self.progress: Progress | None = None
+        self.final = False
+        self.feeds: set[Feed] = set()
+
+    def wake(self) -> None:
+        """Wake every feed."""
+        for feed in self.feeds:
+            feed.wake()
+
+
+class Feed:
+    """One watcher's place at a topic."""
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self._woken = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def wake(self) -> None:
+        """Let `wait` return, now or when it is next called."""
+        self._woken = True
+        if self._waiter is not None:
+            _let_go(self._waiter)
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until there may be something new: True, or False when the time is over."""
+        if not self._woken:
+            loop = asyncio.get_running_loop()
+            self._waiter = waiter = loop.create_future()
+            timer = loop.call_later(seconds, _let_go, waiter)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        woken, self._woken = self._woken, False
+        return woken
+
+    def events_after(self, revision: int) -> list[Event] | None:
+        """The events after a revision, or None when the topic does not keep all of them."""
+        events = self.topic.events
+        if not events or events[0].revision > revision + 1:
+            return None
+        return [event for event in events if event.revision > revision]
+
+
+def _let_go(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class Hub:
+    """All topics. Used on the event loop's thread only."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, Topic] = {}
+        self.closing = False
+
+    @property
+    def feeds(self) -> int:
+        """How many watchers there are."""
+        return sum(len(topic.feeds) for topic in self._topics.values())
+
+    @contextmanager
+    def subscribe(self, job_id: str) -> Iterator[Feed]:
+        """A feed for a job, for the length of the block. Subscribe before reading the job's row."""
+        topic = self._topics.setdefault(job_id, Topic())
+        feed = Feed(topic)
+        topic.feeds.add(feed)
+        try:
+            yield feed
+        finally:
+            topic.feeds.discard(feed)
+            if not topic.feeds:
+                self._topics.pop(job_id, None)
+
+    def publish(self, changes: Iterable[Change]) -> None:
+        """Committed changes, in order."""
+        for change in changes:
+            topic = self._topics.get(change.job.job_id)
+            if topic is None or not change.events:
+                continue
+            topic.events.extend(change.events)
+            topic.revision = change.job.revision
+            topic.final = change.job.status.final
+            if change.job.progress is None or topic.final:
+                topic.progress = None  # of an attempt that has ended
+            topic.wake()
+
+    def report(self, job_id: str, progress: Progress) -> None:
+        """The latest progress of a running job."""
+        topic = self._topics.get(job_id)
+        if topic is not None and not topic.final:
+            topic.progress = progress
+            topic.wake()
+
+    def close(self) -> None:
+        """Let every watcher notice that the server is shutting down."""
+        self.closing = True
+        for topic in self._topics.values():
+            topic.wake()

@@ -1,0 +1,52 @@
+"""Page tokens: where a page ended, bound to the tenant and the query it belongs to."""
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import Any
+
+from headrace_server.domain.errors import FieldViolation, InvalidPageToken
+
+DEFAULT_SIZE = 100
+
+
+def page_size(size: int, largest: int) -> int:
+    """The size to use; the caller has made sure that it is not negative."""
+    return min(size or DEFAULT_SIZE, largest)
+
+
+def make_token(query: object, place: tuple[Any, ...]) -> str:
+    """A token for the place behind which the next page begins."""
+    text = json.dumps([_fingerprint(query), *place], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def read_token(query: object, token: str, shape: tuple[type, ...]) -> tuple[Any, ...] | None:
+    """The place that a token of this query names; None for the first page. Raises InvalidPageToken."""
+    if not token:
+        return None
+    try:
+        fingerprint, *place = json.loads(
+            base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
+        )
+    except (binascii.Error, ValueError, TypeError, RecursionError):
+        raise _refused("It is not a token that this server gave.") from None
+    if fingerprint != _fingerprint(query):
+        raise _refused("It belongs to another query or tenant.")
+    if len(place) != len(shape) or any(
+        type(part) is not kind for part, kind in zip(place, shape, strict=True)
+    ):
+        raise _refused("It is not a token that this server gave.")
+    if any(isinstance(part, int) and abs(part) >= 1 << 63 for part in place):
+        raise _refused("It is not a token that this server gave.")
+    return tuple(place)
+
+
+def _fingerprint(query: object) -> str:
+    # repr of frozen records and tuples: the same query gives the same text in every process.
+    return hashlib.sha256(repr(query).encode()).hexdigest()[:16]
+
+
+def _refused(text: str) -> InvalidPageToken:
+    return InvalidPageToken(FieldViolation("page_token", text))

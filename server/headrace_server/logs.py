@@ -1,0 +1,38 @@
+"""Logging: the standard library's loggers, written by structlog. The only module that knows it."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+BOUND = ("job_id", "attempt", "worker", "request_id", "error_id", "instance")
+"""Keys that log calls give as `extra`."""
+
+
+def configure(level: str, form: str) -> None:
+    """Write logs of `level` and above to standard error, as console lines or JSON."""
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(allow=BOUND),
+        _drop_empty,
+    ]
+    last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if console:
+        last += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    else:
+        last += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("sqlalchemy").setLevel(logging.WARNING)
+
+
+def _drop_empty(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in event.items() if value is not None}

@@ -1,0 +1,48 @@
+"""AdminService: what an operator asks."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from headrace.v1 import admin_service_pb2 as pb
+from headrace.v1 import admin_service_pb2_grpc
+from headrace_server.rpc import parse
+from headrace_server.rpc.convert import timestamp
+from headrace_server.rpc.edge import Context
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What stays the same while the server runs. Settings come without secrets."""
+
+    version: str
+    instance: str
+    start_time: int
+    settings: Mapping[str, str]
+    limits: Mapping[str, int]
+
+
+class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
+    """The service; promises are in admin_service.proto."""
+
+    def __init__(
+        self, info: ServerInfo, *, counters: Callable[[], Mapping[str, int]], draining: Callable[[], bool]
+    ) -> None:
+        """Both counters and draining are asked at each call."""
+        self._info = info
+        self._counters = counters
+        self._draining = draining
+
+    async def GetServerInfo(
+        self, request: pb.GetServerInfoRequest, context: Context
+    ) -> pb.GetServerInfoResponse:
+        parse.tenant(request.tenant)
+        info = self._info
+        return pb.GetServerInfoResponse(
+            version=info.version,
+            instance=info.instance,
+            start_time=timestamp(info.start_time),
+            settings=info.settings,
+            limits=info.limits,
+            counters=self._counters(),
+            draining=self._draining(),
+        )

@@ -1,0 +1,225 @@
+"""Answers: what the use cases give to protobuf."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from headrace.v1 import job_pb2
+from headrace.wire import map_to_proto, to_proto
+from headrace_server.control.watch import Finished, Heartbeat, Snapshot, Update
+from headrace_server.domain.event import Event, EventKind
+from headrace_server.domain.job import Job, JobError, Progress, RetryPolicy, Stop
+from headrace_server.domain.ports import TypeInfo
+from headrace_server.domain.query import FullJob, Payload
+
+TIMES = (
+    "create_time",
+    "queue_time",
+    "start_time",
+    "end_time",
+    "status_time",
+    "next_attempt_time",
+)
+
+
+def timestamp(micros: int) -> Timestamp:
+    """A time."""
+    seconds, rest = divmod(micros, 1_000_000)
+    return Timestamp(seconds=seconds, nanos=rest * 1000)
+
+
+def duration(micros: int) -> Duration:
+    """A length of time."""
+    sign = -1 if micros < 0 else 1
+    seconds, rest = divmod(abs(micros), 1_000_000)
+    return Duration(seconds=sign * seconds, nanos=sign * rest * 1000)
+
+
+def job_info(full: FullJob) -> job_pb2.JobInfo:
+    """A job: view FULL when it comes with its payload, else BASIC."""
+    job, payload = full.job, full.payload
+    info = job_pb2.JobInfo(
+        job_id=job.job_id,
+        tenant=job.tenant,
+        spec=_spec(job, payload),
+        status=int(job.status),  # type: ignore[arg-type] # the numbers are the contract's
+        final=job.status.final,
+        revision=job.revision,
+        etag=job.etag,
+        instance=job.instance,
+        worker=job.worker,
+        locked=job.locked,
+    )
+    for name in TIMES:
+        micros = getattr(job, name)
+        if micros is not None:
+            getattr(info, name).CopyFrom(timestamp(micros))
+    if job.progress is not None:
+        info.progress.CopyFrom(progress(job.progress))
+    if job.error is not None:
+        info.error.CopyFrom(_error(job.error, traceback=payload is not None))
+    if job.stop is not None:
+        info.stop.CopyFrom(_stop(job.stop))
+    for attempt in job.attempts:
+        added = info.attempts.add(
+            number=attempt.number,
+            start_time=timestamp(attempt.start_time),
+            instance=attempt.instance,
+            worker=attempt.worker,
+        )
+        if attempt.end_time is not None:
+            added.end_time.CopyFrom(timestamp(attempt.end_time))
+        if attempt.error is not None:
+            added.error.CopyFrom(_error(attempt.error, traceback=False))
+    if payload is not None:
+        _results(info, payload)
+    return info
+
+
+def _results(info: job_pb2.JobInfo, payload: Payload) -> None:
+    if payload.result is not None:
+        info.result.CopyFrom(to_proto(json.loads(payload.result)))
+    map_to_proto(info.results, {name: json.loads(text) for name, text in payload.results.items()})
+
+
+def _spec(job: Job, payload: Payload | None) -> job_pb2.JobSpec:
+    spec = job_pb2.JobSpec(
+        type=job.type,
+        description=job.description,
+        owner=job.owner,
+        session_id=job.session_id,
+        queue=job.queue,
+        priority=job.priority,
+        labels=job.labels,
+        retry_policy=retry_policy(job.retry),
+    )
+    if job.run_after is not None:
+        spec.run_after.CopyFrom(timestamp(job.run_after))
+    if job.expire_time is not None:
+        spec.expire_time.CopyFrom(timestamp(job.expire_time))
+    if job.timeout is not None:
+        spec.timeout.CopyFrom(duration(job.timeout))
+    if payload is not None:
+        map_to_proto(spec.parameters, json.loads(payload.parameters))
+    return spec
+
+
+def retry_policy(policy: RetryPolicy) -> job_pb2.RetryPolicy:
+    """A retry policy with nothing left to defaults."""
+    return job_pb2.RetryPolicy(
+        max_attempts=policy.max_attempts,
+        initial_backoff=duration(policy.initial_backoff),
+        multiplier=policy.multiplier,
+        max_backoff=duration(policy.max_backoff),
+    )
+
+
+def progress(latest: Progress) -> job_pb2.JobProgress:
+    """Progress."""
+    message = job_pb2.JobProgress(
+        done=latest.done,
+        total=latest.total,
+        percent=latest.percent,
+        message=latest.message,
+        update_time=timestamp(latest.update_time),
+    )
+    if latest.estimated_end_time is not None:
+        message.estimated_end_time.CopyFrom(timestamp(latest.estimated_end_time))
+    return message
+
+
+def _error(error: JobError, *, traceback: bool) -> job_pb2.JobError:
+    return job_pb2.JobError(
+        kind=int(error.kind),  # type: ignore[arg-type] # the numbers are the contract's
+        code=error.code,
+        type=error.type,
+        message=error.message,
+        step=error.step,
+        traceback=error.traceback if traceback else "",
+    )
+
+
+def _stop(stop: Stop) -> job_pb2.JobStop:
+    return job_pb2.JobStop(
+        phase=int(stop.phase),  # type: ignore[arg-type] # the numbers are the contract's
+        request_time=timestamp(stop.request_time),
+        requested_by=stop.requested_by,
+        reason=stop.reason,
+        kill_time=timestamp(stop.kill_time),
+        confirmed=stop.confirmed,
+    )
+
+
+def job_event(event: Event) -> job_pb2.JobEvent:
+    """An event of the log."""
+    message = job_pb2.JobEvent(
+        job_id=event.job_id,
+        tenant=event.tenant,
+        type=event.type,
+        revision=event.revision,
+        event_time=timestamp(event.at),
+        attempt=event.attempt,
+        status=int(event.status),  # type: ignore[arg-type] # the numbers are the contract's
+        final=event.status.final,
+    )
+    _set_kind(message, event.kind, event.body)
+    return message
+
+
+def _set_kind(message: job_pb2.JobEvent, kind: EventKind, body: Mapping[str, Any]) -> None:
+    match kind:
+        case EventKind.CREATED:
+            message.created.SetInParent()
+        case EventKind.STATUS_CHANGED:
+            changed = message.status_changed
+            setattr(changed, "from", body["from"])
+            changed.to = body["to"]
+            if "error" in body:
+                changed.error.CopyFrom(job_pb2.JobError(**body["error"]))
+        case EventKind.MESSAGE_LOGGED:
+            message.message_logged.CopyFrom(job_pb2.JobMessageLogged(**body))
+        case EventKind.RESULT_SET:
+            message.result_set.name = body["name"]
+            message.result_set.SetInParent()
+        case EventKind.STOP_CHANGED:
+            message.stop_changed.phase = body["phase"]
+        case EventKind.UPDATED:
+            message.updated.paths.extend(body["paths"])
+        case EventKind.MESSAGES_DROPPED:
+            message.messages_dropped.count = body["count"]
+
+
+def update(item: Update) -> job_pb2.JobUpdate:
+    """One message of a watch."""
+    match item:
+        case Event():
+            return job_pb2.JobUpdate(event=job_event(item))
+        case Progress():
+            return job_pb2.JobUpdate(progress=progress(item))
+        case Snapshot():
+            return job_pb2.JobUpdate(snapshot=job_info(item.job))
+        case Finished():
+            return job_pb2.JobUpdate(finished=job_info(item.job))
+        case Heartbeat():
+            return job_pb2.JobUpdate(heartbeat=job_pb2.Heartbeat(revision=item.revision))
+
+
+def job_type(info: TypeInfo, instances: int) -> job_pb2.JobType:
+    """A type of job."""
+    message = job_pb2.JobType(
+        type=info.type,
+        description=info.description,
+        module=info.module,
+        parameters_schema=info.parameters_schema,
+        result_schema=info.result_schema,
+        load_error=info.load_error,
+    )
+    if info.type:
+        message.retry_policy.CopyFrom(retry_policy(info.defaults.retry))
+        message.instance_count = instances
+        if info.defaults.timeout is not None:
+            message.timeout.CopyFrom(duration(info.defaults.timeout))
+    return message

@@ -1,0 +1,103 @@
+"""The edge: one interceptor that every call passes.
+
+- Bytes that do not decode are INVALID_ARGUMENT and name the message type; without this they would be UNKNOWN
+  before any of our code runs.
+- A ControlError becomes its status with details.
+- Anything else becomes INTERNAL with an error id, and the traceback goes to the log: the text of an exception
+  never reaches a caller.
+"""
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from headrace_server.domain.errors import ControlError, FieldViolation, InvalidArgument
+from headrace_server.rpc.status import CODES, InternalError, to_status
+
+log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class _Malformed:
+    """Stands for a request whose bytes do not decode."""
+
+
+class Edge(grpc.aio.ServerInterceptor):
+    """The interceptor."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap the method's handler."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        for call, make in (
+            (handler.unary_unary, grpc.unary_unary_rpc_method_handler),
+            (handler.unary_stream, grpc.unary_stream_rpc_method_handler),
+        ):
+            if call is not None:
+                return make(
+                    _guarded(call, handler_call_details.method),
+                    request_deserializer=_decoder(handler.request_deserializer),
+                    response_serializer=handler.response_serializer,
+                )
+        return handler  # reflection is a stream both ways and is not ours
+
+
+def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def guarded(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except (DecodeError, UnicodeDecodeError):
+            return _Malformed
+
+    return guarded
+
+
+def _guarded(
+    call: Callable[[Any, Context], Awaitable[Any]], method: str
+) -> Callable[[Any, Context], Awaitable[Any]]:
+    # Streams are coroutines that write to the context: cancelling one runs its clean-up at once, where an
+    # asynchronous generator would wait for the garbage collector.
+    async def guarded(request: Any, context: Context) -> Any:
+        try:
+            if request is _Malformed:
+                raise _malformed(method)  # noqa: TRY301 - answered like every other error
+            return await call(request, context)
+        except Exception as error:  # noqa: BLE001 - the edge answers for everything
+            await _answer(context, method, error)
+
+    return guarded
+
+
+async def _answer(context: Context, method: str, error: Exception) -> NoReturn:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, ControlError):
+        error_id = uuid.uuid4().hex[:12]
+        log.error("internal error %s in %s", error_id, method, exc_info=error, extra={"error_id": error_id})
+        error = InternalError(error_id)
+    await _abort(context, error)
+
+
+async def _abort(context: Context, error: ControlError) -> NoReturn:
+    status = to_status(error)
+    details = ("grpc-status-details-bin", status.SerializeToString())
+    await context.abort(CODES[error.reason], status.message, trailing_metadata=(details,))
+
+
+def _malformed(method: str) -> InvalidArgument:
+    # headrace.v1: every method's request is named for it, and buf lint keeps it so.
+    service, _, name = method.lstrip("/").rpartition("/")
+    message = f"{service.rpartition('.')[0]}.{name}Request"
+    return InvalidArgument(
+        FieldViolation("", f"The bytes of the request do not decode as {message}."), message=message
+    )

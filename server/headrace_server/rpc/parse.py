@@ -1,0 +1,197 @@
+"""Requests: protobuf to the words of the use cases. What does not parse is named by its field."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from headrace.v1 import job_pb2, job_service_pb2
+from headrace.wire import InvalidValue, from_proto, map_from_proto
+from headrace_server.control.spec import GivenRetry, GivenSpec
+from headrace_server.domain.errors import FieldViolation, InvalidArgument
+from headrace_server.domain.job import Status
+from headrace_server.domain.query import ALL_TENANTS, Filter, Group, Order, ParameterFilter
+
+T = TypeVar("T")
+
+TENANT_MAX = 100
+TIMESTAMP_SECONDS = range(-62_135_596_800, 253_402_300_800)
+DURATION_SECONDS = range(-315_576_000_000, 315_576_000_001)
+NANOS = 1_000_000_000
+UPDATABLE = ("description", "labels", "locked", "priority", "run_after", "expire_time")
+
+
+def refuse(field: str, description: str) -> InvalidArgument:
+    """An error about one field."""
+    return InvalidArgument(FieldViolation(field, description))
+
+
+def tenant(name: str, *, all_allowed: bool = False) -> str:
+    """The tenant of a request; "-" only where a method answers for all."""
+    if not name:
+        return "default"
+    if name == ALL_TENANTS and not all_allowed:
+        raise refuse("tenant", 'Only ListJobs and CountJobs take "-" for all tenants.')
+    if len(name) > TENANT_MAX or "\0" in name:
+        raise refuse("tenant", f"A tenant is 1 to {TENANT_MAX} characters without NUL.")
+    return name
+
+
+def job_id(text: str) -> str:
+    """The job of a request."""
+    if not text:
+        raise refuse("job_id", "The job is not named.")
+    if len(text) > 100 or "\0" in text:  # noqa: PLR2004 - longer than any id
+        raise refuse("job_id", "That is not the id of a job.")
+    return text
+
+
+def time(message: Message, field: str, path: str) -> int | None:
+    """Microseconds of a Timestamp field; None when it is not set."""
+    if not message.HasField(field):
+        return None
+    stamp: Timestamp = getattr(message, field)
+    if stamp.seconds not in TIMESTAMP_SECONDS or not 0 <= stamp.nanos < NANOS:
+        raise refuse(path, "That is not a time from year 1 to 9999.")
+    return stamp.seconds * 1_000_000 + stamp.nanos // 1000
+
+
+def duration(message: Message, field: str, path: str) -> int | None:
+    """Microseconds of a Duration field; None when it is not set."""
+    if not message.HasField(field):
+        return None
+    span: Duration = getattr(message, field)
+    mixed = span.seconds * span.nanos < 0
+    if span.seconds not in DURATION_SECONDS or abs(span.nanos) >= NANOS or mixed:
+        raise refuse(path, "That is not a length of time.")
+    return span.seconds * 1_000_000 + int(span.nanos / 1000)
+
+
+def seconds(message: Message, field: str, default: float) -> float:
+    """Seconds of a Duration field that may not be negative."""
+    span = duration(message, field, field)
+    if span is None:
+        return default
+    if span < 0:
+        raise refuse(field, "It is not negative.")
+    return span / 1_000_000
+
+
+def spec(message: job_pb2.JobSpec) -> GivenSpec:
+    """A spec as sent."""
+    try:
+        parameters = map_from_proto(message.parameters, "spec.parameters")
+    except InvalidValue as error:
+        raise refuse(error.path, error.description) from None
+    retry = None
+    if message.HasField("retry_policy"):
+        policy = message.retry_policy
+        retry = GivenRetry(
+            max_attempts=policy.max_attempts,
+            initial_backoff=duration(policy, "initial_backoff", "spec.retry_policy.initial_backoff"),
+            multiplier=policy.multiplier,
+            max_backoff=duration(policy, "max_backoff", "spec.retry_policy.max_backoff"),
+        )
+    return GivenSpec(
+        type=message.type,
+        parameters=parameters,
+        description=message.description,
+        owner=message.owner,
+        session_id=message.session_id,
+        queue=message.queue,
+        priority=message.priority,
+        labels=dict(message.labels),
+        run_after=time(message, "run_after", "spec.run_after"),
+        expire_time=time(message, "expire_time", "spec.expire_time"),
+        timeout=duration(message, "timeout", "spec.timeout"),
+        retry=retry,
+    )
+
+
+def job_filter(message: job_pb2.JobFilter) -> Filter:
+    """A filter."""
+    return Filter(
+        statuses=tuple(_enum(Status, status, "filter.statuses") for status in message.statuses),
+        types=tuple(message.types),
+        owners=tuple(message.owners),
+        queues=tuple(message.queues),
+        session_ids=tuple(message.session_ids),
+        job_ids=tuple(message.job_ids),
+        labels=dict(sorted(message.labels.items())),
+        create_time_from=time(message, "create_time_from", "filter.create_time_from"),
+        create_time_to=time(message, "create_time_to", "filter.create_time_to"),
+        status_time_from=time(message, "status_time_from", "filter.status_time_from"),
+        status_time_to=time(message, "status_time_to", "filter.status_time_to"),
+        parameters=tuple(
+            _parameter(parameter, f"filter.parameters[{index}]")
+            for index, parameter in enumerate(message.parameters)
+        ),
+    )
+
+
+def _parameter(message: job_pb2.ParameterFilter, path: str) -> ParameterFilter:
+    match message.WhichOneof("match"):
+        case "equals":
+            try:
+                value = from_proto(message.equals)
+            except InvalidValue as error:
+                raise refuse(f"{path}.equals", error.description) from None
+            if isinstance(value, (list, dict)):
+                raise refuse(f"{path}.equals", "It is null, bool, int, double or string.")
+            return ParameterFilter(message.name, equals=value)
+        case "prefix":
+            return ParameterFilter(message.name, prefix=message.prefix)
+        case _:
+            raise refuse(path, "The condition is not set: give equals or prefix.")
+
+
+def order(number: int) -> Order:
+    """The order of a list."""
+    return _enum(Order, number or Order.CREATE_TIME_DESC, "order_by")
+
+
+def groups(numbers: Any) -> tuple[Group, ...]:
+    """What counts are grouped by."""
+    return tuple(_enum(Group, number, "group_by") for number in numbers)
+
+
+def page_size(size: int) -> int:
+    """A page size; clamped later."""
+    if size < 0:
+        raise refuse("page_size", "It is not negative.")
+    return size
+
+
+def full_view(view: int, *, default: bool) -> bool:
+    """Whether a view includes the payload."""
+    if view not in job_pb2.JobView.values():
+        raise refuse("view", f"There is no view {view}.")
+    return default if view == job_pb2.JOB_VIEW_UNSPECIFIED else view == job_pb2.JOB_VIEW_FULL
+
+
+def patch(request: job_service_pb2.UpdateJobRequest) -> dict[str, Any]:
+    """The fields that an update changes, with their new values."""
+    paths = list(dict.fromkeys(request.update_mask.paths))
+    if not paths:
+        raise refuse("update_mask", f"Name at least one of {', '.join(UPDATABLE)}.")
+    fields: dict[str, Any] = {}
+    for path in paths:
+        if path not in UPDATABLE:
+            raise refuse(
+                "update_mask", f"There is no field {path!r} to update; there are {', '.join(UPDATABLE)}."
+            )
+        if path in ("run_after", "expire_time"):
+            fields[path] = time(request.patch, path, f"patch.{path}")
+        else:
+            value = getattr(request.patch, path)
+            fields[path] = dict(value) if path == "labels" else value
+    return fields
+
+
+def _enum(kind: Callable[[int], T], number: int, path: str) -> T:
+    try:
+        return kind(number)
+    except ValueError:
+        raise refuse(path, f"There is no value {number}.") from None

@@ -1,0 +1,75 @@
+"""The gRPC server: options, services, health, reflection."""
+
+from collections.abc import Sequence
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from headrace.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    job_service_pb2,
+    job_service_pb2_grpc,
+)
+from headrace_server.rpc.admin import AdminService
+from headrace_server.rpc.edge import Edge
+from headrace_server.rpc.service import JobService
+
+OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a silent twin
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # clients ping idle watches
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.server.max_pending_requests", 100_000),  # a burst of watchers is served, not refused
+    ("grpc.max_receive_message_length", 4 << 20),
+)
+SERVICES = (
+    job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
+    admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+)
+
+
+class PortInUse(Exception):
+    """The address cannot be listened on."""
+
+
+class RpcServer:
+    """The server of one instance. Make it on the event loop's thread."""
+
+    def __init__(self, jobs: JobService, admin: AdminService, *, with_reflection: bool) -> None:
+        self._server = grpc.aio.server(interceptors=(Edge(),), options=OPTIONS)
+        self._health = health_aio.HealthServicer()
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, self._server)
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if with_reflection:
+            reflection.enable_server_reflection(
+                (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
+            )
+
+    async def start(self, address: str) -> int:
+        """Listen on host:port and serve; answer the port. Raises PortInUse."""
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise PortInUse(
+                f"Cannot listen on {address}: the port is in use, or the host is not one of this machine."
+            )
+        await self._server.start()
+        for service in ("", *SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        return port
+
+    async def drain(self) -> None:
+        """Say NOT_SERVING: balancers send no new calls."""
+        await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace: float) -> None:
+        """Take no new calls; cancel what is left after `grace` seconds."""
+        await self._server.stop(grace)

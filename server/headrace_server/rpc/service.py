@@ -1,0 +1,197 @@
+"""JobService: each method parses, calls one use case and answers."""
+
+import hashlib
+from contextlib import aclosing
+
+from headrace.v1 import job_service_pb2 as pb
+from headrace.v1 import job_service_pb2_grpc
+from headrace_server.control.jobs import Jobs
+from headrace_server.control.watch import WatchOptions
+from headrace_server.domain.errors import JobNotFound
+from headrace_server.domain.ports import Submitted
+from headrace_server.rpc import convert, parse
+from headrace_server.rpc.edge import Context
+
+PAGE_BYTES = 2 << 20
+DEFAULT_GRACE = 10_000_000
+MESSAGE_BYTES = 4 << 20
+
+
+class JobService(job_service_pb2_grpc.JobServiceServicer):
+    """The service; promises are in job_service.proto."""
+
+    def __init__(self, jobs: Jobs, *, heartbeat: float, running: bool) -> None:
+        """heartbeat: seconds between signs of life of an idle stream. running: this instance runs jobs."""
+        self._jobs = jobs
+        self._heartbeat = heartbeat
+        self._running = running
+
+    async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
+        submitted = await self._submit(request, hold=request.hold)
+        return pb.SubmitJobResponse(job=convert.job_info(submitted.job), existing=submitted.existing)
+
+    async def _submit(self, request: pb.SubmitJobRequest | pb.RunJobRequest, *, hold: bool) -> Submitted:
+        sent = request.spec.SerializeToString(deterministic=True) + bytes([hold])
+        return await self._jobs.submit(
+            parse.tenant(request.tenant),
+            parse.spec(request.spec),
+            request_id=request.request_id,
+            digest=hashlib.sha256(sent).hexdigest(),
+            hold=hold,
+        )
+
+    async def QueueJob(self, request: pb.QueueJobRequest, context: Context) -> pb.QueueJobResponse:
+        job = await self._jobs.release(parse.tenant(request.tenant), parse.job_id(request.job_id))
+        return pb.QueueJobResponse(job=convert.job_info(job))
+
+    async def RunJob(self, request: pb.RunJobRequest, context: Context) -> None:  # type: ignore[override] # writes
+        options = self._watch_options(request, after=None)
+        submitted = await self._submit(request, hold=False)
+        job = submitted.job.job
+        async with aclosing(self._jobs.watch(job.tenant, job.job_id, options)) as updates:
+            async for item in updates:
+                await context.write(pb.RunJobResponse(update=convert.update(item)))
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
+        job = await self._jobs.get(
+            parse.tenant(request.tenant),
+            parse.job_id(request.job_id),
+            payload=parse.full_view(request.view, default=True),
+        )
+        return pb.GetJobResponse(job=convert.job_info(job))
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
+        size = parse.page_size(request.page_size)
+        response = pb.ListJobsResponse()
+        total, count, token = 0, 0, ""
+        listed = self._jobs.find(
+            parse.tenant(request.tenant, all_allowed=True),
+            parse.job_filter(request.filter),
+            parse.order(request.order_by),
+            size=size,
+            token=request.page_token,
+            payload=parse.full_view(request.view, default=False),
+        )
+        async with aclosing(listed) as found:
+            async for item in found:
+                info = convert.job_info(item.job)
+                total += info.ByteSize()
+                if count and total > PAGE_BYTES:
+                    response.next_page_token = token
+                    return response
+                response.jobs.append(info)
+                count, token = count + 1, item.token
+        if count == self._jobs.page_size(size):
+            response.next_page_token = token
+        return response
+
+    async def CountJobs(self, request: pb.CountJobsRequest, context: Context) -> pb.CountJobsResponse:
+        counts = await self._jobs.count(
+            parse.tenant(request.tenant, all_allowed=True),
+            parse.job_filter(request.filter),
+            parse.groups(request.group_by),
+        )
+        return pb.CountJobsResponse(
+            groups=[pb.CountJobsResponse.Group(keys=keys, count=count) for keys, count in counts.groups],
+            total=counts.total,
+            at_least=counts.at_least,
+        )
+
+    async def WatchJob(self, request: pb.WatchJobRequest, context: Context) -> None:  # type: ignore[override] # writes
+        after = request.after_revision if request.HasField("after_revision") else None
+        if after is not None and after < 0:
+            raise parse.refuse("after_revision", "It is not negative.")
+        watch = self._jobs.watch(
+            parse.tenant(request.tenant),
+            parse.job_id(request.job_id),
+            self._watch_options(request, after=after),
+        )
+        async with aclosing(watch) as updates:
+            async for item in updates:
+                await context.write(pb.WatchJobResponse(update=convert.update(item)))
+
+    def _watch_options(
+        self, request: pb.WatchJobRequest | pb.RunJobRequest, *, after: int | None
+    ) -> WatchOptions:
+        return WatchOptions(
+            after=after,
+            include_messages=request.include_messages,
+            min_progress_interval=parse.seconds(request, "min_progress_interval", 0.1),
+            heartbeat=self._heartbeat,
+        )
+
+    async def WaitJob(self, request: pb.WaitJobRequest, context: Context) -> pb.WaitJobResponse:
+        limit = float(self._jobs.limits.wait_seconds)
+        job = await self._jobs.wait(
+            parse.tenant(request.tenant),
+            parse.job_id(request.job_id),
+            parse.seconds(request, "wait_timeout", limit),
+        )
+        return pb.WaitJobResponse(job=convert.job_info(job))
+
+    async def StopJob(self, request: pb.StopJobRequest, context: Context) -> pb.StopJobResponse:
+        grace = parse.duration(request, "grace_period", "grace_period")
+        outcome, job = await self._jobs.stop(
+            parse.tenant(request.tenant),
+            parse.job_id(request.job_id),
+            reason=request.reason,
+            grace=DEFAULT_GRACE if grace is None else grace,
+            wait=parse.seconds(request, "wait_timeout", 0),
+            requested_by=request.requested_by,
+        )
+        return pb.StopJobResponse(outcome=int(outcome), job=convert.job_info(job))  # type: ignore[arg-type] # same numbers
+
+    async def UpdateJob(self, request: pb.UpdateJobRequest, context: Context) -> pb.UpdateJobResponse:
+        job = await self._jobs.update(
+            parse.tenant(request.tenant),
+            parse.job_id(request.job_id),
+            fields=parse.patch(request),
+            etag=request.etag,
+        )
+        return pb.UpdateJobResponse(job=convert.job_info(job))
+
+    async def DeleteJob(self, request: pb.DeleteJobRequest, context: Context) -> pb.DeleteJobResponse:
+        try:
+            await self._jobs.delete(parse.tenant(request.tenant), parse.job_id(request.job_id))
+        except JobNotFound:
+            if not request.allow_missing:
+                raise
+        return pb.DeleteJobResponse()
+
+    async def ListJobEvents(
+        self, request: pb.ListJobEventsRequest, context: Context
+    ) -> pb.ListJobEventsResponse:
+        size = parse.page_size(request.page_size)
+        if request.after_revision < 0:
+            raise parse.refuse("after_revision", "It is not negative.")
+        events, token = await self._jobs.events(
+            parse.tenant(request.tenant),
+            parse.job_id(request.job_id),
+            after=request.after_revision,
+            size=size,
+            token=request.page_token,
+        )
+        response = pb.ListJobEventsResponse()
+        total = 0
+        for event in events:
+            message = convert.job_event(event)
+            total += message.ByteSize()
+            if response.events and total > PAGE_BYTES:
+                break
+            response.events.append(message)
+        if (
+            (response.events
+            and len(response.events) < len(events))
+            or len(events) == self._jobs.page_size(size)
+        ):
+            response.next_page_token = token(events[len(response.events) - 1])
+        return response
+
+    async def ListJobTypes(
+        self, request: pb.ListJobTypesRequest, context: Context
+    ) -> pb.ListJobTypesResponse:
+        parse.tenant(request.tenant)
+        infos = self._jobs.types()
+        return pb.ListJobTypesResponse(
+            job_types=[convert.job_type(info, int(self._running)) for info in infos]
+        )

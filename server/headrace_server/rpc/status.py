@@ -1,0 +1,76 @@
+"""Errors on the wire: reason -> gRPC code, and google.rpc details.
+
+The client's errors.py is the other half of this table; tests/unit/test_error_table.py holds them together.
+"""
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from headrace_server.domain.errors import ControlError
+
+DOMAIN = "headrace"
+
+CODES: dict[str, grpc.StatusCode] = {
+    "JOB_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "INVALID_ARGUMENT": grpc.StatusCode.INVALID_ARGUMENT,
+    "INVALID_PARAMETER": grpc.StatusCode.INVALID_ARGUMENT,
+    "JOB_TYPE_UNKNOWN": grpc.StatusCode.INVALID_ARGUMENT,
+    "INVALID_PAGE_TOKEN": grpc.StatusCode.INVALID_ARGUMENT,
+    "REQUEST_ID_REUSED": grpc.StatusCode.ALREADY_EXISTS,
+    "WRONG_STATUS": grpc.StatusCode.FAILED_PRECONDITION,
+    "JOB_LOCKED": grpc.StatusCode.FAILED_PRECONDITION,
+    "ETAG_MISMATCH": grpc.StatusCode.ABORTED,
+    "REVISION_AHEAD": grpc.StatusCode.OUT_OF_RANGE,
+    "QUEUE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "TOO_MANY_WATCHERS": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "STORE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+    "DRAINING": grpc.StatusCode.UNAVAILABLE,
+    "INTERNAL": grpc.StatusCode.INTERNAL,
+}
+
+VIOLATIONS_MAX = 50
+"""Details travel as metadata, which gRPC bounds: beyond this many fields, the rest is counted in the text."""
+
+
+class InternalError(ControlError):
+    """Something that should not happen: the error id finds the traceback in the log."""
+
+    reason = "INTERNAL"
+
+    def __init__(self, error_id: str) -> None:
+        super().__init__(f"Internal error {error_id}: the server's log has the details.", error_id=error_id)
+
+
+def to_status(error: ControlError) -> status_pb2.Status:
+    """The google.rpc.Status of an error: ErrorInfo, and BadRequest and RetryInfo where they help."""
+    status = status_pb2.Status(code=CODES[error.reason].value[0], message=shorten(error.message, 2000))
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    _pack(status, info)
+    if error.fields:
+        bad = error_details_pb2.BadRequest()
+        for field, description in error.fields[:VIOLATIONS_MAX]:
+            bad.field_violations.add(field=shorten(field, 200), description=shorten(description, 500))
+        _pack(status, bad)
+    if error.retry_after is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(int(error.retry_after * 1000))
+        _pack(status, error_details_pb2.RetryInfo(retry_delay=delay))
+    while status.ByteSize() > METADATA_MAX and len(status.details) > 1:
+        del status.details[-1]
+    return status
+
+
+METADATA_MAX = 6000
+"""Bytes: gRPC's default bound on metadata is 8 KiB, its own headers included."""
+
+
+def shorten(text: str, limit: int) -> str:
+    """Text of at most `limit` characters, the cut marked."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _pack(status: status_pb2.Status, detail: object) -> None:
+    packed = any_pb2.Any()
+    packed.Pack(detail)  # type: ignore[arg-type] # every detail is a message
+    status.details.append(packed)

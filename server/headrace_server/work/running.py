@@ -1,0 +1,147 @@
+"""One run under way: its writes in order, its progress, its clock."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+
+from headrace_server.domain import change
+from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable
+from headrace_server.domain.job import Job, Progress
+from headrace_server.domain.ports import Decision, Store
+from headrace_server.work.contract import ProgressReport, Run, RunKey
+from headrace_server.work.ladder import Ladder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How runs are followed. Seconds: progress_interval between stored progress, cut_grace between SIGTERM and SIGKILL."""
+
+    progress_interval: float = 1.0
+    messages_per_attempt: int = 10_000
+    cut_grace: float = 2.0
+
+
+class Active:
+    """A claimed job of this instance.
+
+    Writes are kept in order and repeated while the store is out of reach: what a run has said is never dropped.
+    """
+
+    ladder: Ladder
+
+    def __init__(
+        self,
+        job: Job,
+        parameters: str,
+        store: Store,
+        instance: str,
+        *,
+        spawn: Callable[[Coroutine[None, None, None]], None],
+        on_lost: Callable[["Active", Exception], None],
+    ) -> None:
+        """Writes are coroutines given to spawn, which runs them to their end; on_lost is told when a write finds that the claim holds the job no longer."""
+        self.job = job
+        self.key = RunKey(job.job_id, job.claim)
+        self.slot = ""
+        self.sent = False
+        self.begun = False
+        self.permitting = False
+        self._parameters = parameters
+        self._store = store
+        self._instance = instance
+        self._spawn = spawn
+        self._on_lost = on_lost
+        self._pending: list[Decision] = []
+        self._writing = False
+        self._begun_at = 0.0
+        self._progress: Progress | None = None
+        self._progress_timer: asyncio.TimerHandle | None = None
+        self._progress_written = float("-inf")
+
+    def run(self) -> Run:
+        """What its child is told."""
+        job = self.job
+        return Run(
+            key=self.key,
+            type=job.type,
+            attempt=job.attempt,
+            tenant=job.tenant,
+            owner=job.owner,
+            session_id=job.session_id,
+            description=job.description,
+            labels=job.labels,
+            parameters=self._parameters,
+        )
+
+    def begin(self) -> None:
+        """Its code is called now."""
+        self.begun = True
+        self._begun_at = time.monotonic()
+
+    def seconds(self) -> float:
+        """How long its code has run."""
+        return time.monotonic() - self._begun_at
+
+    def permit(self, job: Job, now: int) -> change.Change:
+        """The start permit for the slot that it has."""
+        return change.permit(job, now, claim=self.key.claim, instance=self._instance, worker=self.slot)
+
+    def write(self, decide: Decision) -> None:
+        """Apply to the job, after everything written before."""
+        self._pending.append(decide)
+        if not self._writing:
+            self._writing = True
+            self._spawn(self._write_pending())
+
+    async def _write_pending(self) -> None:
+        pause = 0.05
+        while self._pending:
+            batch, self._pending = self._pending, []
+            try:
+                await self._store.apply(self.key.job_id, change.chain(batch))
+            except StoreUnavailable as error:
+                log.warning("cannot write, trying again: %s", error, extra={"job_id": self.key.job_id})
+                self._pending[:0] = batch
+                await asyncio.sleep(pause)
+                pause = min(1.0, pause * 2)
+            except (Replaced, JobNotFound) as error:
+                self._pending.clear()
+                self._on_lost(self, error)
+        self._writing = False
+
+    def progressed(self, report: ProgressReport, interval: float) -> Progress:
+        """The latest progress with percent and estimate; stored now, or when the interval is over."""
+        percent = None
+        end = None
+        if report.total:
+            percent = max(0.0, min(100.0, 100.0 * report.done / report.total))
+            started = self.job.attempts[-1].start_time if self.job.attempts else report.at
+            if 0 < report.done <= report.total:
+                end = report.at + int((report.at - started) * (report.total - report.done) / report.done)
+        self._progress = Progress(report.done, report.total, report.message, report.at, percent, end)
+        wait = self._progress_written + interval - time.monotonic()
+        if wait <= 0:
+            self.flush_progress()
+        elif self._progress_timer is None:
+            self._progress_timer = asyncio.get_running_loop().call_later(wait, self.flush_progress)
+        return self._progress
+
+    def flush_progress(self) -> None:
+        """Store the latest progress, if it is not stored."""
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()
+            self._progress_timer = None
+        if self._progress is not None:
+            self._progress_written = time.monotonic()
+            latest, self._progress = self._progress, None
+            self.write(partial(change.progress, claim=self.key.claim, instance=self._instance, latest=latest))
+
+    def close(self) -> None:
+        """It is over: no timer is left. Writes that are under way go on."""
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()

@@ -1,0 +1,75 @@
+"""`make acceptance`: each row of docs/acceptance.md, the tests that show it, and how they ended.
+
+A test names its rows in its docstring: `acceptance 44` or `acceptance 1, 8, 35`. Rows in CLAIMED must have a test,
+and every test that names a row must pass.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CLAIMED = frozenset(
+    {1, 2, 4, 5, *range(6, 41), 42, 44, 45, 46, 48, 49, 50, 51, 54, 55, 56, 57, 59, 61, 62, 63, 64, 70, 76, 77, 78, 80,
+     82, 83, 84, 85, 87, 88, 89}
+)  # fmt: skip
+MOST_ROWS = 3
+NAMED = re.compile(r"acceptance ((?:\d+(?:, | and )?)+)")
+
+
+class Rows:
+    """A pytest plugin that notes which test names which rows, and its outcome."""
+
+    def __init__(self) -> None:
+        self.tests: dict[int, list[str]] = {}
+        self.outcomes: dict[str, str] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep the tests that name a row."""
+        kept = []
+        for item in items:
+            doc = getattr(getattr(item, "function", None), "__doc__", None) or ""
+            numbers = [int(n) for group in NAMED.findall(doc) for n in re.findall(r"\d+", group)]
+            if len(numbers) > MOST_ROWS:
+                raise pytest.UsageError(
+                    f"{item.nodeid} names {len(numbers)} rows; at most {MOST_ROWS} are clear"
+                )
+            for number in numbers:
+                self.tests.setdefault(number, []).append(item.nodeid)
+            if numbers:
+                kept.append(item)
+        items[:] = kept
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note an outcome; anything but a pass in any phase counts."""
+        if report.when == "call" or not report.passed:
+            self.outcomes[report.nodeid] = report.outcome
+
+
+def main() -> int:
+    """Run, print, judge."""
+    rows = Rows()
+    code = pytest.main(["-q", "--no-header", str(ROOT / "tests")], plugins=[rows])
+    titles = re.findall(
+        r"^\| *(\d+) *\| *([^|]+?) *\|", (ROOT / "docs/acceptance.md").read_text(), re.MULTILINE
+    )
+    failed = code != 0
+    for text, title in titles:
+        number = int(text)
+        tests = rows.tests.get(number, [])
+        if not tests and number not in CLAIMED:
+            continue
+        outcomes = {rows.outcomes.get(test, "not run") for test in tests}
+        verdict = "passed" if outcomes == {"passed"} else "FAILED" if tests else "NO TEST"
+        failed |= verdict != "passed" and number in CLAIMED
+        sys.stdout.write(f"{number:3}  {verdict:8} {title}\n")
+        for test in tests:
+            sys.stdout.write(f"              {test.removeprefix('tests/')}\n")
+    sys.stdout.write(f"{len(CLAIMED)} rows claimed: {'FAILED' if failed else 'all shown'}\n")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

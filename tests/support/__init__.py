@@ -1,0 +1,1 @@
+"""What tests share: a real server in a process of its own, and waits for facts."""

@@ -16,8 +16,9 @@ from headrace_server.app import App
 from headrace_server.config import BadSettings, Settings, read_settings
 from headrace_server.domain.errors import ControlError
 from headrace_server.rpc.server import PortInUse
-from headrace_server.store.lock import StoreInUse, StoreLock
-from headrace_server.store.migrate import SchemaError, upgrade
+from headrace_server.store.lock import StoreLock
+from headrace_server.store.migrate import state, upgrade
+from headrace_server.store.refusal import StoreRefused
 
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 6
@@ -57,14 +58,15 @@ def db_upgrade(
     """Bring the database to the schema of this version; it is made when there is none."""
     settings = _settings({"database_url": database_url})
     try:
-        lock = StoreLock.acquire(settings.database_url)
+        lock = StoreLock.take(settings.database_url)
         try:
-            revision = upgrade(settings.database_url)
+            upgrade(settings.database_url)
+            found = state(settings.database_url)
         finally:
             lock.release()
-    except (StoreInUse, SchemaError) as error:
+    except StoreRefused as error:
         _fail(str(error), EXIT_UNAVAILABLE)
-    typer.echo(f"{settings.database_url} is at {revision}")
+    typer.echo(f"{settings.database_url} has the tables of {found.current}")
 
 
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -136,7 +138,7 @@ def _run(settings: Settings, on_ready: Callable[[str], None]) -> None:
 
     try:
         asyncio.run(main())
-    except (StoreInUse, SchemaError, PortInUse, ControlError) as error:
+    except (StoreRefused, PortInUse, ControlError) as error:
         _fail(str(error), EXIT_UNAVAILABLE)
 
 

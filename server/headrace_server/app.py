@@ -58,9 +58,9 @@ class App:
         self._hurry = asyncio.Event()
 
     async def run(self, on_ready: Callable[[str], None]) -> None:
-        """Serve until SIGTERM or SIGINT; on_ready is told the address. Raises StoreInUse, SchemaError, PortInUse."""
+        """Serve until SIGTERM or SIGINT; on_ready is told the address. Raises StoreRefused, PortInUse."""
         settings = self.settings
-        lock = StoreLock.acquire(settings.database_url)
+        lock = StoreLock.take(settings.database_url)
         try:
             upgrade(settings.database_url)
             registry = Registry.load(settings.jobs, entry_points=settings.entry_points)

@@ -24,7 +24,7 @@ def configure(level: str, form: str) -> None:
     if console:
         last += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     else:
-        last += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     root = logging.getLogger()

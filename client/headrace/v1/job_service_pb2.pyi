@@ -6,7 +6,8 @@ Submit, watch and stop jobs.
 Errors are google.rpc.Status with an ErrorInfo of domain "headrace" whose reason says what happened:
 
 - INVALID_ARGUMENT: INVALID_ARGUMENT, INVALID_PARAMETER, JOB_TYPE_UNKNOWN, INVALID_PAGE_TOKEN. With
-  BadRequest details that name each field. Metadata of JOB_TYPE_UNKNOWN: type.
+  BadRequest details that name each field. Metadata of JOB_TYPE_UNKNOWN: type; of bytes that do not decode:
+  message_type.
 - NOT_FOUND: JOB_NOT_FOUND. Metadata: job_id. A job of another tenant is not found either.
 - ALREADY_EXISTS: REQUEST_ID_REUSED. Metadata: request_id, job_id.
 - FAILED_PRECONDITION: WRONG_STATUS, JOB_LOCKED. Metadata: job_id, status.

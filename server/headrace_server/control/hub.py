@@ -66,9 +66,12 @@ class Feed:
         return woken
 
     def events_after(self, revision: int) -> list[Event] | None:
-        """The events after a revision, or None when the topic does not keep all of them."""
+        """The events after a revision, or None when the topic does not keep all of them.
+
+        A row can be read before its commit is published here, so the topic's revision may be ahead of its events.
+        """
         events = self.topic.events
-        if not events or events[0].revision > revision + 1:
+        if not events or events[0].revision > revision + 1 or events[-1].revision <= revision:
             return None
         return [event for event in events if event.revision > revision]
 

@@ -99,5 +99,5 @@ def _malformed(method: str) -> InvalidArgument:
     service, _, name = method.lstrip("/").rpartition("/")
     message = f"{service.rpartition('.')[0]}.{name}Request"
     return InvalidArgument(
-        FieldViolation("", f"The bytes of the request do not decode as {message}."), message=message
+        FieldViolation("", f"The bytes of the request do not decode as {message}."), message_type=message
     )

@@ -179,10 +179,8 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             if response.events and total > PAGE_BYTES:
                 break
             response.events.append(message)
-        if (
-            (response.events
-            and len(response.events) < len(events))
-            or len(events) == self._jobs.page_size(size)
+        if (response.events and len(response.events) < len(events)) or len(events) == self._jobs.page_size(
+            size
         ):
             response.next_page_token = token(events[len(response.events) - 1])
         return response

@@ -1,1 +1,24 @@
-"""The durable truth. The only room that knows SQL."""
+"""The durable truth. The only room that knows SQL.
+
+store      SqlStore: the Store of domain.ports, and who does what for it
+writer     the group commit: the one thread that writes (essay)
+work       what it is asked to do · claims (essay) · ledger, what one transaction knows and will write
+derived    the tables that follow from the jobs
+reads      one job and its history · listing, many jobs · payloads, their wide part
+schema     the tables · rows, job <-> row · migrate and migrations/, their versions
+engine     connections · dialect, all that is SQLite's · bulk, statements for many rows
+lock       one server for one database (essay) · refusal, why a database is not opened
+"""
+
+from headrace_server.store.lock import StoreLock
+from headrace_server.store.refusal import DatabaseInUse, NetworkFilesystem, SchemaMismatch, StoreRefused
+from headrace_server.store.store import SqlStore
+
+__all__ = [
+    "DatabaseInUse",
+    "NetworkFilesystem",
+    "SchemaMismatch",
+    "SqlStore",
+    "StoreLock",
+    "StoreRefused",
+]

@@ -1,0 +1,122 @@
+"""Parameters and results of richer types, by pydantic: an Enum, a dataclass, a model, a UUID, a Path.
+
+Imported by name, and only for signatures that need it: jobs with plain annotations work without pydantic. The
+server checks every call with the same code and stores what it made of it as plain values; the worker makes the
+objects again from those.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date, timedelta
+from enum import Enum
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, SerializationInfo, TypeAdapter, ValidationError
+from pydantic_core import CoreSchema, core_schema, to_jsonable_python
+
+from headrace._signature import REQUIRED, Signature, is_plain
+
+_CARRIED = (bool, int, float, str, bytes, bytearray, date, timedelta)
+
+Problem = tuple[str, str]
+"""Where, such as `sizes[3]`, and a sentence."""
+
+
+def parse(annotation: Any, value: Any) -> Any:
+    """A value as an annotation wants it. Raises pydantic.ValidationError, which is a ValueError."""
+    return TypeAdapter(annotation).validate_python(value)
+
+
+class _Whole:
+    """Carries a Reference or a File through a dump, which would take any dataclass apart."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _keep(value: Any, info: SerializationInfo) -> Any:
+    return asdict(value) if info.mode_is_json() else _Whole(value)
+
+
+def carried_schema(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """The schema of Reference and File: as dataclasses go in, and whole on the way out."""
+    keep = core_schema.plain_serializer_function_ser_schema(_keep, info_arg=True)
+    return {**handler(source), "serialization": keep}
+
+
+class Coercion:
+    """A signature as pydantic reads it. Raises pydantic.PydanticUserError for an annotation that it cannot handle."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.adapters: dict[str, TypeAdapter[Any]] = {
+            name: TypeAdapter(given.annotation) for name, given in signature.parameters.items()
+        }
+        # Not to be dumped: pydantic would take apart a Reference that Any let in.
+        self._plain = {name for name, given in signature.parameters.items() if is_plain(given.annotation)}
+        self._plain_extra = is_plain(signature.extra)
+        self.extra: TypeAdapter[Any] | None = (
+            None if signature.extra is None else TypeAdapter(signature.extra)
+        )
+        self.result: TypeAdapter[Any] = TypeAdapter(Any if signature.result is REQUIRED else signature.result)
+
+    def adapter(self, name: str) -> TypeAdapter[Any]:
+        """The adapter of a parameter, declared or not."""
+        return self.adapters.get(name) or self.extra  # type: ignore[return-value] # misfits were refused before
+
+    def validate(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+        """The parameters as the function wants them, and what is wrong with the others."""
+        values: dict[str, Any] = {}
+        problems: list[Problem] = []
+        for name, value in given.items():
+            try:
+                values[name] = self.adapter(name).validate_python(value)
+            except ValidationError as error:
+                problems.extend(_problem(name, value, detail) for detail in error.errors(include_url=False))
+        return values, problems
+
+    def dump(self, name: str, value: Any) -> Any:
+        """A parameter that was validated, as a value that `headrace.values.encode` takes."""
+        if name in self._plain or (self._plain_extra and name not in self.adapters):
+            return value
+        return simplify(self.adapter(name).dump_python(value, warnings=False))
+
+    def dump_result(self, value: Any) -> Any:
+        """What the job returned, as a value that `headrace.values.encode` takes."""
+        return simplify(self.result.dump_python(value, warnings=False))
+
+
+def simplify(value: Any) -> Any:
+    """What pydantic dumped, with what is left of richer types as they are written in JSON: a UUID as its text."""
+    if isinstance(value, _Whole):
+        return value.value
+    if isinstance(value, Enum):
+        return simplify(value.value)
+    if value is None or isinstance(value, _CARRIED):
+        return value
+    if isinstance(value, Mapping):
+        return {_key(key): simplify(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [simplify(item) for item in value]
+    return to_jsonable_python(value, fallback=lambda unknown: unknown)
+
+
+def _key(key: Any) -> Any:
+    return key if type(key) is str else str(to_jsonable_python(key))
+
+
+def _problem(name: str, value: Any, detail: Any) -> Problem:
+    """Where in the value it went wrong, as far as the caller sees it, and pydantic's words."""
+    path, rest = name, list(detail["loc"])
+    while rest and _has(value, rest[0]):
+        part = rest.pop(0)
+        value = value[part]
+        path += f"[{part}]"
+    words = ".".join(str(part) for part in rest)  # a field that is missing, or one arm of a union
+    sentence = f"{words}: {detail['msg']}" if words else str(detail["msg"])
+    return path, sentence if sentence.endswith((".", "!", "?")) else sentence + "."
+
+
+def _has(value: Any, part: Any) -> bool:
+    if isinstance(value, Mapping):
+        return part in value
+    return isinstance(value, Sequence) and isinstance(part, int) and part < len(value)

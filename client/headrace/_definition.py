@@ -1,0 +1,178 @@
+"""How a module says that it has jobs and resources: marks on its functions, subclasses of Job.
+
+There is no global register. `@job` and `@resource` mark a function and give it back as it was; `headrace.jobs.load`
+looks into a module for what is marked. So a module can be imported twice, or by a test, without any effect.
+"""
+
+import inspect
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar, overload
+
+from headrace._signature import Signature, read_signature
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ATTEMPTS_MAX = 1000
+
+_JOB = "__headrace_job__"
+_RESOURCE = "__headrace_resource__"
+_TYPE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How failed attempts are repeated: the waits grow from initial_backoff by multiplier up to max_backoff.
+
+    max_attempts counts the starts of the job's code, 1 to 1000; 1 never repeats. Raises ValueError for a field
+    that is out of its range: multiplier is at least 1, and no wait is negative.
+    """
+
+    max_attempts: int = 1
+    initial_backoff: timedelta = timedelta(seconds=1)
+    multiplier: float = 2.0
+    max_backoff: timedelta = timedelta(minutes=5)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_attempts <= ATTEMPTS_MAX:
+            raise ValueError(f"max_attempts is 1 to {ATTEMPTS_MAX}, not {self.max_attempts}")
+        if not (self.multiplier >= 1 and math.isfinite(self.multiplier)):
+            raise ValueError(f"multiplier is at least 1, not {self.multiplier}")
+        if min(self.initial_backoff, self.max_backoff) < timedelta(0):
+            raise ValueError("initial_backoff and max_backoff are not negative")
+
+
+class Job:
+    """A job as a class: give it a `type` and a method `run(self, ctx, …)`.
+
+    An instance is made for each run, without arguments. The parameters of the job are those of `run` behind ctx; a
+    `run` that has none takes any, to be read with ctx.param. A class without a `type` of its own is no job, so
+    that jobs can share a base class.
+    """
+
+    type: ClassVar[str]
+    retry: ClassVar[RetryPolicy] = RetryPolicy()
+    timeout: ClassVar[timedelta | None] = None
+
+    # Not declared as a method: the parameters behind ctx are the subclass's own.
+    run: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class JobDefinition:
+    """A registered type: the function or class that runs it, and what it says for jobs that do not."""
+
+    type: str
+    target: Callable[..., Any]
+    retry: RetryPolicy = RetryPolicy()
+    timeout: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.type, str) or not _TYPE.fullmatch(self.type):
+            raise ValueError(
+                f"a job type is 1 to 100 letters, digits, '.', '_' and '-', such as 'image.resize', not {self.type!r}"
+            )
+        if self.timeout is not None and self.timeout <= timedelta(0):
+            raise ValueError(f"the timeout of {self.type} is not above zero")
+
+    @property
+    def module(self) -> str:
+        """The module that it was written in."""
+        return self.target.__module__
+
+    @property
+    def name(self) -> str:
+        """The function or class, for messages: module and qualified name."""
+        return f"{self.module}.{self.target.__qualname__}"
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function whose signature counts: `run` for a class."""
+        return self.target.run if isinstance(self.target, type) else self.target  # type: ignore[attr-defined]
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """Where it was written: the same for one source file imported under two names."""
+        code = getattr(inspect.unwrap(self.function), "__code__", None)
+        return (code.co_filename if code else self.module, self.target.__qualname__)
+
+    @cached_property
+    def signature(self) -> Signature:
+        """Its parameters and result. Raises TypeError or NameError where they cannot be understood."""
+        return read_signature(self.function, is_class=isinstance(self.target, type))
+
+
+@dataclass(frozen=True)
+class ResourceDefinition:
+    """A function that makes an object once in each worker process, under the name by which jobs ask for it."""
+
+    name: str
+    make: Callable[[], Any]
+
+
+def job(type: str, *, retry: RetryPolicy | None = None, timeout: timedelta | None = None) -> Callable[[F], F]:  # noqa: A002 - the word of the contract
+    """Make a function a job: `@job("image.resize", retry=RetryPolicy(max_attempts=3))`.
+
+    The first parameter of the function is the JobContext; the others are the job's parameters, given by name. It may
+    be `async def`. What it returns is the job's result. The function itself stays as it is, and can be called.
+
+    timeout is the longest run of one attempt. Raises ValueError or TypeError where the mark itself is wrong.
+    """
+    if not isinstance(type, str):
+        raise TypeError('a job needs a type: @job("image.resize")')
+
+    def mark(function: F) -> F:
+        if not inspect.isfunction(function):
+            raise TypeError(
+                f"@job is for functions, not {function!r}; a class derives from headrace.jobs.Job"
+            )
+        setattr(function, _JOB, JobDefinition(type, function, retry or RetryPolicy(), timeout))
+        return function
+
+    return mark
+
+
+@overload
+def resource(name: F) -> F: ...
+@overload
+def resource(name: str) -> Callable[[F], F]: ...
+def resource(name: F | str) -> F | Callable[[F], F]:
+    """Mark a function without parameters that makes an object once in each worker process: ctx.resources.<name>.
+
+    The name is the function's own, or the one given: `@resource("database")`. The object is made when a job first
+    asks for it. A function that yields is gone on with when the process ends, the last made first.
+    """
+    if not isinstance(name, str):
+        return resource(name.__name__)(name)
+
+    def mark(function: F) -> F:
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"resource {name} is async: a resource outlives the event loop of one job")
+        setattr(function, _RESOURCE, ResourceDefinition(name, function))
+        return function
+
+    return mark
+
+
+def definition_of(thing: object) -> JobDefinition | None:
+    """The job that a function or class is, or None. Raises ValueError or TypeError for a class that is a bad one."""
+    if inspect.isfunction(thing):
+        marked: JobDefinition | None = vars(thing).get(_JOB)
+        # functools.wraps copies the mark to the wrapper: it is the wrapper that is to be called.
+        return marked and JobDefinition(marked.type, thing, marked.retry, marked.timeout)
+    if not isinstance(thing, type) or not issubclass(thing, Job):
+        return None
+    if "type" not in vars(thing) or inspect.isabstract(thing):
+        return None
+    if not callable(getattr(thing, "run", None)):
+        raise TypeError(f"job class {thing.__qualname__} has no method run")
+    return JobDefinition(thing.type, thing, thing.retry, thing.timeout)
+
+
+def resource_of(thing: object) -> ResourceDefinition | None:
+    """The resource that a function makes, or None."""
+    return vars(thing).get(_RESOURCE) if inspect.isfunction(thing) else None

@@ -1,0 +1,165 @@
+"""One run of a job's code, from its parameters to its ending. Nothing that the code does leaves this module raised."""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from headrace._attempt import (
+    Declared,
+    DeclaredAbort,
+    DeclaredFailure,
+    DeclaredSuccess,
+    Ending,
+    ErrorKind,
+    JobStopped,
+    ParameterError,
+    Reporter,
+    ResultNotSerializable,
+    RunInfo,
+)
+from headrace._context import JobContext
+from headrace._definition import JobDefinition
+from headrace._failure import failure, format_traceback
+from headrace._interrupt import interruptible, run_coroutine
+from headrace._resources import Resources
+from headrace._results import Results
+from headrace._stop import StopDelivery
+from headrace.values import decode
+
+
+def execute(definition: JobDefinition, run: RunInfo, reporter: Reporter, resources: Resources) -> Ending:
+    """Run the job's code to its end, on this thread, and say how it ended. Raises nothing.
+
+    SETUP_FAILED: parameters that do not fit, a class or a resource that could not be made. A job ended by
+    JobStopped gives an Ending that is aborted, without an error. SystemExit and KeyboardInterrupt of the job's code
+    are exceptions of the job.
+    """
+    stop = StopDelivery(reporter)
+    try:
+        return _Run(definition, run, reporter, resources, stop).ending()
+    except JobStopped:  # a signal that came between the lines of this module
+        return Ending(aborted=True, stop_seen=True)
+
+
+class _Run:
+    def __init__(
+        self,
+        definition: JobDefinition,
+        run: RunInfo,
+        reporter: Reporter,
+        resources: Resources,
+        stop: StopDelivery,
+    ) -> None:
+        self.definition = definition
+        self.run = run
+        self.reporter = reporter
+        self.resources = resources
+        self.stop = stop
+        self.results = Results()
+
+    def ending(self) -> Ending:
+        try:
+            params = parameters(self.definition, self.run.parameters)
+            context = JobContext(
+                self.run, params, self.reporter, self.resources, stop=self.stop, results=self.results
+            )
+            call = self._callable()
+        except JobStopped:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the job's constructor may raise anything
+            return Ending(error=failure(error, kind=ErrorKind.SETUP_FAILED), stop_seen=self.stop.seen)
+        try:
+            value = self._returned(call, context, self._keywords(params))
+            return Ending(result=self.results.returned(value), stop_seen=self.stop.seen)
+        except BaseException as error:  # noqa: BLE001 - and so may its code
+            return self._raised(error, context)
+
+    def _callable(self) -> Callable[..., Any]:
+        target = self.definition.target
+        if not isinstance(target, type):
+            return target
+        with interruptible(self.stop):
+            return target().run  # type: ignore[no-any-return]
+
+    def _keywords(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        signature = self.definition.signature
+        if signature.by_keyword or signature.extra is None:
+            return params
+        return {}  # run(self, ctx) reads its parameters with ctx.param
+
+    def _returned(self, call: Callable[..., Any], context: JobContext, keywords: Mapping[str, Any]) -> Any:
+        with interruptible(self.stop):
+            value = call(context, **keywords)
+            if inspect.isawaitable(value):
+                value = run_coroutine(value, self.stop)
+        signature = self.definition.signature
+        if value is None or signature.plain_result:
+            return value
+        try:
+            return signature.coercion.dump_result(value)
+        except Exception as error:
+            raise ResultNotSerializable(f"result: {error}") from error
+
+    def _raised(self, error: BaseException, context: JobContext) -> Ending:
+        seen = self.stop.seen
+        step = context.failed_step(error)
+        match _decisive(error):
+            case JobStopped():
+                return Ending(aborted=True, stop_seen=True)
+            case DeclaredSuccess() as declared:
+                return Ending(result=declared.result, insisted=True, stop_seen=seen)
+            case DeclaredAbort() as declared:
+                reason = str(declared)
+                return Ending(
+                    error=_declared(declared, reason, step=step) if reason else None,
+                    aborted=True,
+                    stop_seen=seen,
+                )
+            case DeclaredFailure() as declared:
+                said = _declared(declared, declared.message, code=declared.code, step=step)
+                return Ending(error=said, retry=declared.retry, stop_seen=seen)
+            case other:
+                return Ending(error=failure(other, step=step), stop_seen=seen)
+
+
+def parameters(definition: JobDefinition, text: str) -> dict[str, Any]:
+    """The parameters as the function wants them, from the JSON text of a dict of plain values.
+
+    Raises ParameterError where they do not fit the signature, UnsupportedValue for a kind of value it does not know.
+    """
+    signature = definition.signature
+    given = {name: decode(value) for name, value in json.loads(text).items()}
+    if misfits := signature.misfits(list(given)):
+        raise ParameterError(" ".join(f"{name}: {sentence}" for name, sentence in misfits.items()))
+    if not signature.plain:
+        given, problems = signature.coercion.validate(given)
+        if problems:
+            raise ParameterError(" ".join(f"{path}: {sentence}" for path, sentence in problems))
+    return given
+
+
+def _decisive(error: BaseException) -> BaseException:
+    """What an exception group comes down to: a task group wraps what the job said in one of its tasks."""
+    for control in (JobStopped, Declared):
+        found: BaseException | None = error
+        if isinstance(error, BaseExceptionGroup):
+            found = error.subgroup(control)
+        while isinstance(found, BaseExceptionGroup):
+            found = found.exceptions[0]
+        if isinstance(found, control):
+            return found
+    return error
+
+
+def _declared(error: Declared, message: str, *, step: str, code: str = "") -> dict[str, Any]:
+    """The error that a job declared; the traceback is that of the exception it was handling, if any."""
+    cause = error.__cause__ or error.__context__
+    return {
+        "kind": int(ErrorKind.DECLARED),
+        "message": message,
+        "code": code,
+        "type": "",
+        "step": step,
+        "traceback": format_traceback(cause) if cause else "",
+    }

@@ -1,0 +1,72 @@
+"""An exception as the error of a job: its kind, its words, and a traceback that begins in the job's own code."""
+
+import asyncio
+import os
+import traceback
+from pathlib import Path
+from typing import Any, Final
+
+from headrace._attempt import ErrorKind, ResourceFailed, ResultNotSerializable, ResultTooLarge
+from headrace._log import clean
+
+TRACEBACK_MAX: Final = 64 * 1024
+"""The most bytes of a traceback; a longer one loses its middle."""
+
+MESSAGE_MAX: Final = 4096
+"""The most bytes of an error's message."""
+
+_KINDS: dict[type[BaseException], ErrorKind] = {
+    ResultTooLarge: ErrorKind.RESULT_TOO_LARGE,
+    ResultNotSerializable: ErrorKind.RESULT_NOT_SERIALIZABLE,
+    ResourceFailed: ErrorKind.SETUP_FAILED,
+}
+_FRAMEWORK = (str(Path(__file__).parent) + os.sep, str(Path(asyncio.__file__).parent) + os.sep)
+
+
+def failure(error: BaseException, *, kind: ErrorKind | None = None, step: str = "") -> dict[str, Any]:
+    """The fields of a JobError. kind None: what the type of the exception says, else EXCEPTION."""
+    name = type_name(error)
+    return {
+        "kind": int(kind or _KINDS.get(type(error), ErrorKind.EXCEPTION)),
+        "message": cut(clean(_text(error) or name), MESSAGE_MAX),
+        "code": "",
+        "type": clean(name),
+        "step": step,
+        "traceback": format_traceback(error),
+    }
+
+
+def type_name(error: BaseException) -> str:
+    """The name of an exception's type, with its module where that is not builtins."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an exception of the job's own making
+        return "(an error without words: its __str__ fails)"
+
+
+def format_traceback(error: BaseException) -> str:
+    """The traceback as Python prints it, from the job's own code on, at most 64 KiB."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_FRAMEWORK):
+        trace = trace.tb_next
+    try:
+        text = "".join(traceback.TracebackException(type(error), error, trace, compact=True).format())
+    except Exception:  # noqa: BLE001 - as above: the job's own __repr__, or source that cannot be read
+        text = f"{type_name(error)}: {_text(error)}\n"
+    return cut(clean(text), TRACEBACK_MAX)
+
+
+def cut(text: str, limit: int) -> str:
+    """Text of at most limit bytes of UTF-8: the middle gives way to a marker, for both ends say the most."""
+    data = text.encode()
+    if len(data) <= limit:
+        return text
+    marker = f"\n… {len(data) - limit} bytes left out …\n".encode()
+    head = (limit - len(marker)) // 4
+    tail = limit - len(marker) - head
+    return data[:head].decode(errors="ignore") + marker.decode() + data[-tail:].decode(errors="ignore")

@@ -1,0 +1,99 @@
+"""Finding the jobs and resources of modules."""
+
+import importlib
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points as installed_entry_points
+from types import ModuleType
+from typing import Final
+
+from headrace._definition import JobDefinition, ResourceDefinition, definition_of, resource_of
+from headrace._failure import cut, type_name
+
+ENTRY_POINTS: Final = "headrace.jobs"
+"""The entry-point group by which an installed package names its job modules."""
+
+_ERROR_MAX = 8 * 1024
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What modules have: jobs by type, resources by name, and by module why it, or a part of it, did not load."""
+
+    types: dict[str, JobDefinition] = field(default_factory=dict)
+    resources: dict[str, ResourceDefinition] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def refuse(self, module: str, sentence: str) -> None:
+        """Note why a module, or a part of it, did not load."""
+        before = self.errors.get(module)
+        self.errors[module] = f"{before}\n{sentence}" if before else sentence
+
+
+def load(modules: Iterable[str], entry_points: bool) -> Loaded:
+    """Import modules by their dotted names, and those of the entry-point group, and look into each for its jobs.
+
+    Raises nothing for a module that fails: its text is in `errors` and the others load. A type or a resource that two
+    modules have is the first one's, and an error of the second.
+    """
+    loaded = Loaded()
+    names = dict.fromkeys(modules)
+    if entry_points:
+        names |= dict.fromkeys(entry.module for entry in sorted(installed_entry_points(group=ENTRY_POINTS)))
+    for name in names:
+        module = _import(name, loaded)
+        if module is not None:
+            _collect(name, module, loaded)
+    return loaded
+
+
+def _import(name: str, loaded: Loaded) -> ModuleType | None:
+    try:
+        # One that is new since the last load may be in a folder that the import system has already read.
+        importlib.invalidate_caches()
+        return importlib.import_module(name)
+    except KeyboardInterrupt:
+        raise  # the operator's
+    except BaseException as error:  # noqa: BLE001 - a module may even call sys.exit
+        loaded.refuse(name, _import_error(error))
+        return None
+
+
+def _import_error(error: BaseException) -> str:
+    """The line of the exception, then its traceback from the module's own code on."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename not in (__file__, importlib.__file__) and not frame.filename.startswith("<frozen ")
+    ]
+    line = "".join(traceback.format_exception_only(error)) or type_name(error)
+    return cut("".join([line, *traceback.format_list(frames)]).rstrip(), _ERROR_MAX)
+
+
+def _collect(name: str, module: ModuleType, loaded: Loaded) -> None:
+    for thing in list(vars(module).values()):
+        resource = resource_of(thing)
+        if resource is not None:
+            known = loaded.resources.setdefault(resource.name, resource)
+            if _origin(known) != _origin(resource):
+                loaded.refuse(name, f"Resource {resource.name!r} is also made by {known.make.__module__}.")
+        try:
+            job = definition_of(thing)
+            if job is not None:
+                _register(name, job, loaded)
+        except Exception as error:  # noqa: BLE001 - annotations run code of the module
+            loaded.refuse(name, f"{getattr(thing, '__qualname__', thing)}: {error}")
+
+
+def _register(name: str, job: JobDefinition, loaded: Loaded) -> None:
+    _ = job.signature  # raises where it cannot be understood
+    known = loaded.types.setdefault(job.type, job)
+    if known.origin != job.origin:
+        loaded.refuse(name, f"Type {job.type!r} of {job.name} is already that of {known.name}.")
+
+
+def _origin(resource: ResourceDefinition) -> tuple[str, str]:
+    """Where it was written: the same for one source file imported under two names."""
+    code = getattr(resource.make, "__code__", None)
+    return (code.co_filename if code else resource.make.__module__, resource.make.__qualname__)

@@ -1,0 +1,83 @@
+"""The keyword arguments that several verbs share. They are typed once and read in _spec.py."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
+
+from headrace._enums import JobStatus
+from headrace.jobs import RetryPolicy
+
+Span = timedelta | float
+"""A length of time: a timedelta, or a number of seconds."""
+
+
+class JobOptions(TypedDict, total=False):
+    """What submit and run take beside type and parameters. What is left out, or None, has the server's default."""
+
+    tenant: str | None
+    """The client's own tenant when left out."""
+    description: str | None
+    """Free text for people."""
+    owner: str | None
+    """On whose behalf."""
+    session_id: str | None
+    """The session on whose behalf."""
+    queue: str | None
+    """"default" when left out."""
+    priority: int | None
+    """Higher runs first within a tenant; 0 when left out."""
+    labels: Mapping[str, str] | None
+    """Free labels to filter by."""
+    run_after: datetime | timedelta | None
+    """Not before this time, or this long from now by the caller's clock."""
+    expire_time: datetime | timedelta | None
+    """The latest start of the first attempt: a job that has not started by then fails with EXPIRED."""
+    timeout: Span | None
+    """The longest run of one attempt."""
+    retry: RetryPolicy | None
+    """How failed attempts are repeated."""
+    request_id: str | None
+    """Makes a repetition by the caller safe: the same id gives the same job. A new one when left out.
+
+    The repetition has to ask for the same: with run_after or expire_time, give a datetime, not a timedelta."""
+
+
+class JobFilters(TypedDict, total=False):
+    """Which jobs: all that are given must match; within one, any entry. A single entry may stand alone."""
+
+    statuses: JobStatus | str | Iterable[JobStatus | str] | None
+    types: str | Iterable[str] | None
+    """Exact, or a prefix followed by "*"."""
+    owners: str | Iterable[str] | None
+    queues: str | Iterable[str] | None
+    session_ids: str | Iterable[str] | None
+    job_ids: str | Iterable[str] | None
+    labels: Mapping[str, str] | None
+    """All of these."""
+    created_from: datetime | None
+    """Submitted at or after this time."""
+    created_to: datetime | None
+    """Submitted before this time."""
+    status_from: datetime | None
+    """Last changed status at or after this time."""
+    status_to: datetime | None
+    """Last changed status before this time."""
+    parameters: Mapping[str, Any] | None
+    """With these parameters; needs exactly one type without "*"."""
+    parameter_prefix: Mapping[str, str] | None
+    """With text parameters that begin like this; needs exactly one type without "*"."""
+
+
+class JobChanges(TypedDict, total=False):
+    """The fields that update changes: those given, and no others."""
+
+    description: str
+    labels: Mapping[str, str]
+    """Replaces all labels."""
+    locked: bool
+    """True refuses deletion."""
+    priority: int
+    run_after: datetime | timedelta | None
+    """None: at once."""
+    expire_time: datetime | timedelta | None
+    """None: never."""

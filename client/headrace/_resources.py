@@ -1,0 +1,59 @@
+"""Objects that jobs share within one worker process: made on first use, closed when the process ends."""
+
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from headrace._attempt import ResourceFailed
+from headrace._definition import ResourceDefinition
+
+
+class Resources:
+    """The resources of one process, read as attributes: `ctx.resources.database`.
+
+    made: objects that are there already, such as stand-ins in a test.
+    """
+
+    def __init__(
+        self,
+        definitions: Mapping[str, ResourceDefinition] | None = None,
+        made: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._definitions = dict(definitions or {})
+        self._made: dict[str, Any] = dict(made or {})
+        self._open: list[tuple[str, Iterator[Any]]] = []
+        self._lock = threading.RLock()  # a resource may ask for another
+
+    def __getattr__(self, name: str) -> Any:
+        """The object of this name. Raises ResourceFailed when it cannot be made; the next use tries again."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        with self._lock:
+            if name not in self._made:
+                if name not in self._definitions:
+                    known = ", ".join(sorted({*self._definitions, *self._made})) or "none"
+                    raise AttributeError(f"there is no resource {name!r}; those there are: {known}")
+                self._made[name] = self._make(self._definitions[name])
+            return self._made[name]
+
+    def _make(self, definition: ResourceDefinition) -> Any:
+        try:
+            made = definition.make()
+            if isinstance(made, Iterator):
+                generator, made = made, next(made)
+                self._open.append((definition.name, generator))
+        except Exception as error:
+            # Told apart from an error of the job itself by its type.
+            raise ResourceFailed(f"resource {definition.name!r} could not be made: {error!r}") from error
+        return made
+
+    def close(self) -> None:
+        """Go on with the functions that yielded, the last first. What they raise is printed to stderr."""
+        while self._open:
+            _name, generator = self._open.pop()
+            try:
+                next(generator, None)
+            except Exception:  # noqa: BLE001 - the others are closed all the same
+                traceback.print_exc()
+        self._made.clear()

@@ -1,0 +1,118 @@
+"""When to try again after a failure, and when to give up: decisions only, no waiting.
+
+Attempts    one unary call. Repeated only where the server said when (RetryInfo), within the call's deadline;
+            UNAVAILABLE without RetryInfo was repeated by gRPC already.
+Reconnect   a watch or a wait. Goes on through lost connections with growing, jittered waits.
+"""
+
+import random
+import time
+from collections.abc import Callable
+
+from headrace.errors import Cancelled, HeadraceError, InternalError, Overloaded, Unavailable
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 5.0
+OPEN_ATTEMPTS = 5
+"""How often a stream is tried that has never been open: as often as gRPC tries a unary call."""
+
+_RESET = ("rst_stream", "stream removed", "goaway", "socket closed", "connection reset", "broken pipe")
+"""What gRPC says, in lower case, when a connection ended under a stream."""
+
+Clock = Callable[[], float]
+
+
+class Deadline:
+    """The time that is left of what the caller allowed; None: no limit. Seconds."""
+
+    def __init__(self, timeout: float | None, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._end = None if timeout is None else clock() + timeout
+
+    def remaining(self) -> float | None:
+        """What is left, never negative."""
+        return None if self._end is None else max(self._end - self._clock(), 0.0)
+
+    def allows(self, delay: float) -> bool:
+        """Whether there is time left after a delay."""
+        remaining = self.remaining()
+        return remaining is None or delay < remaining
+
+
+class Attempts:
+    """The attempts of one unary call."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+
+    def failed(self, error: HeadraceError) -> float:
+        """The wait before the next attempt, in seconds. Raises the error when there is to be none."""
+        if error.retry_after is None:
+            raise error
+        delay = _spread(error.retry_after)
+        if not self._deadline.allows(delay):
+            raise error
+        return delay
+
+
+class Reconnect:
+    """The attempts to follow one job.
+
+    patience: how long it may go without a sign of the server, once there was one; None: for ever. opens: how
+    often it is tried before the first sign.
+    """
+
+    def __init__(
+        self,
+        deadline: Deadline,
+        patience: float | None,
+        *,
+        opens: int = OPEN_ATTEMPTS,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._deadline = deadline
+        self._patience = patience
+        self._opens = opens
+        self._clock = clock
+        self._heard = False
+        self._failures = 0
+        self._lost_at = 0.0
+
+    def heard(self) -> None:
+        """The server gave a sign of life: waits begin short again."""
+        self._heard = True
+        self._failures = 0
+
+    def failed(self, error: HeadraceError) -> float:
+        """The wait before the next attempt, in seconds. Raises the error when there is to be none."""
+        self._failures += 1
+        if self._failures == 1:
+            self._lost_at = self._clock()
+        delay = min(FIRST_DELAY * 2.0 ** min(self._failures - 1, 10), LONGEST_DELAY) * random.uniform(0.5, 1)
+        delay = max(delay, _spread(error.retry_after or 0.0))
+        if not resumable(error) or self._given_up(delay) or not self._deadline.allows(delay):
+            raise error
+        return delay
+
+    def _given_up(self, delay: float) -> bool:
+        if not self._heard:
+            return self._failures >= self._opens
+        return self._patience is not None and self._clock() + delay - self._lost_at > self._patience
+
+
+def resumable(error: HeadraceError) -> bool:
+    """Whether following a job goes on after an error: the server is away, is full for now, or was cut off."""
+    if isinstance(error, Unavailable):
+        return True
+    if isinstance(error, Overloaded):
+        return error.retry_after is not None
+    if error.reason or not error.code:
+        return False  # Headrace itself said so, or this client did: final
+    if isinstance(error, Cancelled):
+        return True  # not by this side: a server that opens too many streams at once cancels some
+    return isinstance(error, InternalError) and any(sign in error.message.lower() for sign in _RESET)
+
+
+def _spread(delay: float) -> float:
+    """At least the delay, and up to half more: callers that were sent away together do not come back together."""
+    return delay * random.uniform(1, 1.5)

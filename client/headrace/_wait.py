@@ -1,0 +1,44 @@
+"""Waiting for the end of a job: WaitJob, again and again, through lost connections. No input or output here."""
+
+import time
+
+from headrace import _requests
+from headrace._requests import Call
+from headrace._retry import Clock, Deadline, Reconnect
+from headrace.errors import DeadlineExceeded, HeadraceError
+from headrace.info import JobInfo
+
+
+class Wait:
+    """One job being waited for. timeout and patience are as in Watch; a timeout of 0 asks once."""
+
+    def __init__(
+        self,
+        tenant: str,
+        job_id: str,
+        *,
+        timeout: float | None,
+        patience: float | None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._tenant = tenant
+        self._job_id = job_id
+        self._timeout = timeout
+        self._deadline = Deadline(timeout, clock)
+        # Before the first answer gRPC's own repetitions are enough: a server that is not there is told of soon.
+        self._reconnect = Reconnect(self._deadline, patience, opens=1, clock=clock)
+
+    def request(self) -> Call[JobInfo]:
+        """The next call."""
+        return _requests.wait(self._tenant, self._job_id, self._deadline.remaining())
+
+    def answered(self, job: JobInfo) -> bool:
+        """Whether the job has ended. Raises DeadlineExceeded when it has not and the time is over."""
+        self._reconnect.heard()
+        if not job.final and self._deadline.remaining() == 0:
+            raise DeadlineExceeded(f"Job {self._job_id} was still {job.status} after {self._timeout:g} s.")
+        return job.final
+
+    def failed(self, error: HeadraceError) -> float:
+        """The wait before the next call, in seconds. Raises the error when it is final."""
+        return self._reconnect.failed(error)

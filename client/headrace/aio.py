@@ -1,0 +1,216 @@
+"""The client for asyncio: the verbs of headrace.client, to be awaited."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing, suppress
+from typing import Any, Self, Unpack
+
+import grpc
+
+from headrace import _requests
+from headrace._aio_calls import AsyncCalls
+from headrace._aio_job_verbs import AsyncJobVerbs
+from headrace._channel import (
+    DEFAULT_MAX_MESSAGE_BYTES,
+    DEFAULT_RECONNECT_TIMEOUT,
+    DEFAULT_TIMEOUT,
+    Connection,
+)
+from headrace._enums import CountGroup, JobOrder, JobView
+from headrace._options import JobFilters, JobOptions, Span
+from headrace._run import LEAVE_TIMEOUT, Listener, leaving_reason
+from headrace._watch import Watch
+from headrace.errors import HeadraceError, raise_unless_succeeded
+from headrace.handle import AsyncJobHandle
+from headrace.info import Counts, JobEvent, JobInfo, JobType, Page, Progress, ServerInfo
+from headrace.v1 import job_service_pb2
+
+
+class AsyncClient(AsyncJobVerbs):
+    """Submits jobs to one Headrace server, and follows, stops and lists them. For one event loop.
+
+    It connects when first used, and belongs to the loop that runs then. The arguments, the verbs and what they
+    raise are those of Client; watch, list and events give asynchronous iterators. Cancelling a task that follows a job
+    leaves the job alone.
+    """
+
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        tenant: str = "",
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout: Span = DEFAULT_TIMEOUT,
+        wait_for_ready: bool = False,
+        reconnect_timeout: Span | None = DEFAULT_RECONNECT_TIMEOUT,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    ) -> None:
+        connection = Connection.of(
+            target,
+            credentials=credentials,
+            timeout=timeout,
+            wait_for_ready=wait_for_ready,
+            reconnect_timeout=reconnect_timeout,
+            max_message_bytes=max_message_bytes,
+        )
+        super().__init__(AsyncCalls(connection), tenant)
+        self.target = connection.target
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection. What is under way ends with Cancelled. Closing twice is harmless."""
+        await self._calls.close()
+
+    async def submit(
+        self,
+        job_type: str,
+        parameters: Mapping[str, Any] | None = None,
+        /,
+        *,
+        hold: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> AsyncJobHandle:
+        """Submits a job. When this returns, the job is on disk.
+
+        The details are those of Client.submit.
+        """
+        tenant = self._tenant(options.get("tenant"))
+        submitted = await self._calls.make(_requests.submit(tenant, job_type, parameters, options, hold=hold))
+        return AsyncJobHandle(
+            self,
+            submitted.job.job_id,
+            tenant=tenant,
+            info=submitted.job,
+            existing=submitted.existing,
+        )
+
+    async def run(
+        self,
+        job_type: str,
+        parameters: Mapping[str, Any] | None = None,
+        /,
+        *,
+        on_submitted: Callable[[JobInfo], object] | None = None,
+        on_event: Callable[[JobEvent], object] | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        include_messages: bool = False,
+        min_progress_interval: Span | None = None,
+        wait_timeout: Span | None = None,
+        raise_on_failure: bool = False,
+        stop_on_exit: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> JobInfo:
+        """Submits a job, follows it to its end, and returns it as it ended, however it ended.
+
+        The details are those of Client.run.
+        """
+        request = _requests.run(
+            self._tenant(options.get("tenant")),
+            job_type,
+            parameters,
+            options,
+            include_messages=include_messages,
+            min_progress_interval=min_progress_interval,
+        )
+        watch = self._watch(request, wait_timeout)
+        listener = Listener(on_submitted, on_event, on_progress)
+        try:
+            async with aclosing(self._calls.follow(watch)) as updates:
+                ended = [job async for update in updates if (job := listener.tell(update))]
+        except BaseException as error:
+            if stop_on_exit and not watch.finished:
+                await self._stop_behind(watch, request, leaving_reason(error))
+            raise
+        job = ended[-1]
+        if raise_on_failure:
+            raise_unless_succeeded(job)
+        return job
+
+    def handle(self, job_id: str, *, tenant: str | None = None) -> AsyncJobHandle:
+        """A handle for a job by its id. Asks the server nothing."""
+        return AsyncJobHandle(self, job_id, tenant=self._tenant(tenant))
+
+    async def list(
+        self,
+        *,
+        tenant: str | None = None,
+        order_by: JobOrder | str = JobOrder.CREATE_TIME_DESC,
+        page_size: int = 0,
+        view: JobView | str = JobView.BASIC,
+        **filters: Unpack[JobFilters],
+    ) -> AsyncIterator[JobInfo]:
+        """The jobs that match, read page by page as they are asked for. headrace._options.JobFilters lists the filters.
+
+        The details are those of Client.list.
+        """
+        token = ""
+        while True:
+            page = await self.list_page(
+                tenant=tenant,
+                order_by=order_by,
+                page_size=page_size,
+                page_token=token,
+                view=view,
+                **filters,
+            )
+            for job in page.items:
+                yield job
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def list_page(
+        self,
+        *,
+        tenant: str | None = None,
+        order_by: JobOrder | str = JobOrder.CREATE_TIME_DESC,
+        page_size: int = 0,
+        page_token: str = "",
+        view: JobView | str = JobView.BASIC,
+        **filters: Unpack[JobFilters],
+    ) -> Page[JobInfo]:
+        """One page of list: the first, or the one of a token, which belongs to its tenant, filters and order."""
+        call = _requests.list_page(
+            self._tenant(tenant),
+            filters,
+            order_by=order_by,
+            page_size=page_size,
+            page_token=page_token,
+            view=view,
+        )
+        return await self._calls.make(call)
+
+    async def count(
+        self,
+        *,
+        tenant: str | None = None,
+        group_by: CountGroup | str | Iterable[CountGroup | str] = (),
+        **filters: Unpack[JobFilters],
+    ) -> Counts:
+        """How many jobs match, in groups; tenant "-" means all tenants. Exact up to 100,000, then at_least."""
+        return await self._calls.make(_requests.count(self._tenant(tenant), filters, group_by))
+
+    async def types(self, *, tenant: str | None = None) -> tuple[JobType, ...]:
+        """The types that can be submitted, by name, then the job modules that failed to load."""
+        return await self._calls.make(_requests.types(self._tenant(tenant)))
+
+    async def server_info(self) -> ServerInfo:
+        """What the server is and how it is set up, secrets masked."""
+        return await self._calls.make(_requests.server_info(self._own_tenant))
+
+    async def _stop_behind(self, watch: Watch, request: job_service_pb2.RunJobRequest, reason: str) -> None:
+        """Stops the job of a run that is being left. What goes wrong here must not hide why it is left."""
+        with suppress(HeadraceError):
+            # Where no answer has come yet, the same submit tells which job it was, if need be by making it.
+            job_id = (
+                watch.job_id
+                or (await self._calls.make(_requests.submit_again(request), LEAVE_TIMEOUT)).job.job_id
+            )
+            stop = _requests.stop(
+                request.tenant, job_id, reason=reason, grace_period=None, wait_timeout=None, requested_by=""
+            )
+            await self._calls.make(stop, LEAVE_TIMEOUT)

@@ -1,0 +1,141 @@
+"""The commands together, and what a failure looks like: one line on stderr and an exit code, never a traceback."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import typer
+import typer.core
+import typer.main
+
+from headrace.cli.changing import delete, queue, stop, update
+from headrace.cli.following import wait, watch
+from headrace.cli.reading import count, events, get, list_
+from headrace.cli.serving import info, types, version
+from headrace.cli.session import BROKEN_PIPE, Session, register
+from headrace.cli.submitting import run as run_job
+from headrace.cli.submitting import submit
+from headrace.errors import HeadraceError, InvalidArgument
+
+ENTRY_POINTS = "headrace.commands"
+"""What other packages add: functions that take a Typer application and give it commands."""
+TRACEBACK_VARIABLE = "HEADRACE_TRACEBACK"
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+_EXIT_BUG = 1
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands of the client, and those of other packages, which are loaded when they are asked for."""
+
+    failed: tuple[str, ...] = ()
+    """Why packages that have commands could not be loaded."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Every command."""
+        self._load()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command by name, None for an unknown one."""
+        if cmd_name not in self.commands:
+            self._load()
+        found = super().get_command(ctx, cmd_name)
+        if found is None and self.failed and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {cmd_name!r}; others could not be loaded: {'; '.join(self.failed)}")
+        return found
+
+    @functools.cache  # noqa: B019 - there is one, as long as the process
+    def _load(self) -> None:
+        for point in entry_points(group=ENTRY_POINTS):
+            try:
+                added = typer.Typer()
+                point.load()(added)
+                self.commands.update(typer.main.get_group(added).commands)
+            except ImportError as error:
+                self.failed += (_missing(point, error),)
+
+
+def _missing(point: EntryPoint, error: ImportError) -> str:
+    extra = "server" if point.name == "server" else ""
+    cure = f"; pip install 'headrace[{extra}]'" if extra else ""
+    return f"{point.name} ({error}){cure}"
+
+
+def application() -> typer.Typer:
+    """The headrace script."""
+    app = typer.Typer(
+        cls=Commands, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]}
+    )
+    register(app.callback(), _before, group=True)
+    panels: dict[str, dict[str, Callable[..., None]]] = {
+        "Jobs": {
+            "submit": submit,
+            "run": run_job,
+            "watch": watch,
+            "wait": wait,
+            "get": get,
+            "list": list_,
+            "count": count,
+            "events": events,
+            "stop": stop,
+            "queue": queue,
+            "update": update,
+            "delete": delete,
+        },
+        "Server": {"types": types, "info": info},
+    }
+    for panel, commands in panels.items():
+        for name, command in commands.items():
+            register(app.command(name, rich_help_panel=panel), command)
+    app.command(rich_help_panel="Server")(version)
+    return app
+
+
+def _before(session: Session) -> None:
+    """Job control over gRPC: submit a job, watch it live, stop it for real, get its result.
+
+    Example: headrace run files.checksum path=/usr/share/dict
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line, and return what the process is to end with."""
+    command = typer.main.get_command(application())
+    try:
+        code = command.main(list(arguments), prog_name="headrace", standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit as end:  # by what completion prints
+        return end.code if isinstance(end.code, int) else _EXIT_BUG
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        message, code = explain(error)
+        sys.stderr.write(f"headrace: {' '.join(message.split())}\n")
+        return code
+    return code if isinstance(code, int) else 0
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """A failure as a sentence, and its exit code."""
+    if isinstance(error, typer.TyperException):
+        return error.format_message().replace("Value error, ", ""), error.exit_code
+    if isinstance(error, InvalidArgument):
+        unsaid = [field for field in error.fields if field.description not in error.message]
+        return "; ".join([error.message, *(f"{name}: {text}" for name, text in unsaid)]), error.exit_code
+    if isinstance(error, HeadraceError):
+        return error.message, error.exit_code
+    if isinstance(error, ValueError):
+        return str(error), EXIT_USAGE
+    return f"This is a bug: {type(error).__name__}: {error}. {TRACEBACK_VARIABLE}=1 shows where.", _EXIT_BUG

@@ -1,0 +1,82 @@
+"""Parameters and labels as they are typed: name=text, name:=json, key=value."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_ASSIGNMENT = re.compile(r"(?P<name>[^=:]+)(?P<sign>:?=)(?P<value>.*)", re.DOTALL)
+
+
+def read_parameters(assignments: Iterable[str], file: Path | None = None) -> dict[str, Any]:
+    """Parameters from name=text and name:=json, and from a file, which gives way to them. Raises ValueError."""
+    given: dict[str, Any] = {}
+    for text in assignments:
+        name, value = _parameter(text)
+        if name in given:
+            raise ValueError(f"Parameter {name!r} is given twice.")
+        given[name] = value
+    return {**(read_file(file) if file else {}), **given}
+
+
+def read_values(assignments: Iterable[str]) -> dict[str, Any]:
+    """Values to filter by: name=text and name:=json. Raises ValueError."""
+    return dict(_parameter(text) for text in assignments)
+
+
+def read_texts(assignments: Iterable[str]) -> dict[str, str]:
+    """Texts by key: key=text. Raises ValueError."""
+    texts: dict[str, str] = {}
+    for text in assignments:
+        key, sign, value = text.partition("=")
+        if not key or not sign:
+            raise ValueError(f"{text!r} is not of the form key=value.")
+        texts[key] = value
+    return texts
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The parameters in a file: a JSON object, or a YAML mapping. Raises ValueError."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ValueError(f"{path} cannot be read: {reason}.") from None
+    try:
+        # Read as JSON where it says so: what YAML makes of a number or a word is another matter.
+        content = _json(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
+        what = "JSON" if path.suffix == ".json" else "YAML"
+        raise ValueError(f"{path} holds no {what}: {' '.join(str(error).split())}") from None
+    if not isinstance(content, Mapping):
+        raise ValueError(  # noqa: TRY004 - the file is wrong, not a type
+            f"{path} holds no parameters by name, but {type(content).__name__}."
+        )
+    return dict(content)
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    match = _ASSIGNMENT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not of the form name=text or name:=json.")
+    name, value = match["name"], match["value"]
+    if match["sign"] == "=":
+        return name, value
+    try:
+        return name, _json(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{value!r} of {name} is no JSON ({error}); write {name}={value} for text."
+        ) from None
+
+
+def _json(text: str) -> Any:
+    """JSON as it is defined, without NaN and Infinity."""
+
+    def refuse(word: str) -> Any:
+        raise ValueError(f"{word} is no JSON number")
+
+    return json.loads(text, parse_constant=refuse)

@@ -1,0 +1,84 @@
+"""The forms of output: -o table|json|jsonl|yaml|name, and --format."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import yaml
+
+from headrace.cli.record import Record
+from headrace.cli.template import Template
+from headrace.cli.terminal import write
+
+
+class Form(StrEnum):
+    """What output looks like."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    YAML = "yaml"
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the caller wants to see."""
+
+    form: Form = Form.TABLE
+    template: Template | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether parameters and results can be asked for, so that they have to be fetched."""
+        return self.template is not None or self.form in (Form.JSON, Form.JSONL, Form.YAML)
+
+    @property
+    def for_people(self) -> bool:
+        """Whether it is the form for people to read."""
+        return self.template is None and self.form is Form.TABLE
+
+    def one(self, record: Record, table: Callable[[], None]) -> None:
+        """Write one thing; `table` writes its form for people."""
+        if self.for_people:
+            table()
+        elif self.template is None and self.form is Form.JSON:
+            write(json.dumps(record.data, indent=2, ensure_ascii=False))
+        elif self.template is None and self.form is Form.YAML:
+            _write_yaml(record.data)
+        else:
+            self._line(record)
+
+    def many(self, records: Iterable[Record]) -> None:
+        """Write a list of things in a form that is not for people, each as soon as it is there where that can be."""
+        if self.template is None and self.form is Form.JSON:
+            _write_array(record.data for record in records)
+        elif self.template is None and self.form is Form.YAML:
+            _write_yaml([record.data for record in records])
+        else:
+            for record in records:
+                self._line(record)
+
+    def _line(self, record: Record) -> None:
+        """Write one thing as one line."""
+        if self.template is not None:
+            write(self.template.fill(record))
+        elif self.form is Form.NAME:
+            write(record.name)
+        else:
+            write(json.dumps(record.data, ensure_ascii=False))
+
+
+def _write_array(items: Iterator[dict[str, Any]]) -> None:
+    before = "["
+    for data in items:
+        sys.stdout.write(f"{before}\n{json.dumps(data, indent=2, ensure_ascii=False)}")
+        before = ","
+    write("[]" if before == "[" else "\n]")
+
+
+def _write_yaml(data: Any) -> None:
+    yaml.safe_dump(data, sys.stdout, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,77 @@
+"""What the client answers as plain data: shaped and named as in the .proto files, with the short names of statuses.
+
+Values of parameters and results stand for themselves: text is text, a date its ISO form, bytes are base64. What is
+not set is null, so that a script finds every field.
+"""
+
+import base64
+import dataclasses
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from headrace.cli.moments import json_moment, json_span
+from headrace.info import EventDetail, JobEvent, JobInfo, JobType, ServerInfo
+
+_CONTRACT_NAMES = {"retry": "retry_policy", "from_status": "from", "to_status": "to"}
+"""Fields that Python had to name otherwise."""
+
+
+class Record(NamedTuple):
+    """One thing to be shown: what it is called in a --format, its name, and its data."""
+
+    kind: str
+    name: str
+    data: dict[str, Any]
+
+
+def of_job(job: JobInfo) -> Record:
+    """A job, and beside the contract's fields how long it waited and ran."""
+    data: dict[str, Any] = plain(job)
+    return Record(
+        "job", job.job_id, {**data, "wait_time": plain(job.wait_time), "run_time": plain(job.run_time)}
+    )
+
+
+def of_event(event: JobEvent) -> Record:
+    """An event of a history. What it tells further stands under the name of its kind, as in the contract."""
+    data: dict[str, Any] = plain(event)
+    detail: EventDetail | None = event.detail
+    del data["detail"]
+    return Record("event", str(event.revision), {**data, event.kind.lower(): plain(detail) or {}})
+
+
+def of_type(job_type: JobType) -> Record:
+    """A type of job."""
+    return Record("type", job_type.type or job_type.module, plain(job_type))
+
+
+def of_server(info: ServerInfo) -> Record:
+    """The server."""
+    return Record("server", info.instance, plain(info))
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    if value is None or type(value) in {bool, int, float, str}:
+        return value
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if dataclasses.is_dataclass(value):
+        return {
+            _CONTRACT_NAMES.get(field.name, field.name): plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+        }
+    # datetime stands before date, which it is a subclass of.
+    return next(write(value) for kind, write in _TEXTS if isinstance(value, kind))
+
+
+_TEXTS: tuple[tuple[type, Callable[[Any], str]], ...] = (
+    (str, str),  # the words of headrace.info
+    (datetime, json_moment),
+    (date, date.isoformat),
+    (timedelta, json_span),
+    (bytes, lambda value: base64.b64encode(value).decode()),
+)

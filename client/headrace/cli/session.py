@@ -1,0 +1,116 @@
+"""What every command that calls a server takes: which server, which tenant, how much time.
+
+The three options may stand before the command or after it; the one after it counts. A command is a function whose
+first parameter is its Session. A parameter whose type is a dataclass is a group of options: each field is one.
+"""
+
+import dataclasses
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headrace.cli.moments import read_span
+
+if TYPE_CHECKING:  # importing the client imports gRPC
+    from headrace.client import Client
+
+BROKEN_PIPE = 141
+"""The exit code of a program that SIGPIPE ends: whoever read stdout has gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The server that is called, on whose behalf, and for how long."""
+
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="The server (HEADRACE_TARGET; 127.0.0.1:50551)."),
+    ] = None
+    tenant: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The tenant (HEADRACE_TENANT; default).")
+    ] = None
+    timeout: Annotated[
+        timedelta | None,
+        typer.Option(
+            parser=read_span,
+            metavar="TIME",
+            help="The longest time to take (30s for an answer, no limit for the end of a job).",
+        ),
+    ] = None
+
+    def connect(self, *, tenant: str | None = None, patient: bool = False) -> "Client":
+        """A client for the server; patient: the timeout is for a job's end, not for each answer."""
+        # gRPC's own log lines are not for users; errors come as exceptions.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        from headrace.client import Client  # noqa: PLC0415 - imports gRPC
+
+        tenant = tenant or self.tenant or os.environ.get("HEADRACE_TENANT", "")
+        if self.timeout is None or patient:
+            return Client(self.target, tenant=tenant)
+        return Client(self.target, tenant=tenant, timeout=self.timeout)
+
+    def options(self) -> list[str]:
+        """The words that reach the same server and tenant in another command."""
+        target = ["--target", self.target] if self.target else []
+        return target + (["--tenant", self.tenant] if self.tenant else [])
+
+    def over(self, base: "Session") -> "Session":
+        """This session, and where it says nothing, what base says."""
+        return Session(
+            target=self.target or base.target,
+            tenant=self.tenant or base.tenant,
+            timeout=base.timeout if self.timeout is None else self.timeout,
+        )
+
+
+def register(
+    add: Callable[[Callable[..., None]], object], function: Callable[..., None], *, group: bool = False
+) -> None:
+    """Make a function a command: `add` is a decorator of Typer. group: it is the one before every command."""
+    own = inspect.signature(function).parameters
+    groups: dict[str, Any] = {
+        name: one.annotation for name, one in own.items() if dataclasses.is_dataclass(one.annotation)
+    }
+
+    def command(context: typer.Context, **given: Any) -> None:
+        for name, kind in groups.items():
+            given[name] = kind(**{field.name: given.pop(field.name) for field in dataclasses.fields(kind)})
+        if group:
+            context.obj = given["session"]
+            return
+        base = context.obj if isinstance(context.obj, Session) else Session()
+        given["session"] = given["session"].over(base)
+        try:
+            function(**given)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The interpreter would flush once more at its end, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(BROKEN_PIPE) from None
+
+    # The session's options come last in the help.
+    names = sorted(own, key=lambda name: own[name].annotation is Session)
+    parameters = [parameter for name in names for parameter in _expand(own[name])]
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    command.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined] # Typer reads it
+    command.__name__ = function.__name__
+    command.__doc__ = function.__doc__
+    add(command)
+
+
+def _expand(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
+    """The parameters that stand for one: itself, or the fields of its group."""
+    if not dataclasses.is_dataclass(parameter.annotation):
+        yield parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        return
+    for field in dataclasses.fields(parameter.annotation):
+        default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+        yield inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=field.type
+        )

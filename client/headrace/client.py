@@ -1,0 +1,226 @@
+"""The client that blocks. headrace.aio has the same verbs for asyncio."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from typing import Any, Self, Unpack
+
+import grpc
+
+from headrace import _requests
+from headrace._calls import Calls
+from headrace._channel import (
+    DEFAULT_MAX_MESSAGE_BYTES,
+    DEFAULT_RECONNECT_TIMEOUT,
+    DEFAULT_TIMEOUT,
+    Connection,
+)
+from headrace._enums import CountGroup, JobOrder, JobView
+from headrace._job_verbs import JobVerbs
+from headrace._options import JobFilters, JobOptions, Span
+from headrace._run import LEAVE_TIMEOUT, Listener, leaving_reason
+from headrace._watch import Watch
+from headrace.errors import HeadraceError, raise_unless_succeeded
+from headrace.handle import JobHandle
+from headrace.info import Counts, JobEvent, JobInfo, JobType, Page, Progress, ServerInfo
+from headrace.v1 import job_service_pb2
+
+
+class Client(JobVerbs):
+    """Submits jobs to one Headrace server, and follows, stops and lists them. Thread-safe; connects when first used.
+
+    target: the address; else the environment's HEADRACE_TARGET, else 127.0.0.1:50551.
+    tenant: that of all calls that name none; empty means "default". Each verb takes another by its own `tenant`.
+    credentials: for TLS, from grpc.ssl_channel_credentials(). None: without.
+    timeout: for each call that does not wait for a job: 30 s.
+    wait_for_ready: wait for a connection, within the timeout, where a call would fail for want of one.
+    reconnect_timeout: how long a watch or wait that has begun goes on without its server: 60 s; None: for ever.
+    max_message_bytes: the largest request and answer: 4 MiB, which is the server's own limit.
+
+    Calls that fail because the server is away, or say when to come back, are repeated within the timeout. That is
+    safe for every verb. What is raised in the end is a HeadraceError (headrace.errors draws the tree).
+    """
+
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        tenant: str = "",
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout: Span = DEFAULT_TIMEOUT,
+        wait_for_ready: bool = False,
+        reconnect_timeout: Span | None = DEFAULT_RECONNECT_TIMEOUT,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    ) -> None:
+        connection = Connection.of(
+            target,
+            credentials=credentials,
+            timeout=timeout,
+            wait_for_ready=wait_for_ready,
+            reconnect_timeout=reconnect_timeout,
+            max_message_bytes=max_message_bytes,
+        )
+        super().__init__(Calls(connection), tenant)
+        self.target = connection.target
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection. What is under way ends with Cancelled. Closing twice is harmless."""
+        self._calls.close()
+
+    def submit(
+        self,
+        job_type: str,
+        parameters: Mapping[str, Any] | None = None,
+        /,
+        *,
+        hold: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> JobHandle:
+        """Submits a job. When this returns, the job is on disk.
+
+        With hold it stays PENDING until queue(). headrace._options.JobOptions lists the options. Raises
+        UnknownType for a type that the server does not know, InvalidParameter for parameters that do not fit it, and
+        RequestIdReused for a request_id that was given to another job.
+        """
+        tenant = self._tenant(options.get("tenant"))
+        submitted = self._calls.make(_requests.submit(tenant, job_type, parameters, options, hold=hold))
+        return JobHandle(
+            self,
+            submitted.job.job_id,
+            tenant=tenant,
+            info=submitted.job,
+            existing=submitted.existing,
+        )
+
+    def run(
+        self,
+        job_type: str,
+        parameters: Mapping[str, Any] | None = None,
+        /,
+        *,
+        on_submitted: Callable[[JobInfo], object] | None = None,
+        on_event: Callable[[JobEvent], object] | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+        include_messages: bool = False,
+        min_progress_interval: Span | None = None,
+        wait_timeout: Span | None = None,
+        raise_on_failure: bool = False,
+        stop_on_exit: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> JobInfo:
+        """Submits a job, follows it to its end, and returns it as it ended, however it ended.
+
+        The callbacks are told on this thread: on_submitted once, when the job is on disk. include_messages and
+        min_progress_interval are those of watch. The job survives this call: when wait_timeout is over
+        (DeadlineExceeded), on Ctrl-C or any other exception it runs on, unless stop_on_exit: then it is stopped before the
+        exception goes on. With raise_on_failure, JobFailed or JobAborted is raised for a job without success.
+        """
+        request = _requests.run(
+            self._tenant(options.get("tenant")),
+            job_type,
+            parameters,
+            options,
+            include_messages=include_messages,
+            min_progress_interval=min_progress_interval,
+        )
+        watch = self._watch(request, wait_timeout)
+        listener = Listener(on_submitted, on_event, on_progress)
+        try:
+            with closing(self._calls.follow(watch)) as updates:
+                ended = [job for update in updates if (job := listener.tell(update))]
+        except BaseException as error:
+            if stop_on_exit and not watch.finished:
+                self._stop_behind(watch, request, leaving_reason(error))
+            raise
+        job = ended[-1]
+        if raise_on_failure:
+            raise_unless_succeeded(job)
+        return job
+
+    def handle(self, job_id: str, *, tenant: str | None = None) -> JobHandle:
+        """A handle for a job by its id. Asks the server nothing."""
+        return JobHandle(self, job_id, tenant=self._tenant(tenant))
+
+    def list(
+        self,
+        *,
+        tenant: str | None = None,
+        order_by: JobOrder | str = JobOrder.CREATE_TIME_DESC,
+        page_size: int = 0,
+        view: JobView | str = JobView.BASIC,
+        **filters: Unpack[JobFilters],
+    ) -> Iterator[JobInfo]:
+        """The jobs that match, read page by page as they are asked for. headrace._options.JobFilters lists the filters.
+
+        tenant "-" means all tenants. page_size 0 means 100, and at most 1000.
+        """
+        token = ""
+        while True:
+            page = self.list_page(
+                tenant=tenant,
+                order_by=order_by,
+                page_size=page_size,
+                page_token=token,
+                view=view,
+                **filters,
+            )
+            yield from page.items
+            token = page.next_page_token
+            if not token:
+                return
+
+    def list_page(
+        self,
+        *,
+        tenant: str | None = None,
+        order_by: JobOrder | str = JobOrder.CREATE_TIME_DESC,
+        page_size: int = 0,
+        page_token: str = "",
+        view: JobView | str = JobView.BASIC,
+        **filters: Unpack[JobFilters],
+    ) -> Page[JobInfo]:
+        """One page of list: the first, or the one of a token, which belongs to its tenant, filters and order."""
+        call = _requests.list_page(
+            self._tenant(tenant),
+            filters,
+            order_by=order_by,
+            page_size=page_size,
+            page_token=page_token,
+            view=view,
+        )
+        return self._calls.make(call)
+
+    def count(
+        self,
+        *,
+        tenant: str | None = None,
+        group_by: CountGroup | str | Iterable[CountGroup | str] = (),
+        **filters: Unpack[JobFilters],
+    ) -> Counts:
+        """How many jobs match, in groups; tenant "-" means all tenants. Exact up to 100,000, then at_least."""
+        return self._calls.make(_requests.count(self._tenant(tenant), filters, group_by))
+
+    def types(self, *, tenant: str | None = None) -> tuple[JobType, ...]:
+        """The types that can be submitted, by name, then the job modules that failed to load."""
+        return self._calls.make(_requests.types(self._tenant(tenant)))
+
+    def server_info(self) -> ServerInfo:
+        """What the server is and how it is set up, secrets masked."""
+        return self._calls.make(_requests.server_info(self._own_tenant))
+
+    def _stop_behind(self, watch: Watch, request: job_service_pb2.RunJobRequest, reason: str) -> None:
+        """Stops the job of a run that is being left. What goes wrong here must not hide why it is left."""
+        with suppress(HeadraceError):
+            # Where no answer has come yet, the same submit tells which job it was, if need be by making it.
+            job_id = (
+                watch.job_id or self._calls.make(_requests.submit_again(request), LEAVE_TIMEOUT).job.job_id
+            )
+            stop = _requests.stop(
+                request.tenant, job_id, reason=reason, grace_period=None, wait_timeout=None, requested_by=""
+            )
+            self._calls.make(stop, LEAVE_TIMEOUT)

@@ -1,0 +1,153 @@
+"""What a server answers, as frozen values: jobs, their history, and the server itself.
+
+Times are aware datetimes in UTC, lengths of time are timedeltas, parameters and results are Python values
+(headrace.values says which). Words such as a status are text that equals its name: JobStatus.RUNNING ==
+"RUNNING".
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from headrace._enums import (
+    CountGroup,
+    ErrorKind,
+    EventKind,
+    JobOrder,
+    JobStatus,
+    JobView,
+    MessageLevel,
+    MessageSource,
+    StopOutcome,
+    StopPhase,
+)
+from headrace._events import (
+    EventDetail,
+    FieldsUpdated,
+    Finished,
+    JobEvent,
+    LoggedMessage,
+    MessagesDropped,
+    ResultSet,
+    Snapshot,
+    StatusChange,
+    StopChange,
+    Update,
+)
+from headrace._job import Attempt, JobFailure, JobInfo, JobSpec, Progress, StopInfo
+from headrace.jobs import RetryPolicy
+
+__all__ = [
+    "Attempt",
+    "Count",
+    "CountGroup",
+    "Counts",
+    "ErrorKind",
+    "EventDetail",
+    "EventKind",
+    "FieldsUpdated",
+    "Finished",
+    "JobEvent",
+    "JobFailure",
+    "JobInfo",
+    "JobOrder",
+    "JobSpec",
+    "JobStatus",
+    "JobType",
+    "JobView",
+    "LoggedMessage",
+    "MessageLevel",
+    "MessageSource",
+    "MessagesDropped",
+    "Page",
+    "Progress",
+    "ResultSet",
+    "ServerInfo",
+    "Snapshot",
+    "StatusChange",
+    "StopChange",
+    "StopInfo",
+    "StopOutcome",
+    "StopPhase",
+    "StopResult",
+    "Update",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list, and the token that gives the next: empty on the last."""
+
+    items: tuple[T, ...]
+    next_page_token: str
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many jobs have these keys in common, in the order of group_by."""
+
+    keys: tuple[str, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Counts of jobs by group, largest first."""
+
+    groups: tuple[Count, ...]
+    total: int
+    at_least: bool
+    """True when counting ended early: there are at least this many."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopResult:
+    """What became of a stop, and the job as it stands."""
+
+    outcome: StopOutcome
+    job: JobInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobType:
+    """A type of job that the server has loaded, or a job module that failed to load."""
+
+    type: str
+    """Empty for a module that failed to load."""
+    description: str
+    module: str
+    parameters_schema: Mapping[str, Any] | None
+    """JSON Schema of its parameters."""
+    result_schema: Mapping[str, Any] | None
+    """JSON Schema of what it returns; None when its signature does not say."""
+    retry: RetryPolicy | None
+    timeout: timedelta | None
+    """The longest run of one attempt; None when there is no limit."""
+    instance_count: int
+    """How many live instances run it. 0: such jobs stay QUEUED."""
+    load_error: str
+    """Why the module failed to load; empty when it did not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerInfo:
+    """What the server is and how it is set up, secrets masked."""
+
+    version: str
+    instance: str
+    """The id of this life of the instance: a restarted server has another."""
+    start_time: datetime | None
+    settings: Mapping[str, str]
+    limits: Mapping[str, int]
+    counters: Mapping[str, int]
+    draining: bool
+    """True when it is shutting down."""

@@ -1,0 +1,93 @@
+"""What the authors of jobs import.
+
+    @job("image.resize", retry=RetryPolicy(max_attempts=3), timeout=timedelta(minutes=5))
+    def resize(ctx: JobContext, file: str, width: int = 32, height: int = 32) -> dict[str, int]: ...
+
+    class Checksum(Job):
+        type = "files.checksum"
+        def run(self, ctx: JobContext, file: File) -> str: ...
+
+    @resource
+    def database() -> Iterator[Connection]:
+        with connect() as connection:
+            yield connection
+
+A job reports through its context only. Parameters are of the kinds in `headrace.values`, or of any type that pydantic
+can make from one: an Enum, a dataclass, a UUID. `headrace.testing` calls a job in a plain unit test.
+
+A worker uses the rest: `load` finds the jobs of modules, `execute` runs one, `interrupt` is its answer to SIGTERM.
+"""
+
+from headrace._attempt import (
+    Declared,
+    DeclaredAbort,
+    DeclaredFailure,
+    DeclaredSuccess,
+    Ending,
+    ErrorKind,
+    JobStopped,
+    Level,
+    ParameterError,
+    Reporter,
+    ResourceFailed,
+    ResultNotSerializable,
+    ResultTooLarge,
+    RunInfo,
+)
+from headrace._context import JobContext
+from headrace._definition import Job, JobDefinition, ResourceDefinition, RetryPolicy, job, resource
+from headrace._execute import execute
+from headrace._interrupt import interrupt
+from headrace._load import Loaded, load
+from headrace._log import JobLogger
+from headrace._resources import Resources
+from headrace._signature import Parameter, Signature
+from headrace.values import File, Reference
+
+__all__ = [
+    "Declared",
+    "DeclaredAbort",
+    "DeclaredFailure",
+    "DeclaredSuccess",
+    "Ending",
+    "ErrorKind",
+    "File",
+    "Job",
+    "JobContext",
+    "JobDefinition",
+    "JobLogger",
+    "JobStopped",
+    "Level",
+    "Loaded",
+    "Parameter",
+    "ParameterError",
+    "Reference",
+    "Reporter",
+    "ResourceDefinition",
+    "ResourceFailed",
+    "Resources",
+    "ResultNotSerializable",
+    "ResultTooLarge",
+    "RetryPolicy",
+    "RunInfo",
+    "Signature",
+    "execute",
+    "interrupt",
+    "job",
+    "load",
+    "resource",
+]
+
+# Errors are shown by these names: where a class is written is nobody's business.
+for _error in (
+    Declared,
+    DeclaredAbort,
+    DeclaredFailure,
+    DeclaredSuccess,
+    JobStopped,
+    ParameterError,
+    ResourceFailed,
+    ResultNotSerializable,
+    ResultTooLarge,
+):
+    _error.__module__ = __name__

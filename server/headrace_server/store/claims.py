@@ -1,0 +1,131 @@
+"""Claims: tenants in turn, and of each tenant the best that may be run here.
+
+`ready` holds what may be claimed in lanes, one for each (type, tenant), each in order of priority, then age:
+
+    resize · acme     -5 09:00 │ 0 08:10 │ 0 08:11 …      acme:  resize -5, report 0, resize 0 ─┐  dealt in laps,
+    report · acme      0 08:00 │ 0 08:30 …                                                      ├─ one from each
+    resize · birch     0 07:59 │ …                        birch: resize 0, … ───────────────────┘  tenant in a lap
+
+A claim skips from type to type and from tenant to tenant by seeks (the next that is greater), takes the heads of
+the lanes of as many tenants as it has seats, and deals. What it costs depends on seats and types, never on how much
+is queued: no statement here sorts or counts the queue, and jobs of types that are not run here are not even met.
+
+The turn goes on behind the tenant that was served last. It is kept in memory: after a restart it begins anew.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from heapq import merge
+from itertools import chain, islice, zip_longest
+
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, func, select
+
+from headrace_server.domain import change as decisions
+from headrace_server.domain.job import Job, Status
+from headrace_server.domain.ports import Claimed, ClaimRequest, Seat
+from headrace_server.store import dialect
+from headrace_server.store.ledger import Ledger
+from headrace_server.store.payloads import read_parameters
+from headrace_server.store.rows import dumps
+from headrace_server.store.schema import ready
+from headrace_server.store.work import Phase, Work
+
+_lane = select(func.min(ready.c.type).label("type")).cte("lane", recursive=True)
+_lane = _lane.union_all(
+    select(
+        select(func.min(ready.c.type)).where(ready.c.type > _lane.c.type).scalar_subquery(),
+    ).where(_lane.c.type.is_not(None))
+)
+_types = select(_lane.c.type).where(_lane.c.type.is_not(None))
+"""The types of which anything is ready."""
+
+
+def _next_tenant(after: ColumnElement[str]) -> ScalarSelect[str]:
+    kind = dialect.each("types")
+    first = select(func.min(ready.c.tenant)).where(ready.c.type == kind.c.value, ready.c.tenant > after)
+    of_kind = first.correlate_except(ready).scalar_subquery()
+    return select(func.min(of_kind)).select_from(kind).correlate_except(kind).scalar_subquery()
+
+
+_turn = select(_next_tenant(bindparam("after")).label("tenant")).cte("turn", recursive=True)
+_turn = _turn.union_all(select(_next_tenant(_turn.c.tenant)).where(_turn.c.tenant.is_not(None)))
+_tenants = select(_turn.c.tenant).where(_turn.c.tenant.is_not(None)).limit(bindparam("seats"))
+"""The next tenants behind `after`, in their order, that have anything of `types` ready."""
+
+_heads = (
+    select(ready.c.neg_priority, ready.c.at, ready.c.job_id)
+    .where(ready.c.type == bindparam("type"), ready.c.tenant == bindparam("tenant"))
+    .order_by(ready.c.neg_priority, ready.c.at, ready.c.job_id)
+    .limit(bindparam("depth"))
+)
+"""The best of one lane."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """Whose turn it is: the tenant after `last`."""
+
+    last: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Work[list[Claimed]]):
+    """Fill seats with ready jobs."""
+
+    phase = Phase.CLAIM
+    request: ClaimRequest
+    turn: Turn
+
+    def carry_out(self, ledger: Ledger) -> list[Claimed]:
+        """Answer the jobs taken, in the order of the seats."""
+        claimed: list[Claimed] = []
+        free = deque(self.request.seats)
+        # A second round is rare: a tenant had less than its share, or a job expired at its permit.
+        while free and (dealt := self._deal(ledger.connection, len(free))):
+            ledger.load(dealt)
+            parameters = read_parameters(ledger.connection, dealt)
+            for job_id in dealt:
+                seat = free[0]
+                taken = self._take(ledger, job_id, seat)
+                claimed.append(Claimed(taken, parameters[job_id], seat))
+                self.turn.last = taken.tenant
+                if taken.status is not Status.FAILED:
+                    free.popleft()
+            ledger.flush()
+        return claimed
+
+    def _take(self, ledger: Ledger, job_id: str, seat: Seat) -> Job:
+        who = {"instance": self.request.instance, "worker": seat.worker}
+        taken = ledger.fold(decisions.claim(ledger.job(job_id), ledger.now, **who)).job
+        if seat.permit:
+            taken = ledger.fold(decisions.permit(taken, ledger.now, claim=taken.claim, **who)).job
+        return taken
+
+    def _deal(self, connection: Connection, seats: int) -> list[str]:
+        """The jobs for so many seats, one of each tenant in a lap; fewer when there are fewer."""
+        types = sorted(self.request.types.intersection(connection.scalars(_types)))
+        tenants = self._tenants(connection, types, seats) if types else []
+        if not tenants:
+            return []
+        depth = -(-seats // len(tenants))
+        best = [_best(connection, types, tenant, depth) for tenant in tenants]
+        laps = chain.from_iterable(zip_longest(*best))
+        return [job_id for job_id in laps if job_id is not None][:seats]
+
+    def _tenants(self, connection: Connection, types: list[str], seats: int) -> list[str]:
+        """The tenants whose turn is next, at most one for each seat."""
+
+        def following(after: str) -> list[str]:
+            asked = {"types": dumps(types), "after": after, "seats": seats}
+            return list(connection.scalars(_tenants, asked))
+
+        tenants = following(self.turn.last)
+        if len(tenants) < seats and self.turn.last:
+            tenants += [tenant for tenant in following("") if tenant <= self.turn.last]
+        return tenants[:seats]
+
+
+def _best(connection: Connection, types: list[str], tenant: str, depth: int) -> list[str]:
+    """The first jobs of a tenant over all its lanes."""
+    heads = [connection.execute(_heads, {"type": kind, "tenant": tenant, "depth": depth}) for kind in types]
+    return [job_id for _, _, job_id in islice(merge(*heads), depth)]

@@ -1,0 +1,1 @@
+"""The steps of the schema, applied in order by migrate.py."""

@@ -1,0 +1,43 @@
+"""Reads of one job and its history. Each is a transaction of its own, as short as its answer is."""
+
+from sqlalchemy import Connection, bindparam, select
+
+from headrace_server.domain.errors import JobNotFound
+from headrace_server.domain.event import Event
+from headrace_server.domain.query import FullJob
+from headrace_server.store import rows
+from headrace_server.store.payloads import read_payloads
+from headrace_server.store.schema import job, job_event
+
+_job = select(job).where(job.c.job_id == bindparam("job_id"), job.c.tenant == bindparam("tenant"))
+_events = (
+    select(
+        job_event.c.job_id,
+        job.c.tenant,
+        job.c.type,
+        job_event.c.revision,
+        job_event.c.at,
+        job_event.c.attempt,
+        job_event.c.status,
+        job_event.c.kind,
+        job_event.c.body,
+    )
+    .join(job, job.c.job_id == job_event.c.job_id)
+    .where(job_event.c.job_id == bindparam("job_id"), job_event.c.revision > bindparam("after"))
+    .order_by(job_event.c.revision)
+    .limit(bindparam("limit"))
+)
+
+
+def get(connection: Connection, job_id: str, tenant: str, *, payload: bool) -> FullJob:
+    """One job. Raises JobNotFound, for one of another tenant too."""
+    row = connection.execute(_job, {"job_id": job_id, "tenant": tenant}).one_or_none()
+    if row is None:
+        raise JobNotFound(job_id)
+    return FullJob(rows.job_of(row), read_payloads(connection, [job_id])[job_id] if payload else None)
+
+
+def events(connection: Connection, job_id: str, after: int, limit: int) -> list[Event]:
+    """Events of a job after a revision, oldest first."""
+    asked = {"job_id": job_id, "after": after, "limit": limit}
+    return [rows.event_of(row) for row in connection.execute(_events, asked)]

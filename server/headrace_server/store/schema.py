@@ -1,0 +1,173 @@
+"""The tables. Times are microseconds since 1970 UTC; JSON is TEXT, and NULL when there is nothing to say.
+
+    job ──┬── job_parameters   the wide part, written once
+          ├── job_result       "" is what the job returned
+          ├── job_event        the log: gap-free revisions for each job; (writer, seq) is the place in the log
+          ├── ready            exactly the jobs that may be claimed now, in the order in which they are      ┐ derived
+          └── timer            what is due when: the end of a wait, the expiry of a job that has not begun   ┘ from job
+    request                    request_id -> job; outlives the job
+    writer                     one row for each opening of the store: its number is the first half of a place
+
+`ready` and `timer` follow from the job's row alone (`rows.ready_key`, `rows.timer_keys`) and are written in its
+transaction. There are no foreign keys: one writer keeps the tables together, and a check of each insert would cost
+what an index costs.
+
+Types are plain so that the tables mean the same on PostgreSQL. Tables whose rows are narrow keep them in the primary
+key (WITHOUT ROWID); those whose rows are wide do not, or the tree would have no fan-out.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+HELD = text("status IN (3, 4)")
+"""TO_BE_RUN and RUNNING. The literal text, in index and query alike: a partial index serves no bound parameter."""
+
+job = Table(
+    "job",
+    metadata,
+    # The columns are the fields of domain.job.Job in their order: rows are read and written by place.
+    Column("job_id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("labels", Text),
+    Column("run_after", BigInteger),
+    Column("expire_time", BigInteger),
+    Column("timeout", BigInteger),
+    Column("retry", Text),
+    Column("status", SmallInteger, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    Column("status_time", BigInteger, nullable=False),
+    Column("queue_time", BigInteger),
+    Column("start_time", BigInteger),
+    Column("end_time", BigInteger),
+    Column("next_attempt_time", BigInteger),
+    Column("due_time", BigInteger),
+    Column("claim", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("instance", Text, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("locked", Boolean, nullable=False),
+    Column("progress", Text),
+    Column("error", Text),
+    Column("attempts", Text),
+    Column("stop", Text),
+    Column("message_count", Integer, nullable=False),
+    Column("dropped_count", Integer, nullable=False),
+    # Lists and counts of one tenant: newest first, by status, by type, by owner. Each also gives its order.
+    Index("job_by_create_time", "tenant", "create_time", "job_id"),
+    Index("job_by_status", "tenant", "status", "status_time", "job_id"),
+    Index("job_by_status_time", "tenant", "status_time", "job_id"),
+    Index("job_by_type", "tenant", "type", "create_time", "job_id"),
+    Index("job_by_owner", "tenant", "owner", "create_time", "job_id"),
+    # What instances hold: as many rows as there are slots, for recovery.
+    Index("job_held", "job_id", sqlite_where=HELD, postgresql_where=HELD),
+)
+
+job_parameters = Table(
+    "job_parameters",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+job_result = Table(
+    "job_result",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+job_event = Table(
+    "job_event",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("writer", Integer, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("body", Text),
+    UniqueConstraint("writer", "seq"),
+    sqlite_with_rowid=False,
+)
+
+ready = Table(
+    "ready",
+    metadata,
+    # The type comes first: a claim seeks the lanes (type, tenant) that it may take from, and never walks over
+    # jobs of a type that it may not take.
+    Column("type", Text, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("neg_priority", Integer, primary_key=True),
+    Column("at", BigInteger, primary_key=True),
+    Column("job_id", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+timer = Table(
+    "timer",
+    metadata,
+    Column("at", BigInteger, primary_key=True),
+    Column("kind", SmallInteger, primary_key=True),
+    Column("job_id", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+request = Table(
+    "request",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("job_id", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+writer = Table(
+    "writer",
+    metadata,
+    Column("writer", Integer, primary_key=True),
+    Column("start_time", BigInteger, nullable=False),
+)
+
+__all__ = [
+    "HELD",
+    "job",
+    "job_event",
+    "job_parameters",
+    "job_result",
+    "metadata",
+    "ready",
+    "request",
+    "timer",
+    "writer",
+]

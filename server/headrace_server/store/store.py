@@ -1,0 +1,134 @@
+"""SqlStore: the Store of domain.ports over one database file."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection, Engine, insert
+from sqlalchemy.exc import OperationalError
+
+from headrace_server.domain.change import Change
+from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.domain.event import Event
+from headrace_server.domain.job import JobError
+from headrace_server.domain.ports import Claimed, ClaimRequest, Decision, Page, Submission, Submitted
+from headrace_server.domain.query import Counts, Filter, FullJob, Group
+from headrace_server.store import listing, migrate, reads, schema, work
+from headrace_server.store.claims import Claim, Turn
+from headrace_server.store.engine import READERS, reader_engine, writer_engine
+from headrace_server.store.writer import Writer
+
+Answer = TypeVar("Answer")
+
+
+def wall_clock() -> int:
+    """Microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+class SqlStore:
+    """The durable truth in a SQLite file. See domain.ports.Store for what each method promises.
+
+    on_commit is called on the event loop's thread with the changes of each commit, one Change for each job with all
+    its events of that commit, before any caller of that commit is answered. Deletion is no change.
+    """
+
+    def __init__(self, writes: Engine, reads_: Engine, *, number: int, clock: Callable[[], int]) -> None:
+        self.on_commit: Callable[[Sequence[Change]], None] = lambda _changes: None
+        self._engines = (writes, reads_)
+        self._reads = reads_
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._turn = Turn()
+        self._closed = False
+        self._writer = Writer(
+            writes,
+            asyncio.get_running_loop(),
+            number=number,
+            clock=clock,
+            on_commit=self._announce,
+        )
+
+    @classmethod
+    def open(cls, url: str, *, durable: bool = True, clock: Callable[[], int] = wall_clock) -> Self:
+        """Open the database of this URL, on the thread of the running event loop.
+
+        The schema must be up to date (`migrate.upgrade`), and the caller should hold the lock (`StoreLock.take`).
+        durable: a write that was answered survives a loss of power; False is for databases that are thrown away.
+        clock: microseconds since 1970 UTC. Raises StoreRefused.
+        """
+        migrate.check(url)
+        writes = writer_engine(url, durable=durable)
+        with writes.begin() as connection:
+            opening = insert(schema.writer).returning(schema.writer.c.writer)
+            number = connection.execute(opening, {"start_time": clock()}).scalar_one()
+        return cls(writes, reader_engine(url), number=number, clock=clock)
+
+    async def close(self) -> None:
+        """Write and answer what was asked for, refuse what comes after, and close the database."""
+        self._closed = True
+        await self._writer.close()
+        self._readers.shutdown()
+        for engine in self._engines:
+            engine.dispose()
+
+    def _announce(self, changes: Sequence[Change]) -> None:
+        self.on_commit(changes)  # Whoever listens now: it is set after the store was opened.
+
+    async def submit(self, submission: Submission) -> Submitted:
+        """Create the job, or find the one of this request_id. Raises RequestIdReused, JobNotFound once it was deleted."""
+        return await self._writer.put(work.Submit(submission))
+
+    async def apply(self, job_id: str, decide: Decision, *, tenant: str | None = None) -> Change:
+        """Change one job. Raises JobNotFound, and what decide raises."""
+        return await self._writer.put(work.Apply(job_id, decide, tenant))
+
+    async def delete(self, job_id: str, *, tenant: str) -> None:
+        """Delete an ended job with its payload and history. Raises JobNotFound, JobLocked, WrongStatus."""
+        await self._writer.put(work.Delete(job_id, tenant))
+
+    async def claim(self, request: ClaimRequest) -> list[Claimed]:
+        """Fill seats with ready jobs; fewer when there are fewer.
+
+        A job that expired at its permit is answered as FAILED, and its seat goes to the next.
+        """
+        return await self._writer.put(Claim(request, self._turn))
+
+    async def run_timers(self) -> int | None:
+        """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""
+        return await self._writer.put(work.Timers())
+
+    async def recover(self, error: JobError, *, confirmed: bool) -> int:
+        """Settle every TO_BE_RUN and RUNNING job in one transaction; answer how many."""
+        return await self._writer.put(work.Recover(error, confirmed))
+
+    async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:
+        """One job. Raises JobNotFound."""
+        return await self._read(lambda connection: reads.get(connection, job_id, tenant, payload=payload))
+
+    async def find(self, page: Page) -> list[FullJob]:
+        """The jobs of one page."""
+        return await self._read(lambda connection: listing.find(connection, page))
+
+    async def count(self, tenant: str | None, which: Filter, groups: Sequence[Group]) -> Counts:
+        """Counts of the jobs that match."""
+        return await self._read(lambda connection: listing.count(connection, tenant, which, groups))
+
+    async def events(self, job_id: str, *, after: int, limit: int) -> list[Event]:
+        """Events of a job after a revision, oldest first."""
+        return await self._read(lambda connection: reads.events(connection, job_id, after, limit))
+
+    async def _read(self, question: Callable[[Connection], Answer]) -> Answer:
+        """Ask in a transaction of its own, on a reader's thread: a reader that lingers lets the log grow."""
+        if self._closed:
+            raise StoreUnavailable("The store is closed.")
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._ask, question)
+
+    def _ask(self, question: Callable[[Connection], Answer]) -> Answer:
+        try:
+            with self._reads.begin() as connection:
+                return question(connection)
+        except OperationalError as error:
+            raise StoreUnavailable(f"The database cannot be read now: {error.orig}.") from error

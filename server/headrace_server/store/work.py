@@ -1,0 +1,181 @@
+"""What callers ask of the writer: each kind of work says what it must read first, and then decides.
+
+    FOLD     Submit · Apply · Delete     in the order in which they came
+    SWEEP    Timers · Recover            what time has brought, or a death
+    CLAIM    claims.Claim                last: a stop that came in the same moment has won
+
+Work is carried out again from the start when its transaction was rolled back, so it keeps nothing of it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar, Final, Generic, TypeVar
+
+from sqlalchemy import bindparam, func, select
+
+from headrace_server.domain import change as decisions
+from headrace_server.domain.change import Change
+from headrace_server.domain.errors import RequestIdReused
+from headrace_server.domain.job import JobError
+from headrace_server.domain.ports import Decision, Submission, Submitted
+from headrace_server.domain.query import FullJob, Payload
+from headrace_server.store.ledger import Ledger
+from headrace_server.store.payloads import read_payloads
+from headrace_server.store.schema import HELD, job, timer
+
+SWEEP_PAGE: Final = 500
+"""Jobs that a sweep takes at a time: what one UPDATE and one answer carry well."""
+
+Answer = TypeVar("Answer")
+
+
+class Phase(IntEnum):
+    """When in its batch a kind of work is carried out."""
+
+    FOLD = 1
+    SWEEP = 2
+    CLAIM = 3
+
+
+class Work(ABC, Generic[Answer]):
+    """One thing asked of the writer."""
+
+    phase: ClassVar[Phase]
+
+    def job_ids(self) -> Iterable[str]:
+        """The jobs it looks at: they are read for the whole batch at once."""
+        return ()
+
+    def request_keys(self) -> Iterable[tuple[str, str]]:
+        """The (tenant, request_id) it looks at, likewise."""
+        return ()
+
+    @abstractmethod
+    def carry_out(self, ledger: Ledger) -> Answer:
+        """Decide, fold what was decided, and answer. A refusal (ControlError, Replaced) has folded nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit(Work[Submitted]):
+    """Create a job, or find the one that its request_id has made."""
+
+    phase = Phase.FOLD
+    submission: Submission
+
+    def request_keys(self) -> Iterable[tuple[str, str]]:
+        """Its own, if it has one."""
+        asked = self.submission
+        return [(asked.tenant, asked.request_id)] if asked.request_id else ()
+
+    def carry_out(self, ledger: Ledger) -> Submitted:
+        """Answer the new job, or the one there is as it stands. Raises RequestIdReused, JobNotFound."""
+        asked = self.submission
+        made = ledger.requests.get((asked.tenant, asked.request_id))
+        if made is not None:
+            return self._existing(ledger, *made)
+        change = decisions.create(asked.job_id, asked.tenant, asked.spec, ledger.now, hold=asked.hold)
+        ledger.submit(asked, change)
+        return Submitted(FullJob(change.job, Payload(asked.spec.parameters, None, {})), existing=False)
+
+    def _existing(self, ledger: Ledger, job_id: str, digest: str) -> Submitted:
+        if digest != self.submission.digest:
+            raise RequestIdReused(self.submission.request_id, job_id)
+        ledger.load([job_id])
+        found = ledger.job(job_id)
+        ledger.flush()  # The payload is read from the database: the batch may have added to it.
+        return Submitted(FullJob(found, read_payloads(ledger.connection, [job_id])[job_id]), existing=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Apply(Work[Change]):
+    """Change one job."""
+
+    phase = Phase.FOLD
+    job_id: str
+    decide: Decision
+    tenant: str | None
+
+    def job_ids(self) -> Iterable[str]:
+        """The job."""
+        return (self.job_id,)
+
+    def carry_out(self, ledger: Ledger) -> Change:
+        """Answer what has become of the job. Raises JobNotFound, and what decide raises."""
+        return ledger.fold(self.decide(ledger.job(self.job_id, self.tenant), ledger.now))
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(Work[None]):
+    """Delete an ended job."""
+
+    phase = Phase.FOLD
+    job_id: str
+    tenant: str
+
+    def job_ids(self) -> Iterable[str]:
+        """The job."""
+        return (self.job_id,)
+
+    def carry_out(self, ledger: Ledger) -> None:
+        """Raises JobNotFound, JobLocked, WrongStatus."""
+        found = ledger.job(self.job_id, self.tenant)
+        decisions.check_delete(found)
+        ledger.delete(found)
+
+
+_due = select(timer.c.job_id).where(timer.c.at <= bindparam("now")).order_by(timer.c.at).limit(SWEEP_PAGE)
+_next_timer = select(func.min(timer.c.at))
+
+
+@dataclass(frozen=True, slots=True)
+class Timers(Work[int | None]):
+    """Promote and expire what is due, oldest first; answer the time of the next timer."""
+
+    phase = Phase.SWEEP
+
+    def carry_out(self, ledger: Ledger) -> int | None:
+        """Answer the time of the next timer; it has passed when there were more than a page."""
+        due = list(dict.fromkeys(ledger.connection.scalars(_due, {"now": ledger.now})))
+        ledger.load(due)
+        for job_id in due:
+            ledger.fold(decisions.promote(ledger.job(job_id), ledger.now))
+            ledger.fold(decisions.expire(ledger.job(job_id), ledger.now))
+        ledger.flush()
+        upcoming: int | None = ledger.connection.scalar(_next_timer)
+        return upcoming
+
+
+_held = (
+    select(job.c.job_id)
+    .where(HELD, job.c.job_id > bindparam("after"))
+    .order_by(job.c.job_id)
+    .limit(SWEEP_PAGE)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recover(Work[int]):
+    """Settle what an instance that is gone has held, in pages of one transaction; answer how many jobs."""
+
+    phase = Phase.SWEEP
+    error: JobError
+    confirmed: bool
+
+    def carry_out(self, ledger: Ledger) -> int:
+        """Answer how many jobs were held."""
+        count = 0
+        last = ""
+        while page := ledger.connection.scalars(_held, {"after": last}).all():
+            ledger.load(page)
+            for job_id in page:
+                ledger.fold(
+                    decisions.recover(
+                        ledger.job(job_id), ledger.now, error=self.error, confirmed=self.confirmed
+                    )
+                )
+            ledger.flush()
+            count += len(page)
+            last = page[-1]
+        return count

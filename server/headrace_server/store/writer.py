@@ -1,0 +1,210 @@
+"""The group commit: one thread, one connection, one transaction for whatever is waiting.
+
+    event loop        put(work) ─┐ put(work) ─┐  put(work) ─┐              ┌─> on_commit(changes)
+                                 ▼            ▼             ▼              │   then each caller's answer
+    queue             ───────────█────────────█─────────────█────          │
+    writer thread          ┌── batch 1 ──┐┌───────── batch 2 ─────────┐    │
+                           BEGIN … COMMIT BEGIN IMMEDIATE              │    │
+                                          load   every row that is named, in one SELECT
+                                          fold   each piece of work in turn, by the domain's decisions
+                                          flush  one UPDATE for each job, all events, what is derived
+                                          COMMIT ──────────────────────────┘  one call into the loop
+
+A commit costs the same for one change as for a hundred, and nearly all of it is waiting for the disk. So whatever
+came while the last commit ran is the next batch: no artificial delay, an idle store answers at once, a busy one
+shares its commits.
+
+What is promised, and how it is kept:
+
+- **Nothing is told before COMMIT.** Answers and changes leave the thread in one call, after it.
+- **Each piece of work has its own outcome.** A refusal (ControlError, Replaced) is raised while deciding, before
+  anything of that work was folded; the others go on.
+- **All or nothing.** What a batch holds is true together; what fails on the database is rolled back whole. An error
+  of the data (a text that is no UTF-8, a number beyond 64 bits) would take the batch with it, so the batch is then
+  halved and each half tried again, until the poisoned piece stands alone and fails alone.
+- **The database's own trouble is nobody's fault.** Locked, full, gone: all work of the batch is answered with
+  StoreUnavailable and nothing of it is stored. A COMMIT that fails is such a case: SQLite has taken it back.
+- **In the order of arrival**, except that claims come after all else: a stop that came in the same moment as a
+  claim wins.
+- **Every event has a place, (writer, seq).** The number of the writer is this opening of the store, seq counts its
+  events; it moves on only with a COMMIT.
+- **The thread never dies.** close() lets it write what is queued and ends it.
+"""
+
+import asyncio
+import logging
+import threading
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain, groupby
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from headrace_server.domain.change import Change
+from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
+from headrace_server.store.dialect import truncate_log
+from headrace_server.store.ledger import Ledger
+from headrace_server.store.work import Phase, Work
+
+logger = logging.getLogger(__name__)
+
+BATCH_MAX: Final = 500
+"""Pieces of work in a batch: bounds what the first of them waits for the last."""
+
+IDLE_SECONDS: Final = 1.0
+"""After so long without work the log is written back, once."""
+
+Answer = TypeVar("Answer")
+Changes = Sequence[Change]
+_Asked = tuple[Work[Any], "Future[Any]"]
+
+
+class Writer:
+    """The thread that writes. Everything public is called on the event loop's thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        loop: AbstractEventLoop,
+        *,
+        number: int,
+        clock: Callable[[], int],
+        on_commit: Callable[[Changes], None],
+    ) -> None:
+        self._engine = engine
+        self._loop = loop
+        self._number = number
+        self._seq = 0
+        self._clock = clock
+        self._on_commit = on_commit
+        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._closed = False
+        self._ended: Future[None] = loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, work: Work[Answer]) -> "Future[Answer]":
+        """Have this done with the next batch; the future is its answer."""
+        if self._closed:
+            raise StoreUnavailable("The store is closed.")
+        answer: Future[Answer] = self._loop.create_future()
+        self._queue.put((work, answer))
+        return answer
+
+    async def close(self) -> None:
+        """Write what is queued, answer it, and end the thread. What is put after this is refused."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        await asyncio.shield(self._ended)
+        self._thread.join()
+
+    # The thread
+
+    def _run(self) -> None:
+        written = False
+        while True:
+            try:
+                first = self._queue.get(timeout=IDLE_SECONDS if written else None)
+            except Empty:
+                self._write_back()
+                written = False
+                continue
+            batch, last = self._gather(first)
+            if batch:
+                # The order of phases is settled before a batch may be halved.
+                batch.sort(key=_phase)
+                self._commit(batch)
+                written = True
+            if last:
+                break
+        self._tell(self._ended.set_result, None)
+
+    def _gather(self, first: _Asked | None) -> tuple[list[_Asked], bool]:
+        """What is waiting, and whether it is the last."""
+        batch: list[_Asked] = []
+        asked = first
+        try:
+            while asked is not None:
+                batch.append(asked)
+                if len(batch) == BATCH_MAX:
+                    return batch, False
+                asked = self._queue.get_nowait()
+        except Empty:
+            return batch, False
+        return batch, True
+
+    def _commit(self, batch: list[_Asked]) -> None:
+        """Make a batch true, all of it or, piece by piece, what can be; then tell."""
+        try:
+            with self._engine.begin() as connection:
+                ledger = Ledger(connection, number=self._number, seq=self._seq, now=self._clock())
+                outcomes = [
+                    outcome
+                    for _, phase in groupby(batch, key=_phase)
+                    for outcome in _carry_out([work for work, _ in phase], ledger)
+                ]
+        except OperationalError as error:
+            logger.warning("The store cannot write: %s", error.orig, extra={"work": len(batch)})
+            sentence = f"The database cannot be written now: {error.orig}."
+            self._tell(_answer, batch, [StoreUnavailable(sentence) for _ in batch])
+        except BaseException as error:  # the thread outlives everything
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                self._commit(batch[:middle])
+                self._commit(batch[middle:])
+            else:
+                logger.exception("A write failed and was left out")
+                self._tell(_answer, batch, [error])
+        else:
+            self._seq = ledger.seq
+            self._tell(self._deliver, list(ledger.changes.values()), batch, outcomes)
+
+    def _write_back(self) -> None:
+        try:
+            truncate_log(self._engine)
+        except OperationalError as error:
+            logger.warning("The log could not be written back: %s", error.orig)
+
+    def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
+        """Have the event loop call this; when it has closed there is nobody left to tell."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def _deliver(self, changes: Changes, batch: list[_Asked], outcomes: list[Any]) -> None:
+        if changes:
+            try:
+                self._on_commit(changes)
+            except Exception:
+                logger.exception("A listener failed on committed changes")
+        _answer(batch, outcomes)
+
+
+def _phase(asked: _Asked) -> Phase:
+    return asked[0].phase
+
+
+def _carry_out(works: Sequence[Work[Any]], ledger: Ledger) -> Iterator[Any]:
+    """The outcomes of the work of one phase: answers, and refusals as exceptions. It is flushed at the end."""
+    ledger.load(chain.from_iterable(work.job_ids() for work in works))
+    ledger.load_requests(chain.from_iterable(work.request_keys() for work in works))
+    for work in works:
+        try:
+            yield work.carry_out(ledger)
+        except (ControlError, Replaced) as refusal:
+            yield refusal
+    ledger.flush()
+
+
+def _answer(batch: list[_Asked], outcomes: Iterable[Any]) -> None:
+    for (_, answer), outcome in zip(batch, outcomes, strict=True):
+        if answer.done():  # Its caller has gone.
+            continue
+        if isinstance(outcome, BaseException):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)

@@ -1,0 +1,224 @@
+"""A child: the process in which jobs run, one at a time, forked by the supervisor.
+
+    socket ──run──> take ─> "begun" ─> the job's code ─> its processes end ─> its output is read
+                      ▲                                      ─> its workspace goes ─> "finished" ─┐
+                      └──────────────────────── or "retiring", and exit <─────────────────────────┘
+
+Three rules make the pool's knowledge exact, whenever this process dies:
+
+- It takes a run from the socket only when the one before is finished: what lies there can be recalled.
+- It says "begun" before the first line of the job's code. A run it took and never called so has run no code.
+- It says "finished" as the last thing of all, when nothing of the run is left.
+
+SIGTERM reaches the job's code only if the stop page names the ticket of the current run. So one that was meant
+for the run before, and came late, does nothing.
+
+It imports no gRPC, no SQLAlchemy and no pydantic; the modules of jobs may import what they like.
+"""
+
+import atexit
+import contextlib
+import faulthandler
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from headrace import jobs
+from headrace_server.domain.job import ErrorKind
+from headrace_server.work import process_tree, workspace
+from headrace_server.work.channel import Receiver, send
+from headrace_server.work.contract import Run
+from headrace_server.work.frames import encode, run_of
+from headrace_server.work.reporter import ChildReporter, Flusher
+from headrace_server.work.stop_page import StopPage
+from headrace_server.work.surroundings import Surroundings
+
+_EXIT_SECONDS = 5
+_PAGE = resource.getpagesize()
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSettings:
+    """What every child of a pool is told. max_memory: bytes of resident memory, None for any."""
+
+    modules: Sequence[str]
+    entry_points: bool
+    path: Sequence[str]
+    workspace_root: str
+    nice: int
+    max_jobs: int
+    max_memory: int | None
+
+
+def main(settings: ChildSettings, supervisor: int, fds: Sequence[int]) -> NoReturn:
+    """Be a child: in a process just forked, with the descriptors of a slot (socket, stop page, two pipes)."""
+    process_tree.die_with_parent(supervisor)
+    os.setsid()
+    process_tree.become_subreaper()
+    _keep_only(fds)
+    _reset_signals()
+    os.nice(settings.nice)
+    channel, page, *outputs = fds
+    child = Child(settings, socket.socket(fileno=channel), StopPage(page), (outputs[0], outputs[1]))
+    faulthandler.enable(file=2)
+    child.load()
+    child.serve()
+    child.leave()
+
+
+def _keep_only(fds: Sequence[int]) -> None:
+    """Close every descriptor of the supervisor but these: its control socket, and the lock on the store."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - Path objects would open more
+        fd = int(name)
+        if fd > 2 and fd not in fds:  # noqa: PLR2004 - the standard streams
+            with contextlib.suppress(OSError):  # that of the listing itself
+                os.close(fd)
+
+
+def _reset_signals() -> None:
+    """Undo what the supervisor ignores. SIGINT as Python has it: ignored, it would be so in every subprocess too."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Child:
+    """The main thread of a child."""
+
+    def __init__(
+        self, settings: ChildSettings, sock: socket.socket, page: StopPage, outputs: tuple[int, int]
+    ) -> None:
+        self._settings = settings
+        self._pid = os.getpid()
+        self._sock = sock
+        self._receiver = Receiver(sock)
+        self._page = page
+        self._flusher = Flusher()
+        self._current: tuple[int, ChildReporter] | None = None
+        self._loaded = jobs.Loaded()
+        self._resources = jobs.Resources()
+        self._runs = 0
+        self._memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._surroundings = Surroundings(outputs, self._on_terminate)
+
+    def load(self) -> None:
+        """Import the modules of the jobs, then say so. A module that fails is reported by the runs of its types."""
+        sys.path[:] = self._settings.path
+        self._loaded = jobs.load(self._settings.modules, self._settings.entry_points)
+        self._resources = jobs.Resources(self._loaded.resources)
+        self._send(encode(("ready",)))
+
+    def serve(self) -> None:
+        """Take runs until it is time to be replaced, or nobody is there to give any."""
+        while frame := self._receiver.frame():
+            if self._run(*run_of(frame)):
+                self._send(encode(("retiring",)))
+                return
+
+    def leave(self) -> NoReturn:
+        """End the process as a program ends, but within seconds: a handler that hangs is cut off."""
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_EXIT_SECONDS)
+        self._resources.close()
+        atexit._run_exitfuncs()  # noqa: SLF001 - as multiprocessing ends a fork
+        os._exit(0)
+
+    def _run(self, ticket: int, run: Run) -> bool:
+        """Run a job to its end, and say so. True when this was the last run of this process."""
+        key = run.key
+        directory = workspace.path_of(Path(self._settings.workspace_root), key.job_id, key.claim)
+        reporter = ChildReporter(ticket, self._send, self._page, directory, self._flusher)
+        threads = set(threading.enumerate())
+        self._current = (ticket, reporter)
+        self._send(encode(("begun", ticket)))
+        ending = self._execute(run, reporter)
+        self._current = None
+        if os.getpid() != self._pid:  # a process that the job forked has come back here
+            os._exit(0)
+        self._surroundings.settle()
+        reporter.close()
+        self._surroundings.straighten()
+        held = self._page.flagged(ticket) and self._threads_left(threads)
+        self._send(_finished(ticket, ending, held=held))
+        self._runs += 1
+        if held:
+            self._send(encode(("retiring",)))
+            os._exit(0)
+        return self._worn()
+
+    def _execute(self, run: Run, reporter: ChildReporter) -> jobs.Ending:
+        definition = self._loaded.types.get(run.type)
+        if definition is None:
+            return jobs.Ending(error=_not_loaded(run.type, self._loaded.errors))
+        info = jobs.RunInfo(
+            run.key.job_id,
+            run.key.claim,
+            run.type,
+            run.attempt,
+            run.tenant,
+            run.owner,
+            run.session_id,
+            run.description,
+            run.labels,
+            run.parameters,
+        )
+        return jobs.execute(definition, info, reporter, self._resources)
+
+    def _on_terminate(self, _signal: int, _frame: object) -> None:
+        if self._current is not None:
+            ticket, reporter = self._current
+            if self._page.flagged(ticket):
+                reporter.shield.interrupt()
+
+    def _threads_left(self, before: set[threading.Thread]) -> bool:
+        """Whether the run left threads: then a stopped job's code still runs, and only the process can end it."""
+        return bool(set(threading.enumerate()) - before - {self._flusher.thread})
+
+    def _worn(self) -> bool:
+        """Whether this process has had its number of runs, or has grown too large."""
+        if self._runs >= self._settings.max_jobs:
+            return True
+        if self._settings.max_memory is None:
+            return False
+        _size, resident, *_ = os.pread(self._memory, 128, 0).split()
+        return int(resident) * _PAGE > self._settings.max_memory
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            send(self._sock, frame)
+        except (BrokenPipeError, ConnectionResetError):
+            os._exit(1)  # the server is gone: nothing may begin, and what runs is killed in a moment
+
+
+def _finished(ticket: int, ending: jobs.Ending, *, held: bool) -> bytes:
+    header = (
+        "finished",
+        ticket,
+        ending.error,
+        ending.aborted,
+        ending.retry,
+        ending.stop_seen,
+        ending.insisted,
+        ending.result is not None,
+        held,
+    )
+    return encode(header, ending.result or "")
+
+
+def _not_loaded(type_name: str, errors: Mapping[str, str]) -> dict[str, Any]:
+    text = "\n\n".join(f"{module}: {error}" for module, error in errors.items())
+    return {
+        "kind": int(ErrorKind.SETUP_FAILED),
+        "message": f"The worker has no job type {type_name!r}."
+        + (" Modules failed to load." if errors else ""),
+        "code": "",
+        "type": "",
+        "step": "",
+        "traceback": text,
+    }

@@ -1,0 +1,107 @@
+"""What server and child say to each other: one header, as a JSON array, and one text behind it.
+
+    to the child    [ticket, job_id, claim, type, attempt, tenant, owner, session_id, description, labels] LF parameters
+    to the server   ["ready"]
+                    ["begun", ticket]
+                    ["progress", done, total, message, at]
+                    ["messages", [[level, text], …]]
+                    ["result", name] LF value
+                    ["finished", ticket, error, aborted, retry, stop_seen, insisted, returned, held] LF result
+                    ["retiring"]
+
+A ticket is the pool's number for one run handed to one child. Parameters and results are JSON texts already:
+behind the header they travel as they are, where inside it each would be escaped and parsed twice more. held
+says that the end counts only once the process is gone: threads of a stopped job still run in it.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from headrace_server.domain.change import Message, Outcome
+from headrace_server.domain.job import ErrorKind, JobError
+from headrace_server.work.contract import ProgressReport, Run, RunKey
+
+MESSAGE_MAX = 4096
+"""Bytes of a message, in UTF-8."""
+
+SOURCE_JOB, SOURCE_STDOUT, SOURCE_STDERR = 1, 2, 3
+"""Where a message came from; the numbers of Message.Source in the contract."""
+
+LEVEL_INFO, LEVEL_WARNING = 2, 3
+"""Numbers of Message.Level in the contract."""
+
+_dumps = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def encode(header: Sequence[Any], text: str = "") -> bytes:
+    """A frame. The header is written in ASCII, so its end is the first line feed."""
+    return f"{_dumps(header)}\n{text}".encode("utf-8", "replace")
+
+
+def decode(frame: bytes) -> tuple[list[Any], str]:
+    """Header and text of a frame."""
+    header, _, text = frame.partition(b"\n")
+    return json.loads(header), text.decode()
+
+
+def clean(text: str, limit: int | None = None) -> str:
+    """A text as the contract has it: no NUL, no lone surrogates, not more than limit bytes."""
+    if text.isascii() and "\0" not in text:
+        return text[:limit]
+    data = text.replace("\0", "").encode("utf-8", "replace")
+    return data[:limit].decode("utf-8", "ignore")  # the cut may be inside a character
+
+
+def run_frame(ticket: int, run: Run) -> bytes:
+    """A run, as it is handed to a child."""
+    header = (
+        ticket,
+        run.key.job_id,
+        run.key.claim,
+        run.type,
+        run.attempt,
+        run.tenant,
+        run.owner,
+        run.session_id,
+        run.description,
+        dict(run.labels),
+    )
+    return encode(header, run.parameters)
+
+
+def ticket_of(frame: bytes) -> int:
+    """The ticket of a run frame."""
+    ticket, _, _ = frame[1:32].partition(b",")
+    return int(ticket)
+
+
+def run_of(frame: bytes) -> tuple[int, Run]:
+    """Ticket and run of a run frame."""
+    (ticket, job_id, claim, *texts, labels), parameters = decode(frame)
+    kind, attempt, tenant, owner, session_id, description = texts
+    key = RunKey(job_id, claim)
+    return ticket, Run(key, kind, attempt, tenant, owner, session_id, description, labels, parameters)
+
+
+def progress_of(header: Sequence[Any]) -> ProgressReport:
+    """What a progress frame says."""
+    return ProgressReport(*header[1:])
+
+
+def messages_of(header: Sequence[Any]) -> list[Message]:
+    """What a messages frame says."""
+    return [Message(level, SOURCE_JOB, text) for level, text in header[1]]
+
+
+def is_held(header: Sequence[Any]) -> bool:
+    """Whether a finished frame counts only once the process is gone."""
+    return bool(header[-1])
+
+
+def outcome_of(header: Sequence[Any], result: str) -> Outcome:
+    """What a finished frame says."""
+    _kind, _ticket, error, aborted, retry, stop_seen, insisted, returned, _held = header
+    if error is not None:
+        error = JobError(**{**error, "kind": ErrorKind(error["kind"])})
+    return Outcome(error, aborted, retry, stop_seen, insisted, result=result if returned else None)

@@ -1,0 +1,179 @@
+"""What a job says, on its way from the child to the server: at a bounded rate, and never late for long.
+
+    job's code ──progress──> latest ──┐
+               ──message───> pending ─┴─ at once, if 50 ms have passed since the last ──> socket
+                                      └─ else when they have: by the flusher, a thread that sleeps otherwise
+               ──result────> at once, behind what was pending
+
+While the flusher is armed a progress call stores one tuple, so a loop may report every step. Its thread is
+started when it is first needed: most jobs never need it, and a process with threads is worse to fork.
+
+SIGTERM may raise JobStopped in the job's thread at any bytecode. Inside a *shield* it waits: else it could leave
+the lock held, or a frame sent and still pending.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headrace import jobs
+from headrace_server.work import workspace
+from headrace_server.work.frames import MESSAGE_MAX, clean, encode
+from headrace_server.work.stop_page import StopPage
+
+INTERVAL = 0.05
+"""Seconds between two reports of progress."""
+
+_BATCH = 32
+"""Messages that do not wait for the interval, nor for more of them."""
+
+
+class Shield:
+    """Holds an interruption back while the child does something of its own."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._held = False
+        self._thread = threading.get_ident()
+
+    def interrupt(self) -> None:
+        """Interrupt the job's code now, or when the shield is down. For the signal handler."""
+        if self._depth == 0:
+            jobs.interrupt()
+        else:
+            self._held = True
+
+    @contextmanager
+    def up(self) -> Iterator[None]:
+        """Within this, nothing is raised. Signals are handled by the main thread, so others need no shield."""
+        if threading.get_ident() != self._thread:
+            yield
+            return
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+        if self._held and self._depth == 0:
+            self._held = False
+            jobs.interrupt()
+
+
+class ChildReporter:
+    """The Reporter of headrace.jobs for one run. send puts a frame on the socket, and waits for room there."""
+
+    def __init__(
+        self, ticket: int, send: Callable[[bytes], None], page: StopPage, directory: Path, flusher: "Flusher"
+    ) -> None:
+        self.shield = Shield()
+        self._ticket = ticket
+        self._send = send
+        self._page = page
+        self._directory = directory
+        self._flusher = flusher
+        self._workspace_made = False
+        self._latest: tuple[int, int | None, str] | None = None
+        self._messages: list[tuple[int, str]] = []
+        self._armed = False
+        self._closed = False
+        self._next = 0.0
+        self._lock = threading.RLock()
+
+    def progress(self, done: int, total: int | None, message: str) -> None:
+        """The latest counts; those between two reports are left out."""
+        self._latest = (done, total, message)
+        if not self._armed:
+            self._report()
+
+    def message(self, level: int, text: str) -> None:
+        """A message, cut to 4 KiB."""
+        with self.shield.up(), self._lock:
+            self._messages.append((level, clean(text, MESSAGE_MAX)))
+            if len(self._messages) >= _BATCH:
+                self.flush()
+            elif not self._armed:
+                self._report()
+
+    def result(self, name: str, value: str) -> None:
+        """A named result, sent at once."""
+        with self.shield.up(), self._lock:
+            self.flush()
+            self._speak(encode(("result", name), value))
+
+    def stop_requested(self) -> bool:
+        """Whether the server has flagged this run. A read of memory."""
+        return self._page.flagged(self._ticket)
+
+    def stop_reason(self) -> str:
+        """The reason given with the stop."""
+        return self._page.reason(self._ticket)
+
+    def workspace(self) -> Path:
+        """The run's directory, made on first use."""
+        if not self._workspace_made:
+            workspace.make(self._directory)
+            self._workspace_made = True
+        return self._directory
+
+    def flush(self) -> None:
+        """Send what is pending: messages first, then the latest progress."""
+        with self.shield.up(), self._lock:
+            self._armed = False
+            self._next = time.monotonic() + INTERVAL
+            messages, self._messages = self._messages, []
+            latest, self._latest = self._latest, None
+            if messages:
+                self._speak(encode(("messages", messages)))
+            if latest is not None:
+                done, total, message = latest
+                at = time.time_ns() // 1000
+                self._speak(encode(("progress", done, total, clean(message, MESSAGE_MAX), at)))
+
+    def close(self) -> None:
+        """The run has ended: send what is pending, and nothing that its threads may say later."""
+        with self._lock:
+            self.flush()
+            self._closed = True
+        if self._workspace_made:
+            workspace.remove(self._directory)
+
+    def _report(self) -> None:
+        with self.shield.up():
+            if time.monotonic() >= self._next:
+                self.flush()
+            else:
+                self._armed = True
+                self._flusher.flush_at(self._next, self)
+
+    def _speak(self, frame: bytes) -> None:
+        if not self._closed:
+            self._send(frame)
+
+
+class Flusher:
+    """The thread that sends what a run said last, when the run does not speak again by itself."""
+
+    def __init__(self) -> None:
+        self._wake = threading.Event()
+        self._due: tuple[float, ChildReporter] | None = None
+        self.thread: threading.Thread | None = None
+
+    def flush_at(self, when: float, reporter: ChildReporter) -> None:
+        """Flush the reporter at a time of time.monotonic."""
+        self._due = (when, reporter)
+        if self.thread is None:
+            self.thread = threading.Thread(target=self._run, name="headrace-flusher", daemon=True)
+            self.thread.start()
+        self._wake.set()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            due, self._due = self._due, None
+            if due is not None:
+                when, reporter = due
+                time.sleep(max(0.0, when - time.monotonic()))
+                reporter.flush()

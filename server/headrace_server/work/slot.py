@@ -1,0 +1,234 @@
+"""A slot of the pool: one child after another, and what the dispatcher is told of each.
+
+             spawn              "ready"               "retiring"
+    EMPTY ────────> STARTING ───────────> READY ────────────────> RETIRING
+      ▲                │                    │                        │ its end: runs that it had not begun stay
+      └── slot_lost ───┴──── slot_lost ─────┘                        └──> EMPTY, and at once STARTING
+
+A child that retires is no loss: its frames are taken back, wait here, and go to the next child of the slot.
+
+A child that ends without having begun anything is followed after a wait that doubles from 0.1 s to 5 s, so a module
+that ends its process does not keep the machine busy.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from enum import Enum, auto
+
+from headrace_server.work import frames
+from headrace_server.work.child_line import ChildLine
+from headrace_server.work.contract import PoolListener, Run, RunKey
+from headrace_server.work.ledger import Ledger
+from headrace_server.work.supervision import Supervision
+
+log = logging.getLogger(__name__)
+
+FRAMES_PER_WAKE = 64
+"""Then it is another slot's turn."""
+
+BACKOFF_FIRST, BACKOFF_MAX = 0.1, 5.0
+
+
+class State(Enum):
+    """Where a slot stands: see the module."""
+
+    EMPTY = auto()
+    STARTING = auto()
+    READY = auto()
+    RETIRING = auto()
+
+
+class Slot:
+    """One slot. leave_workspace is called with a run whose child died; output_limit is bytes of each run."""
+
+    def __init__(
+        self,
+        name: str,
+        listener: PoolListener,
+        supervision: Supervision,
+        leave_workspace: Callable[[RunKey], None],
+        output_limit: int,
+    ) -> None:
+        self.name = name
+        self.state = State.EMPTY
+        self.life: int | None = None
+        """The number of the child; None without one."""
+        self.lives = 0
+        """How many children there were."""
+        self.ledger = Ledger(name, listener, output_limit)
+        self._listener = listener
+        self._supervision = supervision
+        self._leave_workspace = leave_workspace
+        self._line: ChildLine | None = None
+        self._kept: list[bytes] = []
+        self._aside = b""
+        self._begun_before = 0
+        self._fruitless = 0
+        self._respawn: asyncio.TimerHandle | None = None
+
+    # What the pool asks for
+
+    def spawn(self) -> None:
+        """Have a child started, unless there is one."""
+        self.abandon()
+        if self._line is not None or not self._supervision.up:
+            return
+        try:
+            line = ChildLine()
+        except OSError:
+            log.exception("%s: no child could be started", self.name)
+            self._fruitless += 1
+            self.spawn_again()
+            return
+        self._line = line
+        self.state = State.STARTING
+        self.lives += 1
+        self._aside = b""
+        self._begun_before = self.ledger.begun
+        self.life = self._supervision.spawn(line.child_fds)
+        line.close_child_side()
+        line.watch(self._read_frames, self._read_output)
+
+    def spawn_again(self) -> None:
+        """Have the next child started: at once, or after a wait if the last ones have begun nothing."""
+        self.abandon()
+        wait = min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** min(self._fruitless - 1, 10)) if self._fruitless else 0
+        self._respawn = asyncio.get_running_loop().call_later(wait, self.spawn)
+
+    def abandon(self) -> None:
+        """Take back what spawn_again has asked for."""
+        if self._respawn is not None:
+            self._respawn.cancel()
+            self._respawn = None
+
+    def send(self, run: Run) -> None:
+        """Hand a run over. While a new child is being started it waits here."""
+        frame = self.ledger.hand(run)
+        if self._line is not None and self.state is State.READY:
+            self._line.post(frame)
+        else:
+            self._kept.append(frame)
+
+    def recall(self) -> list[RunKey]:
+        """Take back what the child has not taken."""
+        taken, self._kept = self._kept, []
+        if self._line is not None:
+            taken = self._line.take_back() + taken
+        return self.ledger.take_back(taken)
+
+    def flag_stop(self, run: RunKey, reason: str) -> None:
+        """Put the run's ticket on the stop page. Nothing happens for a run that has ended."""
+        ticket = self.ledger.ticket(run)
+        if ticket is not None and self._line is not None:
+            self._line.page.flag(ticket, reason)
+
+    def terminate(self, run: RunKey) -> None:
+        """SIGTERM for the run; the child sees by the page whether it is the one that is meant."""
+        ticket = self.ledger.ticket(run)
+        if ticket is not None and self._line is not None:
+            if not self._line.page.flagged(ticket):
+                self._line.page.flag(ticket, "")
+            self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL to the child; ended() follows."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if self.life is not None:
+            self._supervision.signal(self.life, number)
+
+    # What the child says and writes
+
+    def _read_frames(self) -> bool:
+        """Take some frames; True when that was all."""
+        if self._line is None:
+            return True
+        count = 0
+        for frame in self._line.frames(FRAMES_PER_WAKE):
+            count += 1
+            header, text = frames.decode(frame)
+            kind = header[0]
+            if kind == "ready":
+                self._be_ready()
+            elif kind == "retiring":
+                self._retire()
+            else:
+                self.ledger.said[kind](header, text)
+        return count < FRAMES_PER_WAKE
+
+    def _be_ready(self) -> None:
+        self.state = State.READY
+        kept, self._kept = self._kept, []
+        if self._line is not None:
+            for frame in kept:
+                self._line.post(frame)
+        self._listener.slot_ready(self.name)
+
+    def _retire(self) -> None:
+        self.state = State.RETIRING
+        if self._line is not None:
+            self._kept = self._line.take_back() + self._kept
+
+    def _read_output(self, pipe: int) -> None:
+        # The pipe is not empty, so the child is in the run that wrote it, and that run's "begun" is in the socket.
+        if self._line is None or not self._read_frames():
+            return  # another wake-up follows: the pipe is as it was
+        data = self._line.output(pipe)
+        if data:
+            self._take_output(self._line, pipe, data)
+        elif data is not None:
+            self._line.deafen(pipe)
+
+    def _take_output(self, line: ChildLine, pipe: int, data: bytes) -> None:
+        if self.ledger.running:
+            self.ledger.output(frames.SOURCE_STDOUT if pipe == line.out else frames.SOURCE_STDERR, data)
+        else:  # written while modules were loaded, or at exit: it may say why a child cannot start
+            self._aside = (self._aside + data)[-frames.MESSAGE_MAX :]
+
+    # The end of a child
+
+    def ended(self, cause: str) -> None:
+        """The child is dead and nothing is left below it: read what it said last, tell, and be empty."""
+        line = self._line
+        if line is None:
+            return
+        while not self._read_frames():
+            pass
+        for pipe in (line.out, line.err):
+            while data := line.output(pipe):
+                self._take_output(line, pipe, data)
+        kept_runs = self.state is State.RETIRING
+        if self.state is State.STARTING:
+            cause = self._before_ready(cause)
+        self._line = self.life = None
+        self.state = State.EMPTY
+        line.close()
+        self._fruitless = 0 if self.ledger.begun > self._begun_before else self._fruitless + 1
+        self.ledger.end_held()
+        if not kept_runs:
+            self._kept.clear()
+            begun, unbegun = self.ledger.lose()
+            if begun is not None:
+                self._leave_workspace(begun)
+            self._listener.slot_lost(self.name, begun, unbegun, cause)
+
+    def _before_ready(self, cause: str) -> str:
+        last = frames.clean(self._aside.decode("utf-8", "replace")).rstrip().rpartition("\n")[2]
+        return f"{cause} before it was ready" + (f": {last}" if last else "")
+
+
+def cause_of(status: int | None, note: str) -> str:
+    """A wait status in words; the note where there was none."""
+    if status is None:
+        return note
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"killed by signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"killed by signal {-code}"

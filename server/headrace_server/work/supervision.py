@@ -1,0 +1,223 @@
+"""The pool's hold on the supervisor: starting it, talking to it, noticing its end, clearing up after it.
+
+    pool ── spawn, signal ──> control socket ──> supervisor
+         <─ started, exited ─
+    ping thread ── every 2 s ──>    (a thread: a busy event loop is no reason to kill the jobs)
+         <───────── pong ────────   8 s without a word from it: it is stuck, and is killed
+
+When the supervisor dies its children die too (PR_SET_PDEATHSIG). What was below them comes to this process, which is
+a subreaper and knows them by their mark. They are killed in rounds; only then is the supervisor reported dead.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+
+from headrace_server.work import channel, process_tree
+from headrace_server.work.child import ChildSettings
+from headrace_server.work.frames import decode, encode
+from headrace_server.work.supervisor import SupervisorSettings
+
+_SWEEP_PAUSE = 0.005
+_FRAMES_PER_WAKE = 64
+_START_MAX = 30.0
+"""Seconds that a supervisor may take until its first word."""
+
+
+class Supervision:
+    """One supervisor after another: start() after each end.
+
+    on_exited(life, status, note) is called for each child that has ended; on_lost() when the supervisor, all children
+    and everything below them are gone.
+    """
+
+    def __init__(
+        self,
+        child: ChildSettings,
+        lock_fd: int | None,
+        silence: float,
+        on_exited: Callable[[int, int | None, str], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._child = child
+        self._lock_fd = lock_fd
+        self._silence = silence
+        self._on_exited = on_exited
+        self._on_lost = on_lost
+        self._mark = process_tree.new_mark()
+        self._lives = itertools.count(1)
+        self._link: _Link | None = None
+        self._clearing: asyncio.Task[None] | None = None
+        self.pids: dict[int, int] = {}
+        """The process of each life."""
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a supervisor to talk to."""
+        return self._link is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The process of the supervisor."""
+        return None if self._link is None else self._link.process.pid
+
+    def start(self) -> None:
+        """Start a supervisor. Raises OSError when that is not possible."""
+        process_tree.become_subreaper()
+        settings = SupervisorSettings(0, self._mark, self._silence, asdict(self._child))
+        self._link = _Link(settings, self._lock_fd, self._heard, self._ended)
+
+    def spawn(self, fds: Sequence[int]) -> int:
+        """Have a child started with these descriptors; answer its life."""
+        life = next(self._lives)
+        self._say(("spawn", life), fds)
+        return life
+
+    def signal(self, life: int, number: int) -> None:
+        """Signal a child. Nothing happens when it has ended."""
+        self._say(("signal", life, number))
+
+    async def stop(self) -> None:
+        """End the supervisor, and with it everything below it; return when nothing is left."""
+        link = self._link
+        if link is not None:
+            link.hang_up()
+            if not await link.gone(self._silence):
+                link.process.kill()
+                await link.gone(None)
+        if self._clearing is not None:
+            await self._clearing
+
+    def _say(self, header: Sequence[object], fds: Sequence[int] = ()) -> None:
+        if self._link is not None:
+            self._link.say(encode(header), fds)
+
+    def _heard(self, frame: bytes) -> None:
+        match decode(frame)[0]:
+            case ["started", life, pid]:
+                self.pids[life] = pid
+            case ["exited", life, status, note]:
+                self.pids.pop(life, None)
+                self._on_exited(life, status, note)
+
+    def _ended(self) -> None:
+        self._link = None
+        self._clearing = asyncio.get_running_loop().create_task(self._clear())
+
+    async def _clear(self) -> None:
+        """Kill and reap what the supervisor has left to this process."""
+        while process_tree.clear_marked(self._mark):  # noqa: ASYNC110 - the kernel wakes nobody for this
+            await asyncio.sleep(_SWEEP_PAUSE)
+        self.pids.clear()
+        self._on_lost()
+
+
+class _Link:
+    """One supervisor process, from its start to its end. Raises OSError when it cannot be started."""
+
+    def __init__(
+        self,
+        settings: SupervisorSettings,
+        lock_fd: int | None,
+        on_frame: Callable[[bytes], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_frame = on_frame
+        self._on_end = on_end
+        self._silence = settings.silence
+        self._sock, theirs = channel.pair()
+        with theirs:
+            self.process = _start(replace(settings, control=theirs.fileno()), theirs, lock_fd)
+        self._sock.setblocking(False)
+        self._receiver = channel.Receiver(self._sock)
+        self._pidfd = os.pidfd_open(self.process.pid)
+        self._gone = asyncio.Event()
+        self._hung_up = threading.Event()
+        self._heard_until = time.monotonic() + max(_START_MAX, self._silence)
+        self._loop.add_reader(self._sock, self._read)
+        self._loop.add_reader(self._pidfd, self._end)
+        self._watch = self._loop.call_later(self._silence, self._check)
+        self._pings = threading.Thread(target=self._ping, name="headrace-ping", daemon=True)
+        self._pings.start()
+
+    def say(self, frame: bytes, fds: Sequence[int]) -> None:
+        """Send a command. A supervisor that has no room for it is stuck, and killed: nothing waits for it."""
+        try:
+            socket.send_fds(self._sock, [frame], fds)
+        except BlockingIOError:
+            self.process.kill()
+        except OSError:
+            return  # it has ended: _end follows
+
+    def hang_up(self) -> None:
+        """Let the supervisor see that the server is gone."""
+        self._hung_up.set()
+        self._pings.join()
+        self._watch.cancel()
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+
+    async def gone(self, seconds: float | None) -> bool:
+        """Wait for the end of the process; False when it has not come in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._gone.wait()
+        return self._gone.is_set()
+
+    def _ping(self) -> None:
+        while not self._hung_up.wait(self._silence / 4):
+            with contextlib.suppress(OSError):  # no room, or no supervisor: found out elsewhere
+                self._sock.send(encode(("ping",)), socket.MSG_DONTWAIT)
+
+    def _read(self) -> None:
+        for _ in range(_FRAMES_PER_WAKE):
+            try:
+                frame = self._receiver.frame()
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                frame = b""
+            if not frame:
+                self._loop.remove_reader(self._sock)
+                return
+            self._heard_until = time.monotonic() + self._silence
+            self._on_frame(frame)
+
+    def _check(self) -> None:
+        """When the loop was busy, what has come meanwhile was read before this is called."""
+        left = self._heard_until - time.monotonic()
+        if left <= 0:
+            self.process.kill()
+        else:
+            self._watch = self._loop.call_later(left, self._check)
+
+    def _end(self) -> None:
+        self.process.wait()
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        if not self._hung_up.is_set():
+            self._read()
+            self.hang_up()
+        self._gone.set()
+        self._on_end()
+
+
+def _start(
+    settings: SupervisorSettings, control: socket.socket, lock_fd: int | None
+) -> "subprocess.Popen[bytes]":
+    # -P: a file in the working directory is not to stand in for a module of the standard library.
+    command = [sys.executable, "-P", "-m", "headrace_server.work.supervisor", json.dumps(asdict(settings))]
+    inherited = [control.fileno(), *([] if lock_fd is None else [lock_fd])]
+    return subprocess.Popen(  # noqa: S603 - this very program
+        command, stdin=subprocess.DEVNULL, pass_fds=inherited, start_new_session=True
+    )

@@ -1,0 +1,168 @@
+"""The supervisor: the process between the server and the children, with no code of jobs and no threads.
+
+    server ══ control socket ══ supervisor ──fork──> child, child, child …
+                                    │
+                                    └─ holds the lock on the store until nothing runs below it
+
+It is there for the day on which the server dies. Whatever is below it is then killed, to the last leaf, and only
+after that does the lock on the store go, with this process: a server that is started again cannot claim a job
+while an old run of it is alive. It takes the server for dead when the control socket closes (SIGKILL, a crash),
+or when nothing was heard for 8 s (SIGSTOP, a machine that is starved): the server pings every 2 s.
+
+And it is there for the end of each child. As the parent of all children it signals them without fear that a pid
+has been used again, and as a subreaper it inherits what a dead child leaves behind: every process below it that
+is below no living child. It kills those and reports the end of the child only when none of them is left.
+
+    server says   ["spawn", life] with socket, stop page, stdout, stderr;   ["signal", life, number];   ["ping"]
+    it answers    ["started", life, pid];   ["exited", life, status, note];   ["pong"]
+
+A life is the server's number for one child. status is a wait status; None with a note where it could not start.
+It ignores SIGINT, SIGTERM and SIGHUP: it is the server that decides.
+"""
+
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headrace_server.work import child, process_tree
+from headrace_server.work.channel import Receiver, send
+from headrace_server.work.frames import decode, encode
+
+_SWEEP_PAUSE = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorSettings:
+    """What the supervisor is told on its command line. silence: seconds; mark: see process_tree."""
+
+    control: int
+    mark: int
+    silence: float
+    child: dict[str, Any]
+
+
+class Supervisor:
+    """The loop: commands, ends of children, sweeps, silence."""
+
+    def __init__(self, control: socket.socket, silence: float, settings: child.ChildSettings) -> None:
+        self._control = control
+        self._receiver = Receiver(control)
+        self._silence = silence
+        self._settings = settings
+        self._pid = os.getpid()
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        self._lives: dict[int, int] = {}
+        self._children: dict[int, tuple[int, int]] = {}
+        self._swept_for: list[tuple[int, int]] = []
+        self._alone = False
+        # A server that reads nothing for so long is as good as silent.
+        timeout = struct.pack("ll", int(silence), int(silence % 1 * 1_000_000))
+        control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+
+    def serve(self) -> None:
+        """Serve until the server is gone; return with nothing below this process."""
+        heard = time.monotonic()
+        while not self._alone:
+            left = heard + self._silence - time.monotonic()
+            wait = min(_SWEEP_PAUSE, left) if self._swept_for else left
+            ready = dict(self._poll.poll(max(0.0, wait) * 1000))
+            if ready.pop(self._control.fileno(), 0):
+                self._listen()
+                heard = time.monotonic()
+            elif left <= 0:
+                break
+            if ready or self._swept_for:
+                self._reap()
+        process_tree.sweep(time.sleep)
+
+    def _listen(self) -> None:
+        """Carry out what the server says."""
+        while not self._alone:
+            try:
+                frame, fds = self._receiver.message(socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                frame = b""
+            if not frame:
+                self._alone = True
+                return
+            match decode(frame)[0]:
+                case ["spawn", life]:
+                    self._spawn(life, fds)
+                case ["signal", life, number] if life in self._lives:
+                    os.kill(self._lives[life], number)
+                case ["ping"]:
+                    self._say("pong")
+
+    def _spawn(self, life: int, fds: Sequence[int]) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._say("exited", life, None, f"could not be forked: {error.strerror}")
+        else:
+            if pid == 0:
+                self._be_child(fds)
+            pidfd = os.pidfd_open(pid)
+            self._poll.register(pidfd, select.POLLIN)
+            self._lives[life] = pid
+            self._children[pid] = (life, pidfd)
+            self._say("started", life, pid)
+        for fd in fds:
+            os.close(fd)
+
+    def _be_child(self, fds: Sequence[int]) -> None:
+        try:
+            child.main(self._settings, self._pid, fds)
+        except BaseException:  # noqa: BLE001 - nothing may come back into the supervisor's loop
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+    def _reap(self) -> None:
+        for pid, status in process_tree.reap_all().items():
+            if pid in self._children:
+                life, pidfd = self._children.pop(pid)
+                del self._lives[life]
+                self._poll.unregister(pidfd)
+                os.close(pidfd)
+                self._swept_for.append((life, status))
+        if self._swept_for and process_tree.kill_below(self._pid, spare=self._children) == 0:
+            for life, status in self._swept_for:
+                self._say("exited", life, status, "")
+            self._swept_for.clear()
+
+    def _say(self, *header: Any) -> None:
+        try:
+            send(self._control, encode(header))
+        except (BrokenPipeError, ConnectionResetError, BlockingIOError):  # the last: no room for too long
+            self._alone = True
+
+
+def main() -> None:
+    """The program: `python -m headrace_server.work.supervisor <settings>`, started by the pool."""
+    settings = SupervisorSettings(**json.loads(sys.argv[1]))
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    process_tree.become_subreaper()
+    process_tree.wear_mark(settings.mark)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    control = socket.socket(fileno=settings.control)
+    os.set_inheritable(settings.control, False)
+    Supervisor(control, settings.silence, child.ChildSettings(**settings.child)).serve()
+
+
+if __name__ == "__main__":
+    main()

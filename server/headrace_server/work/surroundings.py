@@ -1,0 +1,73 @@
+"""What a job may have bent in its process, and the next one must find straight.
+
+Standard streams, the working directory, the handler of SIGTERM: each is put back after a run with a system call
+or two. Processes are swept. Other things (environment, imported modules, threads) stay as the job left them:
+it is trusted code, and isolation of those would cost a process a run.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import termios
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from headrace_server.work import process_tree
+
+_DRAIN_MAX = 5.0
+"""Seconds that a child waits for the server to read its output: a server that is frozen is not waited for."""
+
+_NOTHING = b"\0\0\0\0"
+
+
+class Surroundings:
+    """The process of a child, outside the code of its jobs. outputs: the write ends of the two pipes."""
+
+    def __init__(self, outputs: tuple[int, int], on_terminate: Callable[[int, object], None]) -> None:
+        self._outputs = outputs
+        self._on_terminate = on_terminate
+        self._home = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+        self._streams: tuple[TextIO, TextIO] | None = None
+        self.straighten()
+
+    def straighten(self) -> None:
+        """Put back what a job may have bent."""
+        for number, output in enumerate(self._outputs, start=1):
+            os.dup2(output, number)
+        streams = self._streams
+        if streams is None or streams[0].closed or streams[1].closed:
+            streams = self._streams = (_stream(1), _stream(2))
+        sys.stdout, sys.stderr = streams
+        os.fchdir(self._home)
+        signal.signal(signal.SIGTERM, self._on_terminate)
+
+    def settle(self) -> None:
+        """After a run: its processes end, its output is written and read by the server."""
+        for stream in (sys.stdout, sys.stderr, *(self._streams or ())):
+            # A job may have closed it, or have put something of its own in its place.
+            with contextlib.suppress(Exception):
+                stream.flush()
+        process_tree.flush_c_streams()
+        process_tree.sweep(time.sleep)
+        deadline = None
+        wait = 0.0001
+        while any(map(_unread, self._outputs)):
+            now = time.monotonic()
+            deadline = deadline or now + _DRAIN_MAX
+            if now > deadline:
+                break
+            time.sleep(wait)
+            wait = min(wait * 2, 0.005)
+
+
+def _stream(number: int) -> TextIO:
+    # closefd: sys.stdout.close() in a job is not to close the descriptor.
+    return open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+def _unread(pipe: int) -> bool:
+    """Whether the other side has still to read: FIONREAD answers at the writing end too."""
+    return fcntl.ioctl(pipe, termios.FIONREAD, _NOTHING) != _NOTHING

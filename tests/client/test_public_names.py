@@ -1,0 +1,81 @@
+"""The public face: which names there are, and what loading them costs."""
+
+import inspect
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+import headrace
+from headrace import _version, aio, client, handle
+
+
+def test_the_public_names_are_these() -> None:
+    """A name that is added or taken away is a decision."""
+    assert headrace.__all__ == [
+        "AsyncClient",
+        "Client",
+        "File",
+        "HeadraceError",
+        "JobAborted",
+        "JobFailed",
+        "JobHandle",
+        "JobInfo",
+        "JobStatus",
+        "Progress",
+        "Reference",
+        "RetryPolicy",
+    ]
+    assert all(getattr(headrace, name).__name__ == name for name in headrace.__all__)
+    assert set(headrace.__all__) | {"__version__"} <= set(dir(headrace))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """As of any module."""
+    assert not hasattr(headrace, "nonsense")
+
+
+def test_a_source_tree_that_is_not_installed_has_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says that it does not know."""
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(_version, "version", missing)
+    assert _version.read() == "0+unknown"
+
+
+def test_workers_load_no_grpc() -> None:
+    """headrace.jobs, and the errors and values of the client, load neither gRPC nor protobuf."""
+    loaded = (
+        "import headrace, headrace.jobs, headrace.values, headrace.errors, headrace.info, sys;"
+        "print([name for name in ('grpc', 'google.protobuf', 'headrace.client') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_client_needs_no_server_package() -> None:
+    """headrace_server, pydantic and SQLAlchemy stay unloaded."""
+    loaded = (
+        "import headrace, sys; headrace.Client; headrace.AsyncClient;"
+        "print([name for name in ('headrace_server', 'pydantic', 'sqlalchemy', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def verbs(kind: type) -> dict[str, list[inspect.Parameter]]:
+    """The public methods of a class and what they take."""
+    return {
+        name: list(inspect.signature(method).parameters.values())
+        for name, method in inspect.getmembers(kind, inspect.isfunction)
+        if not name.startswith("_")
+    }
+
+
+def test_both_clients_have_the_same_verbs() -> None:
+    """Same names, same arguments, same defaults; and so have both handles."""
+    assert verbs(client.Client) == verbs(aio.AsyncClient)
+    assert verbs(handle.JobHandle) == verbs(handle.AsyncJobHandle)

@@ -1,0 +1,121 @@
+"""What queries cost: plans that seek, and claims that cost the same in front of a long queue."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from contract.deeds import LOST, Clock, claim, continued, end, found, page, run, submission, submit
+from sqlalchemy import event
+
+from headrace_server.domain.job import Status
+from headrace_server.domain.query import Order
+from headrace_server.store import SqlStore
+
+
+@contextmanager
+def recorded(store: SqlStore) -> Iterator[dict[str, Any]]:
+    """Every statement that the store executes meanwhile, with the parameters of its first execution."""
+    statements: dict[str, Any] = {}
+
+    def record(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        statements.setdefault(statement, parameters[0] if many else parameters)
+
+    for engine in store._engines:
+        event.listen(engine, "before_cursor_execute", record)
+    yield statements
+    for engine in store._engines:
+        event.remove(engine, "before_cursor_execute", record)
+
+
+def plans(store: SqlStore, statements: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """What SQLite intends to do for each."""
+    with store._reads.begin() as connection:
+        for statement, parameters in statements.items():
+            if not statement.startswith("BEGIN"):
+                steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+                yield statement, [step[3] for step in steps]
+
+
+def slow(steps: list[str]) -> list[str]:
+    """Steps that grow with the tables: scans of any of them, and sorts."""
+    tables = ("job", "job_event", "job_parameters", "job_result", "ready", "timer", "request")
+    scans = [step for step in steps if step.startswith("SCAN") and step.split()[1] in tables]
+    # The first or last entry of an index is found without a scan, though SQLite calls it one.
+    return [step for step in scans if "USING" not in step] + [step for step in steps if "TEMP B-TREE" in step]
+
+
+async def test_hot_statements_seek(store: SqlStore, clock: Clock) -> None:
+    """No statement of a job's whole life scans a table or sorts."""
+    with recorded(store) as statements:
+        await submit(store, request_id="r", tenant="a")
+        await run(store, tenant="b", kind="u", expire_time=clock.now + 10**9)
+        ended = await end(store, kind="v")
+        await store.submit(submission(request_id="r", tenant="a"))
+        await store.get(ended.job_id, tenant="default", payload=True)
+        await store.events(ended.job_id, after=1, limit=5)
+        await store.recover(LOST, confirmed=True)
+        clock.pass_time(2000)
+        await store.run_timers()
+        await store.delete(ended.job_id, tenant="default")
+    assert len(statements) > 20
+    assert {statement: steps for statement, steps in plans(store, statements) if slow(steps)} == {}
+
+
+async def test_lists_seek(store: SqlStore) -> None:
+    """Pages of a tenant, whole or by status, type or owner, come from an index in their order."""
+    made = await submit(store)
+    with recorded(store) as statements:
+        for asked in (
+            page(Order.CREATE_TIME_DESC),
+            page(Order.CREATE_TIME_ASC),
+            page(Order.STATUS_TIME_DESC),
+            page(Order.STATUS_TIME_DESC, statuses=(Status.QUEUED,)),
+            page(Order.CREATE_TIME_DESC, types=("t",)),
+            page(Order.CREATE_TIME_DESC, owners=("ann",)),
+        ):
+            await found(store, asked)
+            await found(store, continued(asked, (made.create_time, made.job_id)))
+    assert {statement: steps for statement, steps in plans(store, statements) if slow(steps)} == {}
+
+
+async def cost(store: SqlStore, seats: int) -> int:
+    """The instructions of SQLite's machine for a claim."""
+    count = 0
+
+    def tick() -> None:
+        nonlocal count
+        count += 1
+
+    with store._engines[0].connect() as connection:
+        connection.connection.driver_connection.set_progress_handler(tick, 1)
+    assert len(await claim(store, seats)) == seats
+    with store._engines[0].connect() as connection:
+        connection.connection.driver_connection.set_progress_handler(None, 1)
+    return count
+
+
+async def queue(store: SqlStore, jobs: int, tenants: int = 1, kind: str = "t") -> None:
+    """Queue many jobs, dealt out to tenants."""
+    submissions = (submission(kind, tenant=f"tenant-{number % tenants:04d}") for number in range(jobs))
+    await asyncio.gather(*(store.submit(asked) for asked in submissions))
+
+
+@pytest.mark.parametrize("seats", [1, 16])
+async def test_a_claim_does_not_feel_the_queue(store: SqlStore, seats: int) -> None:
+    """A claim costs the same with 200 and with 6,000 jobs queued, jobs of unloaded types in front included."""
+    await queue(store, 200)
+    await queue(store, 1, kind="a-type-not-loaded")
+    short = await cost(store, seats)
+    await queue(store, 3000, kind="a-type-not-loaded")
+    await queue(store, 3000)
+    assert await cost(store, seats) <= 1.2 * short
+
+
+async def test_a_claim_does_not_feel_the_tenants(store: SqlStore) -> None:
+    """A claim of 16 seats costs the same with 20 and with 1,000 tenants that wait."""
+    await queue(store, 100, tenants=20)
+    few = await cost(store, 16)
+    await queue(store, 3000, tenants=1000)
+    assert await cost(store, 16) <= 1.2 * few

@@ -1,0 +1,105 @@
+"""The schema and its versions: migrations make exactly the tables of schema.py, and nothing is guessed at."""
+
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from headrace_server.domain.job import Job
+from headrace_server.store import SchemaMismatch, SqlStore, StoreRefused, migrate, schema
+from headrace_server.store.engine import writer_engine
+
+
+def tables(path: Path) -> dict[str, str]:
+    """Every table and index as the database describes it."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+        ).fetchall()
+    return {name: " ".join(sql.split()) for name, sql in rows if name != "alembic_version"}
+
+
+def test_migrations_make_the_schema(url: str) -> None:
+    """Alembic finds no difference between a migrated database and the tables of the code."""
+    engine = writer_engine(url, durable=False)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    engine.dispose()
+
+
+def test_migrations_make_the_schema_to_the_letter(template: Path, tmp_path: Path) -> None:
+    """Tables and indexes, partial ones and those without row ids included, are the same text."""
+    made = create_engine(f"sqlite:///{tmp_path}/made.db")
+    schema.metadata.create_all(made)
+    made.dispose()
+    assert tables(template) == tables(tmp_path / "made.db")
+
+
+def test_a_job_row_is_a_job() -> None:
+    """The columns of job are the fields of Job in their order: rows are read by place."""
+    assert schema.job.columns.keys() == [field.name for field in fields(Job)]
+
+
+def test_an_upgrade_is_needed_once(tmp_path: Path) -> None:
+    """A new database is at no schema, after an upgrade at the head; another upgrade does nothing."""
+    url = f"sqlite:///{tmp_path}/new.db"
+    assert migrate.state(url).current is None
+    migrate.upgrade(url)
+    before = tables(tmp_path / "new.db")
+    migrate.upgrade(url)
+    assert migrate.state(url).up_to_date
+    assert tables(tmp_path / "new.db") == before
+
+
+def test_a_newer_database_is_refused(url: str, tmp_path: Path) -> None:
+    """A database of a schema that this code has never met is neither upgraded nor opened."""
+    with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert not migrate.state(url).known
+    for refuse in (migrate.upgrade, migrate.check, SqlStore.open):
+        with pytest.raises(SchemaMismatch, match="written by a newer Headrace"):
+            refuse(url)
+
+
+def test_a_database_without_tables_is_not_opened(tmp_path: Path) -> None:
+    """The store opens only what was upgraded, and says so."""
+    with pytest.raises(SchemaMismatch, match="upgrade it first"):
+        SqlStore.open(f"sqlite:///{tmp_path}/new.db")
+
+
+def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    """A file that SQLite cannot read is refused in a sentence that names it."""
+    (tmp_path / "jobs.db").write_bytes(os.urandom(5000))
+    with pytest.raises(StoreRefused, match=r"jobs.db cannot be used"):
+        migrate.upgrade(f"sqlite:///{tmp_path}/jobs.db")
+
+
+def test_connections_are_set_up(url: str) -> None:
+    """A connection that writes waits for locks, keeps its log on disk at every commit, and holds 64 MiB of pages."""
+    for durable, synchronous in ((True, 2), (False, 0)):
+        engine = writer_engine(url, durable=durable)
+        with engine.connect() as connection:
+            pragmas = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in (
+                    "journal_mode",
+                    "synchronous",
+                    "busy_timeout",
+                    "cache_size",
+                    "journal_size_limit",
+                )
+            }
+        engine.dispose()
+        assert pragmas == {
+            "journal_mode": "wal",
+            "synchronous": synchronous,
+            "busy_timeout": 5000,
+            "cache_size": -65_536,
+            "journal_size_limit": 67_108_864,
+        }

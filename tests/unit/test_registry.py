@@ -1,0 +1,280 @@
+"""headrace_server.work.registry: the types that are loaded, and what fits their signatures."""
+
+import json
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.testing import run_job
+from headrace.values import File, Reference, decode, encode
+from headrace_server.domain.errors import InvalidParameter, UnknownType
+from headrace_server.domain.job import RetryPolicy
+from headrace_server.domain.ports import JobTypes, TypeDefaults
+from headrace_server.work.registry import Registry
+
+Load = Callable[..., Registry]
+
+HEADER = """
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import *
+from uuid import UUID
+from pydantic import BaseModel, Field
+from headrace.jobs import *
+"""
+
+
+@pytest.fixture
+def load_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """Loads modules of this text: jobs_under_test, and others by name."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+
+    def load(text: str = "", **others: str) -> Registry:
+        modules = {"jobs_under_test": text, **others}
+        for name, source in modules.items():
+            (tmp_path / f"{name}.py").write_text(HEADER + textwrap.dedent(source))
+        return Registry.load(list(modules), entry_points=False)
+
+    yield load
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def _check(registry: JobTypes, **given: Any) -> dict[str, Any]:
+    checked = registry.check("it", {name: encode(value) for name, value in given.items()})
+    return {name: decode(plain) for name, plain in checked.items()}
+
+
+def _refused(registry: JobTypes, **given: Any) -> dict[str, str]:
+    with pytest.raises(InvalidParameter) as caught:
+        _check(registry, **given)
+    return dict(caught.value.fields)
+
+
+def test_given_parameters_are_normalised(load_text: Load) -> None:
+    """Each parameter becomes what its annotation asks for; defaults are not filled in."""
+    registry = load_text(
+        "@job('it')\ndef it(ctx, n: int, ratio: float = 1, on: date = None, left: int = 7): ..."
+    )
+    given = {"n": "32", "ratio": 3, "on": "2026-11-22"}
+    checked = _check(registry, **given)
+    assert checked == {"n": 32, "ratio": 3.0, "on": date(2026, 11, 22)}
+    assert type(checked["ratio"]) is float
+
+
+@pytest.mark.parametrize(
+    ("annotation", "given", "stored"),
+    [
+        ("bytes", b"\0\xff", b"\0\xff"),
+        ("bytes", "text", b"text"),
+        ("datetime", "2026-01-01T00:00:00+01:00", datetime(2025, 12, 31, 23, tzinfo=UTC)),
+        ("timedelta", "PT1M", timedelta(minutes=1)),
+        ("timedelta", 1.5, timedelta(seconds=1.5)),
+        ("bool", "yes", True),
+        ("Any", Reference("a", "b"), Reference("a", "b")),
+        ("Reference", {"kind": "a", "id": "b"}, Reference("a", "b")),
+        ("list[File]", [File("x"), {"uri": "y"}], [File("x"), File("y")]),
+        ("dict[str, Reference]", {"x": Reference("a", "b")}, {"x": Reference("a", "b")}),
+        ("int | None", None, None),
+        ("Literal['a', 'b']", "a", "a"),
+        ("UUID", "{00000000-0000-0000-0000-000000000003}", "00000000-0000-0000-0000-000000000003"),
+        ("Decimal", "1.50", "1.50"),
+        ("Path", "/a/b", "/a/b"),
+        ("set[int]", [1, "2"], [1, 2]),
+        ("tuple[int, str]", [1, "x"], [1, "x"]),
+        ("dict[int, date]", {"1": "2026-01-01"}, {"1": date(2026, 1, 1)}),
+        ("Annotated[int, Field(gt=0)]", 3, 3),
+        ("Colour", "red", "red"),
+        (
+            "Model",
+            {"who": Reference("a", "b"), "n": "1"},
+            {"who": Reference("a", "b"), "n": 1, "colour": "red"},
+        ),
+        ("Data", {"file": File("x")}, {"file": File("x")}),
+    ],
+)
+def test_types(load_text: Load, annotation: str, given: Any, stored: Any) -> None:
+    """Every type that pydantic knows is stored as plain values, from which a worker makes it again."""
+    registry = load_text(
+        f"""
+        class Colour(Enum):
+            RED = "red"
+
+        class Model(BaseModel):
+            who: Reference
+            n: int
+            colour: Colour = Colour.RED
+
+        @dataclass
+        class Data:
+            file: File
+
+        @job("it")
+        def it(ctx, x: {annotation}) -> str:
+            return repr(x)
+        """
+    )
+    assert _check(registry, x=given) == {"x": stored}
+    assert _check(registry, x=stored) == {"x": stored}
+    run = run_job(sys.modules["jobs_under_test"].it, x=stored)
+    assert run.error is None
+    assert registry.infos()[0].load_error == ""
+    assert json.loads(registry.infos()[0].parameters_schema)["required"] == ["x"]
+
+
+def test_every_bad_field_is_named(load_text: Load) -> None:
+    """Missing, unknown and wrong parameters each have a violation of their own, down to the item."""
+    registry = load_text(
+        "@job('it')\ndef it(ctx, need: int, width: int = 1, sizes: list[int] = [], who: Reference = None): ..."
+    )
+    assert _refused(registry, width="wide", sizes=[1, "x", 2.5], who={"kind": "a"}, widht=3) == {
+        "spec.parameters[need]": "It is required.",
+        "spec.parameters[widht]": "There is no such parameter; those there are: need, width, sizes, who.",
+        "spec.parameters[width]": "Input should be a valid integer, unable to parse string as an integer.",
+        "spec.parameters[sizes][1]": "Input should be a valid integer, unable to parse string as an integer.",
+        "spec.parameters[sizes][2]": "Input should be a valid integer, got a number with a fractional part.",
+        "spec.parameters[who]": "id: Field required.",
+    }
+
+
+def test_what_no_value_holds_is_refused(load_text: Load) -> None:
+    """A parameter that becomes what no value holds is a violation: a naive time, a number beyond 64 bits."""
+    registry = load_text("@job('it')\ndef it(ctx, at: datetime = None, n: int = 0): ...")
+    assert _refused(registry, at="2026-01-01T00:00:00", n="9" * 30) == {
+        "spec.parameters[at]": "A datetime has a time zone; this one is naive.",
+        "spec.parameters[n]": "An int has at most 64 bits.",
+    }
+
+
+def test_a_kind_from_the_future_is_refused(load_text: Load) -> None:
+    """A stored tag that this version does not know is a violation."""
+    registry = load_text("@job('it')\ndef it(ctx, x): ...")
+    with pytest.raises(InvalidParameter, match="newer version"):
+        registry.check("it", {"x": {"$": "colour", "v": 1}})
+
+
+def test_an_error_of_the_jobs_own_type_is_refused(load_text: Load) -> None:
+    """A type of the job that raises while it is checked refuses the call, and does not break the server."""
+    registry = load_text(
+        """
+        from pydantic import BeforeValidator
+        def explode(value): raise TypeError("boom")
+        @job("it")
+        def it(ctx, x: Annotated[int, BeforeValidator(explode)]): ...
+        """
+    )
+    assert "boom" in _refused(registry, x=1)["spec.parameters[x]"]
+
+
+@pytest.mark.parametrize(
+    ("signature", "schema"),
+    [
+        ("def it(ctx, **rest): ...", True),
+        ("def it(ctx, **rest: int): ...", {"type": "integer"}),
+        ("def it(ctx, a=1): ...", False),
+    ],
+)
+def test_more_parameters(load_text: Load, signature: str, schema: Any) -> None:
+    """`**kwargs` accepts any names, of its annotation; without it there are no others."""
+    registry = load_text(f"@job('it')\n{signature}")
+    assert json.loads(registry.infos()[0].parameters_schema)["additionalProperties"] == schema
+    if schema is False:
+        assert "spec.parameters[b]" in _refused(registry, b=1)
+    else:
+        assert _check(registry, b=1, c=2) == {"b": 1, "c": 2}
+    if schema not in (True, False):
+        assert "spec.parameters[b]" in _refused(registry, b="x")
+
+
+def test_no_annotations_accept_anything(load_text: Load) -> None:
+    """A parameter without an annotation takes any value, and a class whose run has ctx alone any parameters."""
+    registry = load_text("@job('it')\ndef it(ctx, x): ...")
+    for value in (None, [1, {"a": b"x"}], File("x"), datetime(2026, 1, 1, tzinfo=UTC)):
+        assert _check(registry, x=value) == {"x": value}
+
+
+def test_a_class_that_declares_nothing(load_text: Load) -> None:
+    """A class whose run has ctx alone takes any parameters, to be read with ctx.param."""
+    registry = load_text("class It(Job):\n    type = 'it'\n    def run(self, ctx): return ctx.param('a')")
+    assert _check(registry, a=Reference("x", "y")) == {"a": Reference("x", "y")}
+
+
+def test_infos(load_text: Load) -> None:
+    """A type tells its description, its defaults in microseconds, and the schemas of what it takes and gives."""
+    registry = load_text(
+        '''
+        @job("it", retry=RetryPolicy(3, timedelta(seconds=2), 1.5, timedelta(minutes=1)), timeout=timedelta(minutes=5))
+        def it(ctx, file: File, width: int = 32, data: bytes = b"\\xff", at: date = date(2026, 1, 2)) -> list[Reference]:
+            """Resize an
+            image.
+
+            At length.
+            """
+
+        @job("bare")
+        def bare(ctx) -> None: ...
+        '''
+    )
+    bare, info = registry.infos()
+    assert (bare.type, bare.description, bare.result_schema, bare.defaults) == (
+        "bare", "", "", TypeDefaults(RetryPolicy(), None),
+    )  # fmt: skip
+    assert (info.type, info.module, info.description) == ("it", "jobs_under_test", "Resize an image.")
+    retry = RetryPolicy(3, 2_000_000, 1.5, 60_000_000)
+    assert info.defaults == registry.defaults("it") == TypeDefaults(retry, 300_000_000)
+    schema = json.loads(info.parameters_schema)
+    assert schema["type"] == "object"
+    assert schema["required"] == ["file"]
+    assert schema["properties"]["width"] == {"type": "integer", "default": 32}
+    assert schema["properties"]["at"]["default"] == "2026-01-02"
+    assert "default" not in schema["properties"]["data"]
+    assert schema["$defs"]["File"]["required"] == ["uri"]
+    result = json.loads(info.result_schema)
+    assert result["items"] == {"$ref": "#/$defs/Reference"}
+    assert result["$defs"]["Reference"]["required"] == ["kind", "id"]
+
+
+def test_an_unknown_type(load_text: Load) -> None:
+    """An unknown type is refused with the field, what was meant and what there is."""
+    registry = load_text("@job('image.resize')\ndef it(ctx): ...\n@job('other')\ndef other(ctx): ...")
+    for call in (registry.defaults, lambda name: registry.check(name, {})):
+        with pytest.raises(UnknownType) as caught:
+            call("image.resise")
+        assert caught.value.metadata == {"type": "image.resise"}
+        assert caught.value.fields == (
+            (
+                "spec.type",
+                "There is no type 'image.resise'. Did you mean 'image.resize'? The types are: image.resize, other.",
+            ),
+        )
+    assert registry.names == {"image.resize", "other"}
+
+
+def test_no_types_at_all() -> None:
+    """A server without jobs says so."""
+    with pytest.raises(UnknownType, match="The types are: none"):
+        Registry.load([], entry_points=False).check("x", {})
+
+
+def test_what_is_broken_is_told(load_text: Load) -> None:
+    """A module or a signature that is broken is told behind the types, and the others load."""
+    registry = load_text(
+        "class Odd: ...\n@job('odd')\ndef odd(ctx, x: Odd): ...\n@job('it')\ndef it(ctx): ...",
+        broken="raise ValueError('no key')",
+    )
+    it, *broken = registry.infos()
+    assert it.type == "it"
+    assert registry.names == {"it"}
+    told = {info.module: info.load_error for info in broken}
+    assert "ValueError: no key" in told["broken"]
+    assert "jobs_under_test.odd" in told["jobs_under_test"]
+    assert {info.type for info in broken} == {""}

@@ -12,7 +12,7 @@ import grpc.aio
 from headrace._channel import Connection
 from headrace._requests import Call
 from headrace._retry import Attempts, Deadline
-from headrace._status import from_rpc_error
+from headrace._status import from_rpc_error, reached
 from headrace._wait import Wait
 from headrace._watch import Watch
 from headrace.errors import Cancelled, HeadraceError
@@ -28,6 +28,8 @@ class AsyncCalls:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._closed = asyncio.Event()
+        self._known = False
+        """Whether the server was ever seen by this client."""
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
@@ -63,6 +65,7 @@ class AsyncCalls:
             except grpc.RpcError as error:
                 await self._pause(attempts.failed(self._failure(error)))
             else:
+                self._known = True
                 return call.read(answer)
 
     async def wait(self, wait: Wait) -> JobInfo:
@@ -71,7 +74,7 @@ class AsyncCalls:
             try:
                 job = await self.make(wait.request())
             except HeadraceError as error:
-                await self._pause(wait.failed(error))
+                await self._pause(wait.failed(error, known=self._known))
             else:
                 if wait.answered(job):
                     return job
@@ -91,6 +94,7 @@ class AsyncCalls:
             try:
                 with self._closing():
                     async for response in stream:
+                        self._known = True
                         update = watch.received(response.update)
                         if update is not None:
                             yield update
@@ -100,7 +104,7 @@ class AsyncCalls:
                 failure = self._failure(error)
             finally:
                 stream.cancel()
-            await self._pause(watch.failed(failure))
+            await self._pause(watch.failed(failure, known=self._known))
 
     async def close(self) -> None:
         """Ends all calls and watches, and the channel. Closing twice is harmless."""
@@ -110,6 +114,7 @@ class AsyncCalls:
 
     def _failure(self, error: grpc.RpcError) -> HeadraceError:
         self._check_open()  # a call that close() ended says so, whatever the transport made of it
+        self._known = self._known or reached(error)
         return from_rpc_error(error, self.connection.target)
 
     async def _pause(self, delay: float) -> None:

@@ -9,7 +9,7 @@ import grpc
 from headrace._channel import Connection
 from headrace._requests import Call
 from headrace._retry import Attempts, Deadline
-from headrace._status import from_rpc_error
+from headrace._status import from_rpc_error, reached
 from headrace._wait import Wait
 from headrace._watch import Watch
 from headrace.errors import Cancelled, HeadraceError
@@ -28,6 +28,8 @@ class Calls:
         self._jobs = job_service_pb2_grpc.JobServiceStub(self._channel)
         self._stubs = {"jobs": self._jobs, "admin": admin_service_pb2_grpc.AdminServiceStub(self._channel)}
         self._closed = threading.Event()
+        self._known = False
+        """Whether the server was ever seen by this client."""
 
     def make(self, call: Call[T], timeout: float | None = None) -> T:
         """Makes a unary call and reads its answer, repeating it where the server says when.
@@ -47,6 +49,7 @@ class Calls:
             except grpc.RpcError as error:
                 self._pause(attempts.failed(self._failure(error)))
             else:
+                self._known = True
                 return call.read(answer)
 
     def wait(self, wait: Wait) -> JobInfo:
@@ -55,7 +58,7 @@ class Calls:
             try:
                 job = self.make(wait.request())
             except HeadraceError as error:
-                self._pause(wait.failed(error))
+                self._pause(wait.failed(error, known=self._known))
             else:
                 if wait.answered(job):
                     return job
@@ -74,6 +77,7 @@ class Calls:
             failure = None
             try:
                 for response in stream:
+                    self._known = True
                     update = watch.received(response.update)
                     if update is not None:
                         yield update
@@ -83,7 +87,7 @@ class Calls:
                 failure = self._failure(error)
             finally:
                 stream.cancel()
-            self._pause(watch.failed(failure))
+            self._pause(watch.failed(failure, known=self._known))
 
     def close(self) -> None:
         """Ends all calls and watches, and the channel. Closing twice is harmless."""
@@ -92,6 +96,7 @@ class Calls:
 
     def _failure(self, error: grpc.RpcError) -> HeadraceError:
         self._check_open()  # a call that close() ended says so, whatever the transport made of it
+        self._known = self._known or reached(error)
         return from_rpc_error(error, self.connection.target)
 
     def _pause(self, delay: float) -> None:

@@ -60,7 +60,7 @@ class Connection:
     wait_for_ready: bool
     """Whether calls wait for a connection, until their deadline, where they would fail for want of one."""
     reconnect_timeout: float | None
-    """How long a watch that has begun may be without its server before it fails; None: for ever."""
+    """How long a watch, run or wait goes on without a server that was there before; None: for ever."""
     max_message_bytes: int
 
     @classmethod

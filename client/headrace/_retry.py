@@ -14,7 +14,7 @@ from headrace.errors import Cancelled, HeadraceError, InternalError, Overloaded,
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
 OPEN_ATTEMPTS = 5
-"""How often a stream is tried that has never been open: as often as gRPC tries a unary call."""
+"""How often a stream is tried where nobody has ever been there: as often as gRPC tries a unary call."""
 
 _RESET = ("rst_stream", "stream removed", "goaway", "socket closed", "connection reset", "broken pipe")
 """What gRPC says, in lower case, when a connection ended under a stream."""
@@ -58,8 +58,8 @@ class Attempts:
 class Reconnect:
     """The attempts to follow one job.
 
-    patience: how long it may go without a sign of the server, once there was one; None: for ever. opens: how
-    often it is tried before the first sign.
+    patience: how long it may go on without its server, in seconds; None: for ever. opens: how often it is tried
+    where nobody has ever been there.
     """
 
     def __init__(
@@ -74,28 +74,29 @@ class Reconnect:
         self._patience = patience
         self._opens = opens
         self._clock = clock
-        self._heard = False
         self._failures = 0
         self._lost_at = 0.0
 
     def heard(self) -> None:
         """The server gave a sign of life: waits begin short again."""
-        self._heard = True
         self._failures = 0
 
-    def failed(self, error: HeadraceError) -> float:
-        """The wait before the next attempt, in seconds. Raises the error when there is to be none."""
+    def failed(self, error: HeadraceError, *, known: bool) -> float:
+        """The wait before the next attempt, in seconds. Raises the error when there is to be none.
+
+        known: whether this client has ever seen its server. A restart is waited for, a wrong address is not.
+        """
         self._failures += 1
         if self._failures == 1:
             self._lost_at = self._clock()
         delay = min(FIRST_DELAY * 2.0 ** min(self._failures - 1, 10), LONGEST_DELAY) * random.uniform(0.5, 1)
         delay = max(delay, _spread(error.retry_after or 0.0))
-        if not resumable(error) or self._given_up(delay) or not self._deadline.allows(delay):
+        if not resumable(error) or self._given_up(delay, known=known) or not self._deadline.allows(delay):
             raise error
         return delay
 
-    def _given_up(self, delay: float) -> bool:
-        if not self._heard:
+    def _given_up(self, delay: float, *, known: bool) -> bool:
+        if not known:
             return self._failures >= self._opens
         return self._patience is not None and self._clock() + delay - self._lost_at > self._patience
 

@@ -51,6 +51,17 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> HeadraceError:
     return failure
 
 
+def reached(error: grpc.RpcError) -> bool:
+    """Whether a failure shows that somebody was there: an answer, or a connection that broke."""
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        return not _not_connected(error.details() or "")
+    return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def _not_connected(text: str) -> bool:
+    return any(sign in text.lower() for sign in _NOT_CONNECTED)
+
+
 def _details(error: grpc.RpcError) -> list[Any]:
     """The google.rpc details of a failed call, packed."""
     # A tuple of pairs from a blocking call, a multi-map from one on an event loop: both give pairs.
@@ -67,7 +78,7 @@ def _details(error: grpc.RpcError) -> list[Any]:
 def _sentence(code: grpc.StatusCode, text: str, target: str) -> str:
     """What the transport means, for people: it did not come from Headrace."""
     match code:
-        case grpc.StatusCode.UNAVAILABLE if any(sign in text.lower() for sign in _NOT_CONNECTED):
+        case grpc.StatusCode.UNAVAILABLE if _not_connected(text):
             return f"Nothing answers at {target}: is it running? Start one with `headrace dev`."
         case grpc.StatusCode.UNAVAILABLE:
             return f"The connection to {target} was lost: {text}"

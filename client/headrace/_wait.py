@@ -25,7 +25,7 @@ class Wait:
         self._job_id = job_id
         self._timeout = timeout
         self._deadline = Deadline(timeout, clock)
-        # Before the first answer gRPC's own repetitions are enough: a server that is not there is told of soon.
+        # Where nobody has ever been, gRPC's own repetitions are enough: that is told of soon.
         self._reconnect = Reconnect(self._deadline, patience, opens=1, clock=clock)
 
     def request(self) -> Call[JobInfo]:
@@ -39,6 +39,6 @@ class Wait:
             raise DeadlineExceeded(f"Job {self._job_id} was still {job.status} after {self._timeout:g} s.")
         return job.final
 
-    def failed(self, error: HeadraceError) -> float:
-        """The wait before the next call, in seconds. Raises the error when it is final."""
-        return self._reconnect.failed(error)
+    def failed(self, error: HeadraceError, *, known: bool) -> float:
+        """The wait before the next call, in seconds. Raises the error when it is final. known: as in Watch."""
+        return self._reconnect.failed(error, known=known)

@@ -33,7 +33,7 @@ Request = job_service_pb2.WatchJobRequest | job_service_pb2.RunJobRequest
 class Watch:
     """One job being followed. `first` is what the caller asked for.
 
-    timeout: seconds in all, None for no limit. patience: seconds without a sign of the server, once there was one.
+    timeout: seconds in all, None for no limit. patience: seconds that it goes on without its server.
     """
 
     def __init__(
@@ -86,13 +86,15 @@ class Watch:
             case _:  # a heartbeat, or what a newer server says further
                 return None
 
-    def failed(self, error: HeadraceError | None) -> float:
+    def failed(self, error: HeadraceError | None, *, known: bool) -> float:
         """The wait before the next request, in seconds; error is None when the stream ended OK, but too soon.
 
-        Raises the error when it is final, or when patience or time is over.
+        known: whether this client has ever seen its server; where it has not, patience is short. Raises the error when it is final, or when patience or time is over.
         """
         return self._reconnect.failed(
-            error or Unavailable(f"The server ended the watch of job {self.job_id} before the job had ended.")
+            error
+            or Unavailable(f"The server ended the watch of job {self.job_id} before the job had ended."),
+            known=known,
         )
 
     def _begin(self, job: job_pb2.JobInfo) -> Snapshot | None:

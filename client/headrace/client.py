@@ -33,7 +33,7 @@ class Client(JobVerbs):
     credentials: for TLS, from grpc.ssl_channel_credentials(). None: without.
     timeout: for each call that does not wait for a job: 30 s.
     wait_for_ready: wait for a connection, within the timeout, where a call would fail for want of one.
-    reconnect_timeout: how long a watch or wait that has begun goes on without its server: 60 s; None: for ever.
+    reconnect_timeout: how long a watch, run or wait goes on without a server that was there: 60 s; None: for ever.
     max_message_bytes: the largest request and answer: 4 MiB, which is the server's own limit.
 
     Calls that fail because the server is away, or say when to come back, are repeated within the timeout. That is

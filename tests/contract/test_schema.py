@@ -103,3 +103,11 @@ def test_connections_are_set_up(url: str) -> None:
             "cache_size": -65_536,
             "journal_size_limit": 67_108_864,
         }
+
+
+def test_a_database_that_cannot_be_written_is_refused(url: str, tmp_path: Path) -> None:
+    """A database whose writes fail at the start is refused in a sentence, not served."""
+    with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as connection:
+        connection.execute("CREATE TRIGGER full BEFORE INSERT ON writer BEGIN SELECT * FROM gone; END")
+    with pytest.raises(StoreRefused, match=r"jobs.db cannot be written"):
+        SqlStore.open(url)

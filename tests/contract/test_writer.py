@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from headrace_server.domain import change
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable, WrongStatus
 from headrace_server.domain.job import Job, Progress, Status
-from headrace_server.store import SqlStore
+from headrace_server.store import SqlStore, writer
 
 NO_UTF8 = "\ud800"
 
@@ -247,5 +248,23 @@ async def test_the_log_is_written_back_when_idle(store: SqlStore) -> None:
     log = file_of(store).with_suffix(".db-wal")
     assert log.stat().st_size > 0
     async with asyncio.timeout(30):
-        while log.stat().st_size > 0:
+        while log.stat().st_size > 0:  # noqa: ASYNC110 a file sends no event
             await asyncio.sleep(0.05)
+
+
+async def test_a_log_that_cannot_be_written_back_harms_nobody(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When writing the log back fails, the writer goes on: later work is answered."""
+    failed = threading.Event()
+
+    def fail(_engine: Any) -> None:
+        failed.set()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(writer, "truncate_log", fail)
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 0.01)
+    await submit(store)
+    await asyncio.to_thread(failed.wait)
+    made = await submit(store)
+    assert await now(store, made) == made

@@ -6,10 +6,12 @@ import grpc
 import pytest
 from google.protobuf import duration_pb2, timestamp_pb2
 from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
+from support.server import Server
 
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, value_pb2
-from support.server import Server
 
 Stub = job_service_pb2_grpc.JobServiceStub
 
@@ -170,9 +172,6 @@ def test_requests_over_the_transport_limit(channel: grpc.Channel) -> None:
 
 def test_health_and_reflection(channel: grpc.Channel) -> None:
     """The standard health service says SERVING, and reflection lists the services."""
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-    from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-
     health = health_pb2_grpc.HealthStub(channel)
     for service in ("", "headrace.v1.JobService"):
         answer = health.Check(health_pb2.HealthCheckRequest(service=service))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headrace import Client
+from headrace import Client, JobStatus
 from headrace.errors import (
     EtagMismatch,
     InvalidArgument,
@@ -182,8 +182,6 @@ def test_history_in_pages(client: Client) -> None:
 
 def test_all_statuses_have_names(client: Client) -> None:
     """The seven statuses are those of the contract (acceptance 29)."""
-    from headrace import JobStatus
-
     names = ["PENDING", "QUEUED", "TO_BE_RUN", "RUNNING", "SUCCEEDED", "FAILED", "ABORTED"]
     assert [status.name for status in JobStatus if status.name in names] == names
     job = client.submit("test.noop", hold=True)

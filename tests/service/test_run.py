@@ -4,10 +4,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.server import serving, until
 
 from headrace import Client, File, RetryPolicy
 from headrace.errors import JobAborted, JobFailed
-from support.server import serving, until
 
 
 def test_run_job_is_one_call(client: Client) -> None:
@@ -152,7 +152,7 @@ def test_large_parameters(client: Client) -> None:
 
 
 def test_output_is_captured(client: Client) -> None:
-    """stdout and stderr of Python, descriptors, subprocesses and C become messages (failure case 28)."""
+    """What goes to stdout and stderr by Python, descriptors, subprocesses and C becomes messages (failure case 28)."""
     job = client.submit("test.output")
     job.wait(30)
     logged = {(e.detail.text, str(e.detail.source)) for e in job.events() if e.kind == "MESSAGE_LOGGED"}

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.server import until
 
 from headrace import Client, File, Reference
 from headrace.errors import InvalidArgument, InvalidParameter, JobNotFound, RequestIdReused, UnknownType
-from support.server import until
 
 
 def test_submit_answers_a_queued_job(client: Client) -> None:
@@ -60,7 +60,7 @@ def test_double_submit_is_one_job(client: Client) -> None:
 
 def test_unknown_type_is_refused(client: Client) -> None:
     """An unknown type is INVALID_ARGUMENT, and the error names what exists (acceptance 9, failure case 27)."""
-    with pytest.raises(UnknownType, match="test.echo") as refused:
+    with pytest.raises(UnknownType, match=r"test\.echo") as refused:
         client.submit("test.ecko")
     assert refused.value.fields[0].field == "spec.type"
 

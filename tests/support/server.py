@@ -104,22 +104,23 @@ class Server:
         """SIGKILL, and wait for its end."""
         assert self.process is not None
         self.process.kill()
-        self._ended()
+        self.wait()
 
     def terminate(self, limit: float = LIMIT) -> int:
         """SIGTERM, and its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        self._ended(limit)
-        return self.process.returncode
+        return self.wait(limit)
 
-    def _ended(self, limit: float = LIMIT) -> None:
+    def wait(self, limit: float = LIMIT) -> int:
+        """Wait for its end, and answer its exit code."""
         assert self.process is not None
         assert self._reader is not None
         self.process.wait(limit)
         self._reader.join(limit)
         if self.process.stderr is not None:
             self.process.stderr.close()
+        return self.process.returncode
 
     def processes(self) -> list[int]:
         """Every living process that it, its workers or their jobs have started, itself included."""
@@ -136,10 +137,18 @@ class Server:
         until(lambda: not self.processes(), "no process of the server is left")
 
     def close(self) -> None:
-        """End it; fail if it leaves a process behind."""
-        if self.process is not None and self.process.poll() is None:
-            self.terminate()
-        self.gone()
+        """End it; fail if it does not end when told, or leaves a process behind. Its log is shown with a failure."""
+        sys.stdout.write("".join(f"{entry}\n" for entry in self.log))
+        try:
+            if self.process is not None and self.process.poll() is None:
+                self.terminate()
+            self.gone()
+        finally:
+            if self.process is not None and self.process.poll() is None:
+                self.kill()
+            for pid in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def client(self, **options: Any) -> headrace.Client:
         """A client of it."""

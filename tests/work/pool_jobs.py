@@ -1,5 +1,6 @@
 """The jobs that the tests of the pool run. They tell what they do by files, so that a test waits for facts."""
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -104,6 +105,14 @@ def sleeper(ctx: JobContext, started: str) -> None:
     del ctx
     note(started, os.getpid())
     wait_for("/nonexistent")
+
+
+@job("async-sleeper")
+async def async_sleeper(ctx: JobContext, started: str) -> None:
+    """Await what never comes."""
+    del ctx
+    note(started, os.getpid())
+    await asyncio.Event().wait()
 
 
 @job("polite")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from work.pool_support import Witness, alive, fact, note_of, workshop
 
 
@@ -31,10 +32,11 @@ async def test_flag_is_for_one_run(tmp_path: Path) -> None:
             assert not (await shop.told.outcome(after)).stop_seen
 
 
-async def test_sigterm_raises_in_code_that_does_not_look(tmp_path: Path) -> None:
+@pytest.mark.parametrize("type_name", ["sleeper", "async-sleeper"])
+async def test_sigterm_raises_in_code_that_does_not_look(tmp_path: Path, type_name: str) -> None:
     """A job that never uses its context ends by JobStopped, and the child goes on with the next."""
     async with workshop(tmp_path) as shop:
-        key, pid = await shop.started("sleeper")
+        key, pid = await shop.started(type_name)
         shop.pool.flag_stop("worker-1", key, "now")
         shop.pool.terminate("worker-1", key)
         outcome = await shop.told.outcome(key)

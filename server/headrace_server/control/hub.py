@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from headrace_server.domain.change import Change
-from headrace_server.domain.event import Event
+from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Progress
 
 KEPT_EVENTS = 64
@@ -115,7 +115,7 @@ class Hub:
             topic.events.extend(change.events)
             topic.revision = change.job.revision
             topic.final = change.job.status.final
-            if change.job.progress is None or topic.final:
+            if any(event.kind is EventKind.STATUS_CHANGED for event in change.events):
                 topic.progress = None  # of an attempt that has ended
             topic.wake()
 

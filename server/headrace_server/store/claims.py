@@ -18,7 +18,17 @@ from dataclasses import dataclass
 from heapq import merge
 from itertools import chain, islice, zip_longest
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, bindparam, func, select
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    bindparam,
+    func,
+    literal,
+    select,
+    union_all,
+)
 
 from headrace_server.domain import change as decisions
 from headrace_server.domain.job import Job, Status
@@ -32,9 +42,9 @@ from headrace_server.store.work import Phase, Work
 
 _lane = select(func.min(ready.c.type).label("type")).cte("lane", recursive=True)
 _lane = _lane.union_all(
-    select(
-        select(func.min(ready.c.type)).where(ready.c.type > _lane.c.type).scalar_subquery(),
-    ).where(_lane.c.type.is_not(None))
+    select(select(func.min(ready.c.type)).where(ready.c.type > _lane.c.type).scalar_subquery()).where(
+        _lane.c.type.is_not(None)
+    )
 )
 _types = select(_lane.c.type).where(_lane.c.type.is_not(None))
 """The types of which anything is ready."""
@@ -47,10 +57,20 @@ def _next_tenant(after: ColumnElement[str]) -> ScalarSelect[str]:
     return select(func.min(of_kind)).select_from(kind).correlate_except(kind).scalar_subquery()
 
 
-_turn = select(_next_tenant(bindparam("after")).label("tenant")).cte("turn", recursive=True)
-_turn = _turn.union_all(select(_next_tenant(_turn.c.tenant)).where(_turn.c.tenant.is_not(None)))
-_tenants = select(_turn.c.tenant).where(_turn.c.tenant.is_not(None)).limit(bindparam("seats"))
-"""The next tenants behind `after`, in their order, that have anything of `types` ready."""
+def _turn(name: str, after: ColumnElement[str], *, until: ColumnElement[str] | None = None) -> CTE:
+    """The tenants behind `after`, one after the other, until one is not less than `until`."""
+    turn = select(_next_tenant(after).label("tenant")).cte(name, recursive=True)
+    goes_on = turn.c.tenant.is_not(None) if until is None else turn.c.tenant < until
+    return turn.union_all(select(_next_tenant(turn.c.tenant)).where(goes_on))
+
+
+_rest = _turn("rest", bindparam("last"))
+_again = _turn("again", literal(""), until=bindparam("last"))
+_tenants = union_all(
+    select(_rest.c.tenant).where(_rest.c.tenant.is_not(None)),
+    select(_again.c.tenant).where(_again.c.tenant <= bindparam("last")),
+).limit(bindparam("seats"))
+"""The tenants that have anything of `types` ready, from the one behind `last` round to `last` itself."""
 
 _heads = (
     select(ready.c.neg_priority, ready.c.at, ready.c.job_id)
@@ -104,25 +124,14 @@ class Claim(Work[list[Claimed]]):
     def _deal(self, connection: Connection, seats: int) -> list[str]:
         """The jobs for so many seats, one of each tenant in a lap; fewer when there are fewer."""
         types = sorted(self.request.types.intersection(connection.scalars(_types)))
-        tenants = self._tenants(connection, types, seats) if types else []
-        if not tenants:
+        if not types:
             return []
+        asked = {"types": dumps(types), "last": self.turn.last, "seats": seats}
+        tenants = connection.scalars(_tenants, asked).all()
         depth = -(-seats // len(tenants))
         best = [_best(connection, types, tenant, depth) for tenant in tenants]
         laps = chain.from_iterable(zip_longest(*best))
         return [job_id for job_id in laps if job_id is not None][:seats]
-
-    def _tenants(self, connection: Connection, types: list[str], seats: int) -> list[str]:
-        """The tenants whose turn is next, at most one for each seat."""
-
-        def following(after: str) -> list[str]:
-            asked = {"types": dumps(types), "after": after, "seats": seats}
-            return list(connection.scalars(_tenants, asked))
-
-        tenants = following(self.turn.last)
-        if len(tenants) < seats and self.turn.last:
-            tenants += [tenant for tenant in following("") if tenant <= self.turn.last]
-        return tenants[:seats]
 
 
 def _best(connection: Connection, types: list[str], tenant: str, depth: int) -> list[str]:

@@ -71,13 +71,14 @@ def set_up(engine: Engine, *, begin: str, pragmas: Mapping[str, int | str]) -> N
 def truncate_log(engine: Engine) -> None:
     """Write the log (-wal) back into the database and cut it to nothing, unless a reader is in the way."""
     connection = engine.raw_connection()
+    cursor = connection.cursor()
     try:
-        cursor = connection.cursor()
         # Waiting for a reader here would keep whoever wants to write waiting.
         cursor.execute("PRAGMA busy_timeout = 0")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     finally:
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.close()
         connection.close()
 
 

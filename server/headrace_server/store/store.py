@@ -17,7 +17,8 @@ from headrace_server.domain.ports import Claimed, ClaimRequest, Decision, Page, 
 from headrace_server.domain.query import Counts, Filter, FullJob, Group
 from headrace_server.store import listing, migrate, reads, schema, work
 from headrace_server.store.claims import Claim, Turn
-from headrace_server.store.engine import READERS, reader_engine, writer_engine
+from headrace_server.store.engine import READERS, database_path, reader_engine, writer_engine
+from headrace_server.store.refusal import StoreRefused
 from headrace_server.store.writer import Writer
 
 Answer = TypeVar("Answer")
@@ -60,9 +61,15 @@ class SqlStore:
         """
         migrate.check(url)
         writes = writer_engine(url, durable=durable)
-        with writes.begin() as connection:
-            opening = insert(schema.writer).returning(schema.writer.c.writer)
-            number = connection.execute(opening, {"start_time": clock()}).scalar_one()
+        try:
+            with writes.begin() as connection:
+                opening = insert(schema.writer).returning(schema.writer.c.writer)
+                number = connection.execute(opening, {"start_time": clock()}).scalar_one()
+        except OperationalError as error:
+            writes.dispose()
+            raise StoreRefused(
+                f"The database {database_path(url)} cannot be written: {error.orig}."
+            ) from error
         return cls(writes, reader_engine(url), number=number, clock=clock)
 
     async def close(self) -> None:

@@ -167,8 +167,8 @@ class Writer:
     def _write_back(self) -> None:
         try:
             truncate_log(self._engine)
-        except OperationalError as error:
-            logger.warning("The log could not be written back: %s", error.orig)
+        except Exception:  # It grows until it can be; writes go on.
+            logger.warning("The log could not be written back", exc_info=True)
 
     def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
         """Have the event loop call this; when it has closed there is nobody left to tell."""

@@ -102,6 +102,7 @@ class Dispatcher:
             log.info("ending a job at the end of the drain time", extra={"job_id": active.key.job_id})
             active.ladder.cut(error, self._settings.cut_grace)
         await settled
+        await self._written()
 
     async def _settled(self) -> None:
         while self._runs:
@@ -113,6 +114,10 @@ class Dispatcher:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._written()
+
+    async def _written(self) -> None:
+        """What runs have said is on disk, and was told to those who watch."""
         await asyncio.gather(*self._writes)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:

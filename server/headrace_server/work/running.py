@@ -123,13 +123,13 @@ class Active:
             started = self.job.attempts[-1].start_time if self.job.attempts else report.at
             if 0 < report.done <= report.total:
                 end = report.at + int((report.at - started) * (report.total - report.done) / report.done)
-        self._progress = Progress(report.done, report.total, report.message, report.at, percent, end)
+        latest = self._progress = Progress(report.done, report.total, report.message, report.at, percent, end)
         wait = self._progress_written + interval - time.monotonic()
         if wait <= 0:
             self.flush_progress()
         elif self._progress_timer is None:
             self._progress_timer = asyncio.get_running_loop().call_later(wait, self.flush_progress)
-        return self._progress
+        return latest
 
     def flush_progress(self) -> None:
         """Store the latest progress, if it is not stored."""

@@ -2,10 +2,11 @@
 PYTHON ?= python3.11
 VENV := .venv
 PROTO_VENV := .venv-proto
+FLOOR_VENV := .venv-floor
 BIN := $(VENV)/bin
 STUBS := client/headrace/v1
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-fast acceptance proto proto-check clean
+.PHONY: help demo check format test test-floor test-tools test-fast coverage acceptance proto proto-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -26,11 +27,24 @@ format: $(VENV)/.done ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/buf format --write
 
-test: $(VENV)/.done ## every test
+test: $(VENV)/.done test-tools test-floor ## every test
 	$(BIN)/pytest
+
+test-floor: $(FLOOR_VENV)/.done ## the client's tests at the oldest versions it promises to work with
+	$(FLOOR_VENV)/bin/python -m pytest -q tests/client
+
+test-tools: # what tests need from the system
+	@command -v strace >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -yqq strace >/dev/null; } \
+	    || { echo "The tests need the package strace: install it, or run this as root." >&2; exit 1; }
 
 test-fast: $(VENV)/.done ## the tests that answer within a minute
 	$(BIN)/pytest -q -m "not slow"
+
+coverage: $(VENV)/.done test-tools ## lines of server and client that the tests reach: at least 90 of 100
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --fail-under=90
 
 acceptance: $(VENV)/.done ## the acceptance list: row, test, outcome
 	$(BIN)/python tests/acceptance.py
@@ -58,5 +72,12 @@ $(PROTO_VENV)/.done: pyproject.toml
 	$(PROTO_VENV)/bin/python -m pip install --quiet --group proto
 	@touch $@
 
+$(FLOOR_VENV)/.done: pyproject.toml
+	$(PYTHON) -m venv $(FLOOR_VENV)
+	$(FLOOR_VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(FLOOR_VENV)/bin/python -m pip install --quiet --editable . --group test \
+	    $$(sed -n 's/^dependencies = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",' | sed 's/>=/==/g')
+	@touch $@
+
 clean: ## remove what make has made
-	rm -rf $(VENV) $(PROTO_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*
+	rm -rf $(VENV) $(PROTO_VENV) $(FLOOR_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*

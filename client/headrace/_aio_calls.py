@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -28,6 +28,7 @@ class AsyncCalls:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._closed = asyncio.Event()
+        self._streams: set[grpc.aio.UnaryStreamCall[Any, Any]] = set()
         self._known = False
         """Whether the server was ever seen by this client."""
 
@@ -91,6 +92,7 @@ class AsyncCalls:
                 else self._jobs.WatchJob(request, timeout=timeout, wait_for_ready=ready)
             )
             failure = None
+            self._streams.add(stream)
             try:
                 with self._closing():
                     async for response in stream:
@@ -103,12 +105,15 @@ class AsyncCalls:
             except grpc.RpcError as error:
                 failure = self._failure(error)
             finally:
+                self._streams.discard(stream)
                 stream.cancel()
             await self._pause(watch.failed(failure, known=self._known))
 
     async def close(self) -> None:
         """Ends all calls and watches, and the channel. Closing twice is harmless."""
         self._closed.set()
+        for stream in tuple(self._streams):
+            stream.cancel()  # gRPC 1.76's own close leaves a stream that waits
         if "_channel" in self.__dict__:
             await self._channel.close()
 

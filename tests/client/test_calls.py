@@ -200,10 +200,35 @@ def test_wait_ends_with_its_timeout(client: Client, server: ScriptedServer) -> N
     assert server.requests["WaitJob"][0].wait_timeout.ToNanoseconds() == 0
 
 
-def test_wait_does_not_look_for_a_server_that_was_never_there(client: Client, server: ScriptedServer) -> None:
-    """A wait that had no answer yet raises what the first call met."""
-    server.on("WaitJob", Failure(grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"), UNAVAILABLE)
+def test_wait_outlives_a_restart_that_began_before_it(connect: Connect, server: ScriptedServer) -> None:
+    """A server that this client has seen is waited for, even if it is away when the wait begins."""
+    client = connect(server.target)
+    server.on("GetJob", pb.GetJobResponse(job=job()))
+    client.get("j1")
+    server.close()
+    begun, ended = threading.Event(), []
+
+    def wait() -> None:
+        begun.set()
+        ended.append(client.wait("j1").status)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    begun.wait(10)
+    second = ScriptedServer(server.port)
+    second.on("WaitJob", pb.WaitJobResponse(job=job("SUCCEEDED")))
+    thread.join(30)
+    second.close()
+    assert ended == ["SUCCEEDED"]
+
+
+def test_wait_does_not_look_for_a_server_that_was_never_there(
+    connect: Connect, server: ScriptedServer
+) -> None:
+    """A wait at an address where nobody was ever seen raises what its first call met; so does a final error."""
+    server.on("WaitJob", Failure(grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"))
     with pytest.raises(errors.JobNotFound):
-        client.wait("j1")
-    with pytest.raises(errors.Unavailable):
-        client.wait("j1")
+        connect(server.target).wait("j1")
+    server.close()
+    with pytest.raises(errors.Unavailable, match="is it running"):
+        connect(server.target).wait("j1")

@@ -110,6 +110,27 @@ def test_a_watch_outlives_its_server(connect: Connect) -> None:
     second.close()
 
 
+def test_a_watch_that_was_cut_before_its_first_message_goes_on(connect: Connect) -> None:
+    """A server that dies before it has said anything was there: its restart is waited for."""
+    first, opened = ScriptedServer(), threading.Event()
+
+    def open_and_hang(_request: Any, _context: Any) -> list[Any]:
+        opened.set()
+        return [Hang()]
+
+    first.on("WatchJob", open_and_hang)
+    client, seen = connect(first.target), []
+    thread = threading.Thread(target=lambda: seen.extend(shown(client.watch("j1"))))
+    thread.start()
+    assert opened.wait(10)
+    first.close()
+    second = ScriptedServer(first.port)
+    second.on("WatchJob", [finished()])
+    thread.join(30)
+    second.close()
+    assert seen == ["finished"]
+
+
 def test_a_server_that_was_never_there_is_told_of(connect: Connect, server: ScriptedServer) -> None:
     """A watch does not wait for ever for a first answer."""
     server.close()

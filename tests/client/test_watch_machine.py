@@ -37,7 +37,7 @@ def watch(clock: Clock) -> Watch:
 def test_it_resumes_after_the_last_revision_that_it_has_shown(watch: Watch) -> None:
     """Before the snapshot the first request is sent again; then the cursor is the snapshot's, then the event's."""
     assert not watch.request().HasField("after_revision")
-    watch.failed(CUT)
+    watch.failed(CUT, known=True)
     assert not watch.request().HasField("after_revision")
     watch.received(snapshot(revision=3))
     assert watch.request().after_revision == 3
@@ -112,7 +112,7 @@ def test_finished_ends_it(watch: Watch) -> None:
 )
 def test_it_goes_on_after(watch: Watch, error: errors.HeadraceError | None) -> None:
     """A server that is away or full, a reset transport, and an end without `finished` are no end."""
-    assert 0 < watch.failed(error) < 1
+    assert 0 < watch.failed(error, known=True) < 1
 
 
 @pytest.mark.parametrize(
@@ -132,53 +132,53 @@ def test_it_ends_with(watch: Watch, error: errors.HeadraceError | None) -> None:
     """Any other status is final."""
     watch.received(snapshot())
     with pytest.raises(type(error)) as raised:
-        watch.failed(error)
+        watch.failed(error, known=True)
     assert raised.value is error
 
 
 def test_waits_grow_to_five_seconds_and_begin_short_again(watch: Watch, clock: Clock) -> None:
     """0.1 s doubles up to 5 s, jittered down to the half; a sign of the server begins anew."""
     watch.received(snapshot())
-    delays = [watch.failed(CUT) for _ in range(9)]
+    delays = [watch.failed(CUT, known=True) for _ in range(9)]
     wanted = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5]
     assert all(full / 2 <= delay <= full for delay, full in zip(delays, wanted, strict=True))
     clock.now += 30
     watch.received(heartbeat(3))
-    assert watch.failed(CUT) <= 0.1
+    assert watch.failed(CUT, known=True) <= 0.1
 
 
 def test_retry_info_is_a_lower_bound(watch: Watch) -> None:
     """The server's delay is kept, spread by up to half."""
     error = errors.Overloaded("full", code="RESOURCE_EXHAUSTED", retry_after=2)
-    assert 2 <= watch.failed(error) <= 3
+    assert 2 <= watch.failed(error, known=True) <= 3
 
 
 def test_it_gives_up_on_a_server_that_was_never_there(watch: Watch) -> None:
-    """Without any answer the fifth failure is raised."""
+    """Where nobody was ever seen the fifth failure is raised."""
     for _ in range(4):
-        watch.failed(CUT)
+        watch.failed(CUT, known=False)
     with pytest.raises(errors.Unavailable):
-        watch.failed(CUT)
+        watch.failed(CUT, known=False)
 
 
 def test_it_gives_up_on_a_server_that_stays_away(watch: Watch, clock: Clock) -> None:
-    """Once there was an answer, patience counts from the failure that began the silence."""
+    """Where somebody was seen, patience counts from the failure that began the silence."""
     watch.received(snapshot())
     clock.now += 500
     for _ in range(20):
-        watch.failed(CUT)
+        watch.failed(CUT, known=True)
     clock.now += 59
     with pytest.raises(errors.Unavailable):
-        watch.failed(CUT)
+        watch.failed(CUT, known=True)
 
 
 def test_it_can_be_patient_for_ever(clock: Clock) -> None:
     """Patience None has no end."""
     watch = Watch(pb.WatchJobRequest(job_id="j1"), timeout=None, patience=None, clock=clock)
     watch.received(snapshot())
-    watch.failed(CUT)
+    watch.failed(CUT, known=True)
     clock.now += 1e6
-    assert watch.failed(CUT) > 0
+    assert watch.failed(CUT, known=True) > 0
 
 
 def test_its_timeout_bounds_streams_and_waits(clock: Clock) -> None:
@@ -188,14 +188,14 @@ def test_its_timeout_bounds_streams_and_waits(clock: Clock) -> None:
     clock.now += 9.99
     assert watch.remaining() == pytest.approx(0.01)
     with pytest.raises(errors.Unavailable):
-        watch.failed(CUT)
+        watch.failed(CUT, known=True)
 
 
 def test_a_run_becomes_a_watch_once_its_job_is_known(clock: Clock) -> None:
     """RunJob is repeated with its request_id until the snapshot; then WatchJob resumes."""
     first = pb.RunJobRequest(tenant="t", request_id="r", include_messages=True)
     watch = Watch(first, timeout=None, patience=60, clock=clock)
-    watch.failed(CUT)
+    watch.failed(CUT, known=True)
     assert watch.request() is first
     watch.received(snapshot(revision=2))
     resumed = watch.request()

@@ -15,9 +15,10 @@ from headrace.cli.changing import delete, queue, stop, update
 from headrace.cli.following import wait, watch
 from headrace.cli.reading import count, events, get, list_
 from headrace.cli.serving import info, types, version
-from headrace.cli.session import BROKEN_PIPE, Session, register
+from headrace.cli.session import Session, register
 from headrace.cli.submitting import run as run_job
 from headrace.cli.submitting import submit
+from headrace.cli.terminal import clean
 from headrace.errors import HeadraceError, InvalidArgument
 
 ENTRY_POINTS = "headrace.commands"
@@ -56,13 +57,13 @@ class Commands(typer.core.TyperGroup):
                 added = typer.Typer()
                 point.load()(added)
                 self.commands.update(typer.main.get_group(added).commands)
-            except ImportError as error:
+            except Exception as error:  # noqa: BLE001 - the other commands work without it
                 self.failed += (_missing(point, error),)
 
 
-def _missing(point: EntryPoint, error: ImportError) -> str:
-    extra = "server" if point.name == "server" else ""
-    cure = f"; pip install 'headrace[{extra}]'" if extra else ""
+def _missing(point: EntryPoint, error: Exception) -> str:
+    """Why the commands of an entry point are not there; one named for an extra is cured by it."""
+    cure = f"; pip install 'headrace[{point.name}]'" if isinstance(error, ImportError) else ""
     return f"{point.name} ({error}){cure}"
 
 
@@ -107,22 +108,17 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line, and return what the process is to end with."""
     command = typer.main.get_command(application())
     try:
-        code = command.main(list(arguments), prog_name="headrace", standalone_mode=False)
-        sys.stdout.flush()
+        code = command.main(list(arguments) or ["--help"], prog_name="headrace", standalone_mode=False)
     except SystemExit as end:  # by what completion prints
         return end.code if isinstance(end.code, int) else _EXIT_BUG
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
-    except typer.Abort:
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         message, code = explain(error)
-        sys.stderr.write(f"headrace: {' '.join(message.split())}\n")
+        if message:  # there is none where the help was shown
+            sys.stderr.write(f"headrace: {clean(' '.join(message.split()))}\n")
         return code
     return code if isinstance(code, int) else 0
 

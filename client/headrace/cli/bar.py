@@ -9,7 +9,7 @@ from rich.text import Text
 from headrace.cli.moments import show_span
 from headrace.cli.rate import Rate
 from headrace.cli.terminal import clean, note, status, stderr
-from headrace.cli.wording import event_line, rate_text
+from headrace.cli.wording import event_line, rate_text, ticks_text
 from headrace.info import (
     JobEvent,
     JobInfo,
@@ -85,7 +85,7 @@ class Bar:
         self._show(
             total=progress.total,
             completed=progress.done,
-            ticks="" if progress.total is None else progress.total,
+            ticks=ticks_text(progress),
             rate=rate_text(self._rate),
             left="" if left is None else f"{show_span(left)} left",
             doing=clean(progress.message),

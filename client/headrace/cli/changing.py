@@ -43,7 +43,8 @@ def stop(
     """
     output = form.read()
     with session.connect() as client:
-        result = client.stop(job_id, reason, grace_period=grace, wait_timeout=_ANSWER_WAIT if wait else None)
+        longest = min(session.timeout or _ANSWER_WAIT, _ANSWER_WAIT)
+        result = client.stop(job_id, reason, grace_period=grace, wait_timeout=longest if wait else None)
         if wait and result.outcome is StopOutcome.STOPPING:
             job = client.wait(job_id, session.timeout)
             stopped = job.status is JobStatus.ABORTED
@@ -99,9 +100,7 @@ def update(
     if clear_labels:
         changes["labels"] = {}
     if not changes:
-        raise typer.BadParameter(
-            "There is nothing to change: give one of the options, such as --priority 10."
-        )
+        raise ValueError("There is nothing to change: give one of the options, such as --priority 10.")
     with session.connect() as client:
         job = client.update(job_id, etag=etag, **changes)
     _show(output, job)

@@ -1,6 +1,5 @@
 """get, list, count and events."""
 
-from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated
 
@@ -69,17 +68,13 @@ def list_(
             view=JobView.FULL if output.full else JobView.BASIC,
             **filters.read(),
         )
+        shown = islice(jobs, limit or None)
         if output.for_people:
-            _write_jobs(jobs, limit, tenants=filters.all_tenants)
+            write_table(_JOB_COLUMNS, [_job_row(job, tenants=filters.all_tenants) for job in shown])
         else:
-            output.many(map(of_job, islice(jobs, limit or None)))
-
-
-def _write_jobs(jobs: Iterator[JobInfo], limit: int, *, tenants: bool) -> None:
-    shown = list(islice(jobs, limit or None))
-    write_table(_JOB_COLUMNS, [_job_row(job, tenants=tenants) for job in shown])
-    if limit and len(shown) == limit and next(jobs, None) is not None:
-        note(f"There are more than these {limit}: --limit shows more, 0 all.")
+            output.many(map(of_job, shown))
+        if limit and next(jobs, None) is not None:
+            note(f"There are more than these {limit}: --limit shows more, 0 all.")
 
 
 def _job_row(job: JobInfo, *, tenants: bool) -> list[str]:

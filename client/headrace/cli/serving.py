@@ -10,7 +10,7 @@ from headrace import _version
 from headrace.cli.moments import show_age, show_moment, show_span
 from headrace.cli.options import OutputOptions
 from headrace.cli.record import of_server, of_type
-from headrace.cli.session import Session
+from headrace.cli.session import Session, reader_may_leave
 from headrace.cli.table import Column, write_table
 from headrace.cli.terminal import clean, write
 from headrace.errors import UnknownType
@@ -76,7 +76,8 @@ def info(session: Session, form: OutputOptions) -> None:
 
 def version() -> None:
     """Print the version of this client."""
-    write(f"headrace {_version.read()}")
+    with reader_may_leave():
+        write(f"headrace {_version.read()}")
 
 
 def _write_types(known: tuple[JobType, ...]) -> None:

@@ -9,6 +9,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -69,6 +70,18 @@ class Session:
         )
 
 
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Where a reader of stdout that has gone ends the command without a word."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter would flush once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(BROKEN_PIPE) from None
+
+
 def register(
     add: Callable[[Callable[..., None]], object], function: Callable[..., None], *, group: bool = False
 ) -> None:
@@ -86,13 +99,8 @@ def register(
             return
         base = context.obj if isinstance(context.obj, Session) else Session()
         given["session"] = given["session"].over(base)
-        try:
+        with reader_may_leave():
             function(**given)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The interpreter would flush once more at its end, and complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(BROKEN_PIPE) from None
 
     # The session's options come last in the help.
     names = sorted(own, key=lambda name: own[name].annotation is Session)

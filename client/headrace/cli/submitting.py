@@ -2,6 +2,7 @@
 
 import signal
 import uuid
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from headrace.cli.options import Assignments, JobTypeName, Messages, OutputOptio
 from headrace.cli.record import of_job
 from headrace.cli.session import Session
 from headrace.cli.terminal import note, write
-from headrace.info import JobInfo
+from headrace.info import JobInfo, Snapshot
 
 if TYPE_CHECKING:  # importing the client imports gRPC
     from headrace.client import Client
@@ -76,10 +77,14 @@ def run(
         following = Following(session, submitted.job_id)
         with following.leaving():
             try:
-                job = following.tell(
-                    client.watch(submitted.job_id, include_messages=messages, timeout=session.timeout),
-                    display(),
+                # From the submit on, so that nothing is left out of what happened before the watch began.
+                updates = client.watch(
+                    submitted.job_id,
+                    after_revision=submitted.revision,
+                    include_messages=messages,
+                    timeout=session.timeout,
                 )
+                job = following.tell(chain([Snapshot(submitted)], updates), display())
             except KeyboardInterrupt:
                 if not stop_on_exit:
                     raise

@@ -57,11 +57,17 @@ def failure_text(error: JobFailure) -> str:
 def progress_text(progress: Progress, rate: Rate | None = None) -> str:
     """How far a job is: percent, ticks, rate, time left, and what it says it is doing."""
     percent = f"{progress.percent:.0f} %" if progress.percent is not None else ""
-    ticks = f"{progress.done}/{progress.total}" if progress.total is not None else f"{progress.done}"
     left = None if rate is None else rate.time_left(progress)
     speed = "" if rate is None else rate_text(rate)
     figures = ", ".join(part for part in (speed, "" if left is None else f"{show_span(left)} left") if part)
-    return " ".join(part for part in (percent, f"({ticks})", figures, clean(progress.message)) if part)
+    return " ".join(
+        part for part in (percent, f"({ticks_text(progress)})", figures, clean(progress.message)) if part
+    )
+
+
+def ticks_text(progress: Progress) -> str:
+    """Ticks done, of how many in all where that is known."""
+    return str(progress.done) if progress.total is None else f"{progress.done}/{progress.total}"
 
 
 def rate_text(rate: Rate) -> str:

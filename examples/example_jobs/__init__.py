@@ -1,0 +1,1 @@
+"""Jobs that do real work: files.checksum and image.resize."""

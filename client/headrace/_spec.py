@@ -107,6 +107,8 @@ def time(field: str, at: datetime | timedelta | None) -> Timestamp | None:
             raise InvalidArgument.of(
                 field, f"A time within the years 1 to 9999; now + {at} is not."
             ) from None
+    if not isinstance(at, datetime):
+        raise InvalidArgument.of(field, "It is a datetime with a time zone, or a timedelta from now.")
     if at.utcoffset() is None:
         raise InvalidArgument.of(field, "A datetime needs a time zone; this one is naive.")
     stamp = Timestamp()

@@ -1,0 +1,35 @@
+"""The load of the benchmarks: SubmitJob over the generated stub, so many calls in flight, from one asyncio process."""
+
+import asyncio
+import time
+import uuid
+
+import grpc
+
+from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
+from noops import NOOP
+
+IN_FLIGHT = 50
+
+
+def submit_request() -> job_service_pb2.SubmitJobRequest:
+    """A submit as the client makes it: with a request_id, so that it may be repeated."""
+    return job_service_pb2.SubmitJobRequest(
+        request_id=str(uuid.uuid4()), spec=job_pb2.JobSpec(type=NOOP, description="a benchmark's")
+    )
+
+
+async def submit(address: str, count: int) -> float:
+    """Submit so many jobs; the seconds that it took."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        jobs = job_service_pb2_grpc.JobServiceStub(channel)
+        await jobs.SubmitJob(submit_request())  # the connection is there
+        left = iter(range(count - 1))
+
+        async def caller() -> None:
+            for _ in left:
+                await jobs.SubmitJob(submit_request())
+
+        began = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
+        return time.perf_counter() - began

@@ -6,19 +6,19 @@ from typing import Any, Self, Unpack
 
 import grpc
 
-from headrace import _requests
-from headrace._aio_calls import AsyncCalls
-from headrace._aio_job_verbs import AsyncJobVerbs
-from headrace._channel import (
+from headrace._records.enums import CountGroup, JobOrder, JobView
+from headrace._rpc import requests
+from headrace._rpc.aio_calls import AsyncCalls
+from headrace._rpc.aio_job_verbs import AsyncJobVerbs
+from headrace._rpc.channel import (
     DEFAULT_MAX_MESSAGE_BYTES,
     DEFAULT_RECONNECT_TIMEOUT,
     DEFAULT_TIMEOUT,
     Connection,
 )
-from headrace._enums import CountGroup, JobOrder, JobView
-from headrace._options import JobFilters, JobOptions, Span
-from headrace._run import LEAVE_TIMEOUT, Listener, leaving_reason
-from headrace._watch import Watch
+from headrace._rpc.options import JobFilters, JobOptions, Span
+from headrace._rpc.run import LEAVE_TIMEOUT, Listener, leaving_reason
+from headrace._rpc.watch import Watch
 from headrace.errors import HeadraceError, raise_unless_succeeded
 from headrace.handle import AsyncJobHandle
 from headrace.info import Counts, JobEvent, JobInfo, JobType, Page, Progress, ServerInfo
@@ -79,7 +79,7 @@ class AsyncClient(AsyncJobVerbs):
         The details are those of Client.submit.
         """
         tenant = self._tenant(options.get("tenant"))
-        submitted = await self._calls.make(_requests.submit(tenant, job_type, parameters, options, hold=hold))
+        submitted = await self._calls.make(requests.submit(tenant, job_type, parameters, options, hold=hold))
         return AsyncJobHandle(
             self,
             submitted.job.job_id,
@@ -108,7 +108,7 @@ class AsyncClient(AsyncJobVerbs):
 
         The details are those of Client.run.
         """
-        request = _requests.run(
+        request = requests.run(
             self._tenant(options.get("tenant")),
             job_type,
             parameters,
@@ -143,7 +143,7 @@ class AsyncClient(AsyncJobVerbs):
         view: JobView | str = JobView.BASIC,
         **filters: Unpack[JobFilters],
     ) -> AsyncIterator[JobInfo]:
-        """The jobs that match, read page by page as they are asked for. headrace._options.JobFilters lists the filters.
+        """The jobs that match, read page by page as they are asked for. headrace._rpc.options.JobFilters lists the filters.
 
         The details are those of Client.list.
         """
@@ -174,7 +174,7 @@ class AsyncClient(AsyncJobVerbs):
         **filters: Unpack[JobFilters],
     ) -> Page[JobInfo]:
         """One page of list: the first, or the one of a token, which belongs to its tenant, filters and order."""
-        call = _requests.list_page(
+        call = requests.list_page(
             self._tenant(tenant),
             filters,
             order_by=order_by,
@@ -192,15 +192,15 @@ class AsyncClient(AsyncJobVerbs):
         **filters: Unpack[JobFilters],
     ) -> Counts:
         """How many jobs match, in groups; tenant "-" means all tenants. Exact up to 100,000, then at_least."""
-        return await self._calls.make(_requests.count(self._tenant(tenant), filters, group_by))
+        return await self._calls.make(requests.count(self._tenant(tenant), filters, group_by))
 
     async def types(self, *, tenant: str | None = None) -> tuple[JobType, ...]:
         """The types that can be submitted, by name, then the job modules that failed to load."""
-        return await self._calls.make(_requests.types(self._tenant(tenant)))
+        return await self._calls.make(requests.types(self._tenant(tenant)))
 
     async def server_info(self) -> ServerInfo:
         """What the server is and how it is set up, secrets masked."""
-        return await self._calls.make(_requests.server_info(self._own_tenant))
+        return await self._calls.make(requests.server_info(self._own_tenant))
 
     async def _stop_behind(self, watch: Watch, request: job_service_pb2.RunJobRequest, reason: str) -> None:
         """Stops the job of a run that is being left. What goes wrong here must not hide why it is left."""
@@ -208,9 +208,9 @@ class AsyncClient(AsyncJobVerbs):
             # Where no answer has come yet, the same submit tells which job it was, if need be by making it.
             job_id = (
                 watch.job_id
-                or (await self._calls.make(_requests.submit_again(request), LEAVE_TIMEOUT)).job.job_id
+                or (await self._calls.make(requests.submit_again(request), LEAVE_TIMEOUT)).job.job_id
             )
-            stop = _requests.stop(
+            stop = requests.stop(
                 request.tenant, job_id, reason=reason, grace_period=None, wait_timeout=None, requested_by=""
             )
             await self._calls.make(stop, LEAVE_TIMEOUT)

@@ -6,19 +6,19 @@ from typing import Any, Self, Unpack
 
 import grpc
 
-from headrace import _requests
-from headrace._calls import Calls
-from headrace._channel import (
+from headrace._records.enums import CountGroup, JobOrder, JobView
+from headrace._rpc import requests
+from headrace._rpc.calls import Calls
+from headrace._rpc.channel import (
     DEFAULT_MAX_MESSAGE_BYTES,
     DEFAULT_RECONNECT_TIMEOUT,
     DEFAULT_TIMEOUT,
     Connection,
 )
-from headrace._enums import CountGroup, JobOrder, JobView
-from headrace._job_verbs import JobVerbs
-from headrace._options import JobFilters, JobOptions, Span
-from headrace._run import LEAVE_TIMEOUT, Listener, leaving_reason
-from headrace._watch import Watch
+from headrace._rpc.job_verbs import JobVerbs
+from headrace._rpc.options import JobFilters, JobOptions, Span
+from headrace._rpc.run import LEAVE_TIMEOUT, Listener, leaving_reason
+from headrace._rpc.watch import Watch
 from headrace.errors import HeadraceError, raise_unless_succeeded
 from headrace.handle import JobHandle
 from headrace.info import Counts, JobEvent, JobInfo, JobType, Page, Progress, ServerInfo
@@ -83,12 +83,12 @@ class Client(JobVerbs):
     ) -> JobHandle:
         """Submits a job. When this returns, the job is on disk.
 
-        With hold it stays PENDING until queue(). headrace._options.JobOptions lists the options. Raises
+        With hold it stays PENDING until queue(). headrace._rpc.options.JobOptions lists the options. Raises
         UnknownType for a type that the server does not know, InvalidParameter for parameters that do not fit it, and
         RequestIdReused for a request_id that was given to another job.
         """
         tenant = self._tenant(options.get("tenant"))
-        submitted = self._calls.make(_requests.submit(tenant, job_type, parameters, options, hold=hold))
+        submitted = self._calls.make(requests.submit(tenant, job_type, parameters, options, hold=hold))
         return JobHandle(
             self,
             submitted.job.job_id,
@@ -120,7 +120,7 @@ class Client(JobVerbs):
         (DeadlineExceeded), on Ctrl-C or any other exception it runs on, unless stop_on_exit: then it is stopped before the
         exception goes on. With raise_on_failure, JobFailed or JobAborted is raised for a job without success.
         """
-        request = _requests.run(
+        request = requests.run(
             self._tenant(options.get("tenant")),
             job_type,
             parameters,
@@ -155,7 +155,7 @@ class Client(JobVerbs):
         view: JobView | str = JobView.BASIC,
         **filters: Unpack[JobFilters],
     ) -> Iterator[JobInfo]:
-        """The jobs that match, read page by page as they are asked for. headrace._options.JobFilters lists the filters.
+        """The jobs that match, read page by page as they are asked for. headrace._rpc.options.JobFilters lists the filters.
 
         tenant "-" means all tenants. page_size 0 means 100, and at most 1000.
         """
@@ -185,7 +185,7 @@ class Client(JobVerbs):
         **filters: Unpack[JobFilters],
     ) -> Page[JobInfo]:
         """One page of list: the first, or the one of a token, which belongs to its tenant, filters and order."""
-        call = _requests.list_page(
+        call = requests.list_page(
             self._tenant(tenant),
             filters,
             order_by=order_by,
@@ -203,24 +203,24 @@ class Client(JobVerbs):
         **filters: Unpack[JobFilters],
     ) -> Counts:
         """How many jobs match, in groups; tenant "-" means all tenants. Exact up to 100,000, then at_least."""
-        return self._calls.make(_requests.count(self._tenant(tenant), filters, group_by))
+        return self._calls.make(requests.count(self._tenant(tenant), filters, group_by))
 
     def types(self, *, tenant: str | None = None) -> tuple[JobType, ...]:
         """The types that can be submitted, by name, then the job modules that failed to load."""
-        return self._calls.make(_requests.types(self._tenant(tenant)))
+        return self._calls.make(requests.types(self._tenant(tenant)))
 
     def server_info(self) -> ServerInfo:
         """What the server is and how it is set up, secrets masked."""
-        return self._calls.make(_requests.server_info(self._own_tenant))
+        return self._calls.make(requests.server_info(self._own_tenant))
 
     def _stop_behind(self, watch: Watch, request: job_service_pb2.RunJobRequest, reason: str) -> None:
         """Stops the job of a run that is being left. What goes wrong here must not hide why it is left."""
         with suppress(HeadraceError):
             # Where no answer has come yet, the same submit tells which job it was, if need be by making it.
             job_id = (
-                watch.job_id or self._calls.make(_requests.submit_again(request), LEAVE_TIMEOUT).job.job_id
+                watch.job_id or self._calls.make(requests.submit_again(request), LEAVE_TIMEOUT).job.job_id
             )
-            stop = _requests.stop(
+            stop = requests.stop(
                 request.tenant, job_id, reason=reason, grace_period=None, wait_timeout=None, requested_by=""
             )
             self._calls.make(stop, LEAVE_TIMEOUT)

@@ -3,9 +3,9 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from typing import Any, Unpack
 
-from headrace._aio_job_verbs import AsyncJobVerbs
-from headrace._job_verbs import JobVerbs
-from headrace._options import JobChanges, Span
+from headrace._rpc.aio_job_verbs import AsyncJobVerbs
+from headrace._rpc.job_verbs import JobVerbs
+from headrace._rpc.options import JobChanges, Span
 from headrace.errors import raise_unless_succeeded
 from headrace.info import JobEvent, JobInfo, StopResult, Update
 

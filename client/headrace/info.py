@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from headrace._enums import (
+from headrace._records.enums import (
     CountGroup,
     ErrorKind,
     EventKind,
@@ -22,7 +22,7 @@ from headrace._enums import (
     StopOutcome,
     StopPhase,
 )
-from headrace._events import (
+from headrace._records.events import (
     EventDetail,
     FieldsUpdated,
     Finished,
@@ -35,7 +35,7 @@ from headrace._events import (
     StopChange,
     Update,
 )
-from headrace._job import Attempt, JobFailure, JobInfo, JobSpec, Progress, StopInfo
+from headrace._records.job import Attempt, JobFailure, JobInfo, JobSpec, Progress, StopInfo
 from headrace.jobs import RetryPolicy
 
 __all__ = [

@@ -18,7 +18,7 @@ can make from one: an Enum, a dataclass, a UUID. `headrace.testing` calls a job 
 A worker uses the rest: `load` finds the jobs of modules, `execute` runs one, `interrupt` is its answer to SIGTERM.
 """
 
-from headrace._attempt import (
+from headrace._work.attempt import (
     Declared,
     DeclaredAbort,
     DeclaredFailure,
@@ -34,14 +34,14 @@ from headrace._attempt import (
     ResultTooLarge,
     RunInfo,
 )
-from headrace._context import JobContext
-from headrace._definition import Job, JobDefinition, ResourceDefinition, RetryPolicy, job, resource
-from headrace._execute import execute
-from headrace._interrupt import interrupt
-from headrace._load import Loaded, load
-from headrace._log import JobLogger
-from headrace._resources import Resources
-from headrace._signature import Parameter, Signature
+from headrace._work.context import JobContext
+from headrace._work.definition import Job, JobDefinition, ResourceDefinition, RetryPolicy, job, resource
+from headrace._work.execute import execute
+from headrace._work.interrupt import interrupt
+from headrace._work.load import Loaded, load
+from headrace._work.log import JobLogger
+from headrace._work.resources import Resources
+from headrace._work.signature import Parameter, Signature
 from headrace.values import File, Reference
 
 __all__ = [

@@ -19,11 +19,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from headrace._attempt import Ending, Level, RunInfo
-from headrace._context import JobContext
-from headrace._definition import JobDefinition, definition_of
-from headrace._execute import execute
-from headrace._resources import Resources
+from headrace._work.attempt import Ending, Level, RunInfo
+from headrace._work.context import JobContext
+from headrace._work.definition import JobDefinition, definition_of
+from headrace._work.execute import execute
+from headrace._work.resources import Resources
 from headrace.values import decode, dumps, encode
 
 __all__ = ["JobRun", "RecordedContext", "Recorder", "context", "run_job"]

@@ -8,7 +8,8 @@ import grpc
 import pytest
 from client.scripted import Failure, ScriptedServer, job
 
-from headrace import Client, _convert, errors
+from headrace import Client, errors
+from headrace._rpc import convert
 from headrace.v1 import job_service_pb2 as pb
 
 CODE = grpc.StatusCode
@@ -149,7 +150,7 @@ def test_errors_survive_pickling() -> None:
     refused = errors.InvalidArgument.of("priority", "Too high.")
     again = pickle.loads(pickle.dumps(refused))  # noqa: S301 - what was just made
     assert (str(again), again.fields) == ("priority: Too high.", (("priority", "Too high."),))
-    failed = errors.JobFailed(_convert.job(job("FAILED")))
+    failed = errors.JobFailed(convert.job(job("FAILED")))
     again = pickle.loads(pickle.dumps(failed))  # noqa: S301 - what was just made
     assert (str(again), again.job) == ("Job j1 (demo) failed.", failed.job)
 

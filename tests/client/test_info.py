@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from client.scripted import ScriptedServer, job
 
-from headrace import Client, RetryPolicy, _convert, info
+from headrace import Client, RetryPolicy, info
+from headrace._rpc import convert
 from headrace.v1 import job_pb2
 from headrace.v1 import job_service_pb2 as pb
 from headrace.values import File, UnsupportedValue
@@ -35,7 +36,7 @@ def test_a_job_is_read_in_full() -> None:
             "retry_policy": {"max_attempts": 3, "initial_backoff": timedelta(seconds=4)},
         },
     )
-    read = _convert.job(message)
+    read = convert.job(message)
     assert read.status is info.JobStatus.FAILED
     assert (read.create_time, read.next_attempt_time) == (NOON, None)
     assert (read.result, read.results) == (File("s3://b/k"), {"n": 3})
@@ -50,7 +51,7 @@ def test_a_job_is_read_in_full() -> None:
 
 def test_what_is_not_set_is_none() -> None:
     """A job that has just been submitted has no times of later, no progress, no result."""
-    read = _convert.job(job("PENDING"))
+    read = convert.job(job("PENDING"))
     assert (read.queue_time, read.progress, read.result, read.error, read.stop) == (None,) * 5
     assert (read.wait_time, read.run_time) == (None, None)
     assert (read.spec.retry, read.spec.timeout, read.attempts) == (None, None, ())
@@ -59,8 +60,8 @@ def test_what_is_not_set_is_none() -> None:
 def test_times_count_up_to_now_while_they_last() -> None:
     """A job that still waits, or still runs, has waited or run until now."""
     ago = datetime.now(UTC) - timedelta(minutes=1)
-    waits = _convert.job(job("QUEUED", queue_time=ago))
-    runs = _convert.job(job("RUNNING", queue_time=ago, start_time=ago))
+    waits = convert.job(job("QUEUED", queue_time=ago))
+    runs = convert.job(job("RUNNING", queue_time=ago, start_time=ago))
     assert timedelta(minutes=1) <= waits.wait_time < timedelta(minutes=2)
     assert runs.wait_time == timedelta()
     assert timedelta(minutes=1) <= runs.run_time < timedelta(minutes=2)
@@ -68,19 +69,19 @@ def test_times_count_up_to_now_while_they_last() -> None:
 
 def test_a_job_that_never_started_waited_until_its_end() -> None:
     """An expired job's wait does not grow for ever."""
-    read = _convert.job(job("FAILED", queue_time=NOON, end_time=NOON + timedelta(hours=1)))
+    read = convert.job(job("FAILED", queue_time=NOON, end_time=NOON + timedelta(hours=1)))
     assert (read.wait_time, read.run_time) == (timedelta(hours=1), None)
 
 
 def test_words_of_a_newer_server_are_unknown() -> None:
     """A new status, kind or event does not break reading; final still says whether it has ended."""
-    read = _convert.job(_with_status(99))
+    read = convert.job(_with_status(99))
     assert (read.status, read.final) == (info.JobStatus.UNKNOWN, True)
-    event = _convert.event(job_pb2.JobEvent(revision=3))
+    event = convert.event(job_pb2.JobEvent(revision=3))
     assert (event.kind, event.detail) == (info.EventKind.UNKNOWN, None)
     changed = job_pb2.JobStop()
     changed.phase = 99
-    read = _convert.job(job(stop=changed, error=job_pb2.JobError(kind=77)))
+    read = convert.job(job(stop=changed, error=job_pb2.JobError(kind=77)))
     assert (read.stop.phase, read.error.kind) == (info.StopPhase.UNKNOWN, info.ErrorKind.UNKNOWN)
 
 
@@ -96,7 +97,7 @@ def test_a_value_of_a_newer_kind_is_refused() -> None:
     message = job()
     message.result.ParseFromString(b"\xf2\x01\x00")  # field 30, which no Value has yet
     with pytest.raises(UnsupportedValue):
-        _convert.job(message)
+        convert.job(message)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_each_kind_of_event_is_read(
     given: dict[str, Any], kind: str, detail: info.EventDetail | None
 ) -> None:
     """The kind is a word, the detail a value of its own class."""
-    event = _convert.event(job_pb2.JobEvent(job_id="j1", revision=2, event_time=NOON, **given))
+    event = convert.event(job_pb2.JobEvent(job_id="j1", revision=2, event_time=NOON, **given))
     assert (event.kind, event.detail, event.event_time) == (kind, detail, NOON)
 
 

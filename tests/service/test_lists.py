@@ -110,7 +110,7 @@ def test_counts(client: Client) -> None:
 
 
 def test_all_tenants(client: Client) -> None:
-    """ "-" lists and counts over tenants, and is refused elsewhere (acceptance 51)."""
+    """Tenant - lists and counts over tenants, and is refused elsewhere (acceptance 51)."""
     job = client.submit("test.noop", owner="across", hold=True)
     assert [found.job_id for found in client.list(tenant="-", job_ids=[job.job_id])] == [job.job_id]
     assert client.count(tenant="-", job_ids=[job.job_id], group_by="TENANT").total == 1

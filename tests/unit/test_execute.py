@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from headrace import _results
+from headrace._work import results
 from headrace.jobs import ErrorKind, Job, JobContext, ResultTooLarge, job
 from headrace.testing import JobRun, run_job
 
@@ -132,7 +132,7 @@ def test_results_that_no_value_holds() -> None:
 
 def test_results_that_are_too_large() -> None:
     """Results over 1 MiB together are RESULT_TOO_LARGE; a name that is set again counts once, and a job may react."""
-    half = "x" * (_results.RESULTS_MAX // 2)
+    half = "x" * (results.RESULTS_MAX // 2)
 
     def again(ctx: JobContext) -> str:
         for _ in range(5):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from headrace._options import JobChanges
+from headrace._rpc.options import JobChanges
 from headrace.cli.assignments import read_texts
 from headrace.cli.moments import read_span
 from headrace.cli.options import Expire, JobId, Labels, OutputOptions, RunAfter

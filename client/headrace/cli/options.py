@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace._options import JobFilters, JobOptions
+from headrace._rpc.options import JobFilters, JobOptions
 from headrace.cli.assignments import read_texts, read_values
 from headrace.cli.moments import read_future, read_past, read_span
 from headrace.cli.output import Form, Output

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headrace._options import JobOptions
+from headrace._rpc.options import JobOptions
 from headrace.cli.assignments import read_parameters
 from headrace.cli.displays import display
 from headrace.cli.follow import EXIT_INTERRUPTED, Following, exit_code, write_end

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from headrace._attempt import ResultNotSerializable, ResultTooLarge
+from headrace._work.attempt import ResultNotSerializable, ResultTooLarge
 from headrace.values import NAME_MAX, UnsupportedValue, dumps, encode
 
 RESULTS_MAX: Final = 1 << 20

@@ -3,13 +3,13 @@
 from collections.abc import Generator, Iterator
 from typing import Unpack
 
-from headrace import _requests
-from headrace._calls import Calls
-from headrace._enums import JobView
-from headrace._options import JobChanges, Span
-from headrace._spec import seconds
-from headrace._wait import Wait
-from headrace._watch import Request, Watch
+from headrace._records.enums import JobView
+from headrace._rpc import requests
+from headrace._rpc.calls import Calls
+from headrace._rpc.options import JobChanges, Span
+from headrace._rpc.spec import seconds
+from headrace._rpc.wait import Wait
+from headrace._rpc.watch import Request, Watch
 from headrace.info import JobEvent, JobInfo, StopResult, Update
 
 
@@ -25,7 +25,7 @@ class JobVerbs:
 
     def get(self, job_id: str, *, tenant: str | None = None, view: JobView | str = JobView.FULL) -> JobInfo:
         """The job as it stands. View BASIC leaves out parameters, results and tracebacks."""
-        return self._calls.make(_requests.get(self._tenant(tenant), job_id, view))
+        return self._calls.make(requests.get(self._tenant(tenant), job_id, view))
 
     def watch(
         self,
@@ -46,7 +46,7 @@ class JobVerbs:
         Raises OutOfRange for a revision that the job has not reached, Unavailable when the server stays away,
         and DeadlineExceeded when the job has not ended within timeout. Leaving early is harmless to the job.
         """
-        request = _requests.watch(
+        request = requests.watch(
             self._tenant(tenant),
             job_id,
             after_revision=after_revision,
@@ -83,7 +83,7 @@ class JobVerbs:
         grace_period is the time until its processes are killed: 10 s when left out, 0 is now, at most 1 h. With
         wait_timeout (at most 60 s) the answer waits for the job to end. The job's code can read the reason.
         """
-        call = _requests.stop(
+        call = requests.stop(
             self._tenant(tenant),
             job_id,
             reason=reason,
@@ -95,7 +95,7 @@ class JobVerbs:
 
     def queue(self, job_id: str, *, tenant: str | None = None) -> JobInfo:
         """Releases a held job. Fine on one that is released already; WrongStatus on one that has ended."""
-        return self._calls.make(_requests.queue(self._tenant(tenant), job_id))
+        return self._calls.make(requests.queue(self._tenant(tenant), job_id))
 
     def update(
         self, job_id: str, *, tenant: str | None = None, etag: str = "", **changes: Unpack[JobChanges]
@@ -105,11 +105,11 @@ class JobVerbs:
         With an etag: only if it is still the job's, else EtagMismatch. priority, run_after and expire_time only
         before the job has ended, else WrongStatus.
         """
-        return self._calls.make(_requests.update(self._tenant(tenant), job_id, etag, changes))
+        return self._calls.make(requests.update(self._tenant(tenant), job_id, etag, changes))
 
     def delete(self, job_id: str, *, tenant: str | None = None, allow_missing: bool = False) -> None:
         """Deletes a job that has ended, with its history. WrongStatus before that, JobLocked when it is locked."""
-        self._calls.make(_requests.delete(self._tenant(tenant), job_id, allow_missing=allow_missing))
+        self._calls.make(requests.delete(self._tenant(tenant), job_id, allow_missing=allow_missing))
 
     def events(
         self, job_id: str, *, tenant: str | None = None, after_revision: int = 0, page_size: int = 0
@@ -117,7 +117,7 @@ class JobVerbs:
         """The job's history so far, oldest first, read page by page as it is asked for."""
         token = ""
         while True:
-            call = _requests.events_page(
+            call = requests.events_page(
                 self._tenant(tenant),
                 job_id,
                 after_revision=after_revision,

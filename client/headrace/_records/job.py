@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from headrace._enums import ErrorKind, JobStatus, StopPhase
+from headrace._records.enums import ErrorKind, JobStatus, StopPhase
 from headrace.jobs import RetryPolicy
 
 

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 
-from headrace._channel import Connection
-from headrace._requests import Call
-from headrace._retry import Attempts, Deadline
-from headrace._status import from_rpc_error, reached
-from headrace._wait import Wait
-from headrace._watch import Watch
+from headrace._rpc.channel import Connection
+from headrace._rpc.requests import Call
+from headrace._rpc.retry import Attempts, Deadline
+from headrace._rpc.status import from_rpc_error, reached
+from headrace._rpc.wait import Wait
+from headrace._rpc.watch import Watch
 from headrace.errors import Cancelled, HeadraceError
 from headrace.info import JobInfo, Update
 from headrace.v1 import admin_service_pb2_grpc, job_service_pb2, job_service_pb2_grpc

@@ -13,8 +13,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from headrace import values, wire
-from headrace._enums import JobStatus
-from headrace._options import JobChanges, JobFilters, JobOptions, Span
+from headrace._records.enums import JobStatus
+from headrace._rpc.options import JobChanges, JobFilters, JobOptions, Span
 from headrace.errors import InvalidArgument
 from headrace.jobs import RetryPolicy
 from headrace.v1 import job_pb2, job_service_pb2, value_pb2

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
-from headrace._attempt import Level
+from headrace._work.attempt import Level
 
 _OWN = frozenset({"exc_info", "stack_info", "stacklevel", "extra"})  # the words of logging itself
 _FIELDS = "headrace_fields"

@@ -8,8 +8,8 @@ from importlib.metadata import entry_points as installed_entry_points
 from types import ModuleType
 from typing import Final
 
-from headrace._definition import JobDefinition, ResourceDefinition, definition_of, resource_of
-from headrace._failure import cut, type_name
+from headrace._work.definition import JobDefinition, ResourceDefinition, definition_of, resource_of
+from headrace._work.failure import cut, type_name
 
 ENTRY_POINTS: Final = "headrace.jobs"
 """The entry-point group by which an installed package names its job modules."""

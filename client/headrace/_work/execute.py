@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from headrace._attempt import (
+from headrace._work.attempt import (
     Declared,
     DeclaredAbort,
     DeclaredFailure,
@@ -18,13 +18,13 @@ from headrace._attempt import (
     ResultNotSerializable,
     RunInfo,
 )
-from headrace._context import JobContext
-from headrace._definition import JobDefinition
-from headrace._failure import failure, format_traceback
-from headrace._interrupt import interruptible, run_coroutine
-from headrace._resources import Resources
-from headrace._results import Results
-from headrace._stop import StopDelivery
+from headrace._work.context import JobContext
+from headrace._work.definition import JobDefinition
+from headrace._work.failure import failure, format_traceback
+from headrace._work.interrupt import interruptible, run_coroutine
+from headrace._work.resources import Resources
+from headrace._work.results import Results
+from headrace._work.stop import StopDelivery
 from headrace.values import decode
 
 

@@ -21,8 +21,8 @@ This module does no input or output: Client and AsyncClient open the streams and
 
 import time
 
-from headrace import _convert
-from headrace._retry import Clock, Deadline, Reconnect
+from headrace._rpc import convert
+from headrace._rpc.retry import Clock, Deadline, Reconnect
 from headrace.errors import HeadraceError, InternalError, Unavailable
 from headrace.info import Finished, Snapshot, Update
 from headrace.v1 import job_pb2, job_service_pb2
@@ -76,13 +76,13 @@ class Watch:
             case "snapshot":
                 return self._begin(update.snapshot)
             case "event":
-                return _convert.event(update.event) if self._advance(update.event.revision) else None
+                return convert.event(update.event) if self._advance(update.event.revision) else None
             case "progress":
-                return _convert.progress(update.progress)
+                return convert.progress(update.progress)
             case "finished":
                 self.job_id = update.finished.job_id
                 self.finished = True
-                return Finished(_convert.job(update.finished))
+                return Finished(convert.job(update.finished))
             case _:  # a heartbeat, or what a newer server says further
                 return None
 
@@ -102,7 +102,7 @@ class Watch:
             return None  # not asked for: the cursor stands already
         self.job_id = job.job_id
         self._revision = job.revision
-        return Snapshot(_convert.job(job))
+        return Snapshot(convert.job(job))
 
     def _advance(self, revision: int) -> bool:
         """Moves the cursor; False when the caller has that event already."""

@@ -14,8 +14,8 @@ import grpc
 import grpc.aio
 
 from headrace import _version
-from headrace._options import Span
-from headrace._spec import seconds
+from headrace._rpc.options import Span
+from headrace._rpc.spec import seconds
 from headrace.v1 import admin_service_pb2, job_service_pb2
 
 TARGET_VARIABLE = "HEADRACE_TARGET"

@@ -2,9 +2,9 @@
 
 import time
 
-from headrace import _requests
-from headrace._requests import Call
-from headrace._retry import Clock, Deadline, Reconnect
+from headrace._rpc import requests
+from headrace._rpc.requests import Call
+from headrace._rpc.retry import Clock, Deadline, Reconnect
 from headrace.errors import DeadlineExceeded, HeadraceError
 from headrace.info import JobInfo
 
@@ -30,7 +30,7 @@ class Wait:
 
     def request(self) -> Call[JobInfo]:
         """The next call."""
-        return _requests.wait(self._tenant, self._job_id, self._deadline.remaining())
+        return requests.wait(self._tenant, self._job_id, self._deadline.remaining())
 
     def answered(self, job: JobInfo) -> bool:
         """Whether the job has ended. Raises DeadlineExceeded when it has not and the time is over."""

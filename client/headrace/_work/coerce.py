@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, SerializationInfo, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema, to_jsonable_python
 
-from headrace._signature import REQUIRED, Signature, is_plain
+from headrace._work.signature import REQUIRED, Signature, is_plain
 
 _CARRIED = (bool, int, float, str, bytes, bytearray, date, timedelta)
 

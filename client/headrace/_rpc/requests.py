@@ -14,9 +14,9 @@ from typing import Any, Generic, Literal, TypeVar
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from headrace import _convert, _spec
-from headrace._enums import CountGroup, JobOrder, JobView
-from headrace._options import JobChanges, JobFilters, JobOptions, Span
+from headrace._records.enums import CountGroup, JobOrder, JobView
+from headrace._rpc import convert, spec
+from headrace._rpc.options import JobChanges, JobFilters, JobOptions, Span
 from headrace.info import Counts, JobEvent, JobInfo, JobType, Page, ServerInfo, StopResult
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2
 
@@ -54,10 +54,10 @@ def submit(
     request = job_service_pb2.SubmitJobRequest(
         tenant=tenant,
         request_id=options.get("request_id") or str(uuid.uuid4()),
-        spec=_spec.job_spec(job_type, parameters, options),
+        spec=spec.job_spec(job_type, parameters, options),
         hold=hold,
     )
-    return Call("SubmitJob", request, lambda answer: Submitted(_convert.job(answer.job), answer.existing))
+    return Call("SubmitJob", request, lambda answer: Submitted(convert.job(answer.job), answer.existing))
 
 
 def run(
@@ -73,9 +73,9 @@ def run(
     return job_service_pb2.RunJobRequest(
         tenant=tenant,
         request_id=options.get("request_id") or str(uuid.uuid4()),
-        spec=_spec.job_spec(job_type, parameters, options),
+        spec=spec.job_spec(job_type, parameters, options),
         include_messages=include_messages,
-        min_progress_interval=_spec.span("min_progress_interval", min_progress_interval),
+        min_progress_interval=spec.span("min_progress_interval", min_progress_interval),
     )
 
 
@@ -84,7 +84,7 @@ def submit_again(request: job_service_pb2.RunJobRequest) -> Call[Submitted]:
     again = job_service_pb2.SubmitJobRequest(
         tenant=request.tenant, request_id=request.request_id, spec=request.spec
     )
-    return Call("SubmitJob", again, lambda answer: Submitted(_convert.job(answer.job), answer.existing))
+    return Call("SubmitJob", again, lambda answer: Submitted(convert.job(answer.job), answer.existing))
 
 
 def watch(
@@ -101,7 +101,7 @@ def watch(
         job_id=job_id,
         after_revision=after_revision,
         include_messages=include_messages,
-        min_progress_interval=_spec.span("min_progress_interval", min_progress_interval),
+        min_progress_interval=spec.span("min_progress_interval", min_progress_interval),
     )
 
 
@@ -120,7 +120,7 @@ def wait(tenant: str, job_id: str, remaining: float | None) -> Call[JobInfo]:
     """WaitJob for the time that is left, or as long as one call can."""
     length = WAIT_SLICE if remaining is None else min(remaining, WAIT_SLICE)
     request = job_service_pb2.WaitJobRequest(
-        tenant=tenant, job_id=job_id, wait_timeout=_spec.span("timeout", length)
+        tenant=tenant, job_id=job_id, wait_timeout=spec.span("timeout", length)
     )
     return Call("WaitJob", request, _job, server_wait=length)
 
@@ -139,12 +139,12 @@ def stop(
         tenant=tenant,
         job_id=job_id,
         reason=reason,
-        grace_period=_spec.span("grace_period", grace_period),
-        wait_timeout=_spec.span("wait_timeout", wait_timeout),
+        grace_period=spec.span("grace_period", grace_period),
+        wait_timeout=spec.span("wait_timeout", wait_timeout),
         requested_by=requested_by,
     )
-    waited = min(_spec.seconds("wait_timeout", wait_timeout or 0.0), WAIT_SLICE)
-    return Call("StopJob", request, _convert.stop_result, server_wait=waited)
+    waited = min(spec.seconds("wait_timeout", wait_timeout or 0.0), WAIT_SLICE)
+    return Call("StopJob", request, convert.stop_result, server_wait=waited)
 
 
 def update(tenant: str, job_id: str, etag: str, changes: JobChanges) -> Call[JobInfo]:
@@ -153,7 +153,7 @@ def update(tenant: str, job_id: str, etag: str, changes: JobChanges) -> Call[Job
         tenant=tenant,
         job_id=job_id,
         etag=etag,
-        patch=_spec.job_patch(changes),
+        patch=spec.job_patch(changes),
         update_mask=FieldMask(paths=sorted(changes)),
     )
     return Call("UpdateJob", request, _job)
@@ -175,18 +175,18 @@ def list_page(
     view: JobView | str,
 ) -> Call[Page[JobInfo]]:
     """ListJobs."""
-    order = _spec.word("order_by", JobOrder, order_by)
+    order = spec.word("order_by", JobOrder, order_by)
     request = job_service_pb2.ListJobsRequest(
         tenant=tenant,
-        filter=_spec.job_filter(filters),
+        filter=spec.job_filter(filters),
         order_by=job_pb2.JobOrder.Value(f"JOB_ORDER_{order}"),
-        page_size=_spec.int32("page_size", page_size),
+        page_size=spec.int32("page_size", page_size),
         page_token=page_token,
         view=_view(view),
     )
 
     def read(answer: job_service_pb2.ListJobsResponse) -> Page[JobInfo]:
-        return Page(tuple(map(_convert.job, answer.jobs)), answer.next_page_token)
+        return Page(tuple(map(convert.job, answer.jobs)), answer.next_page_token)
 
     return Call("ListJobs", request, read)
 
@@ -195,13 +195,13 @@ def count(
     tenant: str, filters: JobFilters, group_by: CountGroup | str | Iterable[CountGroup | str]
 ) -> Call[Counts]:
     """CountJobs."""
-    groups = [_spec.word("group_by", CountGroup, group) for group in _spec.entries(group_by)]
+    groups = [spec.word("group_by", CountGroup, group) for group in spec.entries(group_by)]
     request = job_service_pb2.CountJobsRequest(
         tenant=tenant,
-        filter=_spec.job_filter(filters),
+        filter=spec.job_filter(filters),
         group_by=[job_service_pb2.CountGroup.Value(f"COUNT_GROUP_{group}") for group in groups],
     )
-    return Call("CountJobs", request, lambda answer: _convert.counts(answer, groups))
+    return Call("CountJobs", request, lambda answer: convert.counts(answer, groups))
 
 
 def events_page(
@@ -212,12 +212,12 @@ def events_page(
         tenant=tenant,
         job_id=job_id,
         after_revision=after_revision,
-        page_size=_spec.int32("page_size", page_size),
+        page_size=spec.int32("page_size", page_size),
         page_token=page_token,
     )
 
     def read(answer: job_service_pb2.ListJobEventsResponse) -> Page[JobEvent]:
-        return Page(tuple(map(_convert.event, answer.events)), answer.next_page_token)
+        return Page(tuple(map(convert.event, answer.events)), answer.next_page_token)
 
     return Call("ListJobEvents", request, read)
 
@@ -225,20 +225,20 @@ def events_page(
 def types(tenant: str) -> Call[tuple[JobType, ...]]:
     """ListJobTypes."""
     request = job_service_pb2.ListJobTypesRequest(tenant=tenant)
-    return Call("ListJobTypes", request, lambda answer: tuple(map(_convert.job_type, answer.job_types)))
+    return Call("ListJobTypes", request, lambda answer: tuple(map(convert.job_type, answer.job_types)))
 
 
 def server_info(tenant: str) -> Call[ServerInfo]:
     """GetServerInfo."""
     request = admin_service_pb2.GetServerInfoRequest(tenant=tenant)
-    return Call("GetServerInfo", request, _convert.server_info, service="admin")
+    return Call("GetServerInfo", request, convert.server_info, service="admin")
 
 
 def _job(answer: Any) -> JobInfo:
     """The job of an answer that holds one."""
     job: job_pb2.JobInfo = answer.job
-    return _convert.job(job)
+    return convert.job(job)
 
 
 def _view(view: JobView | str) -> job_pb2.JobView.ValueType:
-    return job_pb2.JobView.Value(f"JOB_VIEW_{_spec.word('view', JobView, view)}")
+    return job_pb2.JobView.Value(f"JOB_VIEW_{spec.word('view', JobView, view)}")

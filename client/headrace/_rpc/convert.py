@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from headrace import info, values, wire
-from headrace._enums import (
+from headrace._records.enums import (
     CountGroup,
     ErrorKind,
     EventKind,

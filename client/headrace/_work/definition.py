@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar, overload
 
-from headrace._signature import Signature, read_signature
+from headrace._work.signature import Signature, read_signature
 
 F = TypeVar("F", bound=Callable[..., Any])
 

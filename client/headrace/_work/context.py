@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar, overload
 
-from headrace._attempt import (
+from headrace._work.attempt import (
     DeclaredAbort,
     DeclaredFailure,
     DeclaredSuccess,
@@ -20,11 +20,11 @@ from headrace._attempt import (
     Reporter,
     RunInfo,
 )
-from headrace._log import JobLogger, clean
-from headrace._resources import Resources
-from headrace._results import Results
-from headrace._signature import REQUIRED, coerce_module
-from headrace._stop import StopDelivery
+from headrace._work.log import JobLogger, clean
+from headrace._work.resources import Resources
+from headrace._work.results import Results
+from headrace._work.signature import REQUIRED, coerce_module
+from headrace._work.stop import StopDelivery
 
 T = TypeVar("T")
 D = TypeVar("D")

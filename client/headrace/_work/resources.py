@@ -5,8 +5,8 @@ import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from headrace._attempt import ResourceFailed
-from headrace._definition import ResourceDefinition
+from headrace._work.attempt import ResourceFailed
+from headrace._work.definition import ResourceDefinition
 
 
 class Resources:

@@ -59,7 +59,7 @@ class Signature:
 
     @cached_property
     def coercion(self) -> Any:
-        """A headrace._coerce.Coercion of this signature. Raises ImportError where there is no pydantic."""
+        """A headrace._work.coerce.Coercion of this signature. Raises ImportError where there is no pydantic."""
         return coerce_module().Coercion(self)
 
     def misfits(self, names: Sequence[str]) -> dict[str, str]:
@@ -73,9 +73,9 @@ class Signature:
 
 
 def coerce_module() -> types.ModuleType:
-    """headrace._coerce. Raises ImportError where there is no pydantic, which only richer annotations need."""
+    """headrace._work.coerce. Raises ImportError where there is no pydantic, which only richer annotations need."""
     # By name and late: jobs with plain annotations never import pydantic.
-    return importlib.import_module("headrace._coerce")
+    return importlib.import_module("headrace._work.coerce")
 
 
 def is_plain(annotation: Any) -> bool:

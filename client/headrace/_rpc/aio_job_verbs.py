@@ -3,13 +3,13 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Unpack
 
-from headrace import _requests
-from headrace._aio_calls import AsyncCalls
-from headrace._enums import JobView
-from headrace._options import JobChanges, Span
-from headrace._spec import seconds
-from headrace._wait import Wait
-from headrace._watch import Request, Watch
+from headrace._records.enums import JobView
+from headrace._rpc import requests
+from headrace._rpc.aio_calls import AsyncCalls
+from headrace._rpc.options import JobChanges, Span
+from headrace._rpc.spec import seconds
+from headrace._rpc.wait import Wait
+from headrace._rpc.watch import Request, Watch
 from headrace.info import JobEvent, JobInfo, StopResult, Update
 
 
@@ -27,7 +27,7 @@ class AsyncJobVerbs:
         self, job_id: str, *, tenant: str | None = None, view: JobView | str = JobView.FULL
     ) -> JobInfo:
         """The job as it stands. View BASIC leaves out parameters, results and tracebacks."""
-        return await self._calls.make(_requests.get(self._tenant(tenant), job_id, view))
+        return await self._calls.make(requests.get(self._tenant(tenant), job_id, view))
 
     def watch(
         self,
@@ -43,7 +43,7 @@ class AsyncJobVerbs:
 
         The details are those of Client.watch.
         """
-        request = _requests.watch(
+        request = requests.watch(
             self._tenant(tenant),
             job_id,
             after_revision=after_revision,
@@ -79,7 +79,7 @@ class AsyncJobVerbs:
 
         The details are those of Client.stop.
         """
-        call = _requests.stop(
+        call = requests.stop(
             self._tenant(tenant),
             job_id,
             reason=reason,
@@ -91,7 +91,7 @@ class AsyncJobVerbs:
 
     async def queue(self, job_id: str, *, tenant: str | None = None) -> JobInfo:
         """Releases a held job. Fine on one that is released already; WrongStatus on one that has ended."""
-        return await self._calls.make(_requests.queue(self._tenant(tenant), job_id))
+        return await self._calls.make(requests.queue(self._tenant(tenant), job_id))
 
     async def update(
         self, job_id: str, *, tenant: str | None = None, etag: str = "", **changes: Unpack[JobChanges]
@@ -100,11 +100,11 @@ class AsyncJobVerbs:
 
         The details are those of Client.update.
         """
-        return await self._calls.make(_requests.update(self._tenant(tenant), job_id, etag, changes))
+        return await self._calls.make(requests.update(self._tenant(tenant), job_id, etag, changes))
 
     async def delete(self, job_id: str, *, tenant: str | None = None, allow_missing: bool = False) -> None:
         """Deletes a job that has ended, with its history. WrongStatus before that, JobLocked when it is locked."""
-        await self._calls.make(_requests.delete(self._tenant(tenant), job_id, allow_missing=allow_missing))
+        await self._calls.make(requests.delete(self._tenant(tenant), job_id, allow_missing=allow_missing))
 
     async def events(
         self, job_id: str, *, tenant: str | None = None, after_revision: int = 0, page_size: int = 0
@@ -112,7 +112,7 @@ class AsyncJobVerbs:
         """The job's history so far, oldest first, read page by page as it is asked for."""
         token = ""
         while True:
-            call = _requests.events_page(
+            call = requests.events_page(
                 self._tenant(tenant),
                 job_id,
                 after_revision=after_revision,

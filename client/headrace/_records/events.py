@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from headrace._enums import EventKind, JobStatus, MessageLevel, MessageSource, StopPhase
-from headrace._job import JobFailure, JobInfo, Progress
+from headrace._records.enums import EventKind, JobStatus, MessageLevel, MessageSource, StopPhase
+from headrace._records.job import JobFailure, JobInfo, Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import traceback
 from pathlib import Path
 from typing import Any, Final
 
-from headrace._attempt import ErrorKind, ResourceFailed, ResultNotSerializable, ResultTooLarge
-from headrace._log import clean
+from headrace._work.attempt import ErrorKind, ResourceFailed, ResultNotSerializable, ResultTooLarge
+from headrace._work.log import clean
 
 TRACEBACK_MAX: Final = 64 * 1024
 """The most bytes of a traceback; a longer one loses its middle."""

@@ -5,7 +5,7 @@ the flag gets the exception only by asking for it with check_stop; who had the e
 its clean-up can report.
 """
 
-from headrace._attempt import JobStopped, Reporter
+from headrace._work.attempt import JobStopped, Reporter
 
 
 class StopDelivery:

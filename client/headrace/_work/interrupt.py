@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from headrace._stop import StopDelivery
+from headrace._work.stop import StopDelivery
 
 POLL_SECONDS = 0.05
 

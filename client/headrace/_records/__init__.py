@@ -1,0 +1,1 @@
+"""What headrace.info shows: the records of a job and its history."""

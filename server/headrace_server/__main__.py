@@ -1,4 +1,7 @@
-"""The server's commands: argv -> Settings -> App. They join the headrace script through an entry point."""
+"""The server's commands: argv -> Settings -> App. They join the headrace script through an entry point.
+
+The script loads this module to show its help, so what brings gRPC and SQLAlchemy is imported by what uses it.
+"""
 
 import asyncio
 import contextlib
@@ -11,14 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from headrace_server import logs
-from headrace_server.app import App
 from headrace_server.config import BadSettings, Settings, read_settings
-from headrace_server.domain.errors import ControlError
-from headrace_server.rpc.server import PortInUse
-from headrace_server.store.lock import StoreLock
-from headrace_server.store.migrate import state, upgrade
-from headrace_server.store.refusal import StoreRefused
 
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 6
@@ -56,12 +52,14 @@ def db_upgrade(
     database_url: Annotated[str | None, typer.Option(help="Where jobs are kept: sqlite:///PATH.")] = None,
 ) -> None:
     """Bring the database to the schema of this version; it is made when there is none."""
+    from headrace_server.store import StoreLock, StoreRefused, migrate  # noqa: PLC0415 - see above
+
     settings = _settings({"database_url": database_url})
     try:
         lock = StoreLock.take(settings.database_url)
         try:
-            upgrade(settings.database_url)
-            found = state(settings.database_url)
+            migrate.upgrade(settings.database_url)
+            found = migrate.state(settings.database_url)
         finally:
             lock.release()
     except StoreRefused as error:
@@ -131,6 +129,9 @@ def _settings(flags: dict[str, Any]) -> Settings:
 
 
 def _run(settings: Settings, on_ready: Callable[[str], None]) -> None:
+    from headrace_server import logs  # noqa: PLC0415 - see above
+    from headrace_server.app import REFUSALS, App  # noqa: PLC0415 - see above
+
     logs.configure(settings.log_level, settings.log_format)
 
     async def main() -> None:
@@ -138,7 +139,7 @@ def _run(settings: Settings, on_ready: Callable[[str], None]) -> None:
 
     try:
         asyncio.run(main())
-    except (StoreRefused, PortInUse, ControlError) as error:
+    except REFUSALS as error:
         _fail(str(error), EXIT_UNAVAILABLE)
 
 

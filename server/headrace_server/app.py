@@ -25,13 +25,12 @@ from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
 from headrace_server.control.spec import Limits
 from headrace_server.domain.change import Change
+from headrace_server.domain.errors import ControlError
 from headrace_server.domain.job import ErrorKind, JobError
 from headrace_server.rpc.admin import AdminService, ServerInfo
-from headrace_server.rpc.server import RpcServer
+from headrace_server.rpc.server import PortInUse, RpcServer
 from headrace_server.rpc.service import MESSAGE_BYTES, JobService
-from headrace_server.store.lock import StoreLock
-from headrace_server.store.migrate import upgrade
-from headrace_server.store.store import SqlStore
+from headrace_server.store import SqlStore, StoreLock, StoreRefused, migrate
 from headrace_server.work.dispatch import Dispatcher
 from headrace_server.work.pool import Pool
 from headrace_server.work.registry import Registry
@@ -39,6 +38,8 @@ from headrace_server.work.running import RunSettings
 
 log = logging.getLogger(__name__)
 
+REFUSALS = (StoreRefused, PortInUse, ControlError)
+"""Why an instance cannot start; each text is a sentence for the operator."""
 STREAMS_GRACE = 2.0
 """Seconds for calls that are under way when the server has drained."""
 
@@ -58,11 +59,11 @@ class App:
         self._hurry = asyncio.Event()
 
     async def run(self, on_ready: Callable[[str], None]) -> None:
-        """Serve until SIGTERM or SIGINT; on_ready is told the address. Raises StoreRefused, PortInUse."""
+        """Serve until SIGTERM or SIGINT; on_ready is told the address. Raises one of REFUSALS."""
         settings = self.settings
         lock = StoreLock.take(settings.database_url)
         try:
-            upgrade(settings.database_url)
+            migrate.upgrade(settings.database_url)
             registry = Registry.load(settings.jobs, entry_points=settings.entry_points)
             for info in registry.infos():
                 if info.load_error:

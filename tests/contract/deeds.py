@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from headrace_server.domain import change
+from headrace_server.domain import running, verbs
 from headrace_server.domain.change import Change, Outcome
 from headrace_server.domain.job import ErrorKind, Job, JobError, Spec
 from headrace_server.domain.ports import Claimed, ClaimRequest, Page, Seat, Submission
@@ -80,14 +80,14 @@ async def finish(store: SqlStore, job: Job, **outcome: Any) -> Change:
     """Its run ends with this outcome."""
     return await store.apply(
         job.job_id,
-        partial(change.finish, claim=job.claim, instance=job.instance, outcome=Outcome(**outcome)),
+        partial(running.finish, claim=job.claim, instance=job.instance, outcome=Outcome(**outcome)),
     )
 
 
 async def stop(store: SqlStore, job: Job) -> Change:
     """A stop is asked for."""
     return await store.apply(
-        job.job_id, partial(change.request_stop, grace=10 * SECOND, reason="enough", requested_by="me")
+        job.job_id, partial(verbs.request_stop, grace=10 * SECOND, reason="enough", requested_by="me")
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from contract.deeds import NOON, SECOND, Clock, continued, end, found, page, run, stop, submit
 
-from headrace_server.domain import change
+from headrace_server.domain import verbs
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.query import COUNT_LIMIT, Counts, Filter, Group, Order, ParameterFilter
 from headrace_server.store import SqlStore
@@ -191,5 +191,5 @@ async def test_order_by_status_time_follows_changes(store: SqlStore, clock: Cloc
     """A job that changes its status moves in the order by status time."""
     first, second = await submit(store), await submit(store)
     clock.pass_time(1)
-    await store.apply(first.job_id, partial(change.request_stop, grace=0, reason="", requested_by=""))
+    await store.apply(first.job_id, partial(verbs.request_stop, grace=0, reason="", requested_by=""))
     assert await found(store, page(Order.STATUS_TIME_DESC)) == [first.job_id, second.job_id]

@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 from contract.deeds import NOON, Clock, claim, end, finish, now, run, submission, submit
 
-from headrace_server.domain import change
-from headrace_server.domain.change import Change
+from headrace_server.domain import running, verbs
+from headrace_server.domain.change import Change, Message
 from headrace_server.domain.errors import JobLocked, JobNotFound, RequestIdReused, WrongStatus
 from headrace_server.domain.event import EventKind
-from headrace_server.domain.job import RetryPolicy, Status
+from headrace_server.domain.job import ErrorKind, JobError, Progress, RetryPolicy, Status
 from headrace_server.domain.query import Payload
 from headrace_server.store import SqlStore
 
@@ -39,19 +39,17 @@ async def test_submitted_job_is_stored_as_answered(store: SqlStore) -> None:
 async def test_every_state_of_a_job_is_read_back_as_written(store: SqlStore) -> None:
     """Whatever a run leaves on a job (attempts, errors, progress, stop) is read back equal."""
     job = await run(store, retry=RetryPolicy(max_attempts=2, initial_backoff=0))
-    latest = change.Progress(3, 10, "so far", NOON, 30.0, NOON + 9)
+    latest = Progress(3, 10, "so far", NOON, 30.0, NOON + 9)
     fence = {"claim": job.claim, "instance": job.instance}
-    changed = await store.apply(job.job_id, partial(change.progress, **fence, latest=latest))
+    changed = await store.apply(job.job_id, partial(running.progress, **fence, latest=latest))
     assert await now(store, job) == changed.job
-    failed = await finish(
-        store, job, error=change.JobError(change.ErrorKind.EXCEPTION, "it broke", step="load")
-    )
+    failed = await finish(store, job, error=JobError(ErrorKind.EXCEPTION, "it broke", step="load"))
     assert failed.job.status is Status.QUEUED
     assert await now(store, job) == failed.job
     [again] = await claim(store)
     assert again.job.attempt == 2
     stopping = await store.apply(
-        job.job_id, partial(change.request_stop, grace=5, reason="why not", requested_by="me")
+        job.job_id, partial(verbs.request_stop, grace=5, reason="why not", requested_by="me")
     )
     assert await now(store, job) == stopping.job
     ended = await finish(store, again.job, stop_seen=True)
@@ -120,7 +118,7 @@ async def test_delete_asks_the_domain(store: SqlStore) -> None:
     queued = await submit(store)
     with pytest.raises(WrongStatus):
         await store.delete(queued.job_id, tenant="default")
-    await store.apply(ended.job_id, partial(change.update, fields={"locked": True}, etag=""))
+    await store.apply(ended.job_id, partial(verbs.update, fields={"locked": True}, etag=""))
     with pytest.raises(JobLocked):
         await store.delete(ended.job_id, tenant="default")
 
@@ -131,7 +129,7 @@ async def test_a_job_of_another_tenant_is_not_found(store: SqlStore) -> None:
     with pytest.raises(JobNotFound):
         await store.get(ended.job_id, tenant="birch", payload=False)
     with pytest.raises(JobNotFound):
-        await store.apply(ended.job_id, change.release, tenant="birch")
+        await store.apply(ended.job_id, verbs.release, tenant="birch")
     with pytest.raises(JobNotFound):
         await store.delete(ended.job_id, tenant="birch")
     assert await now(store, ended) == ended
@@ -141,9 +139,9 @@ async def test_events_are_the_history(store: SqlStore, commits: list[list[Change
     """The events read back are those told at each commit: gap-free, in order, pages continuing at a revision."""
     job = await run(store)
     clock.pass_time(1)
-    messages = [change.Message(2, 1, f"line {number}") for number in range(5)]
+    messages = [Message(2, 1, f"line {number}") for number in range(5)]
     fence = {"claim": job.claim, "instance": job.instance}
-    await store.apply(job.job_id, partial(change.log, **fence, messages=messages, limit=100))
+    await store.apply(job.job_id, partial(running.log, **fence, messages=messages, limit=100))
     await finish(store, job, result="1")
     told = [event for changes in commits for done in changes for event in done.events]
     read = await store.events(job.job_id, after=0, limit=100)
@@ -159,7 +157,7 @@ async def test_results_lie_beside_the_job(store: SqlStore) -> None:
     job = await run(store)
     fence = {"claim": job.claim, "instance": job.instance}
     for name, value in (("a", "1"), ("b", "2"), ("a", "3")):
-        await store.apply(job.job_id, partial(change.set_result, **fence, name=name, value=value))
+        await store.apply(job.job_id, partial(running.set_result, **fence, name=name, value=value))
     await finish(store, job, result='"returned"')
     full = await store.get(job.job_id, tenant="default", payload=True)
     assert full.payload == Payload("{}", '"returned"', {"a": "3", "b": "2"})
@@ -169,14 +167,14 @@ async def test_a_new_attempt_clears_the_results(store: SqlStore) -> None:
     """What an earlier attempt has set is gone when the next one starts, what that one sets in the same moment stays."""
     job = await run(store, retry=RetryPolicy(max_attempts=2, initial_backoff=0))
     fence = {"claim": job.claim, "instance": job.instance}
-    await store.apply(job.job_id, partial(change.set_result, **fence, name="old", value="1"))
-    error = change.JobError(change.ErrorKind.EXCEPTION, "again")
+    await store.apply(job.job_id, partial(running.set_result, **fence, name="old", value="1"))
+    error = JobError(ErrorKind.EXCEPTION, "again")
     await finish(store, job, error=error)
     [taken] = await claim(store, permit=False)
     fence = {"claim": taken.job.claim, "instance": taken.job.instance}
     await asyncio.gather(
-        store.apply(job.job_id, partial(change.permit, **fence, worker="w")),
-        store.apply(job.job_id, partial(change.set_result, **fence, name="new", value="2")),
+        store.apply(job.job_id, partial(running.permit, **fence, worker="w")),
+        store.apply(job.job_id, partial(running.set_result, **fence, name="new", value="2")),
     )
     full = await store.get(job.job_id, tenant="default", payload=True)
     assert full.payload == Payload("{}", None, {"new": "2"})

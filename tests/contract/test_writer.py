@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from contract.deeds import claim, finish, now, run, stop, submission, submit
 
-from headrace_server.domain import change
+from headrace_server.domain import change, running, verbs
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable, WrongStatus
 from headrace_server.domain.job import Job, Progress, Status
@@ -22,7 +22,7 @@ NO_UTF8 = "\ud800"
 
 def describe(text: str) -> Any:
     """A decision: another description."""
-    return partial(change.update, fields={"description": text}, etag="")
+    return partial(verbs.update, fields={"description": text}, etag="")
 
 
 def file_of(store: SqlStore) -> Path:
@@ -54,7 +54,7 @@ async def test_changes_of_one_job_are_folded(store: SqlStore, commits: list[list
         *(
             store.apply(
                 job.job_id,
-                partial(change.log, **fence, messages=[change.Message(1, 1, str(number))], limit=99),
+                partial(running.log, **fence, messages=[change.Message(1, 1, str(number))], limit=99),
             )
             for number in range(50)
         ),
@@ -95,9 +95,9 @@ async def test_a_refusal_is_one_callers_own(store: SqlStore) -> None:
     jobs = [await submit(store) for _ in range(3)]
     ended = (await stop(store, jobs[0])).job
     outcomes = await asyncio.gather(
-        store.apply(ended.job_id, change.release),
-        store.apply("unknown", change.release),
-        store.apply(jobs[1].job_id, partial(change.permit, claim=1, instance="x", worker="w")),
+        store.apply(ended.job_id, verbs.release),
+        store.apply("unknown", verbs.release),
+        store.apply(jobs[1].job_id, partial(running.permit, claim=1, instance="x", worker="w")),
         store.apply(jobs[2].job_id, describe("changed")),
         return_exceptions=True,
     )
@@ -176,7 +176,7 @@ async def test_nothing_to_do_writes_nothing(store: SqlStore, commits: list[list[
     """A decision that changes nothing is answered, not written and not told."""
     made = await submit(store)
     commits.clear()
-    unchanged = await store.apply(made.job_id, change.release)
+    unchanged = await store.apply(made.job_id, verbs.release)
     assert unchanged.events == ()
     assert commits == []
 
@@ -187,7 +187,7 @@ async def test_progress_is_told_without_an_event(store: SqlStore, commits: list[
     commits.clear()
     latest = Progress(1, 2, "half", 5)
     await store.apply(
-        job.job_id, partial(change.progress, claim=job.claim, instance=job.instance, latest=latest)
+        job.job_id, partial(running.progress, claim=job.claim, instance=job.instance, latest=latest)
     )
     assert [(done.job.progress, done.events) for told in commits for done in told] == [(latest, ())]
     assert (await now(store, job)).progress == latest
@@ -235,7 +235,7 @@ async def test_a_caller_that_leaves_harms_nobody(store: SqlStore) -> None:
 async def test_a_replaced_run_writes_nothing(store: SqlStore) -> None:
     """A run whose claim was given back and taken anew cannot write any more."""
     job = await run(store)
-    await store.apply(job.job_id, partial(change.return_permit, claim=job.claim, instance=job.instance))
+    await store.apply(job.job_id, partial(running.return_permit, claim=job.claim, instance=job.instance))
     [newer] = await claim(store)
     with pytest.raises(Replaced):
         await finish(store, job, result="1")

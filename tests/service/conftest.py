@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.server import Server, serving
 
 import headrace
+from support.server import Server, serving
 
 
 @pytest.fixture(scope="session")

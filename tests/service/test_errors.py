@@ -9,9 +9,9 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
-from support.server import Server
 
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, value_pb2
+from support.server import Server
 
 Stub = job_service_pb2_grpc.JobServiceStub
 

@@ -8,11 +8,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.server import Server, serving, until
 
 from headrace import Client, RetryPolicy
 from headrace.errors import Unavailable
 from headrace.info import Finished, JobEvent
+from support.server import Server, serving, until
 
 pytestmark = pytest.mark.slow
 
@@ -231,6 +231,18 @@ def test_broken_job_module(tmp_path: Path) -> None:
         assert "No module named" in broken[0].load_error
         assert server.logged("support.missing")
         assert client.submit("test.noop").wait(30).status == "SUCCEEDED"
+
+
+def test_job_that_the_pool_refuses(tmp_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job claimed for a worker that does not come up goes back to QUEUED at no cost, and runs later (acceptance 70)."""
+    monkeypatch.setenv("SLOW_IMPORT_GATE", str(gate))
+    with serving(tmp_path, jobs="support.crashing_import", workers=1) as server, server.client() as client:
+        job = client.submit("crashing.noop")
+        until(lambda: any(str(event.status) == "TO_BE_RUN" for event in job.events()), "it is claimed")
+        until(lambda: len(list(job.events())) >= 3, "it is given back")
+        assert [str(event.status) for event in job.events()][:3] == ["QUEUED", "TO_BE_RUN", "QUEUED"]
+        gate.touch()
+        assert [attempt.number for attempt in job.wait(30).attempts] == [1]
 
 
 def test_server_without_workers(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.server import serving, until
 
 from headrace import Client, File, RetryPolicy
 from headrace.errors import JobAborted, JobFailed
+from support.server import serving, until
 
 
 def test_run_job_is_one_call(client: Client) -> None:

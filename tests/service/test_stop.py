@@ -5,10 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.server import Server, serving, until
 
 from headrace import Client, RetryPolicy
 from headrace.errors import JobNotFound
+from support.server import Server, serving, until
 
 
 def phases(client: Client, job_id: str) -> list[str]:

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.server import until
 
 from headrace import Client, File, Reference
 from headrace.errors import InvalidArgument, InvalidParameter, JobNotFound, RequestIdReused, UnknownType
+from support.server import until
 
 
 def test_submit_answers_a_queued_job(client: Client) -> None:

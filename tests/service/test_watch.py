@@ -4,11 +4,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.server import Server, until
 
 from headrace import AsyncClient, Client, Progress
 from headrace.errors import JobNotFound, OutOfRange
 from headrace.info import Finished, JobEvent, Snapshot
+from support.server import Server, until
 
 
 def test_watch_of_a_job_that_runs(client: Client) -> None:

@@ -7,11 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_server.domain import change
+from headrace_server.domain import passing, running, verbs
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import EtagMismatch, JobLocked, Replaced, WrongStatus
 from headrace_server.domain.event import EventKind
-from headrace_server.domain.job import MOVES, ErrorKind, Job, JobError, RetryPolicy, Spec, Status, StopPhase
+from headrace_server.domain.job import (
+    MOVES,
+    RETRIED,
+    ErrorKind,
+    Job,
+    JobError,
+    RetryPolicy,
+    Spec,
+    Status,
+    StopPhase,
+)
 
 NOW = 1_700_000_000_000_000
 FENCE = {"claim": 1, "instance": "me"}
@@ -20,23 +30,23 @@ BROKEN = JobError(ErrorKind.EXCEPTION, "broken")
 
 def new(*, hold: bool = False, **spec: object) -> Job:
     """A job just submitted."""
-    return change.create("j", "t", Spec(type="x", **spec), NOW, hold=hold).job  # type: ignore[arg-type]
+    return verbs.create("j", "t", Spec(type="x", **spec), NOW, hold=hold).job  # type: ignore[arg-type]
 
 
-def running(**spec: object) -> Job:
+def started(**spec: object) -> Job:
     """A job in its first attempt."""
-    job = change.claim(new(**spec), NOW, instance="me", worker="w").job
-    return change.permit(job, NOW, **FENCE, worker="w").job  # type: ignore[arg-type]
+    job = running.claim(new(**spec), NOW, instance="me", worker="w").job
+    return running.permit(job, NOW, **FENCE, worker="w").job  # type: ignore[arg-type]
 
 
 def finish(job: Job, **outcome: object) -> Change:
     """The end of its run."""
-    return change.finish(job, NOW, claim=job.claim, instance="me", outcome=Outcome(**outcome))  # type: ignore[arg-type]
+    return running.finish(job, NOW, claim=job.claim, instance="me", outcome=Outcome(**outcome))  # type: ignore[arg-type]
 
 
 def stopped(job: Job, grace: int = 10) -> Job:
     """The job after a stop was asked for."""
-    return change.request_stop(job, NOW, grace=grace, reason="why", requested_by="who").job
+    return verbs.request_stop(job, NOW, grace=grace, reason="why", requested_by="who").job
 
 
 def test_created_held_is_pending() -> None:
@@ -49,36 +59,36 @@ def test_waits_for_run_after() -> None:
     """A job with run_after is not ready before its time, and promote makes it ready then."""
     job = new(run_after=NOW + 5)
     assert not job.ready
-    assert change.promote(job, NOW + 4).job == job
-    assert change.promote(job, NOW + 5).job.ready
+    assert passing.promote(job, NOW + 4).job == job
+    assert passing.promote(job, NOW + 5).job.ready
 
 
 def test_release_is_idempotent() -> None:
     """Releasing a released job changes nothing; a job that has ended cannot be released."""
-    job = change.release(new(hold=True), NOW).job
-    assert change.release(job, NOW).events == ()
+    job = verbs.release(new(hold=True), NOW).job
+    assert verbs.release(job, NOW).events == ()
     with pytest.raises(WrongStatus):
-        change.release(finish(running()).job, NOW)
+        verbs.release(finish(started()).job, NOW)
 
 
 def test_claim_and_attempt_count_different_things() -> None:
     """A claim that is given back costs no attempt; a permit costs one."""
-    job = change.claim(new(), NOW, instance="me", worker="w").job
-    back = change.give_back(job, NOW, **FENCE).job  # type: ignore[arg-type]
-    again = change.claim(back, NOW, instance="me", worker="w").job
+    job = running.claim(new(), NOW, instance="me", worker="w").job
+    back = running.give_back(job, NOW, **FENCE).job  # type: ignore[arg-type]
+    again = running.claim(back, NOW, instance="me", worker="w").job
     assert (again.claim, again.attempt) == (2, 0)
-    assert change.permit(again, NOW, claim=2, instance="me", worker="w").job.attempt == 1
+    assert running.permit(again, NOW, claim=2, instance="me", worker="w").job.attempt == 1
 
 
 def test_unused_permit_costs_nothing() -> None:
     """A permit whose job never began goes back to the queue without an attempt or a start."""
-    job = change.return_permit(running(), NOW, **FENCE).job  # type: ignore[arg-type]
+    job = running.return_permit(started(), NOW, **FENCE).job  # type: ignore[arg-type]
     assert (job.status, job.attempt, job.attempts, job.start_time) == (Status.QUEUED, 0, (), None)
 
 
 def test_unused_permit_with_a_stop_is_aborted() -> None:
     """A stop that was committed forbids the way back to the queue."""
-    job = change.return_permit(stopped(running()), NOW, **FENCE).job  # type: ignore[arg-type]
+    job = running.return_permit(stopped(started()), NOW, **FENCE).job  # type: ignore[arg-type]
     assert job.status is Status.ABORTED
     assert job.stop is not None
     assert job.stop.confirmed
@@ -88,12 +98,12 @@ def test_unused_permit_with_a_stop_is_aborted() -> None:
 def test_fence(claim: int) -> None:
     """A write of a run with another claim is refused."""
     with pytest.raises(Replaced):
-        change.finish(running(), NOW, claim=claim, instance="me", outcome=Outcome())
+        running.finish(started(), NOW, claim=claim, instance="me", outcome=Outcome())
 
 
 def test_returned_is_succeeded_with_its_result() -> None:
     """A return ends the attempt, sets the result and is SUCCEEDED."""
-    done = finish(running(), result="1")
+    done = finish(started(), result="1")
     assert done.job.status is Status.SUCCEEDED
     assert done.results == {"": "1"}
     assert done.job.attempts[0].end_time == NOW
@@ -103,10 +113,10 @@ def test_returned_is_succeeded_with_its_result() -> None:
 def test_retry_rules(kind: ErrorKind) -> None:
     """Only the retried kinds go back to the queue, and only while attempts are left."""
     error = JobError(kind, "x")
-    job = finish(running(retry=RetryPolicy(max_attempts=2)), error=error).job
-    expected = Status.QUEUED if kind in change.RETRIED else Status.FAILED
+    job = finish(started(retry=RetryPolicy(max_attempts=2)), error=error).job
+    expected = Status.QUEUED if kind in RETRIED else Status.FAILED
     assert job.status is expected
-    assert finish(running(), error=error).job.status is Status.FAILED
+    assert finish(started(), error=error).job.status is Status.FAILED
 
 
 def test_backoff_grows_to_its_most() -> None:
@@ -117,7 +127,7 @@ def test_backoff_grows_to_its_most() -> None:
 
 def test_retry_waits_for_its_time() -> None:
     """A failed attempt is queued for a time that is the backoff with at most a tenth of jitter."""
-    job = finish(running(retry=RetryPolicy(max_attempts=2)), error=BROKEN).job
+    job = finish(started(retry=RetryPolicy(max_attempts=2)), error=BROKEN).job
     assert job.next_attempt_time is not None
     assert 1_000_000 <= job.next_attempt_time - NOW <= 1_100_000
     assert job.due_time == job.next_attempt_time
@@ -135,7 +145,7 @@ def test_retry_waits_for_its_time() -> None:
 )
 def test_truth_of_a_stop(outcome: dict[str, object], status: Status) -> None:
     """With a stop: a return that the stop had not reached, or that insists, is SUCCEEDED; all else is ABORTED."""
-    job = finish(stopped(running(retry=RetryPolicy(max_attempts=5))), **outcome).job
+    job = finish(stopped(started(retry=RetryPolicy(max_attempts=5))), **outcome).job
     assert job.status is status
     assert job.stop is not None
     assert job.stop.phase is StopPhase.ENDED
@@ -150,7 +160,7 @@ def test_stop_before_the_start_is_immediate(hold: bool) -> None:
 
 def test_second_stop_only_brings_the_kill_forward() -> None:
     """A later stop with more grace changes nothing, one with less moves kill_time."""
-    job = stopped(running(), grace=100)
+    job = stopped(started(), grace=100)
     assert stopped(job, grace=200) == job
     sooner = stopped(job, grace=50)
     assert sooner.stop is not None
@@ -159,25 +169,25 @@ def test_second_stop_only_brings_the_kill_forward() -> None:
 
 def test_expiry_binds_until_the_first_start() -> None:
     """A job that has not started by expire_time is FAILED(EXPIRED); a retry is not."""
-    job = change.expire(new(expire_time=NOW), NOW).job
+    job = passing.expire(new(expire_time=NOW), NOW).job
     assert job.status is Status.FAILED
     assert job.error is not None
     assert job.error.kind is ErrorKind.EXPIRED
-    again = finish(running(expire_time=NOW + 5, retry=RetryPolicy(max_attempts=2)), error=BROKEN).job
-    assert change.expire(again, NOW + 9).job.status is Status.QUEUED
+    again = finish(started(expire_time=NOW + 5, retry=RetryPolicy(max_attempts=2)), error=BROKEN).job
+    assert passing.expire(again, NOW + 9).job.status is Status.QUEUED
 
 
 def test_permit_of_an_expired_job_expires_it() -> None:
     """Between claim and permit an expire_time may pass: no code runs then."""
-    job = change.claim(new(expire_time=NOW + 1), NOW, instance="me", worker="w").job
-    assert change.permit(job, NOW + 1, **FENCE, worker="w").job.status is Status.FAILED  # type: ignore[arg-type]
+    job = running.claim(new(expire_time=NOW + 1), NOW, instance="me", worker="w").job
+    assert running.permit(job, NOW + 1, **FENCE, worker="w").job.status is Status.FAILED  # type: ignore[arg-type]
 
 
 def test_messages_are_bounded() -> None:
     """Messages over the limit of the attempt are counted, and the count is logged at its end."""
-    job = running()
+    job = started()
     for _ in range(2):
-        job = change.log(
+        job = running.log(
             job,
             NOW,
             **FENCE,
@@ -193,64 +203,66 @@ def test_messages_are_bounded() -> None:
 def test_update_changes_the_etag_once() -> None:
     """Wanted values that are there already leave the etag; others raise it; an old etag is refused."""
     job = new()
-    assert change.update(job, NOW, fields={"priority": 0}, etag="").job == job
-    updated = change.update(job, NOW, fields={"priority": 9}, etag=job.etag).job
+    assert verbs.update(job, NOW, fields={"priority": 0}, etag="").job == job
+    updated = verbs.update(job, NOW, fields={"priority": 9}, etag=job.etag).job
     assert updated.etag != job.etag
     with pytest.raises(EtagMismatch):
-        change.update(updated, NOW, fields={"priority": 1}, etag=job.etag)
+        verbs.update(updated, NOW, fields={"priority": 1}, etag=job.etag)
 
 
 def test_update_of_a_finished_job() -> None:
     """A job that has ended takes a description, and refuses a priority."""
-    job = finish(running()).job
-    assert change.update(job, NOW, fields={"description": "d"}, etag="").job.description == "d"
+    job = finish(started()).job
+    assert verbs.update(job, NOW, fields={"description": "d"}, etag="").job.description == "d"
     with pytest.raises(WrongStatus):
-        change.update(job, NOW, fields={"priority": 9}, etag="")
+        verbs.update(job, NOW, fields={"priority": 9}, etag="")
 
 
 def test_delete_needs_an_end_and_no_lock() -> None:
     """Only a job that has ended and is not locked may be deleted."""
     with pytest.raises(WrongStatus):
-        change.check_delete(running())
+        verbs.check_delete(started())
     with pytest.raises(JobLocked):
-        change.check_delete(replace(finish(running()).job, locked=True))
-    change.check_delete(finish(running()).job)
+        verbs.check_delete(replace(finish(started()).job, locked=True))
+    verbs.check_delete(finish(started()).job)
 
 
 def test_recovery_follows_the_attempt_rule() -> None:
     """What a lost instance left: TO_BE_RUN goes back at no cost, RUNNING is queued again or FAILED."""
     lost = JobError(ErrorKind.INSTANCE_LOST, "gone")
-    claimed = change.claim(new(), NOW, instance="me", worker="w").job
-    assert change.recover(claimed, NOW, error=lost, confirmed=True).job.status is Status.QUEUED
-    assert change.recover(running(), NOW, error=lost, confirmed=True).job.status is Status.FAILED
-    twice = running(retry=RetryPolicy(max_attempts=2))
-    assert change.recover(twice, NOW, error=lost, confirmed=True).job.status is Status.QUEUED
+    claimed = running.claim(new(), NOW, instance="me", worker="w").job
+    assert running.recover(claimed, NOW, error=lost, confirmed=True).job.status is Status.QUEUED
+    assert running.recover(started(), NOW, error=lost, confirmed=True).job.status is Status.FAILED
+    twice = started(retry=RetryPolicy(max_attempts=2))
+    assert running.recover(twice, NOW, error=lost, confirmed=True).job.status is Status.QUEUED
 
 
 ACTS = {
-    "release": change.release,
-    "claim": lambda job, now: change.claim(job, now, instance="me", worker="w") if job.ready else Change(job),
+    "release": verbs.release,
+    "claim": lambda job, now: (
+        running.claim(job, now, instance="me", worker="w") if job.ready else Change(job)
+    ),
     "permit": lambda job, now: (
-        change.permit(job, now, claim=job.claim, instance="me", worker="w")
+        running.permit(job, now, claim=job.claim, instance="me", worker="w")
         if job.status is Status.TO_BE_RUN
         else Change(job)
     ),
     "give_back": lambda job, now: (
-        change.give_back(job, now, claim=job.claim, instance="me")
+        running.give_back(job, now, claim=job.claim, instance="me")
         if job.status is Status.TO_BE_RUN
         else Change(job)
     ),
-    "return": lambda job, now: change.return_permit(job, now, claim=job.claim, instance="me"),
-    "succeed": lambda job, now: change.finish(
+    "return": lambda job, now: running.return_permit(job, now, claim=job.claim, instance="me"),
+    "succeed": lambda job, now: running.finish(
         job, now, claim=job.claim, instance="me", outcome=Outcome(result="1")
     ),
-    "fail": lambda job, now: change.finish(
+    "fail": lambda job, now: running.finish(
         job, now, claim=job.claim, instance="me", outcome=Outcome(error=BROKEN)
     ),
-    "stop": partial(change.request_stop, grace=1, reason="", requested_by=""),
-    "expire": change.expire,
-    "promote": change.promote,
-    "update": lambda job, now: change.update(job, now, fields={"description": str(now)}, etag=""),
+    "stop": partial(verbs.request_stop, grace=1, reason="", requested_by=""),
+    "expire": passing.expire,
+    "promote": passing.promote,
+    "update": lambda job, now: verbs.update(job, now, fields={"description": str(now)}, etag=""),
 }
 
 

@@ -13,10 +13,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.values import python_values
 
 from headrace.values import DEPTH_MAX, File, Reference, UnsupportedValue, decode, dumps, encode
 from headrace_server.domain import values as domain
+from support.values import python_values
 
 
 class Colour(enum.StrEnum):

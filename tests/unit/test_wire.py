@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.values import NAMES, python_values
 
 from headrace.v1 import job_pb2, value_pb2
 from headrace.values import UnsupportedValue, decode, encode
 from headrace.wire import InvalidValue, from_proto, map_from_proto, map_to_proto, to_proto
+from support.values import NAMES, python_values
 
 Value = value_pb2.Value
 

@@ -17,7 +17,7 @@ from headrace_server.control.spec import (
     check_text,
 )
 from headrace_server.control.watch import Update, Watch, WatchOptions, wait_final
-from headrace_server.domain import change
+from headrace_server.domain import verbs
 from headrace_server.domain.errors import Draining, FieldViolation, InvalidArgument
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Status
@@ -74,7 +74,7 @@ class Jobs:
 
     async def release(self, tenant: str, job_id: str) -> FullJob:
         """Release a held job. Raises JobNotFound, WrongStatus."""
-        await self._store.apply(job_id, change.release, tenant=tenant)
+        await self._store.apply(job_id, verbs.release, tenant=tenant)
         return await self.get(tenant, job_id)
 
     async def get(self, tenant: str, job_id: str, *, payload: bool = True) -> FullJob:
@@ -123,7 +123,7 @@ class Jobs:
             raise InvalidArgument(
                 FieldViolation("grace_period", f"It is 0 to {self.limits.grace_seconds} s.")
             )
-        ask = partial(change.request_stop, grace=grace, reason=reason, requested_by=requested_by)
+        ask = partial(verbs.request_stop, grace=grace, reason=reason, requested_by=requested_by)
         asked = await self._store.apply(job_id, ask, tenant=tenant)
         if asked.job.status.final:
             outcome = StopOutcome.STOPPED if asked.events else StopOutcome.ALREADY_FINISHED
@@ -145,7 +145,7 @@ class Jobs:
         if "priority" in fields:
             violations += check_priority("patch.priority", fields["priority"])
         raise_violations(violations)
-        await self._store.apply(job_id, partial(change.update, fields=fields, etag=etag), tenant=tenant)
+        await self._store.apply(job_id, partial(verbs.update, fields=fields, etag=etag), tenant=tenant)
         return await self.get(tenant, job_id)
 
     async def delete(self, tenant: str, job_id: str) -> None:

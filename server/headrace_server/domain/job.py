@@ -5,7 +5,7 @@
                            └────given back─────┴───retry, unused────┘
     PENDING, QUEUED, TO_BE_RUN ──stop──> ABORTED, ──expiry──> FAILED
 
-No other module names a legal move: `domain.change` asks `check_move`.
+No other module names a legal move: `domain.change.Draft.move` looks them up here.
 """
 
 from collections.abc import Mapping

@@ -13,7 +13,7 @@ from headrace_server.domain.job import Job, JobError, RetryPolicy, Spec
 from headrace_server.domain.query import Counts, Filter, FullJob, Group, Order
 
 Decision = Callable[[Job, int], Change]
-"""A function of domain.change with its arguments bound: (the job as it stands, now) -> Change."""
+"""A function of domain.verbs, passing or running with its arguments bound: (the job as it stands, now) -> Change."""
 
 Cursor = tuple[int, str]
 """Where a page ended: the sort key's value and the job id of its last job."""
@@ -94,7 +94,7 @@ class Store(Protocol):
         ...
 
     async def delete(self, job_id: str, *, tenant: str) -> None:
-        """Delete a job with its payload and history, if domain.change.check_delete lets it. Raises JobNotFound."""
+        """Delete a job with its payload and history, if domain.verbs.check_delete lets it. Raises JobNotFound."""
         ...
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
@@ -106,7 +106,7 @@ class Store(Protocol):
         ...
 
     async def recover(self, error: JobError, *, confirmed: bool) -> int:
-        """Before serving: apply domain.change.recover to every TO_BE_RUN and RUNNING job; answer how many."""
+        """Before serving: apply domain.running.recover to every TO_BE_RUN and RUNNING job; answer how many."""
         ...
 
     async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:

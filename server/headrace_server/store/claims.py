@@ -30,7 +30,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from headrace_server.domain import change as decisions
+from headrace_server.domain import running
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Claimed, ClaimRequest, Seat
 from headrace_server.store import dialect
@@ -116,9 +116,9 @@ class Claim(Work[list[Claimed]]):
 
     def _take(self, ledger: Ledger, job_id: str, seat: Seat) -> Job:
         who = {"instance": self.request.instance, "worker": seat.worker}
-        taken = ledger.fold(decisions.claim(ledger.job(job_id), ledger.now, **who)).job
+        taken = ledger.fold(running.claim(ledger.job(job_id), ledger.now, **who)).job
         if seat.permit:
-            taken = ledger.fold(decisions.permit(taken, ledger.now, claim=taken.claim, **who)).job
+            taken = ledger.fold(running.permit(taken, ledger.now, claim=taken.claim, **who)).job
         return taken
 
     def _deal(self, connection: Connection, seats: int) -> list[str]:

@@ -10,8 +10,8 @@ from enum import IntEnum
 
 from sqlalchemy import Connection, Table
 
-from headrace_server.domain.change import expires
 from headrace_server.domain.job import Job, Status
+from headrace_server.domain.passing import expires
 from headrace_server.store import schema
 from headrace_server.store.bulk import Row, delete_by, insert_into
 

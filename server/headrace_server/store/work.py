@@ -15,7 +15,7 @@ from typing import ClassVar, Final, Generic, TypeVar
 
 from sqlalchemy import bindparam, func, select
 
-from headrace_server.domain import change as decisions
+from headrace_server.domain import passing, running, verbs
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import RequestIdReused
 from headrace_server.domain.job import JobError
@@ -75,7 +75,7 @@ class Submit(Work[Submitted]):
         made = ledger.requests.get((asked.tenant, asked.request_id))
         if made is not None:
             return self._existing(ledger, *made)
-        change = decisions.create(asked.job_id, asked.tenant, asked.spec, ledger.now, hold=asked.hold)
+        change = verbs.create(asked.job_id, asked.tenant, asked.spec, ledger.now, hold=asked.hold)
         ledger.submit(asked, change)
         return Submitted(FullJob(change.job, Payload(asked.spec.parameters, None, {})), existing=False)
 
@@ -121,7 +121,7 @@ class Delete(Work[None]):
     def carry_out(self, ledger: Ledger) -> None:
         """Raises JobNotFound, JobLocked, WrongStatus."""
         found = ledger.job(self.job_id, self.tenant)
-        decisions.check_delete(found)
+        verbs.check_delete(found)
         ledger.delete(found)
 
 
@@ -140,8 +140,8 @@ class Timers(Work[int | None]):
         due = list(dict.fromkeys(ledger.connection.scalars(_due, {"now": ledger.now})))
         ledger.load(due)
         for job_id in due:
-            ledger.fold(decisions.promote(ledger.job(job_id), ledger.now))
-            ledger.fold(decisions.expire(ledger.job(job_id), ledger.now))
+            ledger.fold(passing.promote(ledger.job(job_id), ledger.now))
+            ledger.fold(passing.expire(ledger.job(job_id), ledger.now))
         ledger.flush()
         upcoming: int | None = ledger.connection.scalar(_next_timer)
         return upcoming
@@ -171,7 +171,7 @@ class Recover(Work[int]):
             ledger.load(page)
             for job_id in page:
                 ledger.fold(
-                    decisions.recover(
+                    running.recover(
                         ledger.job(job_id), ledger.now, error=self.error, confirmed=self.confirmed
                     )
                 )

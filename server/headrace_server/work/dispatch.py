@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 
-from headrace_server.domain import change
+from headrace_server.domain import passing, running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable
 from headrace_server.domain.job import ErrorKind, Job, JobError, Progress, Status
@@ -249,12 +249,12 @@ class Dispatcher:
 
     def _return(self, active: Active) -> None:
         """A permit that was not used."""
-        active.write(partial(change.return_permit, claim=active.key.claim, instance=self._instance))
+        active.write(partial(running.return_permit, claim=active.key.claim, instance=self._instance))
         self._forget(active)
 
     def _give_back(self, active: Active) -> None:
         """A claim without a permit."""
-        active.write(partial(change.give_back, claim=active.key.claim, instance=self._instance))
+        active.write(partial(running.give_back, claim=active.key.claim, instance=self._instance))
         self._forget(active)
 
     def _forget(self, active: Active) -> None:
@@ -317,7 +317,7 @@ class Dispatcher:
 
     def _note_timer(self, job: Job) -> None:
         times = [job.due_time] if job.due_time is not None else []
-        if job.expire_time is not None and change.expires(job):
+        if job.expire_time is not None and passing.expires(job):
             times.append(job.expire_time)
         for at in times:
             if self._next_timer is None or at < self._next_timer:
@@ -369,7 +369,7 @@ class Dispatcher:
         if active is not None:
             active.write(
                 partial(
-                    change.log,
+                    running.log,
                     claim=run.claim,
                     instance=self._instance,
                     messages=messages,
@@ -383,7 +383,7 @@ class Dispatcher:
         active = self._runs.get(run)
         if active is not None:
             active.write(
-                partial(change.set_result, claim=run.claim, instance=self._instance, name=name, value=value)
+                partial(running.set_result, claim=run.claim, instance=self._instance, name=name, value=value)
             )
 
     def finished(self, slot: str, run: RunKey, outcome: Outcome) -> None:  # noqa: ARG002
@@ -413,6 +413,8 @@ class Dispatcher:
 
     def _end(self, active: Active, outcome: Outcome) -> None:
         active.flush_progress()
-        active.write(partial(change.finish, claim=active.key.claim, instance=self._instance, outcome=outcome))
+        active.write(
+            partial(running.finish, claim=active.key.claim, instance=self._instance, outcome=outcome)
+        )
         self._finished += 1
         self._forget(active)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from headrace_server.domain import change
+from headrace_server.domain import running
 from headrace_server.domain.change import Outcome
 from headrace_server.domain.job import ErrorKind, Job, JobError, Stop, StopPhase
 from headrace_server.domain.ports import Decision
@@ -107,7 +107,7 @@ class Ladder:
         if self._run.job.stop is not None:
             key = self._run.key
             self._run.write(
-                partial(change.stop_phase, claim=key.claim, instance=self._run.job.instance, phase=phase)
+                partial(running.stop_phase, claim=key.claim, instance=self._run.job.instance, phase=phase)
             )
 
     def judge(self, outcome: Outcome) -> Outcome:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 
-from headrace_server.domain import change
+from headrace_server.domain import change, running
 from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable
 from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.ports import Decision, Store
@@ -89,7 +89,7 @@ class Active:
 
     def permit(self, job: Job, now: int) -> change.Change:
         """The start permit for the slot that it has."""
-        return change.permit(job, now, claim=self.key.claim, instance=self._instance, worker=self.slot)
+        return running.permit(job, now, claim=self.key.claim, instance=self._instance, worker=self.slot)
 
     def write(self, decide: Decision) -> None:
         """Apply to the job, after everything written before."""
@@ -139,7 +139,9 @@ class Active:
         if self._progress is not None:
             self._progress_written = time.monotonic()
             latest, self._progress = self._progress, None
-            self.write(partial(change.progress, claim=self.key.claim, instance=self._instance, latest=latest))
+            self.write(
+                partial(running.progress, claim=self.key.claim, instance=self._instance, latest=latest)
+            )
 
     def close(self) -> None:
         """It is over: no timer is left. Writes that are under way go on."""

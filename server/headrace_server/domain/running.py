@@ -1,0 +1,203 @@
+"""What becomes of a run: from its claim to its end.
+
+    claim -> permit -> progress, log, set_result, stop_phase -> finish
+      |        └─ return_permit: never begun                     ▲
+      └─ give_back: not permitted          recover ──────────────┘ its instance is gone
+
+Every write of a run names its claim: that is the fence. Retry rules and the truth of a stop are in `finish`.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from headrace_server.domain.change import Change, Draft, Message, Outcome
+from headrace_server.domain.errors import Replaced
+from headrace_server.domain.event import EventKind
+from headrace_server.domain.job import RETRIED, Attempt, Job, JobError, Progress, Status, StopPhase
+from headrace_server.domain.passing import due, expire, expires
+
+ATTEMPT_MESSAGE_MAX = 1000
+"""Characters of an error's message kept on the attempt: a thousand attempts still fit into one message."""
+
+
+def claim(job: Job, now: int, *, instance: str, worker: str) -> Change:
+    """An instance takes a ready job for one of its slots."""
+    draft = Draft(job, now)
+    draft.move(
+        Status.TO_BE_RUN, claim=job.claim + 1, instance=instance, worker=worker, next_attempt_time=None
+    )
+    return draft.done()
+
+
+def holds(job: Job, claim: int, instance: str) -> bool:
+    """Whether a claim still holds the job."""
+    return (
+        job.claim == claim and job.instance == instance and job.status in (Status.TO_BE_RUN, Status.RUNNING)
+    )
+
+
+def _fence(job: Job, claim: int, instance: str) -> None:
+    if not holds(job, claim, instance):
+        raise Replaced(f"job {job.job_id}: claim {claim} of {instance} no longer holds it")
+
+
+def permit(job: Job, now: int, *, claim: int, instance: str, worker: str) -> Change:
+    """The start permit: once this is on disk, and not before, the job's code may run."""
+    _fence(job, claim, instance)
+    if expires(job) and job.expire_time is not None and job.expire_time <= now:
+        return expire(job, now)
+    number = job.attempt + 1
+    draft = Draft(job, now)
+    draft.move(
+        Status.RUNNING,
+        attempt=number,
+        worker=worker,
+        start_time=job.start_time if job.start_time is not None else now,
+        attempts=(*job.attempts, Attempt(number, now, instance, worker)),
+        progress=None,
+        error=None,
+        message_count=0,
+        dropped_count=0,
+    )
+    return draft.done(clear_results=number > 1)
+
+
+def give_back(job: Job, now: int, *, claim: int, instance: str) -> Change:
+    """A claim that got no permit: back to the queue, at no cost."""
+    _fence(job, claim, instance)
+    draft = Draft(job, now)
+    draft.move(Status.QUEUED, due_time=due(job.run_after, None, now))
+    return draft.done()
+
+
+def return_permit(job: Job, now: int, *, claim: int, instance: str) -> Change:
+    """A permit whose job never began: back to the queue at no cost, or ABORTED when a stop was asked for."""
+    _fence(job, claim, instance)
+    draft = Draft(job, now)
+    if job.status is Status.TO_BE_RUN:
+        return give_back(job, now, claim=claim, instance=instance)
+    if job.stop is not None:
+        _end_attempt(draft, None)
+        draft.end_stop(confirmed=True)
+        draft.move(Status.ABORTED)
+        return draft.done()
+    attempts = job.attempts[:-1]
+    draft.move(
+        Status.QUEUED,
+        attempt=job.attempt - 1,
+        attempts=attempts,
+        start_time=attempts[0].start_time if attempts else None,
+    )
+    return draft.done()
+
+
+def progress(job: Job, _now: int, *, claim: int, instance: str, latest: Progress) -> Change:
+    """The latest progress: on the row, not in the log."""
+    _fence(job, claim, instance)
+    return Change(replace(job, progress=latest))
+
+
+def log(
+    job: Job,
+    now: int,
+    *,
+    claim: int,
+    instance: str,
+    messages: Sequence[Message],
+    limit: int,
+    dropped: int = 0,
+) -> Change:
+    """Messages of a run; those beyond `limit` for the attempt are counted, not kept.
+
+    dropped: how many more the pool has thrown away already.
+    """
+    _fence(job, claim, instance)
+    draft = Draft(job, now)
+    room = max(0, limit - job.message_count)
+    for message in messages[:room]:
+        draft.log(EventKind.MESSAGE_LOGGED, level=message.level, source=message.source, text=message.text)
+    draft.set(
+        message_count=job.message_count + min(room, len(messages)),
+        dropped_count=job.dropped_count + max(0, len(messages) - room) + dropped,
+    )
+    return draft.done()
+
+
+def set_result(job: Job, now: int, *, claim: int, instance: str, name: str, value: str) -> Change:
+    """A named result, as the JSON text of a plain value."""
+    _fence(job, claim, instance)
+    draft = Draft(job, now)
+    draft.log(EventKind.RESULT_SET, name=name)
+    return draft.done(results={name: value})
+
+
+def stop_phase(job: Job, now: int, *, claim: int, instance: str, phase: StopPhase) -> Change:
+    """The stop of a run has reached its next phase. Phases only rise."""
+    _fence(job, claim, instance)
+    draft = Draft(job, now)
+    if job.stop is not None and phase > job.stop.phase:
+        kill_time = now if phase is StopPhase.KILLING else job.stop.kill_time
+        draft.set(stop=replace(job.stop, phase=phase, kill_time=kill_time))
+        draft.log(EventKind.STOP_CHANGED, phase=int(phase))
+    return draft.done()
+
+
+def finish(job: Job, now: int, *, claim: int, instance: str, outcome: Outcome) -> Change:
+    """The run has ended: the retry rules and the truth of a stop.
+
+    With a stop asked for: an exception, a timeout or a loss is ABORTED; a return is SUCCEEDED only if the stop
+    had not reached the job's code, or if it called ctx.succeed. Without: a return is SUCCEEDED; an error of a
+    retried kind goes back to the queue while attempts are left, and is FAILED otherwise.
+    """
+    _fence(job, claim, instance)
+    if job.status is Status.TO_BE_RUN:
+        return give_back(job, now, claim=claim, instance=instance)
+    draft = Draft(job, now)
+    error = outcome.error
+    results: dict[str, str] = {}
+    _end_attempt(draft, error)
+    if job.dropped_count:
+        draft.log(EventKind.MESSAGES_DROPPED, count=job.dropped_count)
+    returned = error is None and not outcome.aborted
+    if returned and (job.stop is None or outcome.insisted or not outcome.stop_seen):
+        if outcome.result is not None:
+            results[""] = outcome.result
+            draft.log(EventKind.RESULT_SET, name="")
+        draft.end_stop(confirmed=outcome.confirmed)
+        draft.move(Status.SUCCEEDED)
+    elif job.stop is not None or outcome.aborted:
+        draft.end_stop(confirmed=outcome.confirmed)
+        draft.set(error=error)
+        draft.move(Status.ABORTED, error=error)
+    elif error is not None and _retried(job, error, outcome):
+        wait = job.retry.backoff(job.attempt)
+        at = now + wait + int(wait * 0.1 * random.random())
+        draft.set(error=error)
+        draft.move(Status.QUEUED, error=error, next_attempt_time=at, due_time=due(job.run_after, at, now))
+    else:
+        draft.set(error=error)
+        draft.move(Status.FAILED, error=error)
+    return draft.done(results=results)
+
+
+def _retried(job: Job, error: JobError, outcome: Outcome) -> bool:
+    return job.attempt < job.retry.max_attempts and (error.kind in RETRIED or outcome.retry)
+
+
+def _end_attempt(draft: Draft, error: JobError | None) -> None:
+    if error is not None:
+        # The last error of the job keeps its traceback; the list of attempts keeps what happened.
+        error = replace(error, message=error.message[:ATTEMPT_MESSAGE_MAX], traceback="")
+    *earlier, last = draft.job.attempts
+    draft.set(attempts=(*earlier, replace(last, end_time=draft.now, error=error)))
+
+
+def recover(job: Job, now: int, *, error: JobError, confirmed: bool) -> Change:
+    """What an instance that is gone has left: TO_BE_RUN goes back at no cost, RUNNING counts as begun."""
+    if job.status is Status.TO_BE_RUN:
+        return give_back(job, now, claim=job.claim, instance=job.instance)
+    if job.status is Status.RUNNING:
+        outcome = Outcome(error=error, confirmed=confirmed)
+        return finish(job, now, claim=job.claim, instance=job.instance, outcome=outcome)
+    return Change(job)

@@ -1,0 +1,15 @@
+"""A job module whose import ends the worker until a gate exists."""
+
+import os
+import sys
+from pathlib import Path
+
+from headrace.jobs import JobContext, job
+
+if "headrace_server.app" not in sys.modules and not Path(os.environ["SLOW_IMPORT_GATE"]).exists():
+    os._exit(9)
+
+
+@job("crashing.noop")
+def noop(ctx: JobContext) -> None:
+    """Do nothing."""

@@ -40,7 +40,7 @@ def test_help_and_version_load_no_grpc() -> None:
 
 def test_without_the_server() -> None:
     """Where the server is not installed its commands say what to install, and the others work."""
-    hide = "import sys; sys.modules['sqlalchemy'] = None; from headrace.cli.app import run; "
+    hide = "import sys; sys.modules['pydantic_settings'] = None; from headrace.cli.app import run; "
     done = python(hide + "sys.exit(run(['dev']))")
     assert done.returncode == 2
     assert "No such command 'dev'" in done.stderr

@@ -36,3 +36,9 @@ def test_protobuf_floor_is_the_stamp_of_the_stubs() -> None:
         stamp = re.search(r"# Protobuf Python Version: ([\d.]+)", stub.read_text())
         assert stamp is not None
         assert stamp[1] == floor("protobuf")
+
+
+def test_the_client_is_light() -> None:
+    """Without an extra, nothing is installed but grpcio, grpcio-status, protobuf and what they need."""
+    names = {re.split(r"[>=<]", dependency)[0] for dependency in PROJECT["project"]["dependencies"]}
+    assert names == {"grpcio", "grpcio-status", "protobuf"}

@@ -19,11 +19,10 @@ to the queue at no cost.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 
-from headrace_server.domain import passing, running
+from headrace_server.domain import running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable
 from headrace_server.domain.job import ErrorKind, Job, JobError, Progress, Status
@@ -32,6 +31,7 @@ from headrace_server.work.contract import PoolPort, ProgressReport, RunKey
 from headrace_server.work.history import History
 from headrace_server.work.ladder import Ladder
 from headrace_server.work.running import Active, RunSettings
+from headrace_server.work.timers import Timers
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,7 @@ class Dispatcher:
         self._ready: set[str] = set()
         self._history = History()
         self._wake = asyncio.Event()
-        self._timer_wake = asyncio.Event()
-        self._next_timer: int | None = None
+        self._timers = Timers(store, POLL)
         self._unplaced: dict[str, Job] = {}
         self._claiming = False
         self._draining = False
@@ -82,7 +81,7 @@ class Dispatcher:
         self._pool = pool
         for slot in pool.slots:
             self._slots.setdefault(slot, [])
-        self._tasks = [asyncio.create_task(self._claim_loop()), asyncio.create_task(self._timer_loop())]
+        self._tasks = [asyncio.create_task(self._claim_loop()), asyncio.create_task(self._timers.run())]
         self._wake.set()
 
     async def drain(self, seconds: float, *, hurry: asyncio.Event) -> None:
@@ -294,7 +293,7 @@ class Dispatcher:
             job = item.job
             if job.ready:
                 self._wake.set()
-            self._note_timer(job)
+            self._timers.note(job)
             if job.instance != self._instance or not job.claim:
                 continue
             active = self._runs.get(RunKey(job.job_id, job.claim))
@@ -312,33 +311,6 @@ class Dispatcher:
                 self._clear_backlog(active.slot)
             if active.key in self._runs and active.sent:
                 active.ladder.stop(job.stop)
-
-    # Timers: run_after, next_attempt_time, expire_time.
-
-    def _note_timer(self, job: Job) -> None:
-        times = [job.due_time] if job.due_time is not None else []
-        if job.expire_time is not None and passing.expires(job):
-            times.append(job.expire_time)
-        for at in times:
-            if self._next_timer is None or at < self._next_timer:
-                self._next_timer = at
-                self._timer_wake.set()
-
-    async def _timer_loop(self) -> None:
-        while True:
-            self._timer_wake.clear()
-            try:
-                self._next_timer = await self._store.run_timers()
-            except StoreUnavailable as error:
-                log.warning("cannot run timers: %s", error)
-            pause = POLL
-            if self._next_timer is not None:
-                pause = min(POLL, max(0.0, self._next_timer / 1e6 - time.time()))
-            try:
-                async with asyncio.timeout(pause):
-                    await self._timer_wake.wait()
-            except TimeoutError:
-                pass
 
     # What the pool says.
 

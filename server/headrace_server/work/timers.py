@@ -1,0 +1,52 @@
+"""Timers: what becomes due by the clock. run_after, next_attempt_time and expire_time are rows of the store."""
+
+import asyncio
+import logging
+import time
+
+from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.domain.job import Job
+from headrace_server.domain.passing import expires
+from headrace_server.domain.ports import Store
+
+log = logging.getLogger(__name__)
+
+
+class Timers:
+    """Has the store act on what is due, at its time."""
+
+    def __init__(self, store: Store, poll: float) -> None:
+        """Poll is the safety net: the most seconds between two looks."""
+        self._store = store
+        self._poll = poll
+        self._next: int | None = None
+        self._sooner = asyncio.Event()
+
+    def note(self, job: Job) -> None:
+        """A job was committed: its times may come before the one that is waited for."""
+        if job.due_time is not None:
+            self._note(job.due_time)
+        if job.expire_time is not None and expires(job):
+            self._note(job.expire_time)
+
+    def _note(self, at: int) -> None:
+        if self._next is None or at < self._next:
+            self._next = at
+            self._sooner.set()
+
+    async def run(self) -> None:
+        """For as long as the instance lives."""
+        while True:
+            self._sooner.clear()
+            try:
+                self._next = await self._store.run_timers()
+            except StoreUnavailable as error:
+                log.warning("cannot run timers: %s", error)
+            pause = self._poll
+            if self._next is not None:
+                pause = min(pause, max(0.0, self._next / 1e6 - time.time()))
+            try:
+                async with asyncio.timeout(pause):
+                    await self._sooner.wait()
+            except TimeoutError:
+                pass

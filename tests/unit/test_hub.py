@@ -1,0 +1,142 @@
+"""The hub: cursors over what was committed, and what happens between a commit and its publication."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from headrace_server.control.hub import KEPT_EVENTS, Hub
+from headrace_server.control.watch import Finished, Snapshot, Watch, WatchOptions
+from headrace_server.domain import change, running, verbs
+from headrace_server.domain.change import Change, Outcome
+from headrace_server.domain.errors import Draining
+from headrace_server.domain.event import Event
+from headrace_server.domain.job import Job, Progress, Spec
+from headrace_server.domain.query import FullJob
+
+NOW = 1_700_000_000_000_000
+
+
+class Log:
+    """The two reads that a watch makes, over a history of one job; what is committed is published when told."""
+
+    def __init__(self) -> None:
+        created = verbs.create("j", "t", Spec(type="x"), NOW, hold=False)
+        self.job = created.job
+        self.rows = list(created.events)
+        self.reads = 0
+
+    def commit(self, made: Change) -> Change:
+        """Write a change, and publish nothing."""
+        self.job = made.job
+        self.rows += made.events
+        return made
+
+    async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:
+        """The row."""
+        del job_id, tenant, payload
+        return FullJob(self.job)
+
+    async def events(self, job_id: str, *, after: int, limit: int) -> list[Event]:
+        """The log."""
+        del job_id
+        self.reads += 1
+        return [event for event in self.rows if event.revision > after][:limit]
+
+
+def moves(log: Log) -> Sequence[Change]:
+    """Claim, permit and end of the job, committed."""
+    fence = {"claim": 1, "instance": "i"}
+    claimed = log.commit(running.claim(log.job, NOW, instance="i", worker="w"))
+    permitted = log.commit(running.permit(log.job, NOW, **fence, worker="w"))  # type: ignore[arg-type]
+    ended = log.commit(running.finish(log.job, NOW, **fence, outcome=Outcome()))  # type: ignore[arg-type]
+    return claimed, permitted, ended
+
+
+def watch(log: Log, hub: Hub, **options: object) -> Watch:
+    """A watch of the job."""
+    return Watch(log, hub, "t", "j", WatchOptions(**options))  # type: ignore[arg-type] # only two methods are asked
+
+
+async def test_row_read_before_its_commit_is_published() -> None:
+    """Two watchers, one of which has read a row that was not published yet: both see every event once."""
+    log, hub = Log(), Hub()
+    early = watch(log, hub).updates()
+    assert isinstance(await anext(early), Snapshot)
+    following = asyncio.ensure_future(anext(early))
+    await asyncio.sleep(0)
+    made = moves(log)
+    late = watch(log, hub, after=0).updates()
+    seen = [(await anext(late)).revision for _ in range(4)]  # type: ignore[union-attr] # events
+    assert seen == [1, 2, 3, 4]
+    hub.publish(made)
+    first = await following
+    rest = [update async for update in early]
+    assert [update.revision for update in (first, *rest[:-1])] == [2, 3, 4]  # type: ignore[union-attr] # events
+    assert isinstance(rest[-1], Finished)
+    await late.aclose()
+
+
+async def test_a_feed_behind_what_is_kept_reads_the_log() -> None:
+    """A watcher that is further behind than the topic's events reads the rest from the log, in order."""
+    log, hub = Log(), Hub()
+    slow = watch(log, hub).updates()
+    await anext(slow)
+    for number in range(KEPT_EVENTS * 2):
+        hub.publish([log.commit(verbs.update(log.job, NOW, fields={"priority": number + 1}, etag=""))])
+    hub.publish(moves(log))
+    revisions = [update.revision async for update in slow if isinstance(update, Event)]
+    assert revisions == list(range(2, log.job.revision + 1))
+    assert log.reads == 1
+
+
+async def test_progress_of_an_ended_attempt_is_not_shown() -> None:
+    """Progress that was reported before the end is not shown after it."""
+    log, hub = Log(), Hub()
+    following = watch(log, hub).updates()
+    await anext(following)
+    hub.report("j", Progress(1, 2, "", NOW))
+    hub.publish(moves(log))
+    kinds = [type(update) async for update in following]
+    assert kinds == [Event, Event, Event, Finished]
+
+
+async def test_nobody_watching_keeps_nothing() -> None:
+    """Without watchers nothing is kept, and a watcher that leaves takes its topic along."""
+    log, hub = Log(), Hub()
+    hub.publish(moves(log))
+    assert hub.feeds == 0
+    following = watch(Log(), hub).updates()
+    await anext(following)
+    assert hub.feeds == 1
+    await following.aclose()
+    assert hub.feeds == 0
+
+
+async def test_a_closing_hub_ends_watches() -> None:
+    """When the server shuts down a watch ends with Draining, one of a job that has ended with finished."""
+    log, hub = Log(), Hub()
+    following = watch(log, hub).updates()
+    await anext(following)
+    hub.close()
+    with pytest.raises(Draining):
+        await anext(following)
+    moves(log)
+    assert [type(update) async for update in watch(log, hub).updates()] == [Snapshot, Finished]
+
+
+def test_chain_is_all_or_nothing() -> None:
+    """Decisions in a chain see each other's job, and one that raises undoes all."""
+    log = Log()
+    both = change.chain([
+        lambda job, now: verbs.update(job, now, fields={"priority": 1}, etag=""),
+        lambda job, now: verbs.update(job, now, fields={"priority": job.priority + 1}, etag=""),
+    ])  # fmt: skip
+    made = both(log.job, NOW)
+    assert (made.job.priority, len(made.events)) == (2, 2)
+
+    def refuse(job: Job, now: int) -> Change:
+        return running.finish(job, now, claim=9, instance="nobody", outcome=Outcome())
+
+    with pytest.raises(Exception, match="no longer holds"):
+        change.chain([both, refuse])(log.job, NOW)

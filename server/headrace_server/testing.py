@@ -59,7 +59,8 @@ class LocalServer:
         self.log: list[dict[str, Any]] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
-        self._ready = threading.Event()
+        self._serving = False
+        self._settled = threading.Event()
 
     @property
     def target(self) -> str:
@@ -76,7 +77,8 @@ class LocalServer:
     def start(self) -> Self:
         """Start it and wait until it serves. Raises ServerEnded."""
         self.launch()
-        if not self._ready.wait(self.limit) or self.process.poll() is not None:
+        self._settled.wait(self.limit)
+        if not self._serving:
             self.kill()
             raise ServerEnded("\n".join(str(entry) for entry in self.log))
         return self
@@ -84,7 +86,8 @@ class LocalServer:
     def launch(self) -> None:
         """Start it without waiting."""
         given = {f"HEADRACE_{name.upper()}": str(value) for name, value in self.settings.items()}
-        self._ready.clear()
+        self._serving = False
+        self._settled.clear()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "headrace_server", "serve"],
             env={**os.environ, **self.environment, **given},
@@ -103,8 +106,9 @@ class LocalServer:
             self.log.append(entry)
             if entry["event"].startswith(READY):
                 self.settings["address"] = entry["event"].removeprefix(READY)
-                self._ready.set()
-        self._ready.set()  # nothing more will come
+                self._serving = True
+                self._settled.set()
+        self._settled.set()  # nothing more will come
 
     def stop(self) -> int:
         """SIGTERM: it drains. Answers its exit code."""

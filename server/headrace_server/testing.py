@@ -14,10 +14,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+COMMAND = (sys.executable, "-m", "headrace_server")
 READY = "serving on "
 DEFAULT_LIMIT = 30.0
 
@@ -31,7 +32,7 @@ class LocalServer:
 
     jobs: modules that register jobs, importable with `path` in front of the import path. settings: those of
     headrace_server.config, by name. limit: seconds to wait for its start and its end. log: the lines that it has
-    logged, as dicts.
+    logged, as dicts. command: what is run, with the word serve behind it.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class LocalServer:
         jobs: Iterable[str] = (),
         *,
         path: Iterable[Path] = (),
+        command: Sequence[str] = COMMAND,
         limit: float = DEFAULT_LIMIT,
         **settings: object,
     ) -> None:
@@ -55,6 +57,7 @@ class LocalServer:
             **settings,
         }
         self.environment = {"PYTHONPATH": os.pathsep.join(map(str, path))}
+        self.command = command
         self.limit = limit
         self.log: list[dict[str, Any]] = []
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,8 +91,8 @@ class LocalServer:
         given = {f"HEADRACE_{name.upper()}": str(value) for name, value in self.settings.items()}
         self._serving = False
         self._settled.clear()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "headrace_server", "serve"],
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
+            [*self.command, "serve"],
             env={**os.environ, **self.environment, **given},
             stderr=subprocess.PIPE,
             cwd=self.folder,

@@ -154,7 +154,8 @@ def test_second_server_is_refused(tmp_path: Path) -> None:
 def test_port_in_use(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A server whose port is taken says so and ends."""
     with serving(tmp_path) as server:
-        second = Server(tmp_path_factory.mktemp("second"), address=server.target).start(ready=False)
+        second = Server(tmp_path_factory.mktemp("second"), address=server.target)
+        second.launch()
         assert second.wait() == 6
         assert second.logged("Cannot listen")
         second.gone()
@@ -192,7 +193,7 @@ def test_drain_ends_what_does_not_finish(tmp_path: Path, note: Path) -> None:
             for attempts in (1, 2)
         ]
         until(lambda: note.exists() and len(note.read_text().split()) == 2, "both run")
-    assert server.terminate() == 0
+    assert server.stop() == 0
     server.gone()
     with serving(tmp_path, address=server.target, workers=0) as again, again.client() as client:
         ended = client.get(jobs[0].job_id)

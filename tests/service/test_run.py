@@ -120,6 +120,7 @@ def test_retry_policy(client: Client) -> None:
     policy = RetryPolicy(max_attempts=3, initial_backoff=timedelta(milliseconds=10))
     job = client.submit("test.flaky", {"until": 3}, retry=policy).wait(30)
     assert job.result == 3
+    assert job.error is None
     assert [attempt.error.message if attempt.error else None for attempt in job.attempts] == [
         "attempt 1",
         "attempt 2",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace import Client, RetryPolicy
-from headrace.errors import JobNotFound
+from headrace.errors import JobNotFound, WrongStatus
 from support.server import Server, serving, until
 
 
@@ -26,6 +26,8 @@ def test_stop_of_a_held_job(client: Client) -> None:
     assert (result.job.stop.reason, result.job.stop.requested_by, result.job.stop.confirmed) == (
         "not needed", "ada", True,
     )  # fmt: skip
+    with pytest.raises(WrongStatus):
+        job.queue()
 
 
 def test_stop_of_a_queued_job(client: Client, note: Path) -> None:

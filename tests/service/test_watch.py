@@ -81,8 +81,11 @@ def test_watch_of_a_finished_job_ends_at_once(client: Client) -> None:
 
 def test_progress_is_live(client: Client, gate: Path) -> None:
     """A watch shows progress while the job runs (acceptance 25, 76)."""
-    job = client.submit("test.report", {"gate": str(gate)})
-    for update in job.watch(timeout=30):
+    job = client.submit("test.report", {"gate": str(gate)}, hold=True)
+    watch = job.watch(timeout=30)
+    next(watch)
+    job.queue()
+    for update in watch:
         if isinstance(update, Progress) and update.done == 10:
             assert update.percent == 100
             gate.touch()

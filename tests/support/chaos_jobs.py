@@ -5,9 +5,8 @@ import signal
 import time
 from pathlib import Path
 
-from support.jobs import PAUSE, append, spawn
-
 from headrace.jobs import JobContext, job
+from support.jobs import PAUSE, append, spawn
 
 
 @job("chaos.work")

@@ -23,6 +23,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
+from sqlalchemy import Connection, event
+from typer import Typer
+
 from headrace_server.__main__ import register
 from headrace_server.app import App
 from headrace_server.domain.change import Change, Message, Outcome
@@ -33,9 +36,7 @@ from headrace_server.store.store import SqlStore, wall_clock
 from headrace_server.work.contract import Run, RunKey
 from headrace_server.work.dispatch import Dispatcher
 from headrace_server.work.pool import Pool
-from sqlalchemy import Connection, event
-from support.launched import Launched
-from typer import Typer
+from support.server import Server
 
 COMMAND = (sys.executable, "-m", "support.phases")
 CHOICE = Path("killed-at")
@@ -60,17 +61,21 @@ class Phase(StrEnum):
     APART = "claims and permits are committed apart, and nobody dies"
 
 
-class Doomed(Launched):
+class Doomed(Server):
     """A server that can be told when to die."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
-        super().__init__(folder, COMMAND, jobs="support.jobs,support.chaos_jobs", **settings)
+        super().__init__(folder, "support.jobs,support.chaos_jobs", command=COMMAND, **settings)
 
     def choose(self, phase: Phase, description: str = "") -> None:
         """Let it die when the job with this description is there."""
         draft = self.folder / "draft"
         draft.write_text(f"{phase.name} {description}")
         draft.rename(self.folder / CHOICE)
+
+    def spare(self) -> None:
+        """Take the choice back."""
+        (self.folder / CHOICE).unlink()
 
 
 # What runs in the server

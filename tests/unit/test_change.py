@@ -64,11 +64,12 @@ def test_waits_for_run_after() -> None:
 
 
 def test_release_is_idempotent() -> None:
-    """Releasing a released job changes nothing; a job that has ended cannot be released."""
+    """Releasing a released job changes nothing, even after its end; one that ended while held cannot be released."""
     job = verbs.release(new(hold=True), NOW).job
     assert verbs.release(job, NOW).events == ()
+    assert verbs.release(finish(started()).job, NOW).events == ()
     with pytest.raises(WrongStatus):
-        verbs.release(finish(started()).job, NOW)
+        verbs.release(stopped(new(hold=True)), NOW)
 
 
 def test_claim_and_attempt_count_different_things() -> None:

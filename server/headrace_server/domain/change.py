@@ -49,8 +49,8 @@ def chain(decisions: Sequence[Callable[[Job, int], Change]]) -> Callable[[Job, i
     """Several decisions on one job as one: all of them or, when one raises, none."""
 
     def decide(job: Job, now: int) -> Change:
-        change = Change(job)
-        for decision in decisions:
+        change = decisions[0](job, now)
+        for decision in decisions[1:]:
             change = merge(change, decision(change.job, now))
         return change
 
@@ -120,8 +120,8 @@ class Draft:
             )
         )
 
-    def move(self, to: Status, *, error: JobError | None = None, **new: Any) -> None:
-        """A legal move, and its event."""
+    def move(self, to: Status, *, cause: JobError | None = None, **new: Any) -> None:
+        """A legal move, and its event. A cause becomes the job's error too."""
         before: Status = self.get("status")
         if (before, to) not in MOVES:
             raise AssertionError(f"no move from {before.name} to {to.name}")
@@ -129,8 +129,9 @@ class Draft:
             new.update(end_time=self.now, due_time=None, next_attempt_time=None)
         self.set(status=to, status_time=self.now, **new)
         body: dict[str, Any] = {"from": int(before), "to": int(to)}
-        if error is not None:
-            body["error"] = asdict(error)
+        if cause is not None:
+            body["error"] = asdict(cause)
+            self.set(error=cause)
         self.log(EventKind.STATUS_CHANGED, **body)
 
     def end_stop(self, *, confirmed: bool) -> None:

@@ -29,6 +29,5 @@ def expire(job: Job, now: int) -> Change:
     draft = Draft(job, now)
     if expires(job) and job.expire_time is not None and job.expire_time <= now:
         error = JobError(ErrorKind.EXPIRED, "It had not started by its expire_time.")
-        draft.move(Status.FAILED, error=error)
-        draft.set(error=error)
+        draft.move(Status.FAILED, cause=error)
     return draft.done()

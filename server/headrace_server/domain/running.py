@@ -168,16 +168,13 @@ def finish(job: Job, now: int, *, claim: int, instance: str, outcome: Outcome) -
         draft.move(Status.SUCCEEDED)
     elif job.stop is not None or outcome.aborted:
         draft.end_stop(confirmed=outcome.confirmed)
-        draft.set(error=error)
-        draft.move(Status.ABORTED, error=error)
+        draft.move(Status.ABORTED, cause=error)
     elif error is not None and _retried(job, error, outcome):
         wait = job.retry.backoff(job.attempt)
         at = now + wait + int(wait * 0.1 * random.random())
-        draft.set(error=error)
-        draft.move(Status.QUEUED, error=error, next_attempt_time=at, due_time=due(job.run_after, at, now))
+        draft.move(Status.QUEUED, cause=error, next_attempt_time=at, due_time=due(job.run_after, at, now))
     else:
-        draft.set(error=error)
-        draft.move(Status.FAILED, error=error)
+        draft.move(Status.FAILED, cause=error)
     return draft.done(results=results)
 
 

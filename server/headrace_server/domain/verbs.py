@@ -6,7 +6,7 @@ from typing import Any
 
 from headrace_server.domain.change import Change, Draft
 from headrace_server.domain.errors import EtagMismatch, JobLocked, WrongStatus
-from headrace_server.domain.event import EventKind
+from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Job, Spec, Status, Stop, StopPhase
 from headrace_server.domain.passing import due
 
@@ -31,25 +31,24 @@ def create(job_id: str, tenant: str, spec: Spec, now: int, *, hold: bool) -> Cha
         timeout=spec.timeout,
         retry=spec.retry,
         status=Status.PENDING if hold else Status.QUEUED,
-        revision=0,
+        revision=1,
         version=1,
         create_time=now,
         status_time=now,
         queue_time=None if hold else now,
         due_time=None if hold else due(spec.run_after, None, now),
     )
-    draft = Draft(job, now)
-    draft.log(EventKind.CREATED)
-    return draft.done()
+    created = Event(job_id, tenant, job.type, 1, now, 0, job.status, EventKind.CREATED, {})
+    return Change(job, (created,))
 
 
 def release(job: Job, now: int) -> Change:
-    """QueueJob: a held job may be taken from now on. Nothing to do when it was released before."""
-    if job.status.final:
-        raise WrongStatus(job.job_id, job.status.name, "a job that has ended cannot be queued again")
+    """QueueJob: a held job may be taken from now on. Nothing to do when it was released before, even if it has ended."""
     draft = Draft(job, now)
     if job.status is Status.PENDING:
         draft.move(Status.QUEUED, queue_time=now, due_time=due(job.run_after, None, now))
+    elif job.queue_time is None:
+        raise WrongStatus(job.job_id, job.status.name, "it has ended and cannot be queued")
     return draft.done()
 
 

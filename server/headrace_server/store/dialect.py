@@ -16,12 +16,14 @@ from sqlalchemy import (
     Connection,
     Engine,
     Insert,
+    Subquery,
     TableValuedAlias,
     and_,
     bindparam,
     event,
     exists,
     func,
+    select,
 )
 from sqlalchemy.dialects.sqlite import insert
 
@@ -85,6 +87,15 @@ def truncate_log(engine: Engine) -> None:
 def each(name: str) -> TableValuedAlias:
     """The entries of a bound JSON array, as rows with the column `value`."""
     return func.json_each(bindparam(name)).table_valued("value")
+
+
+def pairs(name: str) -> Subquery:
+    """The entries of a bound JSON array of pairs, as rows with the columns `first` and `second`."""
+    pair = each(name)
+    return select(
+        func.json_extract(pair.c.value, "$[0]").label("first"),
+        func.json_extract(pair.c.value, "$[1]").label("second"),
+    ).subquery()
 
 
 def upsert_result() -> Insert:

@@ -8,9 +8,9 @@ in its last state, every event in order, and what follows in the derived tables.
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 
-from headrace_server.domain.change import Change
+from headrace_server.domain.change import Change, merge
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.job import Job
 from headrace_server.domain.ports import Submission
@@ -28,8 +28,9 @@ _new_row = rows.row_maker(rows.JOB_FIELDS)
 _changed_row = rows.row_maker((*_CHANGING, "job_id"))
 
 _load_jobs = select(job).where(job.c.job_id.in_(select(dialect.each("ids").c.value)))
-_load_requests = select(request.c.tenant, request.c.request_id, request.c.job_id, request.c.digest).where(
-    tuple_(request.c.tenant, request.c.request_id).in_(bindparam("keys", expanding=True))
+_key = dialect.pairs("keys")
+_load_requests = select(request.c.tenant, request.c.request_id, request.c.job_id, request.c.digest).join(
+    _key, and_(request.c.tenant == _key.c.first, request.c.request_id == _key.c.second)
 )
 _insert_jobs = insert_into(job)
 _update_jobs = Bulk(update(job).where(job.c.job_id == bindparam("key")), (*_CHANGING, "key"))
@@ -39,16 +40,6 @@ _insert_events = insert_into(job_event)
 _clear_results = delete_by(job_result, ["job_id"])
 _upsert_results = Bulk(dialect.upsert_result(), job_result.columns.keys())
 _delete_jobs = [delete_by(table, ["job_id"]) for table in (job, job_parameters, job_result, job_event)]
-
-
-def merge(earlier: Change, later: Change) -> Change:
-    """Two changes of one job as one: the last state, every event in order, the results that remain."""
-    return Change(
-        later.job,
-        earlier.events + later.events,
-        later.results if later.clear_results else {**earlier.results, **later.results},
-        clear_results=earlier.clear_results or later.clear_results,
-    )
 
 
 class Ledger:
@@ -86,7 +77,9 @@ class Ledger:
         """Read which jobs were made with these (tenant, request_id)."""
         wanted = [key for key in dict.fromkeys(keys) if key not in self.requests]
         if wanted:
-            for tenant, request_id, *made in self.connection.execute(_load_requests, {"keys": wanted}):
+            for tenant, request_id, *made in self.connection.execute(
+                _load_requests, {"keys": rows.dumps(wanted)}
+            ):
                 self.requests[tenant, request_id] = (made[0], made[1])
 
     def job(self, job_id: str, tenant: str | None = None) -> Job:

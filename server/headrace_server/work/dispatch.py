@@ -64,6 +64,7 @@ class Dispatcher:
         self._slots: dict[str, list[Active]] = {}
         self._ready: set[str] = set()
         self._history = History()
+        self._last_type: dict[str, str] = {}
         self._wake = asyncio.Event()
         self._timers = Timers(store, POLL)
         self._unplaced: dict[str, Job] = {}
@@ -144,38 +145,54 @@ class Dispatcher:
                 pass
             self._wake.clear()
             try:
-                await self._claim(self._free_seats(), self._types)
-                await self._claim(self._backlog_seats(), self._history.short_types())
+                await self._claim()
             except StoreUnavailable as error:
                 log.warning("cannot claim: %s", error)
+
+    async def _claim(self) -> None:
+        """Claim for free slots and for backlogs at once: the two share a commit."""
+        if self._draining:
+            return
+        asked = [
+            ClaimRequest(self._instance, seats, types)
+            for seats, types in (
+                (self._free_seats(), self._types),
+                (self._backlog_seats(), self._history.short_types()),
+            )
+            if seats and types
+        ]
+        self._claiming = True
+        try:
+            answers = await asyncio.gather(*map(self._store.claim, asked), return_exceptions=True)
+        finally:
+            self._claiming = False
+        for request, claimed in zip(asked, answers, strict=True):
+            if isinstance(claimed, BaseException):
+                continue
+            for one in claimed:
+                self._place(one)
+            if len(claimed) == len(request.seats):
+                self._wake.set()
+        self._unplaced.clear()
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
 
     def _free_seats(self) -> list[Seat]:
         return [Seat(slot, permit=slot in self._ready) for slot, runs in self._slots.items() if not runs]
 
     def _backlog_seats(self) -> list[Seat]:
         seats = []
-        for slot, runs in self._slots.items():
-            if not runs or slot not in self._ready:
-                continue
-            room = self._history.depth([active.job.type for active in runs]) - len(runs) + 1
+        for slot in self._ready:
+            runs = self._slots[slot]
+            # What a free slot will run is not known yet: most likely what it ran last.
+            types = [active.job.type for active in runs] or [self._last_type.get(slot, "")]
+            depth = self._history.depth(types)
+            room = depth - max(0, len(runs) - 1)
             # Half a backlog at least: claims of one would cost a commit each.
-            if room * 2 > self._history.most:
+            if room * 2 > depth:
                 seats += [Seat(slot, permit=True)] * room
         return seats
-
-    async def _claim(self, seats: Sequence[Seat], types: frozenset[str]) -> None:
-        if self._draining or not seats or not types:
-            return
-        self._claiming = True
-        try:
-            claimed = await self._store.claim(ClaimRequest(self._instance, seats, types))
-        finally:
-            self._claiming = False
-        for one in claimed:
-            self._place(one)
-        self._unplaced.clear()
-        if len(claimed) == len(seats):
-            self._wake.set()
 
     def _place(self, claimed: Claimed) -> None:
         job = self._unplaced.pop(claimed.job.job_id, claimed.job)
@@ -187,9 +204,12 @@ class Dispatcher:
         active.slot = claimed.seat.worker
         active.ladder = Ladder(active, self.pool, self._clear_backlog)
         self._runs[active.key] = active
+        ahead = [other.job.type for other in self._slots[active.slot]]
         self._slots[active.slot].append(active)
         if self._draining:
             self._give_back(active)
+        elif ahead and not self._history.depth(ahead):
+            self._return(active)  # the slot was free, and was not given what it ran last
         elif job.status is Status.RUNNING:
             self._hand_over(active)
         elif active.slot in self._ready:
@@ -358,11 +378,12 @@ class Dispatcher:
                 partial(running.set_result, claim=run.claim, instance=self._instance, name=name, value=value)
             )
 
-    def finished(self, slot: str, run: RunKey, outcome: Outcome) -> None:  # noqa: ARG002
+    def finished(self, slot: str, run: RunKey, outcome: Outcome) -> None:
         """The run has ended by itself: its slot is free."""
         active = self._runs.get(run)
         if active is not None:
             self._history.add(active.job.type, active.seconds())
+            self._last_type[slot] = active.job.type
             self._end(active, active.ladder.judge(outcome))
 
     def slot_lost(self, slot: str, begun: RunKey | None, unbegun: Sequence[RunKey], cause: str) -> None:

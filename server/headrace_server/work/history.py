@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 SHORT = 0.020
 """Seconds: what a whole backlog may take, by the slow end of the type's history."""
-MOST = 16
+MOST = 64
 KEPT = 32
 NEEDED = 8
 """Runs before a history counts."""
@@ -13,8 +13,6 @@ NEEDED = 8
 
 class History:
     """Run times by type."""
-
-    most = MOST
 
     def __init__(self) -> None:
         self._times: dict[str, deque[float]] = {}

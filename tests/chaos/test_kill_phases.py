@@ -1,0 +1,234 @@
+"""The server is killed with SIGKILL at each step of a job's life, and started again on the same file and port.
+
+Beside the job that is there at that moment another one runs, with a grandchild in a session of its own.
+"""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from headrace import JobHandle, RetryPolicy
+from headrace.errors import WrongStatus
+from support.follower import Follower
+from support.history import check_job, check_runs, check_watch, statuses
+from support.phases import Doomed, Phase
+from support.server import until
+
+pytestmark = pytest.mark.slow
+
+AT_ONCE = timedelta(0)
+CLAIMED = ["PENDING", "QUEUED", "TO_BE_RUN"]
+STARTED = [*CLAIMED, "RUNNING"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doomed]:
+    """A server of two workers, killed by each test and left running by each."""
+    server = Doomed(tmp_path_factory.mktemp("doomed"), workers=2).start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+class Scene:
+    """What stands around a kill: a neighbour that runs, with a grandchild, and its watcher."""
+
+    def __init__(self, server: Doomed, folder: Path) -> None:
+        self.server = server
+        self.log = folder / "log"
+        self.log.touch()
+        self.gate = folder / "gate"
+        self.mark = uuid.uuid4().hex
+        self.client = server.client(timeout=60, wait_for_ready=True)
+        self.neighbour = self.client.submit(
+            "chaos.work",
+            {"log": str(self.log), "gate": str(self.gate), "grandchild": str(folder / "pid")},
+            retry=RetryPolicy(max_attempts=2, initial_backoff=AT_ONCE),
+        )
+        self.followers = {self.neighbour.job_id: Follower(self.neighbour.watch(include_messages=True))}
+        note = folder / "pid"
+        until(
+            lambda: note.exists() and note.read_text().endswith("\n"), "the neighbour and its grandchild run"
+        )
+        self.grandchild = int(note.read_text())
+        self.followers[self.neighbour.job_id].open()
+        self._calls: list[threading.Thread] = []
+
+    def submit(self, *, attempts: int = 1, hold: bool = True, gate: str = "") -> JobHandle:
+        """Submit the job that the server is to die with; repeated, it is the same submit."""
+        return self.client.submit(
+            "chaos.work",
+            {"log": str(self.log), "gate": gate},
+            description=self.mark,
+            retry=RetryPolicy(max_attempts=attempts, initial_backoff=AT_ONCE),
+            request_id=self.mark,
+            hold=hold,
+        )
+
+    def follow(self, job: JobHandle) -> None:
+        """Open a watch of it."""
+        follower = self.followers[job.job_id] = Follower(job.watch(include_messages=True))
+        follower.open()
+
+    def call(self, verb: object, **options: object) -> None:
+        """Make a call that the server will not answer in this life."""
+
+        def make() -> None:
+            with suppress(WrongStatus):  # repeated by the client, it comes when the job has ended
+                verb(**options)  # type: ignore[operator] # a verb of the client
+
+        thread = threading.Thread(target=make)
+        thread.start()
+        self._calls.append(thread)
+
+    def die_and_rise(self) -> None:
+        """Wait for the death, start again at once: nothing that the old life started is left by then."""
+        before = set(self.server.processes())
+        assert self.grandchild in before
+        assert self.server.wait() == -9
+        self.gate.touch()
+        self.server.start()
+        assert not before & set(self.server.processes())
+
+    def answered(self) -> None:
+        """Wait until the calls that were cut off have been answered by the next life."""
+        for thread in self._calls:
+            thread.join(60)
+            assert not thread.is_alive()
+
+    def ended(self) -> dict[str, list[str]]:
+        """Check everything when all has ended; answer the statuses that each job went through."""
+        self.answered()
+        histories = {}
+        for job_id, follower in self.followers.items():
+            updates = follower.updates()
+            job, histories[job_id] = check_job(self.client, job_id)
+            check_watch(updates, histories[job_id])
+            assert updates[-1].job == job
+        check_runs(self.log.read_text().splitlines(), histories)
+        assert self.neighbour.refresh().result == 2
+        assert self.runs(self.neighbour) == [1, 2]
+        return {job_id: statuses(events) for job_id, events in histories.items()}
+
+    def runs(self, job: JobHandle) -> list[int]:
+        """The attempts with which a job's code has begun."""
+        lines = [line.split() for line in self.log.read_text().splitlines()]
+        return [int(attempt) for verb, job_id, attempt in lines if (verb, job_id) == ("start", job.job_id)]
+
+
+@pytest.fixture
+def scene(server: Doomed, tmp_path: Path) -> Iterator[Scene]:
+    """The scene of one kill."""
+    scene = Scene(server, tmp_path)
+    yield scene
+    scene.gate.touch()
+    scene.client.close()
+
+
+@pytest.mark.parametrize("phase", [Phase.STORING, Phase.STORED])
+def test_killed_in_a_submit(server: Doomed, scene: Scene, phase: Phase) -> None:
+    """A submit whose answer the kill has cut off makes one job when it is repeated (failure cases 1, 22)."""
+    server.choose(phase, scene.mark)
+    scene.call(scene.submit, hold=False)
+    scene.die_and_rise()
+    scene.answered()
+    job = scene.submit(hold=False)
+    assert job.existing
+    scene.follow(job)
+    assert job.wait(60).status == "SUCCEEDED"
+    assert [found.job_id for found in scene.client.list() if found.spec.description == scene.mark] == [
+        job.job_id
+    ]
+    scene.ended()
+    assert scene.runs(job) == [1]
+
+
+@pytest.mark.parametrize("phase", [Phase.CLAIMED, Phase.PERMITTING])
+def test_killed_before_the_permit(server: Doomed, scene: Scene, phase: Phase) -> None:
+    """A job without a permit goes back to the queue at no cost, and runs once (failure case 1)."""
+    job = scene.submit()
+    scene.follow(job)
+    server.choose(phase, scene.mark)
+    scene.call(job.queue)
+    scene.die_and_rise()
+    assert scene.ended()[job.job_id] == [*CLAIMED, "QUEUED", "TO_BE_RUN", "RUNNING", "SUCCEEDED"]
+    assert scene.runs(job) == [1]
+
+
+@pytest.mark.parametrize(
+    ("phase", "attempts", "begun"),
+    [
+        (Phase.PERMITTED, 1, {0}),
+        (Phase.PERMITTED, 2, {0}),
+        (Phase.SENT, 1, {0, 1}),
+        (Phase.BEGUN, 2, {0, 1}),
+        (Phase.RUNNING, 1, {1}),
+        (Phase.RUNNING, 2, {1}),
+        (Phase.FINISHING, 1, {1}),
+        (Phase.FINISHING, 2, {1}),
+        (Phase.ENDING, 1, {1}),
+    ],
+)
+def test_killed_with_a_permit(
+    server: Doomed, scene: Scene, phase: Phase, attempts: int, begun: set[int]
+) -> None:
+    """A job with a permit follows the attempt rule, and no attempt runs twice (failure case 1)."""
+    job = scene.submit(attempts=attempts)
+    scene.follow(job)
+    server.choose(phase, scene.mark)
+    scene.call(job.queue)
+    scene.die_and_rise()
+    moves = scene.ended()[job.job_id]
+    ended = job.refresh()
+    lost = ended.attempts[0].error
+    assert lost is not None
+    assert lost.kind == "INSTANCE_LOST"
+    if attempts == 1:
+        assert moves == [*STARTED, "FAILED"]
+    else:
+        assert moves == [*STARTED, "QUEUED", "TO_BE_RUN", "RUNNING", "SUCCEEDED"]
+        assert ended.result == 2
+    runs = scene.runs(job)
+    assert runs.count(1) in begun
+    assert [run for run in runs if run > 1] == list(range(2, attempts + 1))
+
+
+def test_killed_in_a_stop(server: Doomed, scene: Scene, tmp_path: Path) -> None:
+    """A stop that is on disk is kept: the lost run is ABORTED, confirmed, never repeated (failure cases 1, 4)."""
+    job = scene.submit(attempts=5, hold=False, gate=str(tmp_path / "never"))
+    until(lambda: scene.runs(job), "the job runs")
+    scene.follow(job)
+    server.choose(Phase.STOPPING, scene.mark)
+    scene.call(job.stop, reason=scene.mark, grace_period=3600)
+    scene.die_and_rise()
+    assert scene.ended()[job.job_id] == ["QUEUED", "TO_BE_RUN", "RUNNING", "ABORTED"]
+    ended = job.refresh()
+    assert ended.stop is not None
+    assert ended.stop.confirmed
+    assert scene.runs(job) == [1]
+
+
+def test_killed_behind_the_end(server: Doomed, scene: Scene) -> None:
+    """An end that is on disk stays, though nobody had been told (failure case 1)."""
+    job = scene.submit(attempts=5)
+    scene.follow(job)
+    server.choose(Phase.ENDED, scene.mark)
+    scene.call(job.queue)
+    scene.die_and_rise()
+    assert scene.ended()[job.job_id] == [*STARTED, "SUCCEEDED"]
+    assert scene.runs(job) == [1]
+
+
+def test_unfinished(server: Doomed) -> None:
+    """After all these kills the file holds no job that has not ended, and none that was made twice."""
+    with server.client() as client:
+        jobs = list(client.list())
+        assert all(job.final for job in jobs)
+        marks = [job.spec.description for job in jobs if job.spec.description]
+        assert len(marks) == len(set(marks))

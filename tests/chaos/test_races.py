@@ -117,18 +117,25 @@ async def test_stop_against_claim(server: Doomed, client: AsyncClient, tmp_path:
 async def test_stop_against_claim_of_a_slot_that_falls_free(
     server: Doomed, client: AsyncClient, tmp_path: Path
 ) -> None:
-    """A stop of a waiting job while the busy worker becomes free: it never runs, or it was stopped (failure case 4)."""
+    """A stop of a waiting job while the busy worker becomes free: it never runs, or it was stopped (failure case 4).
+
+    A short job may wait in the worker's backlog with its permit, so what ran is what the job itself has written.
+    """
     hunt = Hunt(tmp_path / "log")
     others = tmp_path / "others"
+
+    def began(result: StopResult) -> bool:
+        return result.job.job_id in hunt.log.read_text()
+
     for number in range(ROUNDS):
         gate = tmp_path / f"gate-{number}"
         before = await client.submit("chaos.work", {"log": str(others), "gate": str(gate)})
         job = await client.submit("chaos.work", {"log": str(hunt.log)})
-        await hunt.round(job, asyncio.to_thread(gate.touch), ran)
+        await hunt.round(job, asyncio.to_thread(gate.touch), began)
         assert (await before.wait(30)).status == "SUCCEEDED"
-    seen = hunt.check(server, "test_stop_against_claim_of_a_slot_that_falls_free")
-    assert sum(count for moves, count in seen.items() if "RUNNING" not in moves) >= 5
-    assert sum(count for moves, count in seen.items() if "RUNNING" in moves) >= 5
+    hunt.check(server, "test_stop_against_claim_of_a_slot_that_falls_free")
+    ran_first = sum(began(result) for result in hunt.results)
+    assert 5 <= ran_first <= ROUNDS - 5
 
 
 async def test_stop_against_permit(server: Doomed, client: AsyncClient, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def test_unavailable_is_repeated_with_the_same_request_id(client: Client, server
     assert len({request.SerializeToString(deterministic=True) for request in sent}) == 1
 
 
+@pytest.mark.slow
 def test_unavailable_is_raised_after_five_attempts(client: Client, server: ScriptedServer) -> None:
     """A server that stays UNAVAILABLE is told of by name after five attempts."""
     server.on("GetJob", UNAVAILABLE)
@@ -102,6 +103,7 @@ def test_a_server_that_does_not_answer_meets_the_deadline(connect: Connect, serv
     assert isinstance(raised.value, errors.DeadlineExceeded)
 
 
+@pytest.mark.slow
 def test_nobody_there(connect: Connect, server: ScriptedServer) -> None:
     """A target where nobody listens is told of with its address and what to do."""
     server.close()
@@ -178,6 +180,7 @@ def test_closing_ends_calls_and_later_ones(client: Client, server: ScriptedServe
         client.get("j1")
 
 
+@pytest.mark.slow
 def test_wait_asks_until_the_job_has_ended(client: Client, server: ScriptedServer) -> None:
     """WaitJob is repeated while the job is not final, and through a lost connection."""
     server.on(
@@ -222,6 +225,7 @@ def test_wait_outlives_a_restart_that_began_before_it(connect: Connect, server: 
     assert ended == ["SUCCEEDED"]
 
 
+@pytest.mark.slow
 def test_wait_does_not_look_for_a_server_that_was_never_there(
     connect: Connect, server: ScriptedServer
 ) -> None:

@@ -131,6 +131,7 @@ def test_a_watch_that_was_cut_before_its_first_message_goes_on(connect: Connect)
     assert seen == ["finished"]
 
 
+@pytest.mark.slow
 def test_a_server_that_was_never_there_is_told_of(connect: Connect, server: ScriptedServer) -> None:
     """A watch does not wait for ever for a first answer."""
     server.close()

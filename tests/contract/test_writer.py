@@ -95,7 +95,7 @@ async def test_a_refusal_is_one_callers_own(store: SqlStore) -> None:
     jobs = [await submit(store) for _ in range(3)]
     ended = (await stop(store, jobs[0])).job
     outcomes = await asyncio.gather(
-        store.apply(ended.job_id, verbs.release),
+        store.apply(ended.job_id, partial(verbs.update, fields={"priority": 3}, etag="")),
         store.apply("unknown", verbs.release),
         store.apply(jobs[1].job_id, partial(running.permit, claim=1, instance="x", worker="w")),
         store.apply(jobs[2].job_id, describe("changed")),

@@ -7,6 +7,8 @@ import pytest
 from headrace import Client
 from headrace_server.testing import LocalServer, ServerEnded
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 
 

@@ -165,6 +165,7 @@ def test_output_is_captured(client: Client) -> None:
     }
 
 
+@pytest.mark.slow
 def test_output_flood_is_capped(client: Client) -> None:
     """A flood of output ends as a bounded history that says how much is missing (failure case 28)."""
     job = client.submit("test.flood", {"lines": 50_000})
@@ -235,6 +236,7 @@ def test_orphans_end_with_their_job(client: Client, note: Path) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.slow
 def test_pool_size_and_niceness(tmp_path: Path) -> None:
     """The number of workers and their niceness are settings (acceptance 59, 62)."""
     with serving(tmp_path, workers=3, nice=5) as server, server.client() as client:
@@ -242,6 +244,7 @@ def test_pool_size_and_niceness(tmp_path: Path) -> None:
         assert client.server_info().counters["slots"] == 3
 
 
+@pytest.mark.slow
 def test_throw_away_store(tmp_path: Path) -> None:
     """A store that is not synced runs jobs all the same (acceptance 61)."""
     with serving(tmp_path, durable=False) as server, server.client() as client:

@@ -37,6 +37,7 @@ def test_stop_of_a_queued_job(client: Client, note: Path) -> None:
     assert not note.exists()
 
 
+@pytest.mark.slow
 def test_stop_of_a_claimed_job(tmp_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that is claimed and not yet permitted is ABORTED at once (acceptance 44)."""
     monkeypatch.setenv("SLOW_IMPORT_GATE", str(gate))
@@ -61,6 +62,7 @@ def test_stop_of_an_obedient_job(client: Client, note: Path, tmp_path: Path) -> 
     assert phases(client, job.job_id) == ["REQUESTED", "DELIVERED", "ENDED"]
 
 
+@pytest.mark.slow
 def test_sigterm_wakes_a_sleeper(client: Client, note: Path) -> None:
     """A job that sleeps is woken by SIGTERM, before the kill."""
     job = client.submit("test.sleeper", {"started": str(note)})
@@ -87,6 +89,7 @@ def test_job_that_ignores_everything(client: Client, note: Path, tmp_path: Path)
     assert not Path(f"/proc/{int(child.read_text())}").exists()
 
 
+@pytest.mark.slow
 def test_neighbours_of_a_stubborn_job_work_on(client: Client, note: Path) -> None:
     """While a job ignores its stop, the other worker goes on: dozens of jobs end meanwhile (failure case 4)."""
     job = client.submit("test.stubborn", {"started": str(note)})

@@ -145,6 +145,7 @@ def test_session_is_a_filter(client: Client) -> None:
     assert [found.job_id for found in client.list(session_ids=["s2"])] == [job.job_id]
 
 
+@pytest.mark.slow
 def test_priority_then_age(server_with_one_worker: Client, note: Path, gate: Path) -> None:
     """Higher priority runs first, equal priority in the order of submission (acceptance 48)."""
     client = server_with_one_worker
@@ -161,6 +162,7 @@ def test_priority_then_age(server_with_one_worker: Client, note: Path, gate: Pat
     assert order == ["blocker", "b", "d", "a", "c", "e"]
 
 
+@pytest.mark.slow
 def test_claims_visit_tenants_in_turn(server_with_one_worker: Client, note: Path, gate: Path) -> None:
     """A tenant with many jobs does not keep another waiting behind them."""
     client = server_with_one_worker

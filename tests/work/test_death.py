@@ -10,6 +10,8 @@ from work.pool_support import alive, children_of, fact, note_of, open_fds, works
 
 from headrace_server.domain.job import ErrorKind
 
+pytestmark = pytest.mark.slow
+
 
 def remaining(folder: Path) -> list[Path]:
     """What is in a folder."""

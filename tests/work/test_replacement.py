@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
 from work.pool_support import workshop
+
+pytestmark = pytest.mark.slow
 
 
 async def test_after_its_number_of_runs_a_child_is_replaced(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ async def test_recall_of_a_busy_child_takes_everything_behind_the_run(tmp_path: 
         assert [call[2] for call in shop.told.of("begun")] == [first, last]
 
 
+@pytest.mark.slow
 async def test_recall_races_the_child_for_every_frame(tmp_path: Path) -> None:
     """Of many frames recalled while the child takes them, each is recalled or run: none both, none neither."""
     async with workshop(tmp_path) as shop:

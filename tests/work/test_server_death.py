@@ -11,7 +11,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from work.pool_support import Witness, fact, note_of, workshop
+
+pytestmark = pytest.mark.slow
 
 
 class Driver:

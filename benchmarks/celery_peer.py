@@ -1,6 +1,6 @@
 """Celery on RabbitMQ, as it is used when no task may be lost: durable queue, persistent messages, confirms; prefork.
 
-It lives in an environment of its own, made for the run; celery_tasks.py is what runs there.
+It lives in an environment of its own, made for the run; celery_tasks is what runs there.
 """
 
 import os
@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 VERSION = "5.7.0"
-TASKS = Path(__file__).with_name("celery_tasks.py")
+TASKS = "benchmarks.celery_tasks"
+ROOT = Path(__file__).parents[1]
 
 
 class Celery:
@@ -24,18 +25,18 @@ class Celery:
             **os.environ,
             "BROKER": broker,
             "CLOCK": str(self.clock),
-            "PYTHONPATH": str(TASKS.parent),
+            "PYTHONPATH": str(ROOT),
         }
         venv.create(folder / "celery", with_pip=True)
-        self._run("-m", "pip", "install", "--quiet", f"celery=={VERSION}")
+        self._run("-m", "pip", "-qq", "install", f"celery=={VERSION}")
 
     def publish(self, count: int) -> None:
         """Send so many no-ops, each confirmed."""
-        self._run(TASKS, "publish", count)
+        self._run("-m", TASKS, "publish", count)
 
     def latencies(self, count: int) -> list[float]:
         """Milliseconds until a no-op is known to be done, so many times, one after the other."""
-        return [float(line) for line in self._run(TASKS, "latencies", count).split()]
+        return [float(line) for line in self._run("-m", TASKS, "latencies", count).split()]
 
     def _run(self, *arguments: object) -> str:
         command = [self._python, *map(str, arguments)]
@@ -49,7 +50,7 @@ class Celery:
         options = f"--pool prefork --concurrency {processes} --loglevel error"
         quiet = "--without-gossip --without-mingle --without-heartbeat"
         worker = subprocess.Popen(
-            [self._python, "-m", "celery", "-A", "celery_tasks", "worker", *options.split(), *quiet.split()],
+            [self._python, "-m", "celery", "-A", TASKS, "worker", *options.split(), *quiet.split()],
             env={**self._environment, "C_FORCE_ROOT": "true"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

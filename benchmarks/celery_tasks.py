@@ -1,4 +1,4 @@
-"""What runs in celery's own environment: the application, and the verbs that celery_peer.py asks for."""
+"""What runs in celery's own environment: the application, and the verbs that celery_peer asks for."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from billiard import current_process
 from celery import Celery
 
-from clock import Clock
+from benchmarks.clock import Clock
 
 app = Celery("celery_tasks", broker=os.environ["BROKER"], backend="rpc://")
 app.conf.broker_transport_options = {"confirm_publish": True}

@@ -1,6 +1,6 @@
 """How fast a queue of no-ops is worked off by 2 processes, beside celery with RabbitMQ, confirms and prefork 2.
 
-    .venv/bin/python benchmarks/drain.py [no-ops in each repetition]
+    .venv/bin/python -m benchmarks.drain [no-ops in each repetition]
 
 Everything is queued before a worker is started. Counted is the time from the start of the first no-op to the end of
 the last: for Headrace by the times that it has stored, for celery by the clocks of its worker processes. Celery
@@ -13,13 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from celery_peer import VERSION, Celery
-from clock import Clock
+from benchmarks.celery_peer import VERSION, Celery
+from benchmarks.clock import Clock
+from benchmarks.load import submit
+from benchmarks.rabbitmq import broker
+from benchmarks.report import show
+from benchmarks.serving import serving
 from headrace import Client, JobStatus
-from load import submit
-from rabbitmq import broker
-from report import show
-from server import serving
 
 REPETITIONS = 3
 WORKERS = 2

@@ -1,6 +1,6 @@
 """The floor: a bare grpc.aio server that answers every SubmitJob with one response that it was given.
 
-The same messages as Headrace, of the same size, and nothing done in between. `python echo.py RESPONSE` reads the
+The same messages as Headrace, of the same size, and nothing done in between. `python -m benchmarks.echo RESPONSE` reads the
 serialized response from a file, and prints its port.
 """
 
@@ -33,16 +33,17 @@ def echoing(folder: Path, response: job_service_pb2.SubmitJobResponse) -> Iterat
     """The echo server for the length of the block, in a process of its own; its host:port."""
     given = folder / "response"
     given.write_bytes(response.SerializeToString())
-    with subprocess.Popen([sys.executable, __file__, given], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.echo", given], stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield f"127.0.0.1:{process.stdout.readline().strip() if process.stdout else ''}"
         finally:
             process.terminate()
 
 
-async def main(given: Path) -> None:
+async def main(response: job_service_pb2.SubmitJobResponse) -> None:
     """Serve until the end."""
-    response = job_service_pb2.SubmitJobResponse.FromString(given.read_bytes())
     server = grpc.aio.server()
     job_service_pb2_grpc.add_JobServiceServicer_to_server(Echo(response), server)
     print(server.add_insecure_port("127.0.0.1:0"), flush=True)
@@ -51,4 +52,4 @@ async def main(given: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(job_service_pb2.SubmitJobResponse.FromString(Path(sys.argv[1]).read_bytes())))

@@ -1,6 +1,6 @@
 """How long it takes until a no-op is known to be done on an idle system, beside celery with RabbitMQ.
 
-    .venv/bin/python benchmarks/latency.py [no-ops in each repetition]
+    .venv/bin/python -m benchmarks.latency [no-ops in each repetition]
 
 One after the other: Headrace by Client.run, which submits, watches and returns the job as it ended; celery by
 delay().get() over its result backend rpc. Milliseconds, p50 and p99 of each repetition.
@@ -12,12 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from celery_peer import VERSION, Celery
+from benchmarks.celery_peer import VERSION, Celery
+from benchmarks.noops import NOOP
+from benchmarks.rabbitmq import broker
+from benchmarks.report import show
+from benchmarks.serving import serving
 from headrace import Client
-from noops import NOOP
-from rabbitmq import broker
-from report import show
-from server import serving
 
 REPETITIONS = 3
 WORKERS = 2

@@ -6,8 +6,8 @@ import uuid
 
 import grpc
 
+from benchmarks.noops import NOOP
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
-from noops import NOOP
 
 IN_FLIGHT = 50
 

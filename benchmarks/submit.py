@@ -1,6 +1,6 @@
 """How fast jobs are taken: SubmitJob with 50 in flight, each on disk before its answer, beside a bare gRPC echo.
 
-    .venv/bin/python benchmarks/submit.py [jobs in each repetition]
+    .venv/bin/python -m benchmarks.submit [jobs in each repetition]
 
 Both servers are up at once, and one asyncio process calls them in turn with the same code. No job runs meanwhile.
 """
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import grpc
 
-from echo import echoing
+from benchmarks.echo import echoing
+from benchmarks.load import IN_FLIGHT, submit, submit_request
+from benchmarks.report import show
+from benchmarks.serving import serving
 from headrace.v1 import job_service_pb2, job_service_pb2_grpc
-from load import IN_FLIGHT, submit, submit_request
-from report import show
-from server import serving
 
 REPETITIONS = 3
 

@@ -92,13 +92,14 @@ class App:
 
             store.on_commit = committed
             pool = self._pool(dispatcher, lock)
+            dispatcher.attach(pool)
             await pool.start()
             try:
                 lost = JobError(ErrorKind.INSTANCE_LOST, "The server ended while the job ran.")
                 recovered = await store.recover(lost, confirmed=True)
                 if recovered:
                     log.warning("%d jobs were under way when the server ended last time", recovered)
-                dispatcher.start(pool)
+                dispatcher.start()
                 await self._answer(store, hub, registry, dispatcher, on_ready)
                 await dispatcher.close()
             finally:

@@ -161,7 +161,7 @@ class DoomedDispatcher(Dispatcher):
         super().finished(slot, run, outcome)
 
     def _reach(self, phase: Phase, run: RunKey) -> None:
-        active = self._runs.get(run)
+        active = self.seating.runs.get(run)
         if active is not None:
             reach(phase, active.job.description)
 

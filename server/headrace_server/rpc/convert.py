@@ -15,20 +15,16 @@ from headrace_server.domain.job import Job, JobError, Progress, RetryPolicy, Sto
 from headrace_server.domain.ports import TypeInfo
 from headrace_server.domain.query import FullJob, Payload
 
-TIMES = (
-    "create_time",
-    "queue_time",
-    "start_time",
-    "end_time",
-    "status_time",
-    "next_attempt_time",
-)
-
 
 def timestamp(micros: int) -> Timestamp:
     """A time."""
     seconds, rest = divmod(micros, 1_000_000)
     return Timestamp(seconds=seconds, nanos=rest * 1000)
+
+
+def _time(micros: int | None) -> Timestamp | None:
+    """A time, if there is one: a message made with None has no such field."""
+    return None if micros is None else timestamp(micros)
 
 
 def duration(micros: int) -> Duration:
@@ -49,31 +45,28 @@ def job_info(full: FullJob) -> job_pb2.JobInfo:
         final=job.status.final,
         revision=job.revision,
         etag=job.etag,
+        create_time=timestamp(job.create_time),
+        queue_time=_time(job.queue_time),
+        start_time=_time(job.start_time),
+        end_time=_time(job.end_time),
+        status_time=timestamp(job.status_time),
+        next_attempt_time=_time(job.next_attempt_time),
         instance=job.instance,
         worker=job.worker,
         locked=job.locked,
+        progress=None if job.progress is None else progress(job.progress),
+        error=None if job.error is None else _error(job.error, traceback=payload is not None),
+        stop=None if job.stop is None else _stop(job.stop),
     )
-    for name in TIMES:
-        micros = getattr(job, name)
-        if micros is not None:
-            getattr(info, name).CopyFrom(timestamp(micros))
-    if job.progress is not None:
-        info.progress.CopyFrom(progress(job.progress))
-    if job.error is not None:
-        info.error.CopyFrom(_error(job.error, traceback=payload is not None))
-    if job.stop is not None:
-        info.stop.CopyFrom(_stop(job.stop))
     for attempt in job.attempts:
-        added = info.attempts.add(
+        info.attempts.add(
             number=attempt.number,
             start_time=timestamp(attempt.start_time),
+            end_time=_time(attempt.end_time),
             instance=attempt.instance,
             worker=attempt.worker,
+            error=None if attempt.error is None else _error(attempt.error, traceback=False),
         )
-        if attempt.end_time is not None:
-            added.end_time.CopyFrom(timestamp(attempt.end_time))
-        if attempt.error is not None:
-            added.error.CopyFrom(_error(attempt.error, traceback=False))
     if payload is not None:
         _results(info, payload)
     return info
@@ -94,14 +87,11 @@ def _spec(job: Job, payload: Payload | None) -> job_pb2.JobSpec:
         queue=job.queue,
         priority=job.priority,
         labels=job.labels,
+        run_after=_time(job.run_after),
+        expire_time=_time(job.expire_time),
+        timeout=None if job.timeout is None else duration(job.timeout),
         retry_policy=retry_policy(job.retry),
     )
-    if job.run_after is not None:
-        spec.run_after.CopyFrom(timestamp(job.run_after))
-    if job.expire_time is not None:
-        spec.expire_time.CopyFrom(timestamp(job.expire_time))
-    if job.timeout is not None:
-        spec.timeout.CopyFrom(duration(job.timeout))
     if payload is not None:
         map_to_proto(spec.parameters, json.loads(payload.parameters))
     return spec
@@ -119,16 +109,14 @@ def retry_policy(policy: RetryPolicy) -> job_pb2.RetryPolicy:
 
 def progress(latest: Progress) -> job_pb2.JobProgress:
     """Progress."""
-    message = job_pb2.JobProgress(
+    return job_pb2.JobProgress(
         done=latest.done,
         total=latest.total,
         percent=latest.percent,
         message=latest.message,
         update_time=timestamp(latest.update_time),
+        estimated_end_time=_time(latest.estimated_end_time),
     )
-    if latest.estimated_end_time is not None:
-        message.estimated_end_time.CopyFrom(timestamp(latest.estimated_end_time))
-    return message
 
 
 def _error(error: JobError, *, traceback: bool) -> job_pb2.JobError:

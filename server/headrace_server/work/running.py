@@ -145,5 +145,6 @@ class Active:
 
     def close(self) -> None:
         """It is over: no timer is left. Writes that are under way go on."""
+        self.ladder.close()
         if self._progress_timer is not None:
             self._progress_timer.cancel()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 START_SECONDS = 30.0
 
 
@@ -19,7 +19,7 @@ def serving(folder: Path, *, workers: int) -> Iterator[str]:
     settings = {
         "database_url": f"sqlite:///{folder}/headrace.db",
         "address": "127.0.0.1:0",
-        "jobs": "noops",
+        "jobs": "benchmarks.noops",
         "entry_points": "false",
         "workers": workers,
         "workspace": folder / "workspaces",
@@ -30,7 +30,7 @@ def serving(folder: Path, *, workers: int) -> Iterator[str]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "headrace_server", "serve"],
-            env={**os.environ, "PYTHONPATH": str(HERE), **environment},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             stderr=output,
             cwd=folder,
         )

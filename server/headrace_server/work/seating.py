@@ -1,0 +1,216 @@
+"""Seating: which run sits in which slot of the pool, and how it gets from its claim into a child.
+
+    claimed ──> place ──> permit on disk? ──> hand over ──> begun
+                  │              │                │
+                  └──────────────┴── give up ─────┘   back to the queue at no cost, or ABORTED by a stop
+
+**Backlog.** A child that runs jobs of milliseconds would spend its time waiting for the store, so types whose
+history is short get a few runs handed ahead. A run that waited PATIENCE behind another is recalled and goes to an
+idle slot, or back to the queue; before a child is signalled, its backlog is recalled first. One job never delays
+another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from functools import partial
+
+from headrace_server.domain import running
+from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable
+from headrace_server.domain.job import Job, Status
+from headrace_server.domain.ports import Seat, Store
+from headrace_server.work.contract import PoolPort, RunKey
+from headrace_server.work.history import History
+from headrace_server.work.ladder import Ladder
+from headrace_server.work.running import Active
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 0.1
+"""Seconds that a run may wait behind another of its slot."""
+
+
+class Seating:
+    """The slots, the runs in them, and which slots have a child that is up."""
+
+    def __init__(self, store: Store, pool: PoolPort, instance: str, on_room: Callable[[], None]) -> None:
+        """Somebody is told by on_room that there may be a free seat."""
+        self.runs: dict[RunKey, Active] = {}
+        self.ready: set[str] = set()
+        self.draining = False
+        self._slots: dict[str, list[Active]] = {slot: [] for slot in pool.slots}
+        self._history = History()
+        self._last_type: dict[str, str] = {}
+        self._store = store
+        self._pool = pool
+        self._instance = instance
+        self._on_room = on_room
+        self._empty = asyncio.Event()
+        self._writes: set[asyncio.Task[None]] = set()
+
+    def slots(self) -> int:
+        """How many slots there are."""
+        return len(self._slots)
+
+    def short_types(self) -> frozenset[str]:
+        """The types that may sit in a backlog."""
+        return self._history.short_types()
+
+    def free_seats(self) -> list[Seat]:
+        """A seat for each slot that has nothing to do."""
+        return [Seat(slot, permit=slot in self.ready) for slot, runs in self._slots.items() if not runs]
+
+    def backlog_seats(self) -> list[Seat]:
+        """Seats behind runs that are short, for runs that are short."""
+        seats = []
+        for slot in self.ready:
+            runs = self._slots[slot]
+            # What a free slot will run is not known yet: most likely what it ran last.
+            types = [active.job.type for active in runs] or [self._last_type.get(slot, "")]
+            depth = self._history.depth(types)
+            room = depth - max(0, len(runs) - 1)
+            # Half a backlog at least: claims of one would cost a commit each.
+            if room * 2 > depth:
+                seats += [Seat(slot, permit=True)] * room
+        return seats
+
+    def place(self, job: Job, parameters: str, slot: str) -> None:
+        """Take a claimed job in, and hand it over as soon as its permit is on disk."""
+        active = Active(
+            job, parameters, self._store, self._instance, spawn=self._spawn, on_lost=self._replaced
+        )
+        active.slot = slot
+        active.ladder = Ladder(active, self._pool, self.clear_backlog)
+        self.runs[active.key] = active
+        ahead = [other.job.type for other in self._slots[slot]]
+        self._slots[slot].append(active)
+        if self.draining or (ahead and not self._history.depth(ahead)):
+            self.give_up(active)  # or: the slot was free, and was not given what it ran last
+        elif job.status is Status.RUNNING:
+            self._hand_over(active)
+        elif slot in self.ready:
+            self._spawn(self._permit(active))
+
+    def up(self, slot: str) -> None:
+        """The slot's child is up: permit what was claimed for it."""
+        self.ready.add(slot)
+        for active in self._slots[slot]:
+            if not active.sent:
+                self._spawn(self._permit(active))
+        self._on_room()
+
+    def down(self, slot: str) -> None:
+        """The slot's child is gone: what was claimed for it and never handed over goes back."""
+        self.ready.discard(slot)
+        for active in list(self._slots[slot]):
+            if active.job.status is Status.TO_BE_RUN and not active.sent:
+                self.give_up(active)
+
+    async def _permit(self, active: Active) -> None:
+        """Commit the start permit of a run whose child has come up, then hand it over."""
+        if active.permitting or active.job.status is not Status.TO_BE_RUN:
+            return
+        active.permitting = True
+        try:
+            active.job = (await self._store.apply(active.key.job_id, active.permit)).job
+        except (Replaced, JobNotFound) as error:
+            log.info("no start permit: %s", error, extra={"job_id": active.key.job_id})
+            self.leave(active)
+            return
+        except StoreUnavailable as error:
+            log.warning("no start permit: %s", error, extra={"job_id": active.key.job_id})
+            self.give_up(active)
+            return
+        if active.key not in self.runs:
+            return
+        if active.job.status.final:
+            self.leave(active)
+        elif active.slot in self.ready and not self.draining:
+            self._hand_over(active)
+        else:  # the child went away while the permit was committed
+            self.give_up(active)
+
+    def _hand_over(self, active: Active) -> None:
+        if active.job.stop is not None:  # it came between claim and here
+            self.give_up(active)
+            return
+        waits = self._slots[active.slot][0] is not active
+        active.sent = True
+        self._pool.send(active.slot, active.run())
+        if waits:
+            asyncio.get_running_loop().call_later(PATIENCE, self._lose_patience, active)
+
+    def _lose_patience(self, active: Active) -> None:
+        if active.key in self.runs and not active.begun:
+            self.clear_backlog(active.slot)
+
+    def clear_backlog(self, slot: str) -> None:
+        """Recall what the slot's child has not begun; each goes to an idle slot, or back to the queue."""
+        for key in self._pool.recall(slot):
+            active = self.runs.get(key)
+            if active is None:
+                continue
+            active.sent = False
+            idle = next((name for name in self.ready if not self._slots[name]), None)
+            if idle is None or self.draining or active.job.stop is not None:
+                self.give_up(active)
+            else:
+                self._slots[slot].remove(active)
+                active.slot = idle
+                self._slots[idle].append(active)
+                self._hand_over(active)
+
+    def clear_all(self) -> None:
+        """Give up everything that has not begun."""
+        for slot in self._slots:
+            self.clear_backlog(slot)
+        for active in list(self.runs.values()):
+            if not active.sent and active.job.status is Status.TO_BE_RUN:
+                self.give_up(active)
+
+    def give_up(self, active: Active) -> None:
+        """A claim, or a permit, that was not used."""
+        active.write(partial(running.return_permit, claim=active.key.claim, instance=self._instance))
+        self.leave(active)
+
+    def ended(self, active: Active) -> None:
+        """A run has come to its end by itself: remember how long it took."""
+        self._history.add(active.job.type, active.seconds())
+        self._last_type[active.slot] = active.job.type
+
+    def leave(self, active: Active) -> None:
+        """The run has no seat any more; what it has said is still written."""
+        active.close()
+        self.runs.pop(active.key, None)
+        runs = self._slots[active.slot]
+        if active in runs:
+            runs.remove(active)
+        if not self.runs:
+            self._empty.set()
+        self._on_room()
+
+    def _replaced(self, active: Active, error: Exception) -> None:
+        """A write of the run hit nothing: somebody else holds the job now, or it is gone."""
+        if active.key not in self.runs:
+            return
+        log.warning("run replaced: %s", error, extra={"job_id": active.key.job_id})
+        if active.begun:
+            self.clear_backlog(active.slot)
+            self._pool.kill(active.slot)
+        elif not active.sent:
+            self.leave(active)
+
+    async def emptied(self) -> None:
+        """Wait until no run is left."""
+        while self.runs:
+            self._empty.clear()
+            await self._empty.wait()
+
+    async def written(self) -> None:
+        """What runs have said is on disk, and was told to those who watch."""
+        await asyncio.gather(*self._writes)
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)

@@ -124,8 +124,8 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def QueueJob(self, request, context):
-        """Releases a held job to the queue. On a job that is released already: OK. On one that has ended:
-        WRONG_STATUS.
+        """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
+        one that has ended without that: WRONG_STATUS.
 
         This lets a caller create a job, commit a transaction of its own, and then release the job.
         """

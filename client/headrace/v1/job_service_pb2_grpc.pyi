@@ -62,8 +62,8 @@ class JobServiceStub:
     refused here, naming each field.
     """
     QueueJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.QueueJobRequest, _job_service_pb2.QueueJobResponse]
-    """Releases a held job to the queue. On a job that is released already: OK. On one that has ended:
-    WRONG_STATUS.
+    """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
+    one that has ended without that: WRONG_STATUS.
 
     This lets a caller create a job, commit a transaction of its own, and then release the job.
     """
@@ -132,8 +132,8 @@ class JobServiceAsyncStub(JobServiceStub):
     refused here, naming each field.
     """
     QueueJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.QueueJobRequest, _job_service_pb2.QueueJobResponse]  # type: ignore[assignment]
-    """Releases a held job to the queue. On a job that is released already: OK. On one that has ended:
-    WRONG_STATUS.
+    """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
+    one that has ended without that: WRONG_STATUS.
 
     This lets a caller create a job, commit a transaction of its own, and then release the job.
     """
@@ -211,8 +211,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.QueueJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.QueueJobResponse, _abc.Awaitable[_job_service_pb2.QueueJobResponse]]:
-        """Releases a held job to the queue. On a job that is released already: OK. On one that has ended:
-        WRONG_STATUS.
+        """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
+        one that has ended without that: WRONG_STATUS.
 
         This lets a caller create a job, commit a transaction of its own, and then release the job.
         """

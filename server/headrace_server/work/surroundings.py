@@ -46,11 +46,11 @@ class Surroundings:
 
     def settle(self) -> None:
         """After a run: its processes end, its output is written and read by the server."""
+        process_tree.flush_c_streams()  # first: what it holds are whole lines, more often than not
         for stream in (sys.stdout, sys.stderr, *(self._streams or ())):
             # A job may have closed it, or have put something of its own in its place.
             with contextlib.suppress(Exception):
                 stream.flush()
-        process_tree.flush_c_streams()
         process_tree.sweep(time.sleep)
         deadline = None
         wait = 0.0001

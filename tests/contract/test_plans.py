@@ -15,26 +15,26 @@ from headrace_server.store import SqlStore
 
 
 @contextmanager
-def recorded(store: SqlStore) -> Iterator[dict[str, Any]]:
-    """Every statement that the store executes meanwhile, with the parameters of its first execution."""
-    statements: dict[str, Any] = {}
+def recorded(store: SqlStore) -> Iterator[set[str]]:
+    """Every statement that SQLite executes meanwhile, its values written out."""
+    statements: set[str] = set()
 
-    def record(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        statements.setdefault(statement, parameters[0] if many else parameters)
+    def trace(connection: Any) -> None:
+        connection.connection.driver_connection.set_trace_callback(statements.add)
 
     for engine in store._engines:
-        event.listen(engine, "before_cursor_execute", record)
+        event.listen(engine, "begin", trace)
     yield statements
     for engine in store._engines:
-        event.remove(engine, "before_cursor_execute", record)
+        event.remove(engine, "begin", trace)
 
 
-def plans(store: SqlStore, statements: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+def plans(store: SqlStore, statements: set[str]) -> Iterator[tuple[str, list[str]]]:
     """What SQLite intends to do for each."""
     with store._reads.begin() as connection:
-        for statement, parameters in statements.items():
-            if not statement.startswith("BEGIN"):
-                steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        for statement in statements.copy():
+            if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK", "EXPLAIN", "PRAGMA", "--")):
+                steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()
                 yield statement, [step[3] for step in steps]
 
 

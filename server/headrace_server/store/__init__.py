@@ -6,7 +6,7 @@ work       what it is asked to do · claims (essay) · ledger, what one transact
 derived    the tables that follow from the jobs
 reads      one job and its history · listing, many jobs · payloads, their wide part
 schema     the tables · rows, job <-> row · migrate and migrations/, their versions
-engine     connections · dialect, all that is SQLite's · bulk, statements for many rows
+engine     connections · dialect, all that is SQLite's · statement, what goes to the driver as it is
 lock       one server for one database (essay) · refusal, why a database is not opened
 """
 

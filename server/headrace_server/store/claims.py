@@ -38,6 +38,7 @@ from headrace_server.store.ledger import Ledger
 from headrace_server.store.payloads import read_parameters
 from headrace_server.store.rows import dumps
 from headrace_server.store.schema import ready
+from headrace_server.store.statement import Query
 from headrace_server.store.work import Phase, Work
 
 _lane = select(func.min(ready.c.type).label("type")).cte("lane", recursive=True)
@@ -46,7 +47,7 @@ _lane = _lane.union_all(
         _lane.c.type.is_not(None)
     )
 )
-_types = select(_lane.c.type).where(_lane.c.type.is_not(None))
+_types = Query(select(_lane.c.type).where(_lane.c.type.is_not(None)))
 """The types of which anything is ready."""
 
 
@@ -66,13 +67,15 @@ def _turn(name: str, after: ColumnElement[str], *, until: ColumnElement[str] | N
 
 _rest = _turn("rest", bindparam("last"))
 _again = _turn("again", literal(""), until=bindparam("last"))
-_tenants = union_all(
-    select(_rest.c.tenant).where(_rest.c.tenant.is_not(None)),
-    select(_again.c.tenant).where(_again.c.tenant <= bindparam("last")),
-).limit(bindparam("seats"))
+_tenants = Query(
+    union_all(
+        select(_rest.c.tenant).where(_rest.c.tenant.is_not(None)),
+        select(_again.c.tenant).where(_again.c.tenant <= bindparam("last")),
+    ).limit(bindparam("seats"))
+)
 """The tenants that have anything of `types` ready, from the one behind `last` round to `last` itself."""
 
-_heads = (
+_heads = Query(
     select(ready.c.neg_priority, ready.c.at, ready.c.job_id)
     .where(ready.c.type == bindparam("type"), ready.c.tenant == bindparam("tenant"))
     .order_by(ready.c.neg_priority, ready.c.at, ready.c.job_id)
@@ -123,11 +126,12 @@ class Claim(Work[list[Claimed]]):
 
     def _deal(self, connection: Connection, seats: int) -> list[str]:
         """The jobs for so many seats, one of each tenant in a lap; fewer when there are fewer."""
-        types = sorted(self.request.types.intersection(connection.scalars(_types)))
+        types = sorted(self.request.types.intersection(kind for (kind,) in _types(connection)))
         if not types:
             return []
-        asked = {"types": dumps(types), "last": self.turn.last, "seats": seats}
-        tenants = connection.scalars(_tenants, asked).all()
+        tenants = [
+            tenant for (tenant,) in _tenants(connection, types=dumps(types), last=self.turn.last, seats=seats)
+        ]
         depth = -(-seats // len(tenants))
         best = [_best(connection, types, tenant, depth) for tenant in tenants]
         laps = chain.from_iterable(zip_longest(*best))
@@ -136,5 +140,5 @@ class Claim(Work[list[Claimed]]):
 
 def _best(connection: Connection, types: list[str], tenant: str, depth: int) -> list[str]:
     """The first jobs of a tenant over all its lanes."""
-    heads = [connection.execute(_heads, {"type": kind, "tenant": tenant, "depth": depth}) for kind in types]
+    heads = [_heads(connection, type=kind, tenant=tenant, depth=depth) for kind in types]
     return [job_id for _, _, job_id in islice(merge(*heads), depth)]

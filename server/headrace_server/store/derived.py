@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.passing import expires
 from headrace_server.store import schema
-from headrace_server.store.bulk import Row, delete_by, insert_into
+from headrace_server.store.statement import Row, delete_by, insert_into
 
 
 class TimerKind(IntEnum):

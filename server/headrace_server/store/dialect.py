@@ -7,6 +7,7 @@ before anything is read and waits for it (a deferred BEGIN fails at once when it
 with BEGIN, which keeps one snapshot for all its statements.
 """
 
+import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,9 +27,13 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import OperationalError
 
 from headrace_server.store import schema
 from headrace_server.store.refusal import StoreRefused
+
+TROUBLE: Final = (OperationalError, sqlite3.OperationalError)
+"""How the database says that it is locked, full or gone: by SQLAlchemy, and by the driver where it is asked directly."""
 
 BUSY_TIMEOUT_MS: Final = 5000
 """How long a connection waits for another's write lock before it gives up."""

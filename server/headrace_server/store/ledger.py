@@ -15,8 +15,8 @@ from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.job import Job
 from headrace_server.domain.ports import Submission
 from headrace_server.store import derived, dialect, rows
-from headrace_server.store.bulk import Bulk, delete_by, insert_into
 from headrace_server.store.schema import job, job_event, job_parameters, job_result, request
+from headrace_server.store.statement import Bulk, Query, delete_by, insert_into
 
 _GIVEN_ONCE = frozenset(
     {"job_id", "tenant", "type", "owner", "session_id", "queue", "timeout", "retry", "create_time"}
@@ -27,10 +27,12 @@ _CHANGING = tuple(name for name in rows.JOB_FIELDS if name not in _GIVEN_ONCE)
 _new_row = rows.row_maker(rows.JOB_FIELDS)
 _changed_row = rows.row_maker((*_CHANGING, "job_id"))
 
-_load_jobs = select(job).where(job.c.job_id.in_(select(dialect.each("ids").c.value)))
+_load_jobs = Query(select(job).where(job.c.job_id.in_(select(dialect.each("ids").c.value))))
 _key = dialect.pairs("keys")
-_load_requests = select(request.c.tenant, request.c.request_id, request.c.job_id, request.c.digest).join(
-    _key, and_(request.c.tenant == _key.c.first, request.c.request_id == _key.c.second)
+_load_requests = Query(
+    select(request.c.tenant, request.c.request_id, request.c.job_id, request.c.digest).join(
+        _key, and_(request.c.tenant == _key.c.first, request.c.request_id == _key.c.second)
+    )
 )
 _insert_jobs = insert_into(job)
 _update_jobs = Bulk(update(job).where(job.c.job_id == bindparam("key")), (*_CHANGING, "key"))
@@ -69,7 +71,7 @@ class Ledger:
         wanted = [job_id for job_id in dict.fromkeys(job_ids) if job_id not in self.jobs]
         if wanted:
             self.jobs.update(dict.fromkeys(wanted))
-            for row in self.connection.execute(_load_jobs, {"ids": rows.dumps(wanted)}):
+            for row in _load_jobs(self.connection, ids=rows.dumps(wanted)):
                 stored = rows.job_of(row)
                 self.jobs[stored.job_id] = self._stored[stored.job_id] = stored
 
@@ -77,9 +79,7 @@ class Ledger:
         """Read which jobs were made with these (tenant, request_id)."""
         wanted = [key for key in dict.fromkeys(keys) if key not in self.requests]
         if wanted:
-            for tenant, request_id, *made in self.connection.execute(
-                _load_requests, {"keys": rows.dumps(wanted)}
-            ):
+            for tenant, request_id, *made in _load_requests(self.connection, keys=rows.dumps(wanted)):
                 self.requests[tenant, request_id] = (made[0], made[1])
 
     def job(self, job_id: str, tenant: str | None = None) -> Job:

@@ -8,26 +8,26 @@ from headrace_server.domain.query import Payload
 from headrace_server.store import dialect
 from headrace_server.store.rows import dumps
 from headrace_server.store.schema import job_parameters, job_result
+from headrace_server.store.statement import Query
 
 _wanted = select(dialect.each("ids").c.value)
-_parameters = select(job_parameters.c.job_id, job_parameters.c.body).where(
-    job_parameters.c.job_id.in_(_wanted)
+_parameters = Query(
+    select(job_parameters.c.job_id, job_parameters.c.body).where(job_parameters.c.job_id.in_(_wanted))
 )
-_results = select(job_result.c.job_id, job_result.c.name, job_result.c.body).where(
-    job_result.c.job_id.in_(_wanted)
+_results = Query(
+    select(job_result.c.job_id, job_result.c.name, job_result.c.body).where(job_result.c.job_id.in_(_wanted))
 )
 
 
 def read_parameters(connection: Connection, job_ids: Sequence[str]) -> dict[str, str]:
     """The parameters of these jobs by job id."""
-    found = connection.execute(_parameters, {"ids": dumps(job_ids)})
-    return dict(found.all())
+    return dict(_parameters(connection, ids=dumps(job_ids)))
 
 
 def read_payloads(connection: Connection, job_ids: Sequence[str]) -> dict[str, Payload]:
     """Parameters and results of these jobs by job id."""
     results: dict[str, dict[str, str]] = {job_id: {} for job_id in job_ids}
-    for job_id, name, body in connection.execute(_results, {"ids": dumps(job_ids)}):
+    for job_id, name, body in _results(connection, ids=dumps(job_ids)):
         results[job_id][name] = body
     return {
         job_id: Payload(parameters, results[job_id].pop("", None), results[job_id])

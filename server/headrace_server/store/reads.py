@@ -8,9 +8,10 @@ from headrace_server.domain.query import FullJob
 from headrace_server.store import rows
 from headrace_server.store.payloads import read_payloads
 from headrace_server.store.schema import job, job_event
+from headrace_server.store.statement import Query
 
-_job = select(job).where(job.c.job_id == bindparam("job_id"), job.c.tenant == bindparam("tenant"))
-_events = (
+_job = Query(select(job).where(job.c.job_id == bindparam("job_id"), job.c.tenant == bindparam("tenant")))
+_events = Query(
     select(
         job_event.c.job_id,
         job.c.tenant,
@@ -31,13 +32,12 @@ _events = (
 
 def get(connection: Connection, job_id: str, tenant: str, *, payload: bool) -> FullJob:
     """One job. Raises JobNotFound, for one of another tenant too."""
-    row = connection.execute(_job, {"job_id": job_id, "tenant": tenant}).one_or_none()
-    if row is None:
+    found = _job(connection, job_id=job_id, tenant=tenant)
+    if not found:
         raise JobNotFound(job_id)
-    return FullJob(rows.job_of(row), read_payloads(connection, [job_id])[job_id] if payload else None)
+    return FullJob(rows.job_of(found[0]), read_payloads(connection, [job_id])[job_id] if payload else None)
 
 
 def events(connection: Connection, job_id: str, after: int, limit: int) -> list[Event]:
     """Events of a job after a revision, oldest first."""
-    asked = {"job_id": job_id, "after": after, "limit": limit}
-    return [rows.event_of(row) for row in connection.execute(_events, asked)]
+    return [rows.event_of(row) for row in _events(connection, job_id=job_id, after=after, limit=limit)]

@@ -22,7 +22,7 @@ from headrace_server.domain.job import (
     Stop,
     StopPhase,
 )
-from headrace_server.store.bulk import Row
+from headrace_server.store.statement import Row
 
 # One encoder for all: json.dumps with options builds one for each call.
 dumps = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

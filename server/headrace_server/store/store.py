@@ -17,6 +17,7 @@ from headrace_server.domain.ports import Claimed, ClaimRequest, Decision, Page, 
 from headrace_server.domain.query import Counts, Filter, FullJob, Group
 from headrace_server.store import listing, migrate, reads, schema, work
 from headrace_server.store.claims import Claim, Turn
+from headrace_server.store.dialect import TROUBLE
 from headrace_server.store.engine import READERS, database_path, reader_engine, writer_engine
 from headrace_server.store.refusal import StoreRefused
 from headrace_server.store.writer import Writer
@@ -137,5 +138,6 @@ class SqlStore:
         try:
             with self._reads.begin() as connection:
                 return question(connection)
-        except OperationalError as error:
-            raise StoreUnavailable(f"The database cannot be read now: {error.orig}.") from error
+        except TROUBLE as error:
+            reason = getattr(error, "orig", error)
+            raise StoreUnavailable(f"The database cannot be read now: {reason}.") from error

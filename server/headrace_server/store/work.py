@@ -24,6 +24,7 @@ from headrace_server.domain.query import FullJob, Payload
 from headrace_server.store.ledger import Ledger
 from headrace_server.store.payloads import read_payloads
 from headrace_server.store.schema import HELD, job, timer
+from headrace_server.store.statement import Query
 
 SWEEP_PAGE: Final = 500
 """Jobs that a sweep takes at a time: what one UPDATE and one answer carry well."""
@@ -125,8 +126,10 @@ class Delete(Work[None]):
         ledger.delete(found)
 
 
-_due = select(timer.c.job_id).where(timer.c.at <= bindparam("now")).order_by(timer.c.at).limit(SWEEP_PAGE)
-_next_timer = select(func.min(timer.c.at))
+_due = Query(
+    select(timer.c.job_id).where(timer.c.at <= bindparam("now")).order_by(timer.c.at).limit(SWEEP_PAGE)
+)
+_next_timer = Query(select(func.min(timer.c.at)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +140,14 @@ class Timers(Work[int | None]):
 
     def carry_out(self, ledger: Ledger) -> int | None:
         """Answer the time of the next timer; it has passed when there were more than a page."""
-        due = list(dict.fromkeys(ledger.connection.scalars(_due, {"now": ledger.now})))
+        due = list(dict.fromkeys(job_id for (job_id,) in _due(ledger.connection, now=ledger.now)))
         ledger.load(due)
         for job_id in due:
             ledger.fold(passing.promote(ledger.job(job_id), ledger.now))
             ledger.fold(passing.expire(ledger.job(job_id), ledger.now))
         ledger.flush()
-        upcoming: int | None = ledger.connection.scalar(_next_timer)
-        return upcoming
+        ((upcoming,),) = _next_timer(ledger.connection)
+        return upcoming  # type: ignore[no-any-return] # a time, or None
 
 
 _held = (

@@ -42,11 +42,10 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
-from headrace_server.store.dialect import truncate_log
+from headrace_server.store.dialect import TROUBLE, truncate_log
 from headrace_server.store.ledger import Ledger
 from headrace_server.store.work import Phase, Work
 
@@ -148,9 +147,10 @@ class Writer:
                     for _, phase in groupby(batch, key=_phase)
                     for outcome in _carry_out([work for work, _ in phase], ledger)
                 ]
-        except OperationalError as error:
-            logger.warning("The store cannot write: %s", error.orig, extra={"work": len(batch)})
-            sentence = f"The database cannot be written now: {error.orig}."
+        except TROUBLE as error:
+            reason = getattr(error, "orig", error)
+            logger.warning("The store cannot write: %s", reason, extra={"work": len(batch)})
+            sentence = f"The database cannot be written now: {reason}."
             self._tell(_answer, batch, [StoreUnavailable(sentence) for _ in batch])
         except BaseException as error:  # the thread outlives everything
             if len(batch) > 1:

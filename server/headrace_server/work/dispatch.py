@@ -58,6 +58,7 @@ class Dispatcher:
         self._timers = Timers(store, POLL)
         self._unplaced: dict[str, Job] = {}
         self._claiming = False
+        self._more = False
         self._tasks: list[asyncio.Task[None]] = []
         self._finished = 0
 
@@ -120,7 +121,7 @@ class Dispatcher:
                 log.warning("cannot claim: %s", error)
 
     async def _claim(self) -> None:
-        """Claim for free slots and for backlogs at once: the two share a commit."""
+        """Claim for free slots and, while more is ready than those take, for backlogs: the two share a commit."""
         seating = self.seating
         if seating.draining:
             return
@@ -128,7 +129,7 @@ class Dispatcher:
             ClaimRequest(self._instance, seats, types)
             for seats, types in (
                 (seating.free_seats(), self._types),
-                (seating.backlog_seats(), seating.short_types()),
+                (seating.backlog_seats() if self._more else (), seating.short_types()),
             )
             if seats and types
         ]
@@ -144,7 +145,8 @@ class Dispatcher:
                 job = self._unplaced.pop(one.job.job_id, one.job)
                 if not job.status.final:
                     seating.place(job, one.parameters, one.seat.worker)
-            if len(claimed) == len(request.seats):
+            self._more = len(claimed) == len(request.seats)
+            if self._more:
                 self._wake.set()
         self._unplaced.clear()
         for answer in answers:

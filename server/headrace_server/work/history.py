@@ -1,7 +1,7 @@
 """How long runs of each type have taken: what may be handed ahead to a child."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection
 
 SHORT = 0.020
 """Seconds: what a whole backlog may take, by the slow end of the type's history."""
@@ -33,6 +33,6 @@ class History:
         """The types whose runs may wait behind another."""
         return frozenset(name for name, depth in self._depths.items() if depth > 0)
 
-    def depth(self, type_names: Sequence[str]) -> int:
+    def depth(self, type_names: Collection[str]) -> int:
         """How many runs may wait behind runs of these types; 0 when any is not short."""
         return min((self._depths.get(name, 0) for name in type_names), default=0)

@@ -100,8 +100,10 @@ class Active:
 
     async def _write_pending(self) -> None:
         pause = 0.05
+        together = True
         while self._pending:
-            batch, self._pending = self._pending, []
+            count = len(self._pending) if together else 1
+            batch, self._pending = self._pending[:count], self._pending[count:]
             try:
                 await self._store.apply(self.key.job_id, change.chain(batch))
             except StoreUnavailable as error:
@@ -112,6 +114,12 @@ class Active:
             except (Replaced, JobNotFound) as error:
                 self._pending.clear()
                 self._on_lost(self, error)
+            except Exception:
+                # A defect in one write must not take the others along, the end of the run least of all.
+                log.exception("a write of a run failed", extra={"job_id": self.key.job_id})
+                if together:
+                    together = False
+                    self._pending[:0] = batch
         self._writing = False
 
     def progressed(self, report: ProgressReport, interval: float) -> Progress:

@@ -66,7 +66,7 @@ class Seating:
         for slot in self.ready:
             runs = self._slots[slot]
             # What a free slot will run is not known yet: most likely what it ran last.
-            types = [active.job.type for active in runs] or [self._last_type.get(slot, "")]
+            types = {active.job.type for active in runs} or {self._last_type.get(slot, "")}
             depth = self._history.depth(types)
             room = depth - max(0, len(runs) - 1)
             # Half a backlog at least: claims of one would cost a commit each.
@@ -82,9 +82,9 @@ class Seating:
         active.slot = slot
         active.ladder = Ladder(active, self._pool, self.clear_backlog)
         self.runs[active.key] = active
-        ahead = [other.job.type for other in self._slots[slot]]
+        head = [other.job.type for other in self._slots[slot][:1]]
         self._slots[slot].append(active)
-        if self.draining or (ahead and not self._history.depth(ahead)):
+        if self.draining or (head and not self._history.depth(head)):
             self.give_up(active)  # or: the slot was free, and was not given what it ran last
         elif job.status is Status.RUNNING:
             self._hand_over(active)

@@ -1,0 +1,81 @@
+"""A run's writes: in order, and one that is defective takes no other along."""
+
+import asyncio
+from collections.abc import Coroutine
+
+from headrace_server.domain import running, verbs
+from headrace_server.domain.change import Change, Outcome
+from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.domain.job import Job, Spec, Status
+from headrace_server.domain.ports import Decision
+from headrace_server.work.ladder import Ladder
+from headrace_server.work.running import Active
+
+NOW = 1_700_000_000_000_000
+
+
+class OneRow:
+    """A store of one job that is away the first few times."""
+
+    def __init__(self, job: Job, away: int = 0) -> None:
+        self.job = job
+        self.away = away
+
+    async def apply(self, job_id: str, decide: Decision) -> Change:
+        """Change the row."""
+        assert job_id == self.job.job_id
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable("away")
+        made = decide(self.job, NOW)
+        self.job = made.job
+        return made
+
+
+def started() -> Job:
+    """A job in its first attempt."""
+    job = running.claim(
+        verbs.create("j", "t", Spec(type="x"), NOW, hold=False).job, NOW, instance="i", worker="w"
+    ).job
+    return running.permit(job, NOW, claim=1, instance="i", worker="w").job
+
+
+async def follow(store: OneRow, *decisions: Decision) -> None:
+    """Write the decisions in one go, and wait until that is done."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def spawn(coroutine: Coroutine[None, None, None]) -> None:
+        tasks.append(asyncio.ensure_future(coroutine))
+
+    def lost(active: Active, error: Exception) -> None:
+        raise AssertionError(f"{active.key} was replaced: {error}")
+
+    active = Active(store.job, "{}", store, "i", spawn=spawn, on_lost=lost)  # type: ignore[arg-type] # one method is asked
+    active.ladder = Ladder(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
+    for decide in decisions:
+        active.write(decide)
+    await asyncio.gather(*tasks)
+
+
+def finish(job: Job, now: int) -> Change:
+    """The end of the run."""
+    return running.finish(job, now, claim=1, instance="i", outcome=Outcome())
+
+
+def defective(_job: Job, _now: int) -> Change:
+    """A write with a defect."""
+    raise TypeError("a defect")
+
+
+async def test_a_defective_write_does_not_keep_the_run_from_ending() -> None:
+    """Where one of several writes raises what nobody expects, the others are written, the end among them."""
+    store = OneRow(started())
+    await follow(store, defective, finish)
+    assert store.job.status is Status.SUCCEEDED
+
+
+async def test_a_store_that_is_away_loses_nothing() -> None:
+    """Writes are repeated until the store is back."""
+    store = OneRow(started(), away=2)
+    await follow(store, finish)
+    assert store.job.status is Status.SUCCEEDED

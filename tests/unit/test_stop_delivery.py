@@ -221,3 +221,31 @@ def test_sigterm_that_was_swallowed_was_seen() -> None:
 def test_sigterm_between_jobs_is_nothing() -> None:
     """Where no code of a job runs, interrupt does nothing."""
     interrupt()
+
+
+def test_sigterm_at_any_line_leaves_the_next_job_alone() -> None:
+    """Signals that hit a short job at whatever line: it ends as returned or stopped, and nothing is left of it."""
+
+    def short(_ctx: JobContext) -> str:
+        return "done"
+
+    def handle(*_: object) -> None:
+        interrupt()
+
+    before = signal.signal(signal.SIGALRM, handle)
+    hits = 0
+    try:
+        for number in range(3000):
+            definition = job("test.short")(short)
+            signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + number % 400))
+            try:
+                ending = run_job(definition).ending
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            assert ending.aborted or ending.result == '"done"'
+            hits += ending.aborted
+            del ending
+            interrupt()  # raises where a job is taken for running
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert hits

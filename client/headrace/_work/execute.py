@@ -21,7 +21,7 @@ from headrace._work.attempt import (
 from headrace._work.context import JobContext
 from headrace._work.definition import JobDefinition
 from headrace._work.failure import failure, format_traceback
-from headrace._work.interrupt import interruptible, run_coroutine
+from headrace._work.interrupt import interruptibly, run_coroutine
 from headrace._work.resources import Resources
 from headrace._work.results import Results
 from headrace._work.stop import StopDelivery
@@ -79,8 +79,7 @@ class _Run:
         target = self.definition.target
         if not isinstance(target, type):
             return target
-        with interruptible(self.stop):
-            return target().run  # type: ignore[no-any-return]
+        return interruptibly(self.stop, target).run  # type: ignore[no-any-return]
 
     def _keywords(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         signature = self.definition.signature
@@ -89,10 +88,11 @@ class _Run:
         return {}  # run(self, ctx) reads its parameters with ctx.param
 
     def _returned(self, call: Callable[..., Any], context: JobContext, keywords: Mapping[str, Any]) -> Any:
-        with interruptible(self.stop):
+        def code() -> Any:
             value = call(context, **keywords)
-            if inspect.isawaitable(value):
-                value = run_coroutine(value, self.stop)
+            return run_coroutine(value, self.stop) if inspect.isawaitable(value) else value
+
+        value = interruptibly(self.stop, code)
         signature = self.definition.signature
         if value is None or signature.plain_result:
             return value

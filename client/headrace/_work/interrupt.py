@@ -5,11 +5,12 @@ a worker calls `interrupt`, which raises JobStopped where the job stands, or can
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from headrace._work.stop import StopDelivery
+
+T = TypeVar("T")
 
 POLL_SECONDS = 0.05
 
@@ -24,12 +25,16 @@ class _Running:
 _running = _Running()
 
 
-@contextmanager
-def interruptible(stop: StopDelivery) -> Iterator[None]:
-    """The code of a job runs inside: `interrupt` reaches it here and nowhere else."""
-    before, _running.stop = _running.stop, stop
+def interruptibly(stop: StopDelivery, code: Callable[[], T]) -> T:
+    """Call code of a job: `interrupt` reaches it here and nowhere else.
+
+    One function, no context manager: a signal may be handled after any call, and one that is handled between a
+    manager's own lines would leave the job marked as running. Here there is no call outside the try.
+    """
+    before = _running.stop
+    _running.stop = stop
     try:
-        yield
+        return code()
     finally:
         _running.stop = before
 

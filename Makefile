@@ -6,7 +6,7 @@ FLOOR_VENV := .venv-floor
 BIN := $(VENV)/bin
 STUBS := client/headrace/v1
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-floor test-tools test-fast coverage acceptance proto proto-check clean
+.PHONY: help demo check format test test-floor test-tools test-fast coverage acceptance bench proto proto-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -48,6 +48,11 @@ coverage: $(VENV)/.done test-tools ## lines of server and client that the tests 
 
 acceptance: $(VENV)/.done ## the acceptance list: row, test, outcome
 	$(BIN)/python tests/acceptance.py
+
+bench: $(VENV)/.done ## submit beside a bare echo; drain and latency beside celery (needs rabbitmq-server)
+	$(BIN)/python -m benchmarks.submit
+	$(BIN)/python -m benchmarks.drain
+	$(BIN)/python -m benchmarks.latency
 
 proto: $(PROTO_VENV)/.done ## make the stubs anew
 	PATH="$(PROTO_VENV)/bin:$$PATH" $(PROTO_VENV)/bin/python -m grpc_tools.protoc -Iproto \

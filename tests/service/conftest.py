@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 import headrace
-from support.server import Server, serving
+from support.server import Server
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The shared server."""
-    with serving(tmp_path_factory.mktemp("server"), heartbeat_interval=0.2) as running:
+    with Server(tmp_path_factory.mktemp("server"), heartbeat_interval=0.2) as running:
         yield running
 
 
@@ -39,5 +39,5 @@ def gate(tmp_path: Path) -> Path:
 @pytest.fixture
 def server_with_one_worker(tmp_path: Path) -> Iterator[headrace.Client]:
     """A client of a server with one worker: what runs next is what was chosen next."""
-    with serving(tmp_path, workers=1) as running, running.client() as connected:
+    with Server(tmp_path, workers=1) as running, running.client() as connected:
         yield connected

@@ -12,7 +12,7 @@ import pytest
 from headrace import Client, RetryPolicy
 from headrace.errors import Unavailable
 from headrace.info import Finished, JobEvent
-from support.server import Server, serving, until
+from support.server import Server, until
 
 pytestmark = pytest.mark.slow
 
@@ -136,7 +136,7 @@ def test_submits_during_a_kill(tmp_path: Path) -> None:
 
 def test_second_server_is_refused(tmp_path: Path) -> None:
     """A second server on one file refuses to start and names the process that holds it (failure case 11)."""
-    with serving(tmp_path) as server:
+    with Server(tmp_path) as server:
         second = subprocess.run(
             [sys.executable, "-m", "headrace_server", "serve", "--address", "127.0.0.1:0"],
             env={**os.environ, "HEADRACE_DATABASE_URL": str(server.settings["database_url"])},
@@ -153,7 +153,7 @@ def test_second_server_is_refused(tmp_path: Path) -> None:
 
 def test_port_in_use(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A server whose port is taken says so and ends."""
-    with serving(tmp_path) as server:
+    with Server(tmp_path) as server:
         second = Server(tmp_path_factory.mktemp("second"), address=server.target)
         second.launch()
         assert second.wait() == 6
@@ -179,7 +179,7 @@ def test_drain_lets_jobs_finish(tmp_path: Path, note: Path, gate: Path) -> None:
         assert [update.job.status for update in watch if isinstance(update, Finished)] == ["SUCCEEDED"]
     assert server.wait() == 0
     server.gone()
-    with serving(tmp_path, address=server.target) as again, again.client() as client:
+    with Server(tmp_path, address=server.target) as again, again.client() as client:
         assert client.get(job.job_id).status == "SUCCEEDED"
         assert client.wait(waiting.job_id, 30).status == "SUCCEEDED"
 
@@ -195,7 +195,7 @@ def test_drain_ends_what_does_not_finish(tmp_path: Path, note: Path) -> None:
         until(lambda: note.exists() and len(note.read_text().split()) == 2, "both run")
     assert server.stop() == 0
     server.gone()
-    with serving(tmp_path, address=server.target, workers=0) as again, again.client() as client:
+    with Server(tmp_path, address=server.target, workers=0) as again, again.client() as client:
         ended = client.get(jobs[0].job_id)
         assert ended.status == "FAILED"
         assert ended.error is not None
@@ -205,7 +205,7 @@ def test_drain_ends_what_does_not_finish(tmp_path: Path, note: Path) -> None:
 
 def test_throughput_of_neighbours(tmp_path: Path) -> None:
     """Jobs that kill their worker, again and again, harm themselves alone (failure cases 2, 30)."""
-    with serving(tmp_path) as server, server.client() as client:
+    with Server(tmp_path) as server, server.client() as client:
         jobs = [
             client.submit("test.die" if n % 10 == 0 else "test.noop", {"how": "kill"} if n % 10 == 0 else {})
             for n in range(60)
@@ -217,7 +217,7 @@ def test_throughput_of_neighbours(tmp_path: Path) -> None:
 
 def test_workers_are_recycled(tmp_path: Path) -> None:
     """A worker is replaced after its number of runs, and no run is lost or doubled by that."""
-    with serving(tmp_path, max_jobs_per_worker=5, workers=1) as server, server.client() as client:
+    with Server(tmp_path, max_jobs_per_worker=5, workers=1) as server, server.client() as client:
         jobs = [client.submit("test.context") for _ in range(30)]
         pids = [job.result(60)["pid"] for job in jobs]
         assert len(set(pids)) == 6
@@ -226,7 +226,7 @@ def test_workers_are_recycled(tmp_path: Path) -> None:
 
 def test_broken_job_module(tmp_path: Path) -> None:
     """A module that fails to import is logged and listed; the others load (failure case 27)."""
-    with serving(tmp_path, jobs="support.jobs,support.missing") as server, server.client() as client:
+    with Server(tmp_path, jobs="support.jobs,support.missing") as server, server.client() as client:
         broken = [found for found in client.types() if found.load_error]
         assert [found.module for found in broken] == ["support.missing"]
         assert "No module named" in broken[0].load_error
@@ -237,7 +237,7 @@ def test_broken_job_module(tmp_path: Path) -> None:
 def test_job_that_the_pool_refuses(tmp_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job claimed for a worker that does not come up goes back to QUEUED at no cost, and runs later (acceptance 70)."""
     monkeypatch.setenv("SLOW_IMPORT_GATE", str(gate))
-    with serving(tmp_path, jobs="support.crashing_import", workers=1) as server, server.client() as client:
+    with Server(tmp_path, jobs="support.crashing_import", workers=1) as server, server.client() as client:
         job = client.submit("crashing.noop")
         until(lambda: any(str(event.status) == "TO_BE_RUN" for event in job.events()), "it is claimed")
         until(lambda: len(list(job.events())) >= 3, "it is given back")
@@ -248,7 +248,7 @@ def test_job_that_the_pool_refuses(tmp_path: Path, gate: Path, monkeypatch: pyte
 
 def test_server_without_workers(tmp_path: Path) -> None:
     """workers=0 takes jobs and runs none; the types say so."""
-    with serving(tmp_path, workers=0) as server, server.client() as client:
+    with Server(tmp_path, workers=0) as server, server.client() as client:
         job = client.submit("test.noop")
         assert {found.instance_count for found in client.types()} == {0}
         assert job.stop().outcome == "STOPPED"
@@ -256,7 +256,7 @@ def test_server_without_workers(tmp_path: Path) -> None:
 
 def test_logs_carry_the_job(tmp_path: Path) -> None:
     """A log line about a job carries its id (acceptance 87)."""
-    with serving(tmp_path) as server, server.client() as client:
+    with Server(tmp_path) as server, server.client() as client:
         job = client.submit("test.die", {"how": "kill"})
         job.wait(30)
         until(lambda: any(e.get("job_id") == job.job_id for e in server.log), "the log names the job")

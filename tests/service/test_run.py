@@ -7,7 +7,7 @@ import pytest
 
 from headrace import Client, File, RetryPolicy
 from headrace.errors import JobAborted, JobFailed
-from support.server import serving, until
+from support.server import Server, until
 
 
 def test_run_job_is_one_call(client: Client) -> None:
@@ -239,7 +239,7 @@ def test_orphans_end_with_their_job(client: Client, note: Path) -> None:
 @pytest.mark.slow
 def test_pool_size_and_niceness(tmp_path: Path) -> None:
     """The number of workers and their niceness are settings (acceptance 59, 62)."""
-    with serving(tmp_path, workers=3, nice=5) as server, server.client() as client:
+    with Server(tmp_path, workers=3, nice=5) as server, server.client() as client:
         assert client.submit("test.context").result(30)["nice"] == 5
         assert client.server_info().counters["slots"] == 3
 
@@ -247,5 +247,5 @@ def test_pool_size_and_niceness(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_throw_away_store(tmp_path: Path) -> None:
     """A store that is not synced runs jobs all the same (acceptance 61)."""
-    with serving(tmp_path, durable=False) as server, server.client() as client:
+    with Server(tmp_path, durable=False) as server, server.client() as client:
         assert client.submit("test.noop").wait(30).status == "SUCCEEDED"

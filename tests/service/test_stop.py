@@ -8,7 +8,7 @@ import pytest
 
 from headrace import Client, RetryPolicy
 from headrace.errors import JobNotFound, WrongStatus
-from support.server import Server, serving, until
+from support.server import Server, until
 
 
 def phases(client: Client, job_id: str) -> list[str]:
@@ -41,7 +41,7 @@ def test_stop_of_a_queued_job(client: Client, note: Path) -> None:
 def test_stop_of_a_claimed_job(tmp_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that is claimed and not yet permitted is ABORTED at once (acceptance 44)."""
     monkeypatch.setenv("SLOW_IMPORT_GATE", str(gate))
-    with serving(tmp_path, jobs="support.slow_import", workers=1) as server, server.client() as client:
+    with Server(tmp_path, jobs="support.slow_import", workers=1) as server, server.client() as client:
         job = client.submit("slow.noop")
         until(lambda: job.refresh().status == "TO_BE_RUN", "the job is claimed")
         result = job.stop()

@@ -79,8 +79,3 @@ class Server(LocalServer):
     def client(self, **options: Any) -> headrace.Client:
         """A client of it."""
         return headrace.Client(self.target, **options)
-
-
-def serving(folder: Path, **settings: Any) -> Server:
-    """A server for the length of a with block."""
-    return Server(folder, **settings)

@@ -21,7 +21,7 @@ from headrace_server.domain import verbs
 from headrace_server.domain.errors import Draining, FieldViolation, InvalidArgument
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import JobTypes, Page, Store, Submission, Submitted, TypeInfo
+from headrace_server.domain.ports import Cursor, JobTypes, Page, Store, Submission, Submitted, TypeInfo
 from headrace_server.domain.query import ALL_TENANTS, Counts, Filter, FullJob, Group, Order
 
 REQUEST_ID_MAX = 100
@@ -41,10 +41,16 @@ class StopOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One job of a list, with the token that continues behind it."""
+    """One job of a list, and its place in the query's order."""
 
     job: FullJob
-    token: str
+    query: object
+    place: Cursor
+
+    @property
+    def token(self) -> str:
+        """Continues the list behind this job. A page needs that of its last one alone."""
+        return make_token(self.query, self.place)
 
 
 class Jobs:
@@ -96,7 +102,7 @@ class Jobs:
             )
             for job in jobs:
                 place = (sort_key(job.job, order), job.job.job_id)
-                yield Listed(job, make_token(query, place))
+                yield Listed(job, query, place)
             left = left - len(jobs) if len(jobs) == limit else 0
 
     async def count(self, tenant: str, which: Filter, groups: Sequence[Group]) -> Counts:

@@ -10,8 +10,8 @@ from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Job, Spec, Status, Stop, StopPhase
 from headrace_server.domain.passing import due
 
-ANY_STATUS_FIELDS = frozenset({"description", "labels", "locked"})
-LIVE_FIELDS = frozenset({"priority", "run_after", "expire_time"})
+ANY_STATUS_FIELDS = ("description", "labels", "locked")
+LIVE_FIELDS = ("priority", "run_after", "expire_time")
 
 
 def create(job_id: str, tenant: str, spec: Spec, now: int, *, hold: bool) -> Change:
@@ -75,7 +75,7 @@ def update(job: Job, now: int, *, fields: Mapping[str, Any], etag: str) -> Chang
     if etag and etag != job.etag:
         raise EtagMismatch(job.job_id, job.etag)
     changed = {name: value for name, value in fields.items() if getattr(job, name) != value}
-    if job.status.final and (late := sorted(LIVE_FIELDS & changed.keys())):
+    if job.status.final and (late := sorted(changed.keys() & LIVE_FIELDS)):
         raise WrongStatus(
             job.job_id, job.status.name, f"{', '.join(late)} can be changed only before it has ended"
         )

@@ -13,6 +13,7 @@ from headrace_server.control.spec import GivenRetry, GivenSpec
 from headrace_server.domain.errors import FieldViolation, InvalidArgument
 from headrace_server.domain.job import Status
 from headrace_server.domain.query import ALL_TENANTS, Filter, Group, Order, ParameterFilter
+from headrace_server.domain.verbs import ANY_STATUS_FIELDS, LIVE_FIELDS
 
 T = TypeVar("T")
 
@@ -20,7 +21,7 @@ TENANT_MAX = 100
 TIMESTAMP_SECONDS = range(-62_135_596_800, 253_402_300_800)
 DURATION_SECONDS = range(-315_576_000_000, 315_576_000_001)
 NANOS = 1_000_000_000
-UPDATABLE = ("description", "labels", "locked", "priority", "run_after", "expire_time")
+UPDATABLE = (*ANY_STATUS_FIELDS, *LIVE_FIELDS)
 
 
 def refuse(field: str, description: str) -> InvalidArgument:

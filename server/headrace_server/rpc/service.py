@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from headrace.v1 import job_service_pb2 as pb
 from headrace.v1 import job_service_pb2_grpc
-from headrace_server.control.jobs import Jobs
+from headrace_server.control.jobs import Jobs, Listed
 from headrace_server.control.watch import WatchOptions
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.ports import Submitted
@@ -63,7 +63,9 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         size = parse.page_size(request.page_size)
         response = pb.ListJobsResponse()
-        total, count, token = 0, 0, ""
+        total = 0
+        more = False
+        last: Listed | None = None
         listed = self._jobs.find(
             parse.tenant(request.tenant, all_allowed=True),
             parse.job_filter(request.filter),
@@ -76,13 +78,13 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             async for item in found:
                 info = convert.job_info(item.job)
                 total += info.ByteSize()
-                if count and total > PAGE_BYTES:
-                    response.next_page_token = token
-                    return response
+                more = last is not None and total > PAGE_BYTES
+                if more:
+                    break
                 response.jobs.append(info)
-                count, token = count + 1, item.token
-        if count == self._jobs.page_size(size):
-            response.next_page_token = token
+                last = item
+        if last is not None and (more or len(response.jobs) == self._jobs.page_size(size)):
+            response.next_page_token = last.token
         return response
 
     async def CountJobs(self, request: pb.CountJobsRequest, context: Context) -> pb.CountJobsResponse:

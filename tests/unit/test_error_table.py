@@ -1,0 +1,34 @@
+"""The two halves of the table of errors: what the server answers is what the client raises."""
+
+import pytest
+
+from headrace.errors import BY_CODE, BY_REASON
+from headrace_server.domain.errors import ControlError
+from headrace_server.rpc.status import CODES
+
+RAISED = {
+    "JOB_NOT_FOUND": "JobNotFound", "INVALID_ARGUMENT": "InvalidArgument", "INVALID_PARAMETER": "InvalidParameter",
+    "JOB_TYPE_UNKNOWN": "UnknownType", "INVALID_PAGE_TOKEN": "InvalidPageToken",
+    "REQUEST_ID_REUSED": "RequestIdReused", "WRONG_STATUS": "WrongStatus", "JOB_LOCKED": "JobLocked",
+    "ETAG_MISMATCH": "EtagMismatch", "REVISION_AHEAD": "OutOfRange", "QUEUE_FULL": "Overloaded",
+    "TOO_MANY_WATCHERS": "Overloaded", "STORE_UNAVAILABLE": "Unavailable", "DRAINING": "Unavailable",
+    "INTERNAL": "InternalError",
+}  # fmt: skip
+"""The contract: reason -> the client's exception."""
+
+
+def kinds(kind: type[ControlError]) -> list[type[ControlError]]:
+    """Every error below one."""
+    return [one for below in kind.__subclasses__() for one in (below, *kinds(below))]
+
+
+def test_every_error_has_a_code_and_none_is_left_over() -> None:
+    """Each error of the server has a row in its table, and each row an error."""
+    assert {kind.reason for kind in kinds(ControlError)} == set(CODES)
+
+
+@pytest.mark.parametrize("reason", sorted(CODES))
+def test_the_client_knows_every_reason_and_code(reason: str) -> None:
+    """Each reason has a class in the client, and so has its code, for an answer that lost its details."""
+    assert BY_REASON[reason].__name__ == RAISED[reason]
+    assert CODES[reason].name in BY_CODE

@@ -6,7 +6,7 @@ FLOOR_VENV := .venv-floor
 BIN := $(VENV)/bin
 STUBS := client/headrace/v1
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-floor test-tools test-fast coverage acceptance bench proto proto-check clean
+.PHONY: help demo check format test test-floor test-tools test-fast test-chaos coverage acceptance bench proto proto-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -39,6 +39,9 @@ test-tools: # what tests need from the system
 
 test-fast: $(VENV)/.done ## the tests that answer within a minute
 	$(BIN)/pytest -q -m "not slow"
+
+test-chaos: $(VENV)/.done test-tools ## the long form of the tests that break things; HEADRACE_SEED=N repeats a run
+	HEADRACE_LONG=1 $(BIN)/pytest -s -o timeout=7200 tests/chaos
 
 coverage: $(VENV)/.done test-tools ## lines of server and client that the tests reach: at least 90 of 100
 	$(BIN)/coverage erase

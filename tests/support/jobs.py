@@ -123,7 +123,7 @@ def context(ctx: JobContext) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@job("test.workspace")
+@job("test.workspace", workspace=True)
 def workspace(ctx: JobContext, how: str = "return", note: str = "") -> str:
     """Use the workspace, and end in some way."""
     folder = ctx.workspace

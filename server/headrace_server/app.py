@@ -24,7 +24,7 @@ import uuid_utils
 from headrace_server.config import Settings
 from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
-from headrace_server.control.limits import Limits
+from headrace_server.control.limits import WAIT_SECONDS, Limits
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError
 from headrace_server.domain.job import ErrorKind, JobError
@@ -206,6 +206,7 @@ def limits_of(settings: Settings) -> Limits:
         parameters_bytes=settings.max_parameters_kib << 10,
         page_size=settings.max_page_size,
         call_seconds=settings.max_call_time,
+        wait_seconds=min(WAIT_SECONDS, int(settings.max_call_time) - 1),
         results_bytes=settings.max_results_kib << 10,
         output_bytes=settings.max_output_kib << 10,
         messages_per_attempt=settings.max_messages_per_attempt,

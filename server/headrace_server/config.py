@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     )
     max_page_size: int = Field(default=1000, ge=1, le=1000, description="Jobs or events in a page.")
     max_call_time: float = Field(
-        default=120.0, ge=61, le=3600, description="How long a call other than a stream may take."
+        default=120.0, ge=2, le=3600, description="How long a call other than a stream may take."
     )
     max_calls: int = Field(
         default=1000, ge=1, description="Calls worked on at once; more are told to come again."

@@ -64,6 +64,7 @@ async def follow(store: OneRow, *decisions: Decision) -> list[bool]:
     for decide in decisions:
         active.write(decide)
     await asyncio.gather(*tasks)
+    active.close()
     return held
 
 

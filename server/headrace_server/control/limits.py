@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+WAIT_SECONDS = 60
+"""The longest wait of one call; the client goes on with the next."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -15,7 +18,7 @@ class Limits:
     name_chars: int = 255
     page_size: int = 1000
     call_seconds: float = 120
-    wait_seconds: int = 60
+    wait_seconds: int = WAIT_SECONDS
     grace_seconds: int = 3600
     # Of a job.
     results_bytes: int = 1 << 20

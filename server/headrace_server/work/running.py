@@ -33,6 +33,9 @@ class RunSettings:
 CROWD = 64
 """Writes of a run that may wait, and that are committed at once: beyond it, the run is held back."""
 
+REST = 3.0
+"""A run that was held back rests for so many times what its writes have taken: it gets a quarter of the store at most."""
+
 
 class Active:
     """A claimed job of this instance.
@@ -72,6 +75,7 @@ class Active:
         self._on_lost = on_lost
         self._hold_back = hold_back
         self._held_back = False
+        self._rest: asyncio.TimerHandle | None = None
         self._pending: list[Decision] = []
         self._writing = False
         self._begun_at = 0.0
@@ -123,6 +127,7 @@ class Active:
         while self._pending:
             count = CROWD if together else 1
             batch, self._pending = self._pending[:count], self._pending[count:]
+            began = time.monotonic()
             try:
                 await self._store.apply(self.key.job_id, change.chain(batch))
             except StoreUnavailable as error:
@@ -139,10 +144,18 @@ class Active:
                 if together:
                     together = False
                     self._pending[:0] = batch
-            if self._held_back and len(self._pending) < CROWD:
-                self._held_back = False
-                self._hold_back(self, False)
+            if self._held_back and self._rest is None and len(self._pending) < CROWD:
+                rest = REST * (time.monotonic() - began)
+                self._rest = asyncio.get_running_loop().call_later(rest, self._let_go)
         self._writing = False
+
+    def _let_go(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        if self._held_back:
+            self._held_back = False
+            self._hold_back(self, False)
 
     def progressed(self, report: ProgressReport, interval: float) -> Progress:
         """The latest progress with percent and estimate; stored now, or when the interval is over."""
@@ -174,7 +187,8 @@ class Active:
             )
 
     def close(self) -> None:
-        """It is over: no timer is left. Writes that are under way go on."""
+        """It is over: no timer is left, its slot is read. Writes that are under way go on."""
         self.ladder.close()
+        self._let_go()
         if self._progress_timer is not None:
             self._progress_timer.cancel()

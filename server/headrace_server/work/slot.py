@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 FRAMES_PER_WAKE = 64
 """Then it is another slot's turn."""
 
-PACE = 0.002
+PACE = 0.005
 """Seconds between two readings of output that is only thrown away."""
 
 BACKOFF_FIRST, BACKOFF_MAX = 0.1, 5.0

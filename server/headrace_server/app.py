@@ -21,6 +21,7 @@ from importlib.metadata import version
 import uuid_utils
 
 from headrace_server.config import Settings
+from headrace_server.control import chronicle
 from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
 from headrace_server.control.spec import Limits
@@ -87,6 +88,7 @@ class App:
             )
 
             def committed(changes: Sequence[Change]) -> None:
+                chronicle.tell(changes)
                 hub.publish(changes)
                 dispatcher.committed(changes)
 

@@ -254,14 +254,6 @@ def test_server_without_workers(tmp_path: Path) -> None:
         assert job.stop().outcome == "STOPPED"
 
 
-def test_logs_carry_the_job(tmp_path: Path) -> None:
-    """A log line about a job carries its id (acceptance 87)."""
-    with Server(tmp_path) as server, server.client() as client:
-        job = client.submit("test.die", {"how": "kill"})
-        job.wait(30)
-        until(lambda: any(e.get("job_id") == job.job_id for e in server.log), "the log names the job")
-
-
 def test_settings_are_shown(client: Client) -> None:
     """GetServerInfo shows settings, limits and counters (acceptance 88)."""
     info = client.server_info()

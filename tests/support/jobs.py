@@ -142,6 +142,13 @@ def workspace(ctx: JobContext, how: str = "return", note: str = "") -> str:
     return str(folder)
 
 
+@job("test.logs")
+def logs(ctx: JobContext, rows: int) -> None:
+    """Log a line that says what its record carries."""
+    identity = ctx.log.extra or {}
+    ctx.log.warning("slow %s %s", identity["job_id"], identity["attempt"], rows=rows)
+
+
 @job("test.output")
 def output(ctx: JobContext) -> None:
     """Write to stdout and stderr in four ways."""

@@ -73,17 +73,19 @@ def _guarded(
                 raise _malformed(method)  # noqa: TRY301 - answered like every other error
             return await call(request, context)
         except Exception as error:  # noqa: BLE001 - the edge answers for everything
-            await _answer(context, method, error)
+            await _answer(context, method, error, request)
 
     return guarded
 
 
-async def _answer(context: Context, method: str, error: Exception) -> NoReturn:
+async def _answer(context: Context, method: str, error: Exception, request: Any) -> NoReturn:
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, ControlError):
         error_id = uuid.uuid4().hex[:12]
-        log.error("internal error %s in %s", error_id, method, exc_info=error, extra={"error_id": error_id})
+        about = {name: getattr(request, name, None) for name in ("job_id", "request_id")}
+        about["error_id"] = error_id
+        log.error("internal error %s in %s", error_id, method, exc_info=error, extra=about)
         error = InternalError(error_id)
     await _abort(context, error)
 

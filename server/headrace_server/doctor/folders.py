@@ -64,15 +64,15 @@ def trouble(folder: Path) -> str:
     return ""
 
 
-def room(subject: str, folder: Path) -> Finding:
-    """How much room the file system of a folder has."""
+def room(subject: str, folder: Path, *, least: int = _ROOM_MIN, low: int = _ROOM_LOW) -> Finding:
+    """How much room the file system of a folder has; bytes below which that is a problem, or a warning."""
     place = folder.absolute()
     while not place.exists():
         place = place.parent
     usage = shutil.disk_usage(place)
     free = f"{folder} can be written and has {usage.free // _MIB:,} MiB free"
-    if usage.free < _ROOM_MIN:
+    if usage.free < least:
         return problem(subject, f"{free}, too little to work with: make room there.")
-    if usage.free < _ROOM_LOW or usage.free * 10 < usage.total:
+    if usage.free < low or usage.free * 10 < usage.total:
         return warning(subject, f"{free} of {usage.total // _MIB:,}: make room before it is full.")
     return ok(subject, f"{free}.")

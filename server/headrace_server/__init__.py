@@ -2,8 +2,9 @@
 
 The map of the house, from the street inwards:
 
-- `__main__`  argv -> Settings -> App: the commands dev, serve and db.
+- `__main__`  argv -> Settings -> App: the commands dev, serve, doctor and db.
 - `app`       the composition root: the only module that knows everyone; start order, stop order.
+- `doctor`    what would keep a server from working, told before one is started; beside `app`, it knows everyone.
 - `config`    Settings, one frozen value, read once.
 - `rpc`       the edge: protobuf in, one use case, protobuf out. The only room that knows gRPC.
 - `control`   the use cases: what an RPC means, without gRPC and without SQL. The hub that feeds the watchers.

@@ -14,22 +14,31 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from headrace.cli.output import Form
 from headrace_server.config import BadSettings, Settings, read_settings
 
+EXIT_PROBLEM = 1
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 6
 
 
 def register(app: typer.Typer) -> None:
-    """Add dev, serve and db to the headrace script."""
+    """Add dev, serve, doctor and db to the headrace script."""
     app.command(rich_help_panel="Server")(_with_settings(dev))
     app.command(rich_help_panel="Server")(_with_settings(serve))
+    app.command(rich_help_panel="Server")(_with_settings(doctor))
     database = typer.Typer(help="The database.", no_args_is_help=True)
     database.command("upgrade")(db_upgrade)
     app.add_typer(database, name="db", rich_help_panel="Server")
 
 
-def dev(*, throwaway: bool = False, **flags: Any) -> None:
+def dev(
+    *,
+    throwaway: Annotated[
+        bool, typer.Option("--throwaway", help="Keep jobs in a temporary file that goes at the end.")
+    ] = False,
+    **flags: Any,
+) -> None:
     """Run a server for development: gRPC, an SQLite file and worker processes, in one command."""
     with contextlib.ExitStack() as stack:
         if throwaway:
@@ -46,6 +55,19 @@ def serve(**flags: Any) -> None:
     settings = _settings(flags)
     sys.path.insert(0, "")
     _run(settings, lambda _address: None)
+
+
+def doctor(
+    *,
+    output: Annotated[Form, typer.Option("--output", "-o", help="The form of the output.")] = Form.TABLE,
+    **flags: Any,
+) -> None:
+    """Look for what would keep a server with these settings from working. Exit code 1: there is a problem."""
+    from headrace_server.doctor import Level, examine, show  # noqa: PLC0415 - see above
+
+    settings = _settings(flags)
+    if Level.PROBLEM in show(examine(settings), output):
+        raise typer.Exit(EXIT_PROBLEM)
 
 
 def db_upgrade(
@@ -82,20 +104,8 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
         )
         for name, field in Settings.model_fields.items()
     ]
-    if "throwaway" in inspect.signature(command).parameters:
-        parameters.insert(
-            0,
-            inspect.Parameter(
-                "throwaway",
-                inspect.Parameter.KEYWORD_ONLY,
-                default=False,
-                annotation=Annotated[
-                    bool,
-                    typer.Option("--throwaway", help="Keep jobs in a temporary file that goes at the end."),
-                ],
-            ),
-        )
-    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # Typer reads it
+    own = [one for one in inspect.signature(command).parameters.values() if one.kind is one.KEYWORD_ONLY]
+    wrapped.__signature__ = inspect.Signature([*own, *parameters])  # type: ignore[attr-defined] # Typer reads it
     wrapped.__name__ = command.__name__
     wrapped.__doc__ = command.__doc__
     return wrapped

@@ -22,6 +22,7 @@ from importlib.metadata import version
 import uuid_utils
 
 from headrace_server.config import Settings
+from headrace_server.control import chronicle
 from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
 from headrace_server.control.limits import WAIT_SECONDS, Limits
@@ -102,6 +103,7 @@ class App:
             )
 
             def committed(changes: Sequence[Change]) -> None:
+                chronicle.tell(changes)
                 hub.publish(changes)
                 dispatcher.committed(changes)
 

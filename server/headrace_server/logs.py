@@ -6,8 +6,18 @@ from typing import Any
 
 import structlog
 
-BOUND = ("job_id", "attempt", "worker", "request_id", "error_id", "instance")
-"""Keys that log calls give as `extra`."""
+BOUND = (
+    "job_id",
+    "job_type",
+    "attempt",
+    "worker",
+    "status",
+    "error_kind",
+    "request_id",
+    "error_id",
+    "instance",
+)
+"""Keys that log calls give as `extra`: a line about a job has its job_id, and its attempt once it has one."""
 
 
 def configure(level: str, form: str) -> None:
@@ -35,4 +45,4 @@ def configure(level: str, form: str) -> None:
 
 
 def _drop_empty(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in event.items() if value is not None}
+    return {key: value for key, value in event.items() if value not in (None, "")}

@@ -252,6 +252,17 @@ async def test_the_log_is_written_back_when_idle(store: SqlStore) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_questions_do_not_keep_the_log(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timers that find nothing, as a server asks for every second, do not put off that the log is written back."""
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 0.5)
+    await submit(store)
+    log = file_of(store).with_suffix(".db-wal")
+    async with asyncio.timeout(30):
+        while log.stat().st_size > 0:
+            await store.run_timers()
+            await asyncio.sleep(0.02)
+
+
 async def test_a_log_that_cannot_be_written_back_harms_nobody(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

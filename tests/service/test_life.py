@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from headrace import Client, RetryPolicy
 from headrace.errors import Unavailable
 from headrace.info import Finished, JobEvent
+from support.figures import guard
 from support.server import Server, until
 
 pytestmark = pytest.mark.slow
@@ -39,7 +41,10 @@ def test_killed_and_started_again(tmp_path: Path, note: Path, gate: Path) -> Non
             server.kill()
             server.gone()
             gate.touch()
+            began = time.monotonic()
             server.start()
+            until(lambda: "queued" in dict(runs(note)), "the first claim", guard(5))
+            print(f"first claim {time.monotonic() - began:.3f} s after the start")
             lost = once.wait(30)
             assert lost.status == "FAILED"
             assert lost.error is not None
@@ -53,7 +58,7 @@ def test_killed_and_started_again(tmp_path: Path, note: Path, gate: Path) -> Non
 
 
 def test_grandchildren_die_with_a_killed_server(tmp_path: Path, note: Path) -> None:
-    """A setsid grandchild of a running job does not survive the server (failure cases 1, 5)."""
+    """A job deep in C and its setsid grandchild are gone within 2 s of their server (failure cases 1, 5)."""
     server = Server(tmp_path).start()
     try:
         with server.client() as client:
@@ -63,7 +68,7 @@ def test_grandchildren_die_with_a_killed_server(tmp_path: Path, note: Path) -> N
             grandchild = int(note.read_text())
             assert grandchild in server.processes()
             server.kill()
-            server.gone()
+            until(lambda: not server.processes(), "every process of the server is gone", guard(2))
             assert not Path(f"/proc/{grandchild}").exists()
     finally:
         server.close()
@@ -252,14 +257,6 @@ def test_server_without_workers(tmp_path: Path) -> None:
         job = client.submit("test.noop")
         assert {found.instance_count for found in client.types()} == {0}
         assert job.stop().outcome == "STOPPED"
-
-
-def test_logs_carry_the_job(tmp_path: Path) -> None:
-    """A log line about a job carries its id (acceptance 87)."""
-    with Server(tmp_path) as server, server.client() as client:
-        job = client.submit("test.die", {"how": "kill"})
-        job.wait(30)
-        until(lambda: any(e.get("job_id") == job.job_id for e in server.log), "the log names the job")
 
 
 def test_settings_are_shown(client: Client) -> None:

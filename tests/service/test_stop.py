@@ -8,6 +8,7 @@ import pytest
 
 from headrace import Client, RetryPolicy
 from headrace.errors import JobNotFound, WrongStatus
+from support.figures import guard
 from support.server import Server, until
 
 
@@ -17,7 +18,7 @@ def phases(client: Client, job_id: str) -> list[str]:
 
 
 def test_stop_of_a_held_job(client: Client) -> None:
-    """A held job is ABORTED at once (acceptance 42, 44)."""
+    """A held job is ABORTED at once (acceptance 42, 44, failure case 4)."""
     job = client.submit("test.noop", hold=True)
     result = job.stop("not needed", requested_by="ada")
     assert result.outcome == "STOPPED"
@@ -31,7 +32,7 @@ def test_stop_of_a_held_job(client: Client) -> None:
 
 
 def test_stop_of_a_queued_job(client: Client, note: Path) -> None:
-    """A queued job is ABORTED at once and none of its code runs (acceptance 44)."""
+    """A queued job is ABORTED at once and none of its code runs (acceptance 44, failure case 4)."""
     job = client.submit("test.record", {"log": str(note)}, run_after=timedelta(hours=1))
     assert job.stop().outcome == "STOPPED"
     assert not note.exists()
@@ -39,7 +40,7 @@ def test_stop_of_a_queued_job(client: Client, note: Path) -> None:
 
 @pytest.mark.slow
 def test_stop_of_a_claimed_job(tmp_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that is claimed and not yet permitted is ABORTED at once (acceptance 44)."""
+    """A job that is claimed and not yet permitted is ABORTED at once (acceptance 44, failure case 4)."""
     monkeypatch.setenv("SLOW_IMPORT_GATE", str(gate))
     with Server(tmp_path, jobs="support.slow_import", workers=1) as server, server.client() as client:
         job = client.submit("slow.noop")
@@ -52,7 +53,7 @@ def test_stop_of_a_claimed_job(tmp_path: Path, gate: Path, monkeypatch: pytest.M
 
 
 def test_stop_of_an_obedient_job(client: Client, note: Path, tmp_path: Path) -> None:
-    """A running job sees the flag and the reason, and can clean up (acceptance 42, 44)."""
+    """A running job sees the flag and the reason, and can clean up (acceptance 42, 44, failure case 4)."""
     cleaned = tmp_path / "cleaned"
     job = client.submit("test.obedient", {"started": str(note), "cleaned": str(cleaned)})
     until(note.exists, "the job runs")
@@ -79,12 +80,15 @@ def test_an_awaiting_job_is_stopped(client: Client, note: Path) -> None:
 
 
 def test_job_that_ignores_everything(client: Client, note: Path, tmp_path: Path) -> None:
-    """A job deep in C that ignores signals, and its setsid child, are gone within the grace period (failure cases 4, 5)."""
+    """A job deep in C that ignores signals, and its setsid child, are gone within 2 s of the grace period (failure cases 4, 5)."""
     child = tmp_path / "child"
     job = client.submit("test.stubborn", {"started": str(note), "grandchild": str(child)})
     until(note.exists, "the job runs")
+    asked = time.monotonic()
     result = job.stop(grace_period=1, wait_timeout=30)
+    took = time.monotonic() - asked
     assert (result.outcome, result.job.status) == ("STOPPED", "ABORTED")
+    assert 1 <= took < 1 + guard(2)
     assert phases(client, job.job_id) == ["REQUESTED", "DELIVERED", "TERMINATING", "KILLING", "ENDED"]
     assert not Path(f"/proc/{int(child.read_text())}").exists()
 

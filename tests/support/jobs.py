@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import itertools
 import os
+import resource as resource_limits
 import signal
 import subprocess
 import sys
@@ -143,6 +144,13 @@ def workspace(ctx: JobContext, how: str = "return", note: str = "") -> str:
     return str(folder)
 
 
+@job("test.logs")
+def logs(ctx: JobContext, rows: int) -> None:
+    """Log a line that says what its record carries."""
+    identity = ctx.log.extra or {}
+    ctx.log.warning("slow %s %s", identity["job_id"], identity["attempt"], rows=rows)
+
+
 @job("test.output")
 def output(ctx: JobContext) -> None:
     """Write to stdout and stderr in four ways."""
@@ -189,6 +197,48 @@ def die(ctx: JobContext, how: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case "segfault":
             ctypes.string_at(0)
+
+
+@job("test.hold")
+def hold(ctx: JobContext, started: str, gate: str) -> None:
+    """Note the process, whole or not at all, and wait for a gate."""
+    del ctx
+    part = Path(f"{started}.part")
+    part.write_text(str(os.getpid()))
+    part.rename(started)
+    while not Path(gate).exists():
+        time.sleep(PAUSE)
+
+
+@job("test.pause")
+def pause(ctx: JobContext) -> None:
+    """Take 20 milliseconds."""
+    del ctx
+    time.sleep(0.02)
+
+
+@job("test.memory")
+def memory(ctx: JobContext) -> None:
+    """Take all the memory that a limit allows."""
+    del ctx
+    before = resource_limits.getrlimit(resource_limits.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource_limits.getpagesize()
+    resource_limits.setrlimit(resource_limits.RLIMIT_AS, (used + (64 << 20), before[1]))
+    kept = []
+    try:
+        while True:
+            kept.append(bytearray(1 << 20))
+    finally:
+        kept.clear()
+        resource_limits.setrlimit(resource_limits.RLIMIT_AS, before)
+
+
+@job("test.litter")
+def litter(ctx: JobContext, returning: str, files: int) -> None:
+    """Return with a workspace whose removal takes a while."""
+    for number in range(files):
+        (ctx.workspace / str(number)).touch()
+    append(returning, str(ctx.workspace))
 
 
 @job("test.stubborn")

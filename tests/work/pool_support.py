@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace_server.domain.change import Message, Outcome
+from headrace_server.work import process_tree
 from headrace_server.work.contract import ProgressReport, Run, RunKey
 from headrace_server.work.pool import Pool
 
@@ -161,6 +162,8 @@ async def workshop(
         yield Workshop(pool, recorder, folder)
     finally:
         await pool.close()
+        # Else what other tests kill leaves its orphans to this process, which reaps none.
+        process_tree._prctl(process_tree._PR_SET_CHILD_SUBREAPER, 0)
 
 
 async def fact(check: Callable[[], Any], what: str) -> Any:
@@ -197,7 +200,7 @@ class Witness:
     """Watches processes by pidfd, so that a pid that is used again deceives nobody."""
 
     def __init__(self, *pids: int) -> None:
-        self._fds = {pid: os.pidfd_open(pid) for pid in pids}
+        self._fds = {pid: os.pidfd_open(pid) for pid in set(pids)}
 
     def alive(self) -> list[int]:
         """Those that have not ended."""

@@ -57,7 +57,7 @@ async def test_late_sigterm_does_nothing(tmp_path: Path) -> None:
 
 
 async def test_sigterm_is_not_enough_for_c_code_and_sigkill_is(tmp_path: Path) -> None:
-    """A loop in C code outlives flag and SIGTERM; SIGKILL ends it, and the slot is ready again."""
+    """A loop in C code outlives flag and SIGTERM; SIGKILL ends it, and the slot is ready again (failure case 4)."""
     async with workshop(tmp_path) as shop:
         key, pid = await shop.started("stubborn")
         shop.pool.flag_stop("worker-1", key, "now")
@@ -70,7 +70,7 @@ async def test_sigterm_is_not_enough_for_c_code_and_sigkill_is(tmp_path: Path) -
 
 
 async def test_no_process_outlives_its_run(tmp_path: Path) -> None:
-    """Sessions of their own, orphans of orphans and an empty environment: all are gone when the run has ended."""
+    """Sessions of their own, orphans of orphans and an empty environment: all are gone when the run has ended (failure case 5)."""
     async with workshop(tmp_path) as shop:
         key = shop.send("grandchildren", pids=tmp_path / "pids")
         pids = [int(pid) for pid in (await note_of(tmp_path / "pids")).split()]
@@ -80,7 +80,7 @@ async def test_no_process_outlives_its_run(tmp_path: Path) -> None:
 
 
 async def test_no_process_outlives_a_kill(tmp_path: Path) -> None:
-    """slot_lost comes when the child is dead and everything below it too."""
+    """slot_lost comes when the child is dead and everything below it too (failure case 5)."""
     async with workshop(tmp_path) as shop:
         key = shop.send("grandchildren", pids=tmp_path / "pids", stay=True)
         pids = [int(pid) for pid in (await note_of(tmp_path / "pids")).split()]

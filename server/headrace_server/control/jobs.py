@@ -6,6 +6,7 @@ from enum import IntEnum
 from functools import partial
 from typing import Any
 
+from headrace_server.control import chronicle
 from headrace_server.control.hub import Hub
 from headrace_server.control.limits import Limits
 from headrace_server.control.pages import make_token, page_size, read_token
@@ -74,9 +75,11 @@ class Jobs:
             raise Draining
         raise_violations(check_text("request_id", request_id, REQUEST_ID_MAX))
         spec = check_spec(given, self._types, self.limits)
-        return await self._store.submit(
+        answer = await self._store.submit(
             Submission(self._new_id(), tenant, spec, hold=hold, request_id=request_id, digest=digest)
         )
+        chronicle.submitted(answer, request_id)
+        return answer
 
     async def release(self, tenant: str, job_id: str) -> FullJob:
         """Release a held job. Raises JobNotFound, WrongStatus."""

@@ -8,17 +8,27 @@ reads      one job and its history · listing, many jobs · payloads, their wide
 schema     the tables · rows, job <-> row · migrate and migrations/, their versions
 engine     connections · dialect, all that is SQLite's · statement, what goes to the driver as it is
 lock       one server for one database (essay) · refusal, why a database is not opened
+inspection a look at a database file that changes nothing
 """
 
-from headrace_server.store.lock import StoreLock
+from headrace_server.store.engine import database_path
+from headrace_server.store.inspection import Inspection, inspect
+from headrace_server.store.lock import NETWORK_FILESYSTEMS, Holder, StoreLock, file_system, holder
 from headrace_server.store.refusal import DatabaseInUse, NetworkFilesystem, SchemaMismatch, StoreRefused
 from headrace_server.store.store import SqlStore
 
 __all__ = [
+    "NETWORK_FILESYSTEMS",
     "DatabaseInUse",
+    "Holder",
+    "Inspection",
     "NetworkFilesystem",
     "SchemaMismatch",
     "SqlStore",
     "StoreLock",
     "StoreRefused",
+    "database_path",
+    "file_system",
+    "holder",
+    "inspect",
 ]

@@ -9,6 +9,7 @@ with BEGIN, which keeps one snapshot for all its statements.
 
 import sqlite3
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -73,6 +74,18 @@ def set_up(engine: Engine, *, begin: str, pragmas: Mapping[str, int | str]) -> N
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
+
+
+def open_to_look(path: Path) -> sqlite3.Connection:
+    """A connection to an existing file that changes nothing of it, whether a server is writing to it or not."""
+    # Without a log nobody has written since the last checkpoint, and SQLite need not make the files that go with one.
+    still = "" if Path(f"{path}-wal").exists() else "&immutable=1"
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro{still}", uri=True, isolation_level=None)
+
+
+def damage(connection: sqlite3.Connection) -> list[str]:
+    """What SQLite finds wrong in a file, a line for each of the first ten; as long as reading all of it takes."""
+    return [line for (line,) in connection.execute("PRAGMA quick_check(10)") if line != "ok"]
 
 
 def truncate_log(engine: Engine) -> None:

@@ -17,7 +17,7 @@ import select
 import socket
 import time
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from headrace_server.store.engine import database_path
 from headrace_server.store.refusal import DatabaseInUse, NetworkFilesystem, StoreRefused
@@ -25,10 +25,20 @@ from headrace_server.store.refusal import DatabaseInUse, NetworkFilesystem, Stor
 SWEEP_WAIT: Final = 10.0
 """Seconds that a dead holder's supervisor is given to end its children."""
 
-_POLL: Final = 0.05
-_NETWORK_FILESYSTEMS: Final = frozenset(
+NETWORK_FILESYSTEMS: Final = frozenset(
     {"afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "lustre", "nfs", "nfs4", "smb2", "smb3", "smbfs"}
 )
+"""Where locks cannot be trusted."""
+
+_POLL: Final = 0.05
+
+
+class Holder(NamedTuple):
+    """Who holds a lock; alive is False for one that has ended and left processes behind."""
+
+    pid: str
+    host: str
+    alive: bool
 
 
 class StoreLock:
@@ -72,8 +82,8 @@ def _lock(fd: int, database: Path, deadline: float) -> None:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             # Read anew each time: the holder may have changed, or not have written its name yet.
-            pid, _, host = os.pread(fd, 4096, 0).decode(errors="replace").strip().partition(" ")
-            if _alive(pid, host):
+            pid, host, alive = _read(fd)
+            if alive:
                 raise DatabaseInUse(
                     f"The database {database} is in use by process {pid} on {host}: "
                     "stop that server, or give this one another database."
@@ -86,6 +96,29 @@ def _lock(fd: int, database: Path, deadline: float) -> None:
             time.sleep(_POLL)
         else:
             return
+
+
+def holder(url: str) -> Holder | None:
+    """Who holds the lock of the database of this URL, without taking it. Raises StoreRefused."""
+    database = Path(database_path(url)).absolute()
+    try:
+        fd = os.open(f"{database}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreRefused(f"The lock {database}.lock cannot be read: {error.strerror}.") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for a moment: who starts now tries again
+    except BlockingIOError:
+        return _read(fd)
+    finally:
+        os.close(fd)
+    return None
+
+
+def _read(fd: int) -> Holder:
+    pid, _, host = os.pread(fd, 4096, 0).decode(errors="replace").strip().partition(" ")
+    return Holder(pid, host, _alive(pid, host))
 
 
 def _alive(pid: str, host: str) -> bool:
@@ -105,21 +138,24 @@ def _alive(pid: str, host: str) -> bool:
 
 def _refuse_network(database: Path) -> None:
     """Raise when the mount table says that the file lies on another machine's disk."""
-    directory = database.parent.resolve()
+    kind = file_system(database.parent)
+    if kind in NETWORK_FILESYSTEMS:
+        raise NetworkFilesystem(
+            f"The database {database} lies on a network file system ({kind}), where locks cannot be trusted: "
+            "give a path on a local disk."
+        )
+
+
+def file_system(folder: Path) -> str:
+    """The kind of file system on which a folder lies, as the mount table has it; "" where there is no table."""
     try:
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return  # No mount table, no verdict.
+        return ""  # No mount table, no verdict.
     kinds: dict[str, str] = {}
     for mount in mounts:
         fields, _, kind = mount.partition(" - ")
         kinds[fields.split(" ")[4]] = kind.split(" ")[0]
-    for place in (directory, *directory.parents):
-        kind = kinds.get(str(place).replace(" ", "\\040"), "")
-        if kind in _NETWORK_FILESYSTEMS:
-            raise NetworkFilesystem(
-                f"The database {database} lies on a network file system ({kind}), where locks cannot be trusted: "
-                "give a path on a local disk."
-            )
-        if kind:
-            return
+    resolved = folder.resolve()
+    places = (str(place).replace(" ", "\\040") for place in (resolved, *resolved.parents))
+    return next((kinds[place] for place in places if kinds.get(place)), "")

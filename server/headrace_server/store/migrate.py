@@ -42,6 +42,13 @@ def state(url: str) -> SchemaState:
         return _read(connection)
 
 
+def state_of(revision: str | None) -> SchemaState:
+    """What it means that a database bears this revision."""
+    script = ScriptDirectory.from_config(_config())
+    known = revision is None or revision in {step.revision for step in script.walk_revisions()}
+    return SchemaState(revision, script.get_current_head() or "", known)
+
+
 def check(url: str) -> None:
     """Raise SchemaMismatch unless the tables are those of this code."""
     found = state(url)
@@ -87,10 +94,7 @@ def _config() -> Config:
 
 
 def _read(connection: Connection) -> SchemaState:
-    script = ScriptDirectory.from_config(_config())
-    current = MigrationContext.configure(connection).get_current_revision()
-    known = current is None or current in {step.revision for step in script.walk_revisions()}
-    return SchemaState(current, script.get_current_head() or "", known)
+    return state_of(MigrationContext.configure(connection).get_current_revision())
 
 
 def _refuse_newer(url: str, found: SchemaState) -> None:

@@ -34,6 +34,7 @@ What is promised, and how it is kept:
 import asyncio
 import logging
 import threading
+import time
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -55,7 +56,7 @@ BATCH_MAX: Final = 500
 """Pieces of work in a batch: bounds what the first of them waits for the last."""
 
 IDLE_SECONDS: Final = 1.0
-"""After so long without work the log is written back, once."""
+"""After so long without a write the log is written back, once. A dispatcher asks every second whether there is work."""
 
 Answer = TypeVar("Answer")
 Changes = Sequence[Change]
@@ -81,6 +82,8 @@ class Writer:
         self._seq = 0
         self.waiting = waiting
         """How many jobs are held or queued, by the last COMMIT."""
+        self._wrote_at: float | None = None
+        """When something was last written; None once the log has been written back."""
         self._clock = clock
         self._on_commit = on_commit
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
@@ -108,23 +111,24 @@ class Writer:
     # The thread
 
     def _run(self) -> None:
-        written = False
         while True:
             try:
-                first = self._queue.get(timeout=IDLE_SECONDS if written else None)
+                first = self._queue.get(timeout=self._until_idle())
             except Empty:
+                self._wrote_at = None
                 self._write_back()
-                written = False
                 continue
             batch, last = self._gather(first)
             if batch:
                 # The order of phases is settled before a batch may be halved.
                 batch.sort(key=_phase)
                 self._commit(batch)
-                written = True
             if last:
                 break
         self._tell(self._ended.set_result, None)
+
+    def _until_idle(self) -> float | None:
+        return None if self._wrote_at is None else max(0.0, self._wrote_at + IDLE_SECONDS - time.monotonic())
 
     def _gather(self, first: _Asked | None) -> tuple[list[_Asked], bool]:
         """What is waiting, and whether it is the last."""
@@ -163,10 +167,13 @@ class Writer:
                 self._commit(batch[:middle])
                 self._commit(batch[middle:])
             else:
-                logger.exception("A write failed and was left out")
+                about = {"job_id": getattr(batch[0][0], "job_id", None)}
+                logger.exception("A write failed and was left out", extra=about)
                 self._tell(_answer, batch, [error])
         else:
             self._seq, self.waiting = ledger.seq, ledger.waiting
+            if ledger.wrote:
+                self._wrote_at = time.monotonic()
             self._tell(self._deliver, list(ledger.changes.values()), batch, outcomes)
 
     def _write_back(self) -> None:

@@ -90,7 +90,7 @@ class Dispatcher:
         hurried.cancel()
         error = JobError(ErrorKind.INSTANCE_DRAINED, "The server shut down before the job had ended.")
         for active in list(seating.runs.values()):
-            log.info("ending a job at the end of the drain time", extra={"job_id": active.key.job_id})
+            log.info("ending a job at the end of the drain time", extra=active.about())
             active.ladder.cut(error, self._settings.cut_grace)
         await emptied
         await seating.written()
@@ -244,13 +244,11 @@ class Dispatcher:
         """A child is dead, with everything below it."""
         seating = self.seating
         level = logging.INFO if seating.draining else logging.WARNING
-        log.log(
-            level, "worker lost: %s", cause, extra={"worker": slot, "job_id": begun.job_id if begun else None}
-        )
+        active = seating.runs.get(begun) if begun is not None else None
+        log.log(level, "worker lost: %s", cause, extra=active.about() if active else {"worker": slot})
         for key in unbegun:
             if key in seating.runs:
                 seating.give_up(seating.runs[key])
-        active = seating.runs.get(begun) if begun is not None else None
         if active is not None:
             error = JobError(ErrorKind.WORKER_LOST, f"The worker process was {cause}.")
             self._end(active, active.ladder.judge(Outcome(error=error)))

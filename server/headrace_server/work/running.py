@@ -98,6 +98,10 @@ class Active:
             parameters=self._parameters,
         )
 
+    def about(self) -> dict[str, object]:
+        """What a line of the log about it carries."""
+        return {"job_id": self.key.job_id, "attempt": self.job.attempt, "worker": self.slot}
+
     def begin(self) -> None:
         """Its code is called now."""
         self.begun = True
@@ -131,7 +135,7 @@ class Active:
             try:
                 await self._store.apply(self.key.job_id, change.chain(batch))
             except StoreUnavailable as error:
-                log.warning("cannot write, trying again: %s", error, extra={"job_id": self.key.job_id})
+                log.warning("cannot write, trying again: %s", error, extra=self.about())
                 self._pending[:0] = batch
                 await asyncio.sleep(pause)
                 pause = min(1.0, pause * 2)
@@ -140,7 +144,7 @@ class Active:
                 self._on_lost(self, error)
             except Exception:
                 # A defect in one write must not take the others along, the end of the run least of all.
-                log.exception("a write of a run failed", extra={"job_id": self.key.job_id})
+                log.exception("a write of a run failed", extra=self.about())
                 if together:
                     together = False
                     self._pending[:0] = batch

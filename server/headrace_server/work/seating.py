@@ -122,11 +122,11 @@ class Seating:
         try:
             active.job = (await self._store.apply(active.key.job_id, active.permit)).job
         except (Replaced, JobNotFound) as error:
-            log.info("no start permit: %s", error, extra={"job_id": active.key.job_id})
+            log.info("no start permit: %s", error, extra=active.about())
             self.leave(active)
             return
         except StoreUnavailable as error:
-            log.warning("no start permit: %s", error, extra={"job_id": active.key.job_id})
+            log.warning("no start permit: %s", error, extra=active.about())
             self.give_up(active)
             return
         if active.key not in self.runs:
@@ -201,7 +201,7 @@ class Seating:
         """A write of the run hit nothing: somebody else holds the job now, or it is gone."""
         if active.key not in self.runs:
             return
-        log.warning("run replaced: %s", error, extra={"job_id": active.key.job_id})
+        log.warning("run replaced: %s", error, extra=active.about())
         if active.begun:
             self.clear_backlog(active.slot)
             self._pool.kill(active.slot)

@@ -83,7 +83,7 @@ class Slot:
         try:
             line = ChildLine()
         except OSError:
-            log.exception("%s: no child could be started", self.name)
+            log.exception("no child could be started", extra={"worker": self.name})
             self._fruitless += 1
             self.spawn_again()
             return

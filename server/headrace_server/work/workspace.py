@@ -13,7 +13,7 @@ every directory it meets up into a bin beside the workspace, and empties one aft
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -32,15 +32,21 @@ def make(path: Path) -> None:
 
 
 def remove(path: Path) -> bool:
-    """Remove a directory and all that is in it; False when something could not be removed."""
-    if not path.is_dir():
-        return True
+    """Remove a directory and all that is in it; False when something could not be removed.
+
+    It goes on where one who was killed at it has stopped: the directory is then in the bin, whole or in part.
+    """
     bin_ = path.with_name(path.name + ".bin")
+    if not path.is_dir() and not bin_.is_dir():
+        return True
     try:
         bin_.mkdir(mode=_PRIVATE, exist_ok=True)
-        path.chmod(_PRIVATE)
-        path.rename(bin_ / "0")
-        complete = _empty(bin_)
+        held = [int(entry.name) for entry in bin_.iterdir()]
+        if path.is_dir():
+            path.chmod(_PRIVATE)
+            held.append(max(held, default=-1) + 1)
+            path.rename(bin_ / str(held[-1]))
+        complete = _empty(bin_, held)
         bin_.rmdir()
     except OSError:
         return False
@@ -59,10 +65,11 @@ def wipe(root: Path) -> None:
                 entry.unlink()
 
 
-def _empty(bin_: Path) -> bool:
+def _empty(bin_: Path, held: Sequence[int]) -> bool:
+    """Remove what a bin holds under these numbers."""
     complete = True
-    todo = [bin_ / "0"]
-    count = 0
+    todo = [bin_ / str(number) for number in held]
+    count = max(held, default=0)
     while todo:
         directory = todo.pop()
         for entry in _entries(directory):

@@ -1,0 +1,38 @@
+"""A look at a database file that changes nothing: not the file, nor its log, nor who may write."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace_server.store import dialect, migrate
+from headrace_server.store.engine import database_path
+from headrace_server.store.refusal import StoreRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was seen. damage: SQLite's own words, nothing when all is well."""
+
+    state: migrate.SchemaState
+    damage: Sequence[str]
+
+
+def inspect(url: str) -> Inspection:
+    """Look at the existing database of this URL. Raises StoreRefused when it cannot be read."""
+    path = Path(database_path(url)).absolute()
+    try:
+        with closing(dialect.open_to_look(path)) as connection:
+            damage = dialect.damage(connection)
+            return Inspection(migrate.state_of(_revision(connection)), damage)
+    except sqlite3.Error as error:
+        raise StoreRefused(f"The database {path} cannot be read: {error}.") from error
+
+
+def _revision(connection: sqlite3.Connection) -> str | None:
+    tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'"
+    if not connection.execute(tables).fetchone()[0]:
+        return None
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return None if row is None else str(row[0])

@@ -1,0 +1,209 @@
+"""A pytest plugin: a test that leaves a process, a file, a thread or a descriptor behind fails.
+
+Before each test the guard looks at what there is, fixtures of wider scope included, and after it again. What is
+new and does not go within a moment is an error of that test. It knows its own:
+
+- processes by a mark in the environment, and as descendants of this process below none that was there before,
+  so those of a server that other tests share are none of its business;
+- files in a temporary directory that this run has to itself, and in the folders of the checkout that have changed;
+- threads of Python and descriptors of this process.
+"""
+
+import gc
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from headrace_server.work.process_tree import descendants, has_children
+
+PATIENCE = 5.0
+"""Seconds for what is on its way out: a process that was killed, a channel that is being closed."""
+
+MARK = "LEAK_GUARD"
+EVENTS_KEPT = 64
+"""Event and poll descriptors that may be new: gRPC keeps those of closed channels for the next ones."""
+POLLER_SOCKETS = 2
+"""Unix sockets that may be new: the pair of gRPC's event loops stays until the next of them is made."""
+_STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"})
+_EVENTS = ("anon_inode:[eventfd]", "anon_inode:[eventpoll]")
+_THREADS_KEPT = ("_poll_wrapper",)
+"""Threads that may stay: the one of gRPC's event loops, which goes with the last of them."""
+
+
+class Found(NamedTuple):
+    """What there is beside processes."""
+
+    threads: frozenset[threading.Thread]
+    descriptors: frozenset[tuple[str, str]]
+    temporary: frozenset[str]
+    checkout: dict[str, int]
+
+
+class Guard:
+    """Looks, and compares."""
+
+    def __init__(self, checkout: Path, temporary: Path) -> None:
+        self._temporary = temporary
+        # A file that is made or removed changes the time of its folder: files need not be looked at.
+        self._folders = list(_folders(checkout))
+        self._listed = {folder: _names(folder) for folder in self._folders}
+        self.starts = 0
+        """How many processes this one has started: reading /proc costs more than most tests do."""
+        sys.addaudithook(self._audit)
+
+    def _audit(self, event: str, _arguments: object) -> None:
+        self.starts += event in _STARTS
+
+    def look(self) -> Found:
+        """What there is now."""
+        return Found(
+            frozenset(threading.enumerate()),
+            frozenset(_descriptors()),
+            frozenset(_names(str(self._temporary))),
+            {folder: _changed(folder) for folder in self._folders},
+        )
+
+    def new(self, before: Found) -> list[str]:
+        """What was not there before but processes, a line for each thing."""
+        after = self.look()
+        threads = [
+            f"thread {thread.name}"
+            for thread in after.threads - before.threads
+            if not any(kept in thread.name for kept in _THREADS_KEPT)
+        ]
+        fds = [
+            f"descriptor {number} -> {target}"
+            for number, target in _without_grpc(after.descriptors - before.descriptors)
+        ]
+        files = [f"file {self._temporary / name}" for name in after.temporary - before.temporary]
+        for folder, changed in after.checkout.items():
+            if changed != before.checkout[folder]:
+                files += [f"file {folder}/{name}" for name in _names(folder) - self._listed[folder]]
+        return sorted(threads + fds + files)
+
+
+@pytest.fixture(scope="session")
+def leak_guard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guard]:
+    """The guard of this run, whose temporary directory is its own: others use that of the machine."""
+    temporary = tmp_path_factory.mktemp("temporary")
+    named = {"TMPDIR": os.environ.get("TMPDIR"), MARK: os.environ.get(MARK)}
+    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+    yield Guard(request.config.rootpath, temporary)
+    tempfile.tempdir = None
+    _restore(named)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left(leak_guard: Guard) -> Iterator[None]:
+    """What fixtures of wider scope have made is gone at the end."""
+    yield from _watch(leak_guard)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_by_the_test(leak_guard: Guard) -> Iterator[None]:
+    """What a test has made is gone after it."""
+    yield from _watch(leak_guard)
+
+
+def _watch(guard: Guard) -> Iterator[None]:
+    outer = {MARK: os.environ.get(MARK)}
+    mark = os.environ[MARK] = uuid.uuid4().hex
+    spared = {process.pid for process in descendants(os.getpid())} if has_children() else set()
+    before = guard.look()
+    starts = guard.starts
+    yield
+    _restore(outer)
+    deadline = time.monotonic() + PATIENCE
+    pause = 0.001
+    while new := guard.new(before) + (_processes(spared, mark) if guard.starts > starts else []):
+        if time.monotonic() > deadline:
+            pytest.fail("left behind: " + ", ".join(new), pytrace=False)
+        time.sleep(pause)
+        pause = min(0.1, pause * 2)
+        gc.collect()
+
+
+def _restore(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _processes(spared: set[int], mark: str) -> list[str]:
+    """Those that bear the mark, and those below this process that are neither spared nor below one that is."""
+    found = {process.pid for process in descendants(os.getpid(), spared)}
+    wanted = f"{MARK}={mark}".encode()
+    for name in os.listdir("/proc"):  # noqa: PTH208 - after each test: cheap
+        if name.isdigit():
+            with suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:  # noqa: PTH123 - cheap
+                if wanted in file.read():
+                    found.add(int(name))
+    found.discard(os.getpid())
+    return [f"process {pid} ({_command(pid)})" for pid in found]
+
+
+def _command(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip() or "it has ended, unreaped"
+    return "just gone"
+
+
+def _descriptors() -> Iterator[tuple[str, str]]:
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - after each test: cheap
+        with suppress(OSError):  # that of the listing itself
+            yield name, os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115 - cheap
+
+
+def _without_grpc(opened: frozenset[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those that are not to be taken for what gRPC keeps."""
+    events = {entry for entry in opened if entry[1] in _EVENTS}
+    pairs = {entry for entry in opened if entry[1].startswith("socket:") and _is_unix(int(entry[0]))}
+    kept: set[tuple[str, str]] = set()
+    if len(events) <= EVENTS_KEPT:
+        kept |= events
+    if len(pairs) <= POLLER_SOCKETS:
+        kept |= pairs
+    return set(opened) - kept
+
+
+def _is_unix(descriptor: int) -> bool:
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as found:
+            return found.family is socket.AF_UNIX
+    except OSError:  # closed meanwhile
+        return False
+
+
+def _folders(root: Path) -> Iterator[str]:
+    """The folders of the checkout; hidden ones and bytecode are the business of tools."""
+    for folder, names, _files in os.walk(root):
+        names[:] = [name for name in names if not name.startswith(".") and name != "__pycache__"]
+        yield folder
+
+
+_WRITTEN_BY_HAND = (".md", ".proto", ".py", ".toml")
+"""No test leaves such a file, and somebody may write one while the tests run."""
+
+
+def _names(folder: str) -> set[str]:
+    return {
+        name
+        for name in os.listdir(folder)  # noqa: PTH208 - cheap
+        if not name.startswith(".") and name != "__pycache__" and not name.endswith(_WRITTEN_BY_HAND)
+    }
+
+
+def _changed(folder: str) -> int:
+    return os.stat(folder).st_mtime_ns  # noqa: PTH116 - cheap

@@ -1,0 +1,80 @@
+"""The leak guard of the tests: each kind of leak is planted, in a run of its own, and caught in its test."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from support.server import TESTS
+
+LEAKY = """
+import os, socket, subprocess, sys, tempfile, threading
+from pathlib import Path
+
+KEPT = []
+
+def test_clean(tmp_path):
+    (tmp_path / "file").touch()
+    subprocess.run(["true"])
+    with tempfile.TemporaryDirectory():
+        pass
+
+def test_child():
+    KEPT.append(subprocess.Popen(["sleep", "600"]))
+    Path("pids").write_text(str(KEPT[-1].pid))
+
+def test_orphan():
+    shell = "setsid sleep 601 >&- 2>&- <&- & echo $!"
+    pid = subprocess.run(["sh", "-c", shell], stdout=subprocess.PIPE, check=True, text=True).stdout
+    Path("pids").write_text(Path("pids").read_text() + " " + pid)
+
+def test_temporary_file():
+    tempfile.mkdtemp(prefix="forgotten")
+
+def test_file_in_the_checkout():
+    Path("folder/left.txt").touch()
+
+def test_thread():
+    thread = threading.Thread(target=threading.Event().wait, daemon=True, name="lingering")
+    thread.start()
+
+def test_descriptor():
+    KEPT.append(os.open("/dev/null", os.O_RDONLY))
+
+def test_after_them_all():
+    pass
+"""
+
+
+def test_each_leak_is_an_error_of_its_test(tmp_path: Path) -> None:
+    """A child, an orphan, files, a thread, a descriptor: each is named, in its test alone; clean tests pass."""
+    checkout = tmp_path / "checkout"
+    (checkout / "folder").mkdir(parents=True)
+    (checkout / "test_leaky.py").write_text(LEAKY)
+    (checkout / "pids").touch()
+    code = "import sys, pytest; import support.leaks as leaks; leaks.PATIENCE = 0.3; sys.exit(pytest.main(sys.argv[1:]))"
+    options = ["-q", "-p", "support.leaks", "-p", "no:cacheprovider", "--rootdir=.", "-c", os.devnull]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *options, f"--basetemp={tmp_path}/base", "test_leaky.py"],
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        cwd=checkout, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    for pid in (checkout / "pids").read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
+    shown = done.stdout.replace(f"{tmp_path}/", "")
+    caught = dict(re.findall(r"teardown of (test_\w+) _+\nleft behind: (.*)", shown))
+    # What stays to the end is told once more there, behind the last test.
+    assert "thread lingering" in caught.pop("test_after_them_all"), shown
+    expected = {
+        "test_child": r"process \d+ \(sleep 600\)",
+        "test_orphan": r"process \d+ \(sleep 601\)",
+        "test_temporary_file": r"file base/temporary0/forgotten\w+",
+        "test_file_in_the_checkout": "file checkout/folder/left.txt",
+        "test_thread": "thread lingering",
+        "test_descriptor": r"descriptor \d+ -> /dev/null",
+    }
+    assert caught.keys() == expected.keys(), shown
+    assert all(re.fullmatch(pattern, caught[test]) for test, pattern in expected.items()), shown
+    assert "8 passed, " in shown

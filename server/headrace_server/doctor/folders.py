@@ -31,7 +31,8 @@ def look(settings: Settings) -> Iterator[Finding]:
     if refused:
         yield problem("workspace", f"{refused} Or give another folder with --workspace.")
     else:
-        yield room("workspace", workspace)
+        least, low = settings.min_free_disk_mib * _MIB, settings.warn_free_disk_mib * _MIB
+        yield room("workspace", workspace, least=least, low=low)
 
 
 def _temporary(folder: Path) -> Finding:

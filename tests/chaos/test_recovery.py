@@ -32,4 +32,4 @@ def test_the_promised_times_hold() -> None:
         grace = row["grace"] or 0
         bound = grace + guard(row["promise"] - grace)
         assert max(row["seen"]) < bound, row
-    assert min(rows["computes"]["seen"] + rows["refuses"]["seen"]) >= 1, "killed before its grace period"
+    assert min(rows["computes"]["seen"] + rows["refuses"]["seen"]) > 0.9, "killed before its grace period"

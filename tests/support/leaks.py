@@ -26,7 +26,7 @@ import pytest
 
 from headrace_server.work.process_tree import descendants, has_children
 
-PATIENCE = 5.0
+PATIENCE = 10.0
 """Seconds for what is on its way out: a process that was killed, a channel that is being closed."""
 
 MARK = "LEAK_GUARD"

@@ -14,7 +14,8 @@ import pytest
 from headrace import JobHandle
 from headrace.errors import WrongStatus
 from support import checker_journal
-from support.checker import Evidence, judge
+from support.checker import judge
+from support.checker_evidence import Evidence
 from support.checker_witness import Witness
 from support.history import statuses
 from support.phases import Doomed, Phase

@@ -13,8 +13,9 @@ import pytest
 
 from headrace.errors import JobNotFound
 from support import checker_journal
-from support.checker import Broken, Evidence, judge
+from support.checker import Broken, judge
 from support.checker_bugs import Planted
+from support.checker_evidence import Evidence
 from support.checker_witness import Witness
 from support.history import Invariant
 from support.phases import Doomed, Phase
@@ -107,7 +108,7 @@ def killed_in_a_run(stage: Stage) -> None:
 PLANTED = [
     ("AnswersFirst", killed_behind_an_answer, Invariant.I1, "its submit was answered, and it is not there"),
     ("LateEvents", killed_behind_an_end, Invariant.I4, "the job is at revision"),
-    ("AbortsFirst", stopped, Invariant.I7, "while a process of the job lived"),
+    ("AbortsFirst", stopped, Invariant.I7, "it was answered as ABORTED while a process of it lived"),
     ("RequeuesFirst", timed_out, Invariant.I5, "began while an earlier run of the job lived"),
     ("StartsFirst", started, Invariant.I5, "before its permit was on disk"),
     ("StartsFirst", killed_in_a_run, Invariant.I5, "start of attempt 1 was written 2 times"),

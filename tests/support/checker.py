@@ -1,6 +1,6 @@
 """The checker: one for every test that breaks things.
 
-    evidence = Evidence(tmp_path / "log")             what is seen from outside the server, whatever is killed
+    evidence = Evidence(tmp_path / "log")             (support.checker_evidence) what is seen from outside the server
     witness = Witness(evidence, client)               (support.checker_witness) a client whose answers are kept
     …                                                 the side file is written by the jobs of support.chaos_jobs
     judge(evidence, client)                           reads the jobs and their histories from the server, prints a
@@ -12,25 +12,23 @@
     I4 revisions                    histories, and what each watch was shown
     I5 attempts and permits         histories, and the side file (support.checker_runs)
     I6 one request_id, one job      answers, and the list of all jobs
-    I7 stops                        times on the server, the side file, and whether a process of the job lives
+    I7 stops                        times on the server, the side file
+
+I5 and I7 are also asked of the kernel: no process of a job lives when its end was answered.
 
 Times of the side file and of the server are compared as they are: both come from the clock of one machine, which
 nobody steps meanwhile.
 """
 
-import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from dataclasses import fields
+from datetime import timedelta
 
 from headrace import Client
 from headrace.errors import JobNotFound
-from headrace.info import JobEvent, JobInfo, StopResult, Update
-from support import checker_journal, figures
-from support.checker_journal import Mark
+from headrace.info import JobEvent, JobInfo
+from support import figures
+from support.checker_evidence import Evidence
 from support.checker_report import Report
 from support.checker_runs import run_problems
 from support.history import Invariant, Problem, job_problems, watch_problems
@@ -45,90 +43,6 @@ class Broken(AssertionError):
     def __init__(self, report: Report) -> None:
         super().__init__(str(report))
         self.invariants = report.broken
-
-
-@dataclass(frozen=True, slots=True)
-class AnsweredStop:
-    """A stop and its answer; lives: a process of the job was there behind an answer that said ABORTED."""
-
-    grace: float
-    result: StopResult
-    lives: bool = False
-
-
-class Evidence:
-    """What clients called and were answered, what watchers saw, where the side file is, when there was no server."""
-
-    def __init__(self, log: Path) -> None:
-        self.log = checker_journal.make(log)
-        self.submits: list[tuple[str, str]] = []
-        """(request_id, job id), for each answer."""
-        self.stops: list[AnsweredStop] = []
-        self.ended: list[JobInfo] = []
-        """Jobs that were answered as ended."""
-        self.watches: list[tuple[str, Sequence[Update]]] = []
-        self.outages: list[tuple[datetime, datetime]] = []
-        self.kills: Counter[str] = Counter()
-        """How many kills hit which phase."""
-        self.unanswered: Counter[str] = Counter()
-        """Calls that ended by an error, by verb."""
-        self._lock = threading.Lock()
-        self._open: Counter[str] = Counter()
-
-    @contextmanager
-    def calling(self, verb: str) -> Iterator[None]:
-        """A call is under way."""
-        with self._lock:
-            self._open[verb] += 1
-        try:
-            yield
-        except BaseException:
-            self.unanswered[verb] += 1
-            raise
-        finally:
-            with self._lock:
-                self._open[verb] -= 1
-
-    @contextmanager
-    def away(self) -> Iterator[None]:
-        """There is no server: it is dead, and back at the end of this."""
-        gone = datetime.now(UTC)
-        yield
-        self.outages.append((gone, datetime.now(UTC)))
-
-    def open_calls(self) -> set[str]:
-        """The verbs of calls that are under way."""
-        with self._lock:
-            return {verb for verb, count in self._open.items() if count}
-
-    def submitted(self, request_id: str, job_id: str) -> None:
-        """A submit was answered."""
-        self.submits.append((request_id, job_id))
-
-    def stopped(self, grace: float, result: StopResult) -> StopResult:
-        """A stop was answered: look at once whether a process of the job is left where there must be none."""
-        over = result.job.status == "ABORTED"
-        lives = over and checker_journal.lives(self.log, result.job.job_id)
-        self.stops.append(AnsweredStop(grace, result, lives))
-        self.seen(result.job)
-        return result
-
-    def seen(self, job: JobInfo) -> JobInfo:
-        """A job was answered."""
-        if job.final:
-            self.ended.append(job)
-        return job
-
-    def job_ids(self) -> list[str]:
-        """Every job whose submit was answered."""
-        return list(dict.fromkeys(job_id for _, job_id in self.submits))
-
-    def marks(self) -> dict[str, list[Mark]]:
-        """The side file by job."""
-        found: dict[str, list[Mark]] = {}
-        for mark in checker_journal.read(self.log):
-            found.setdefault(mark.job_id, []).append(mark)
-        return found
 
 
 def judge(evidence: Evidence, client: Client) -> Report:
@@ -146,6 +60,7 @@ def judge(evidence: Evidence, client: Client) -> Report:
         report.add(job_id, job_problems(job, events))
         report.add(job_id, run_problems(events, marks.get(job_id, [])))
     report.add_all(_changed(evidence.ended, report.jobs))
+    report.add_all(_living(evidence.living))
     report.add_all(_stops(evidence, report.jobs))
     report.add_all(_watches(evidence, report.histories))
     report.add_all(_requests(evidence, client))
@@ -165,8 +80,18 @@ def judge(evidence: Evidence, client: Client) -> Report:
 def _changed(ended: Iterable[JobInfo], jobs: dict[str, JobInfo]) -> Iterator[tuple[str, Problem]]:
     for answered in ended:
         job = jobs.get(answered.job_id)
-        if job is not None and job != answered:
-            yield job.job_id, (Invariant.I2, f"it was answered as {answered}, and is {job}")
+        if job is None or job == answered:
+            continue
+        for name in (field.name for field in fields(job)):
+            before, now = getattr(answered, name), getattr(job, name)
+            if before != now:
+                yield job.job_id, (Invariant.I2, f"its {name} was answered as {before}, and is {now}")
+
+
+def _living(living: Iterable[JobInfo]) -> Iterator[tuple[str, Problem]]:
+    for job in living:
+        invariant = Invariant.I7 if job.status == "ABORTED" else Invariant.I5
+        yield job.job_id, (invariant, f"it was answered as {job.status} while a process of it lived")
 
 
 def _stops(evidence: Evidence, jobs: dict[str, JobInfo]) -> Iterator[tuple[str, Problem]]:
@@ -179,8 +104,6 @@ def _stops(evidence: Evidence, jobs: dict[str, JobInfo]) -> Iterator[tuple[str, 
             yield job.job_id, (Invariant.I1, f"a stop was answered {outcome}, and is not there")
         if (outcome == "STOPPED") != (answered.status == "ABORTED") and outcome != "ALREADY_FINISHED":
             yield job.job_id, (Invariant.I7, f"a stop was answered {outcome} of a job that {answered.status}")
-        if stop.lives:
-            yield job.job_id, (Invariant.I7, "a stop was answered ABORTED while a process of the job lived")
         if job.stop is not None:
             for sentence in _late(evidence, job, stop.grace):
                 yield job.job_id, (Invariant.I7, sentence)

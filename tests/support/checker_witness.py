@@ -6,7 +6,7 @@ from typing import Any
 
 from headrace import Client, JobHandle, RetryPolicy
 from headrace.info import JobInfo, StopResult
-from support.checker import Evidence
+from support.checker_evidence import Evidence
 from support.follower import Follower
 
 

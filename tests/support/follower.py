@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from headrace.info import Finished, Update
-from support.checker import Evidence
+from support.checker_evidence import Evidence
 from support.server import until
 
 

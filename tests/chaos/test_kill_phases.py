@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import grpc
 import pytest
 
 from headrace import JobHandle
 from headrace.errors import WrongStatus
+from headrace.v1 import job_service_pb2, job_service_pb2_grpc
 from support import checker_journal
 from support.checker import judge
 from support.checker_evidence import Evidence
@@ -212,6 +214,17 @@ def test_killed_behind_the_end(server: Doomed, scene: Scene) -> None:
     scene.die_and_rise(Phase.ENDED)
     assert scene.ended()[job.job_id] == [*STARTED, "SUCCEEDED"]
     assert scene.runs(job) == [1]
+
+
+def test_a_watch_that_resumes_hears_at_once_that_the_server_is_back(server: Doomed) -> None:
+    """Its first message is a heartbeat, long before one is due: a quiet job's watcher loses no patience over server after server."""
+    with server.client() as client, grpc.insecure_channel(server.target) as channel:
+        job = client.submit("test.noop", hold=True)
+        request = job_service_pb2.WatchJobRequest(job_id=job.job_id, after_revision=1)
+        watch = job_service_pb2_grpc.JobServiceStub(channel).WatchJob(request, timeout=10)
+        assert next(watch).update.heartbeat.revision == 1
+        watch.cancel()
+        assert job.stop().outcome == "STOPPED"
 
 
 def test_unfinished(server: Doomed) -> None:

@@ -4,7 +4,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,9 +82,7 @@ class Killer:
 
     def end(self) -> None:
         """Wait until the calls and watches that kills have cut off have come to their ends."""
-        for call in self._calls:
-            call.join(60)
-            assert not call.is_alive(), "a call hangs"
+        self.storm.join(self._calls)
         for follower in self._followers:
             follower.updates()
 
@@ -119,14 +117,12 @@ class Killer:
             self.server.choose(phase, request)
             self._call(job.queue)
 
-    def _call(self, call: object) -> None:
+    def _call(self, call: Callable[[], object]) -> None:
         def make() -> None:
             with suppress(WrongStatus):  # repeated by the client, it may come when the job has ended
-                call()  # type: ignore[operator] # a call without arguments
+                call()
 
-        thread = threading.Thread(target=make, daemon=True)
-        thread.start()
-        self._calls.append(thread)
+        self._calls.append(self.storm.start(make))
 
 
 @pytest.fixture

@@ -2,24 +2,27 @@
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from headrace import Client
+from headrace import Client, JobHandle
 from headrace.errors import DeadlineExceeded, Unavailable
 from support.checker_evidence import Evidence
 from support.checker_witness import Witness
 from support.figures import figure
 from support.follower import Follower
 from support.phases import Doomed
+from support.server import until
 
 JOBS = figure(500, 5000)
 SUBMITTERS = 4
 WATCHERS = figure(20, 200)
 TICK = 0.02
+LIMIT = figure(100, 1800)
 STREAMS = 20
 """Watches on one connection."""
 IMPATIENT = 0.5
@@ -72,22 +75,52 @@ class Storm:
         self._seed = seed
         self._over = threading.Event()
         self._opened = ExitStack()
-        self._submitters = [self._thread(self._submit, number) for number in range(SUBMITTERS)]
-        self._watchers = [self._thread(self._watch, 0)]
+        self._submitters: list[threading.Thread] = []
+        self._watcher: list[threading.Thread] = []
+        self._held: list[JobHandle] = []
+        self._watches: list[Follower] = []
 
     def begin(self) -> None:
-        """Let the clients loose."""
-        for thread in self._submitters + self._watchers:
-            thread.start()
+        """Let the clients loose: half of the watchers stay with jobs that are held until the submits are over."""
+        witness = self.witness()
+        for number in range(WATCHERS // 2):
+            job = witness.submit(f"held {number}", "chaos.quick", hold=True)
+            self._held.append(job)
+            self._watches.append(witness.follow(job.job_id))
+        self._submitters = [self.start(partial(self._submit, number)) for number in range(SUBMITTERS)]
+        self._watcher = [self.start(self._watch)]
+
+    def start(self, work: Callable[[], object]) -> threading.Thread:
+        """Do something on a thread of its own; what goes wrong there is raised by join()."""
+
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - raised on the test's thread
+                self.errors.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
+
+    def join(self, threads: Sequence[threading.Thread]) -> None:
+        """Wait for threads; raise what went wrong in any."""
+        until(lambda: self.errors or not any(thread.is_alive() for thread in threads), "clients end", LIMIT)
+        for error in self.errors:
+            raise error
 
     def submitted(self) -> None:
-        """Wait until every submit was answered."""
-        self._join(self._submitters)
+        """Wait until every submit was answered, then release what was held."""
+        self.join(self._submitters)
+        for job in self._held:
+            job.queue()
 
     def watched(self) -> None:
-        """Wait until the watchers have seen the ends of their jobs; raise what went wrong in any client."""
+        """Wait until the watchers have seen the ends of their jobs."""
         self._over.set()
-        self._join(self._watchers)
+        self.join(self._watcher)
+        for follower in self._watches:
+            follower.updates()
 
     def close(self) -> None:
         """End the clients."""
@@ -101,23 +134,8 @@ class Storm:
     def _client(self, options: dict[str, Any]) -> Client:
         return self._opened.enter_context(self.server.client(**options))
 
-    def _thread(self, work: Callable[[random.Random, int], None], number: int) -> threading.Thread:
-        def run() -> None:
-            try:
-                work(random.Random(f"{self._seed} {work.__name__} {number}"), number)
-            except BaseException as error:  # noqa: BLE001 - raised on the test's thread
-                self.errors.append(error)
-
-        return threading.Thread(target=run, daemon=True)
-
-    def _join(self, threads: list[threading.Thread]) -> None:
-        for thread in threads:
-            thread.join(figure(60, 1200))
-            assert not thread.is_alive(), "a client hangs"
-        for error in self.errors:
-            raise error
-
-    def _submit(self, rng: random.Random, number: int) -> None:
+    def _submit(self, number: int) -> None:
+        rng = random.Random(f"{self._seed} submitter {number}")
         impatient = {"timeout": IMPATIENT, "wait_for_ready": False} if number == 0 else {}
         witness = self.witness(**impatient)
         for count in range(JOBS // SUBMITTERS):
@@ -145,16 +163,14 @@ class Storm:
             except (DeadlineExceeded, Unavailable):
                 self._over.wait(TICK)
 
-    def _watch(self, rng: random.Random, _number: int) -> None:
-        """Keep so many watches open, each on a job that was submitted a moment ago, one more with each tick."""
+    def _watch(self) -> None:
+        """Keep as many watches open, each on a job that was submitted a moment ago, one more with each tick."""
+        rng = random.Random(f"{self._seed} watcher")
         witnesses = [self.witness() for _ in range(0, WATCHERS, STREAMS)]
-        open_ones: list[Follower] = []
         while not self._over.wait(TICK):
-            for follower in [one for one in open_ones if one.over]:
+            for follower in [one for one in self._watches if one.over]:
                 follower.updates()
-                open_ones.remove(follower)
+                self._watches.remove(follower)
             recent = self.evidence.submits[-WATCHERS:]
-            if recent and len(open_ones) < WATCHERS:
-                open_ones.append(rng.choice(witnesses).follow(rng.choice(recent)[1]))
-        for follower in open_ones:
-            follower.updates()
+            if len(self._watches) < WATCHERS:
+                self._watches.append(rng.choice(witnesses).follow(rng.choice(recent)[1]))

@@ -105,8 +105,22 @@ def killed_in_a_run(stage: Stage) -> None:
     stage.ended(job.job_id)
 
 
+def repeated(stage: Stage) -> None:
+    """A submit is repeated."""
+    for _ in range(2):
+        stage.ended(stage.witness.submit("repeated").job_id)
+
+
+def followed_by_another(stage: Stage) -> None:
+    """A job ends after another one."""
+    for number in range(2):
+        stage.ended(stage.witness.submit(f"number {number}").job_id)
+
+
 PLANTED = [
     ("AnswersFirst", killed_behind_an_answer, Invariant.I1, "its submit was answered, and it is not there"),
+    ("RewritesEnds", followed_by_another, Invariant.I2, "its end_time was answered as"),
+    ("ForgetsRequests", repeated, Invariant.I6, "request_id 'repeated' made 2 jobs"),
     ("LateEvents", killed_behind_an_end, Invariant.I4, "the job is at revision"),
     ("AbortsFirst", stopped, Invariant.I7, "it was answered as ABORTED while a process of it lived"),
     ("RequeuesFirst", timed_out, Invariant.I5, "began while an earlier run of the job lived"),

@@ -53,6 +53,14 @@ class AnswersFirst(DoomedStore):
         return Submitted(FullJob(made.job, Payload(spec.parameters, None, {})), existing=False)
 
 
+class ForgetsRequests(DoomedStore):
+    """A repeated request_id makes another job."""
+
+    async def submit(self, submission: Submission) -> Submitted:
+        """Submit without it."""
+        return await super().submit(replace(submission, request_id=""))
+
+
 class _LateLedger(ledger.Ledger):
     """Keeps the events for later."""
 
@@ -93,6 +101,23 @@ class LateEvents(SqlStore):
         writer.Ledger = _LateLedger  # type: ignore[misc] # the bug
         store.Writer = _LateWriter  # type: ignore[misc] # the bug
         return super().open(url, durable=durable, clock=clock)
+
+
+class RewritesEnds(DoomedDispatcher):
+    """An end that changes: with each job that ends, the one that ended before it has ended now."""
+
+    _before = ""
+
+    def finished(self, slot: str, run: RunKey, outcome: Outcome) -> None:
+        """Write the end of the job before, then that of this one."""
+        if self._before:
+            self._rewriting = asyncio.create_task(self._store.apply(self._before, _end_now))
+        self._before = run.job_id
+        super().finished(slot, run, outcome)
+
+
+def _end_now(job: Job, now: int) -> Change:
+    return Change(replace(job, end_time=now))
 
 
 class AbortsFirst(DoomedDispatcher):
@@ -158,7 +183,9 @@ class StartsFirst(DoomedDispatcher):
 
 BUGS: dict[str, dict[str, Any]] = {
     "AnswersFirst": {"store": AnswersFirst},
+    "ForgetsRequests": {"store": ForgetsRequests},
     "LateEvents": {"store": LateEvents},
+    "RewritesEnds": {"dispatcher": RewritesEnds},
     "AbortsFirst": {"dispatcher": AbortsFirst},
     "RequeuesFirst": {"dispatcher": RequeuesFirst},
     "StartsFirst": {"dispatcher": StartsFirst},

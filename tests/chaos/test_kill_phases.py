@@ -143,9 +143,9 @@ def test_killed_in_a_submit(server: Doomed, scene: Scene, phase: Phase) -> None:
 @pytest.mark.parametrize("phase", [Phase.CLAIMED, Phase.PERMITTING])
 def test_killed_before_the_permit(server: Doomed, scene: Scene, phase: Phase) -> None:
     """A job without a permit goes back to the queue at no cost, and runs once (failure case 1)."""
-    job = scene.submit()
-    scene.follow(job)
     server.choose(phase, scene.mark)
+    job = scene.submit()  # it is answered behind every claim that had not heard of the choice
+    scene.follow(job)
     scene.call(job.queue)
     scene.die_and_rise(phase)
     assert scene.ended()[job.job_id] == [*CLAIMED, "QUEUED", "TO_BE_RUN", "RUNNING", "SUCCEEDED"]

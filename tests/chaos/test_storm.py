@@ -100,21 +100,18 @@ class Killer:
     def _choose(self, phase: Phase) -> None:
         """Have the server die with a job of its own; the call that leads there is answered in the next life."""
         request = f"doomed {self._count}"
-        if phase is Phase.STORED:
-            self.server.choose(phase, request)
-            self._call(lambda: self.witness.submit(request, attempts=2))
-            return
-        gate = self.server.folder / "never" if phase is Phase.STOPPING else ""
-        job = self.witness.submit(
-            request, parameters={"gate": str(gate)}, attempts=2, hold=True, priority=FIRST
-        )
         if phase is Phase.STOPPING:
-            job.queue()
+            never = {"gate": str(self.server.folder / "never")}
+            job = self.witness.submit(request, parameters=never, attempts=2, priority=FIRST)
             until(lambda: checker_journal.starts(self.evidence.log, job.job_id), f"{request} runs")
             self.server.choose(phase, request)
             self._call(lambda: self.witness.stop(job.job_id, reason=request, grace=1))
-        else:
-            self.server.choose(phase, request)
+            return
+        self.server.choose(phase, request)
+        if phase is Phase.STORED:
+            self._call(lambda: self.witness.submit(request, attempts=2))
+        else:  # the submit is answered behind every claim that had not heard of the choice
+            job = self.witness.submit(request, attempts=2, hold=True, priority=FIRST)
             self._call(job.queue)
 
     def _call(self, call: Callable[[], object]) -> None:

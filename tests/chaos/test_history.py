@@ -17,6 +17,7 @@ from headrace.info import (
     StopPhase,
 )
 from support import history
+from support.checker import check_runs
 from support.checker_journal import Mark
 from support.checker_runs import run_problems
 from support.history import Invariant
@@ -132,3 +133,15 @@ def test_code_that_may_not_be(lines: list[str], said: list[str]) -> None:
     for sentence, expected in zip(found, said, strict=True):
         assert sentence.startswith(expected[:2])
         assert expected[3:] in sentence
+
+
+def test_lines_of_a_side_file() -> None:
+    """Lines are read as the jobs write them; those that no history explains raise, with the invariant."""
+    begun = int((BEGIN + timedelta(seconds=3.5)).timestamp() * 1_000_000)
+    line = f"start j 1 {begun} alone"
+    whole = {"j": list(story(WHOLE))}
+    check_runs([line, f"end j 1 {begun}"], whole)
+    with pytest.raises(AssertionError, match="I5 start of attempt 1 was written 2 times"):
+        check_runs([line, line], whole)
+    with pytest.raises(AssertionError, match="has no history"):
+        check_runs([line], {})

@@ -5,6 +5,7 @@
     …                                                 the side file is written by the jobs of support.chaos_jobs
     judge(evidence, client)                           reads the jobs and their histories from the server, prints a
                                                       report, and raises Broken with every violation that it found
+    check_job, check_runs                             for tests of a few jobs: histories and side file alone
 
     I1 answered means stored        submits and stops that were answered, against the server
     I2 one terminal status          each job that was ever answered as ended, against the job as it is now
@@ -20,14 +21,14 @@ Times of the side file and of the server are compared as they are: both come fro
 nobody steps meanwhile.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 
 from headrace import Client
 from headrace.errors import JobNotFound
 from headrace.info import JobEvent, JobInfo
-from support import figures
+from support import checker_journal, figures
 from support.checker_evidence import Evidence
 from support.checker_report import Report
 from support.checker_runs import run_problems
@@ -43,6 +44,27 @@ class Broken(AssertionError):
     def __init__(self, report: Report) -> None:
         super().__init__(str(report))
         self.invariants = report.broken
+
+
+def check_job(client: Client, job_id: str) -> tuple[JobInfo, list[JobEvent]]:
+    """One job that has ended, and its history. Raises AssertionError when they break an invariant."""
+    job = client.get(job_id)
+    events = list(client.events(job_id))
+    _raise(job_id, job_problems(job, events))
+    return job, events
+
+
+def check_runs(lines: Iterable[str], histories: Mapping[str, Sequence[JobEvent]]) -> None:
+    """Lines of a side file against the histories of all its jobs. Raises AssertionError when they break an invariant."""
+    marks = checker_journal.parse(lines)
+    assert {mark.job_id for mark in marks} <= histories.keys(), "a job wrote lines, and has no history"
+    for job_id, events in histories.items():
+        _raise(job_id, run_problems(events, [mark for mark in marks if mark.job_id == job_id]))
+
+
+def _raise(job_id: str, problems: Iterable[Problem]) -> None:
+    if found := [f"{invariant.name} {sentence}" for invariant, sentence in problems]:
+        raise AssertionError("\n".join([f"job {job_id}", *found]))
 
 
 def judge(evidence: Evidence, client: Client) -> Report:

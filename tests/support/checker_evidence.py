@@ -25,7 +25,8 @@ class Evidence:
     """What clients called and were answered, what watchers saw, where the side file is, when there was no server."""
 
     def __init__(self, log: Path) -> None:
-        self.log = checker_journal.make(log)
+        self.log = log
+        log.touch()
         self.submits: list[tuple[str, str]] = []
         """(request_id, job id), for each answer."""
         self.stops: list[AnsweredStop] = []

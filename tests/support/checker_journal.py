@@ -10,7 +10,7 @@ not the code. So "beside" means that an earlier run of the job was alive, whatev
 import fcntl
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,17 +37,15 @@ class Mark:
         return f"{self.verb} of its code, attempt {self.attempt}"
 
 
-def make(log: Path) -> Path:
-    """An empty side file, with room for the locks."""
-    log.touch()
-    _locks(log).mkdir()
-    return log
-
-
 def read(log: Path) -> list[Mark]:
     """Every line, in the order in which they were written."""
+    return parse(log.read_text().splitlines())
+
+
+def parse(lines: Iterable[str]) -> list[Mark]:
+    """What lines say."""
     marks = []
-    for line in log.read_text().splitlines():
+    for line in lines:
         verb, job_id, attempt, at, *alone = line.split()
         when = EPOCH + timedelta(microseconds=int(at))
         marks.append(Mark(verb, job_id, int(attempt), when, alone != ["beside"]))
@@ -85,10 +83,8 @@ def journal(ctx: JobContext, log: str) -> Iterator[int]:
             append(log, f"end {ctx.job_id} {ctx.attempt} {time.time_ns() // 1000}")
 
 
-def _locks(log: Path) -> Path:
-    return log.with_name(f"{log.name}-locks")
-
-
 def _open_lock(log: Path, job_id: str) -> IO[str]:
+    locks = log.with_name(f"{log.name}-locks")
+    locks.mkdir(exist_ok=True)
     # A file object and no descriptor: an interruption at any line leaves nothing open.
-    return (_locks(log) / job_id).open("a")
+    return (locks / job_id).open("a")

@@ -154,6 +154,7 @@ def rage(storm: Storm, killer: Killer, evidence: Evidence) -> Report:
     storm.begin()
     for number, plan in enumerate(plans, 1):
         enough = JOBS * number // (len(plans) + 1)
+        storm.allowed = JOBS * (number + 1) // (len(plans) + 1)
         until(
             lambda enough=enough: len(evidence.submits) >= enough or storm.errors, "submits are answered", 300
         )

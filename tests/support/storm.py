@@ -72,6 +72,8 @@ class Storm:
         self.server = server
         self.evidence = evidence
         self.errors: list[BaseException] = []
+        self.allowed = 0
+        """How many jobs may be submitted by now: the storm is to last as long as the kills."""
         self._seed = seed
         self._over = threading.Event()
         self._opened = ExitStack()
@@ -139,6 +141,8 @@ class Storm:
         impatient = {"timeout": IMPATIENT, "wait_for_ready": False} if number == 0 else {}
         witness = self.witness(**impatient)
         for count in range(JOBS // SUBMITTERS):
+            while count * SUBMITTERS >= self.allowed and not self._over.wait(TICK):
+                pass
             (name,) = rng.choices(list(KINDS), [kind.weight for kind in KINDS.values()])
             job_id = self._until_answered(witness, f"{number} {count} {name}")
             if rng.random() < 0.05:

@@ -60,6 +60,7 @@ class Scene:
             lambda: note.exists() and note.read_text().endswith("\n"), "the neighbour and its grandchild run"
         )
         self.grandchild = int(note.read_text())
+        until(lambda: self.grandchild in server.processes(), "the grandchild has its environment")
         self.followers[0].open()
         self._calls: list[threading.Thread] = []
 
@@ -118,7 +119,9 @@ class Scene:
 
 @pytest.fixture
 def scene(server: Doomed, tmp_path: Path) -> Iterator[Scene]:
-    """The scene of one kill."""
+    """The scene of one kill; where the test before has failed and left no server, on a new one."""
+    if server.process.poll() is not None:
+        server.start()
     scene = Scene(server, tmp_path)
     yield scene
     scene.gate.touch()

@@ -33,7 +33,7 @@ CAUSES = {
 NOTICED_SECONDS = 1.0
 BACK_SECONDS = 2.0
 POISON_ATTEMPTS = 5
-OTHERS = figure(300, 3000)
+OTHERS = figure(300, 2000)
 PAUSE = 0.01
 """Seconds that each of the others takes."""
 SHARE = 0.8

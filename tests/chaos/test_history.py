@@ -1,6 +1,7 @@
-"""The checker itself: what it lets pass, and what it must not."""
+"""The checker itself, on histories made by hand: what it lets pass, and what it must not."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,14 +17,19 @@ from headrace.info import (
     StopPhase,
 )
 from support import history
+from support.checker import check_runs
+from support.checker_journal import Mark
+from support.checker_runs import run_problems
+from support.history import Invariant
 
 LOST = JobFailure(kind=ErrorKind.INSTANCE_LOST, code="", type="", message="lost", step="", traceback="")
 EXCEPTION = JobFailure(kind=ErrorKind.EXCEPTION, code="", type="", message="x", step="", traceback="")
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 WHOLE = ["QUEUED 0", "TO_BE_RUN 0", "RUNNING 1", "SUCCEEDED 1"]
 
 
 def story(steps: Sequence[str]) -> Iterator[JobEvent]:
-    """Events from words: "STATUS ATTEMPT", with "lost" behind; "stop PHASE"; "said"; "updated"."""
+    """Events, a second apart, from words: "STATUS ATTEMPT", with "lost" behind; "stop PHASE"; "said"; "updated"."""
     status, attempt = "", 0
     for revision, step in enumerate(steps, 1):
         word, *rest = step.split()
@@ -45,7 +51,7 @@ def story(steps: Sequence[str]) -> Iterator[JobEvent]:
                 )
                 status, attempt = word, int(rest[0])
         yield JobEvent(
-            job_id="j", tenant="", type="t", revision=revision, event_time=None, attempt=attempt,
+            job_id="j", tenant="", type="t", revision=revision, event_time=BEGIN + timedelta(seconds=revision), attempt=attempt,
             status=JobStatus(status), final=status in history.FINAL, kind=kind, detail=detail,
         )  # fmt: skip
 
@@ -63,50 +69,79 @@ def story(steps: Sequence[str]) -> Iterator[JobEvent]:
 )
 def test_histories_that_may_be(steps: list[str]) -> None:
     """Legal histories pass: a whole one, stops, a claim and a permit given back, a second attempt."""
-    history.check(story(steps))
+    assert history.problems(story(steps)) == []
 
 
 @pytest.mark.parametrize(
-    ("steps", "said"),
+    ("steps", "invariant", "said"),
     [
-        (["QUEUED 0", "RUNNING 1"], "no move leads from QUEUED to RUNNING"),
-        ([*WHOLE, "FAILED 1 lost"], "after the end"),
-        ([*WHOLE, "said"], "after the end"),
-        (["QUEUED 0", "TO_BE_RUN 0", "RUNNING 2"], "attempt 2 after 0"),
-        ([*WHOLE[:3], "QUEUED 0 lost"], "attempt 0 after 1"),
-        ([*WHOLE[:2], "said"], "MESSAGE_LOGGED while TO_BE_RUN"),
-        ([*WHOLE[:3], "stop REQUESTED", "QUEUED 1 lost"], "although a stop was asked for"),
-        ([*WHOLE[:3], "stop REQUESTED", "ABORTED 1"], "ended while the stop was REQUESTED"),
-        ([*WHOLE[:3], "stop DELIVERED"], "the stop began with DELIVERED"),
-        ([*WHOLE[:3], "stop REQUESTED", "stop KILLING", "stop DELIVERED"], "stop DELIVERED after KILLING"),
-        (["QUEUED 0", "stop REQUESTED", "stop KILLING"], "KILLING while QUEUED"),
-        ([*WHOLE[:3], "FAILED 1"], "FAILED without an error"),
+        (["QUEUED 0", "RUNNING 1"], "I3", "no move leads from QUEUED to RUNNING"),
+        ([*WHOLE, "FAILED 1 lost"], "I2", "after the end"),
+        ([*WHOLE, "said"], "I2", "after the end"),
+        (["QUEUED 0", "TO_BE_RUN 0", "RUNNING 2"], "I5", "attempt 2 by"),
+        ([*WHOLE[:3], "QUEUED 0 lost"], "I5", "attempt 0 by"),
+        ([*WHOLE[:2], "said"], "I3", "MESSAGE_LOGGED while TO_BE_RUN"),
+        ([*WHOLE[:3], "stop REQUESTED", "QUEUED 1 lost"], "I3", "although a stop was asked for"),
+        ([*WHOLE[:3], "stop REQUESTED", "ABORTED 1"], "I3", "ended while the stop was REQUESTED"),
+        ([*WHOLE[:3], "stop DELIVERED"], "I3", "the stop began with DELIVERED"),
+        ([*WHOLE[:3], "stop REQUESTED", "stop KILLING", "stop DELIVERED"], "I3", "DELIVERED after KILLING"),
+        (["QUEUED 0", "stop REQUESTED", "stop KILLING"], "I3", "KILLING while QUEUED"),
+        ([*WHOLE[:3], "FAILED 1"], "I3", "FAILED without an error"),
+        ([], "I4", "a job without events"),
     ],
 )
-def test_histories_that_may_not_be(steps: list[str], said: str) -> None:
-    """Each break of a rule is caught, and said."""
-    with pytest.raises(AssertionError, match=said):
-        history.check(story(steps))
+def test_histories_that_may_not_be(steps: list[str], invariant: str, said: str) -> None:
+    """Each break of a rule is caught, as the invariant that it breaks and as no other."""
+    ((broken, sentence),) = history.problems(story(steps))
+    assert broken.name == invariant
+    assert said in sentence
 
 
 def test_lost_event() -> None:
-    """A gap between revisions is caught, and so is an event that came twice."""
+    """A gap between revisions is caught, and so is an event that came twice; what follows is no second fault."""
     events = list(story(WHOLE))
-    with pytest.raises(AssertionError, match="revision 3 follows 1"):
-        history.check(events[:1] + events[2:])
-    with pytest.raises(AssertionError, match="revision 2 follows 2"):
-        history.check([*events[:2], *events[1:]])
+    assert history.problems(events[:1] + events[2:]) == [(Invariant.I4, "revision 3 follows 1")]
+    assert history.problems(events[1:]) == [(Invariant.I4, "revision 2 follows 0")]
+    assert (Invariant.I4, "revision 2 follows 2") in history.problems([*events[:2], *events[1:]])
 
 
-def test_code_that_ran_twice() -> None:
-    """Code that ran twice with one attempt, without a permit, or not at all is caught."""
-    whole = {"j": list(story([*WHOLE[:3], "said", WHOLE[3]]))}
-    history.check_runs(["start j 1", "end j 1"], whole)
-    for lines, said in (
-        (["start j 1", "start j 1"], "written 2 times"),
-        (["start j 1", "start j 2"], "without a permit"),
-        (["end j 1"], "without a start"),
-        ([], "never began"),
-    ):
-        with pytest.raises(AssertionError, match=said):
-            history.check_runs(lines, whole)
+def mark(words: str) -> Mark:
+    """A line of the side file from words: "start ATTEMPT SECOND", with "beside" behind."""
+    verb, attempt, second, *beside = words.split()
+    return Mark(verb, "j", int(attempt), BEGIN + timedelta(seconds=float(second)), not beside)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["start 1 3.1", "end 1 3.9"], []),
+        (["start 1 3.1"], []),
+        (["start 1 3.1", "start 1 3.2"], ["I5 start of attempt 1 was written 2 times"]),
+        (["start 1 3.1", "start 2 3.2"], ["I5 without a permit"]),
+        (["end 1 3.5"], ["I5 ended without a start", "I5 attempt 1 never began"]),
+        ([], ["I5 attempt 1 never began"]),
+        (["start 1 2.9", "end 1 3.9"], ["I5 before its permit was on disk"]),
+        (["start 1 3.1", "end 1 6.1"], ["I5 after the end of its attempt"]),
+        (["start 1 3.1 beside"], ["I5 while an earlier run of the job lived"]),
+    ],
+)
+def test_code_that_may_not_be(lines: list[str], said: list[str]) -> None:
+    """Code that ran twice, without a permit, before it, after its end, beside itself or not at all is caught."""
+    events = list(story([*WHOLE[:3], "said", WHOLE[3]]))
+    found = [f"{name.name} {text}" for name, text in run_problems(events, [mark(line) for line in lines])]
+    assert len(found) == len(said)
+    for sentence, expected in zip(found, said, strict=True):
+        assert sentence.startswith(expected[:2])
+        assert expected[3:] in sentence
+
+
+def test_lines_of_a_side_file() -> None:
+    """Lines are read as the jobs write them; those that no history explains raise, with the invariant."""
+    begun = int((BEGIN + timedelta(seconds=3.5)).timestamp() * 1_000_000)
+    line = f"start j 1 {begun} alone"
+    whole = {"j": list(story(WHOLE))}
+    check_runs([line, f"end j 1 {begun}"], whole)
+    with pytest.raises(AssertionError, match="I5 start of attempt 1 was written 2 times"):
+        check_runs([line, line], whole)
+    with pytest.raises(AssertionError, match="has no history"):
+        check_runs([line], {})

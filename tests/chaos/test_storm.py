@@ -1,189 +1,198 @@
-"""The server is killed again and again under load; then the checker goes over everything."""
+"""The server is killed again and again under load, at random and at chosen moments; then the checker goes over everything."""
 
-import os
 import random
-import shutil
 import sqlite3
 import threading
 import time
-from collections import Counter
-from contextlib import closing
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from headrace import Client, JobHandle, RetryPolicy
-from headrace.info import JobEvent, StopResult
+from headrace.errors import WrongStatus
+from headrace.info import ErrorKind, JobStatus
+from support import checker_journal
+from support.checker import judge
+from support.checker_evidence import Evidence
+from support.checker_report import Report
+from support.figures import figure, guard, seed
 from support.follower import Follower
-from support.history import check_job, check_runs, check_watch
-from support.phases import Doomed
+from support.history import FINAL
+from support.phases import Doomed, Phase
 from support.server import until
+from support.storm import JOBS, Storm
+from support.storm_kills import Moment, check_whole, moments
 
 pytestmark = pytest.mark.slow
 
-KILLS = 4
-SUBMITTERS = 4
-WATCHERS = 10
-JOBS = 320
-PAUSE = 0.01
-AT_ONCE = timedelta(0)
-KINDS: dict[str, tuple[str, dict[str, Any], int]] = {
-    "quick": ("chaos.quick", {}, 1),
-    "once": ("chaos.work", {}, 1),
-    "thrice": ("chaos.work", {}, 3),
-    "flaky": ("chaos.work", {"good_from": 2}, 4),
-    "dies": ("chaos.work", {"how": "die"}, 1),
-    "dies twice": ("chaos.work", {"how": "die"}, 2),
-    "sleeper": ("chaos.work", {"how": "sleep"}, 3),
-}
-WEIGHTS = [8, 4, 4, 3, 1, 1, 2]
+CHOSEN = (Phase.STORED, Phase.CLAIMED, Phase.PERMITTED, Phase.FINISHING, Phase.STOPPING)
+EACH = figure(1, 10)
+"""Kills at each chosen moment, so many at random moments again, and so many drains."""
+DRAINED = 3
+"""Jobs that a drain meets and has to end."""
+FIRST_CLAIM_SECONDS = 5.0
+FIRST = 1000
+"""The priority of a job that is to run before all others."""
 
 
-class Storm:
-    """The clients, and what they were answered."""
+class Killer:
+    """Kills the server, finds out what that has hit, and starts it again."""
 
-    def __init__(self, server: Doomed, seed: int) -> None:
+    def __init__(self, server: Doomed, storm: Storm, evidence: Evidence, rng: random.Random) -> None:
         self.server = server
-        self.seed = seed
-        self.log = server.folder / "log"
-        self.answers: dict[str, str] = {}
-        self.stops: list[StopResult] = []
-        self.followed: dict[str, Follower] = {}
-        self.over = threading.Event()
-        self.errors: list[BaseException] = []
-        self._threads = [
-            threading.Thread(target=self._guard, args=(self._submit, number)) for number in range(SUBMITTERS)
-        ] + [threading.Thread(target=self._guard, args=(self._watch, number)) for number in range(WATCHERS)]
+        self.storm = storm
+        self.evidence = evidence
+        self.rng = rng
+        self.witness = storm.witness()
+        self.starts: list[datetime] = []
+        self._count = 0
+        self._calls: list[threading.Thread] = []
+        self._followers: list[Follower] = []
 
-    def begin(self) -> None:
-        """Let the clients loose."""
-        for thread in self._threads:
-            thread.start()
+    def plans(self) -> list[Phase | str]:
+        """What to do, in random order."""
+        plans: list[Phase | str] = [*CHOSEN, "random", "drain"] * EACH
+        self.rng.shuffle(plans)
+        return plans
+
+    def carry_out(self, plan: Phase | str) -> None:
+        """Kill once, with a job that runs and is watched; a drain ends several."""
+        self._count += 1
+        sleepers = [self._sleeper(number) for number in range(DRAINED if plan == "drain" else 1)]
+        self._followers.append(self.witness.follow(sleepers[0]))
+        self._followers[-1].open()
+        if plan == "drain":
+            assert self.server.stop() == 0
+            with self.evidence.away():
+                self._start()
+            return
+        if isinstance(plan, Phase):
+            self._choose(plan)
+            assert self.server.wait() == -9
+        else:
+            time.sleep(self.rng.uniform(0, 0.02))  # at a random moment of what goes on
+            self.server.kill()
+        with self.evidence.away():
+            hit = moments(self.server.folder, self.evidence)
+            self.evidence.kills.update(map(str, hit))
+            print(f"{self._count}. {plan}: {', '.join(sorted(hit))}; {len(self.evidence.submits)} answered")
+            self._start()
 
     def end(self) -> None:
-        """Let them end, and raise what went wrong."""
-        self.over.set()
-        for thread in self._threads:
-            thread.join(60)
-            assert not thread.is_alive(), "a client hangs"
-        for error in self.errors:
-            raise error
+        """Wait until the calls and watches that kills have cut off have come to their ends."""
+        self.storm.join(self._calls)
+        for follower in self._followers:
+            follower.updates()
 
-    def client(self) -> Client:
-        """A client that waits for a server that is away."""
-        return self.server.client(timeout=60, wait_for_ready=True)
+    def _start(self) -> None:
+        self.starts.append(datetime.now(UTC))
+        self.server.start()
 
-    def submit(self, client: Client, request: str) -> JobHandle:
-        """Submit what this request_id stands for: "THREAD NUMBER KIND"."""
-        kind, parameters, attempts = KINDS[request.split(maxsplit=2)[2]]
-        return client.submit(
-            kind,
-            {"log": str(self.log), **parameters},
-            request_id=request,
-            description=request,
-            retry=RetryPolicy(max_attempts=attempts, initial_backoff=AT_ONCE),
-        )
+    def _sleeper(self, number: int) -> str:
+        """A job that runs until the server is gone."""
+        request = f"sleeper {number} of kill {self._count}"
+        job = self.witness.submit(request, parameters={"how": "sleep"}, priority=FIRST)
+        until(lambda: checker_journal.starts(self.evidence.log, job.job_id), f"{request} runs")
+        return job.job_id
 
-    def _guard(self, target: Any, number: int) -> None:
-        try:
-            target(random.Random(f"{self.seed} {target.__name__} {number}"), number)
-        except BaseException as error:  # noqa: BLE001 - raised on the test's thread
-            self.errors.append(error)
+    def _choose(self, phase: Phase) -> None:
+        """Have the server die with a job of its own; the call that leads there is answered in the next life."""
+        request = f"doomed {self._count}"
+        if phase is Phase.STOPPING:
+            never = {"gate": str(self.server.folder / "never")}
+            job = self.witness.submit(request, parameters=never, attempts=2, priority=FIRST)
+            until(lambda: checker_journal.starts(self.evidence.log, job.job_id), f"{request} runs")
+            self.server.choose(phase, request)
+            self._call(lambda: self.witness.stop(job.job_id, reason=request, grace=1))
+            return
+        self.server.choose(phase, request)
+        if phase is Phase.STORED:
+            self._call(lambda: self.witness.submit(request, attempts=2))
+        else:  # the submit is answered behind every claim that had not heard of the choice
+            job = self.witness.submit(request, attempts=2, hold=True, priority=FIRST)
+            self._call(job.queue)
 
-    def _submit(self, rng: random.Random, number: int) -> None:
-        with self.client() as client:
-            for count in range(JOBS // SUBMITTERS):
-                (kind,) = rng.choices(list(KINDS), WEIGHTS)
-                request = f"{number} {count} {kind}"
-                job = self.submit(client, request)
-                self.answers[request] = job.job_id
-                if kind == "sleeper" or rng.random() < 0.1:
-                    wait = rng.choice([0, 30])
-                    self.stops.append(job.stop(grace_period=rng.choice([0, 0.1, 1]), wait_timeout=wait))
+    def _call(self, call: Callable[[], object]) -> None:
+        def make() -> None:
+            with suppress(WrongStatus):  # repeated by the client, it may come when the job has ended
+                call()
 
-    def _watch(self, rng: random.Random, number: int) -> None:
-        with self.client() as client:
-            mine: set[str] = set()
-            while not self.over.is_set():
-                job_id = rng.choice(list(self.answers.values())[-10:] or [""])
-                if not job_id or job_id in mine:
-                    self.over.wait(PAUSE)
-                    continue
-                mine.add(job_id)
-                follower = Follower(client.watch(job_id, include_messages=True))
-                self.followed[f"{job_id} {number}"] = follower
-                follower.updates()
+        self._calls.append(self.storm.start(make))
 
 
-def look_inside(folder: Path, kill: int) -> Counter[int]:
-    """Copy the files of a dead server's database, check them, and count the jobs by status."""
-    copy = folder / f"copy-{kill}"
-    copy.mkdir()
-    for name in ("headrace.db", "headrace.db-wal"):
-        if (folder / name).exists():
-            shutil.copy(folder / name, copy)
-    with closing(sqlite3.connect(copy / "headrace.db")) as database:
-        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        found = Counter(dict(database.execute("SELECT status, count(*) FROM job GROUP BY status").fetchall()))
-    shutil.rmtree(copy)
-    return found
-
-
-def test_kill_storm(tmp_path: Path) -> None:
-    """Four kills under load: what was answered is there, once, and every history is whole (failure cases 1, 22)."""
-    seed = int(os.environ.get("HEADRACE_SEED") or random.randrange(10**9))
-    print(f"HEADRACE_SEED={seed}")
-    rng = random.Random(seed)
-    server = Doomed(tmp_path, workers=3).start()
-    storm = Storm(server, seed)
-    storm.log.touch()
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Doomed]:
+    """A server of four workers that waits for nobody when it is told to end."""
+    server = Doomed(tmp_path, workers=4, drain_time=0.2).start()
     try:
-        storm.begin()
-        for kill in range(KILLS):
-            enough = min(len(storm.answers) + rng.randint(20, JOBS // (KILLS + 1)), JOBS - 10)
-            until(lambda enough=enough: len(storm.answers) >= enough or storm.errors, "submits are answered")
-            time.sleep(rng.uniform(0, 0.02))  # at a random moment of what goes on
-            server.kill()
-            print(f"kill {kill + 1}: {len(storm.answers)} answered, by status {look_inside(tmp_path, kill)}")
-            server.start()
-        until(lambda: len(storm.answers) == JOBS or storm.errors, "every submit is answered")
-        check_all(storm)
+        yield server
     finally:
-        storm.over.set()
         server.close()
-    with closing(sqlite3.connect(tmp_path / "headrace.db")) as database:
-        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert database.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def check_all(storm: Storm) -> None:
-    """Wait for every end, then check every promise."""
-    histories: dict[str, list[JobEvent]] = {}
-    with storm.client() as client:
-        for job_id in storm.answers.values():
-            client.wait(job_id, 60)
-        storm.end()
-        jobs = {}
-        for job_id in storm.answers.values():
-            jobs[job_id], histories[job_id] = check_job(client, job_id)
-        # One request_id, one job; nothing but what was answered.
-        assert {job.job_id: job.spec.description for job in client.list()} == {
-            job_id: request for request, job_id in storm.answers.items()
-        }
-        for request, job_id in storm.answers.items():
-            again = storm.submit(client, request)
-            assert (again.job_id, again.existing) == (job_id, True)
-    check_runs(storm.log.read_text().splitlines(), histories)
-    for result in storm.stops:
-        job = jobs[result.job.job_id]
-        assert not result.job.final or result.job == job, f"the stop answered otherwise than {job}"
-        assert result.outcome != "STOPPED" or job.status == "ABORTED"
-    for key, follower in storm.followed.items():
-        check_watch(follower.updates(), histories[key.split()[0]])
-    assert len(storm.followed) >= WATCHERS
-    by_kind = Counter(
-        (request.split(maxsplit=2)[2], str(jobs[job_id].status)) for request, job_id in storm.answers.items()
+def test_kill_storm(server: Doomed) -> None:
+    """However often the server dies under load: what was answered is there, once, and every history is whole (failure cases 1, 22, 29)."""
+    chosen = seed()
+    evidence = Evidence(server.folder / "log")
+    storm = Storm(server, evidence, chosen)
+    killer = Killer(server, storm, evidence, random.Random(chosen))
+    try:
+        report = rage(storm, killer, evidence)
+        check_claims(killer.starts, report)
+    finally:
+        storm.close()
+    server.stop()
+    with closing(sqlite3.connect(server.folder / "headrace.db")) as database:
+        check_whole(database)
+
+
+def rage(storm: Storm, killer: Killer, evidence: Evidence) -> Report:
+    """Kill the server while its clients submit; then let everything end, and check it."""
+    plans = killer.plans()
+    storm.begin()
+    for number, plan in enumerate(plans, 1):
+        enough = JOBS * number // (len(plans) + 1)
+        storm.allowed = JOBS * (number + 1) // (len(plans) + 1)
+        until(
+            lambda enough=enough: len(evidence.submits) >= enough or storm.errors, "submits are answered", 300
+        )
+        killer.carry_out(plan)
+    storm.submitted()
+    killer.end()
+    return check(storm, evidence)
+
+
+def check(storm: Storm, evidence: Evidence) -> Report:
+    """Wait for every end, ask for every job once more, then check every promise and that the storm was one."""
+    witness = storm.witness()
+    for job_id in evidence.job_ids():
+        witness.wait(job_id, figure(60, 600))
+    for request in dict(evidence.submits):
+        if request[0].isdigit():
+            assert storm.submit(witness, request).existing
+    storm.watched()
+    report = judge(evidence, witness.client)
+    assert {job.job_id for job in witness.client.list(page_size=1000)} == set(report.jobs)
+    assert len(evidence.watches) >= figure(20, 200)
+    for moment in Moment:
+        assert evidence.kills[moment] >= EACH, f"{moment}: hit by {evidence.kills[moment]} kills"
+    for status in FINAL:
+        assert report.by_status()[status] >= figure(1, 100), status
+    for kind in set(ErrorKind) - {ErrorKind.UNKNOWN}:
+        assert report.by_error()[kind] >= figure(1, 20), kind
+    return report
+
+
+def check_claims(starts: list[datetime], report: Report) -> None:
+    """After each start the first claim comes in time."""
+    claims = sorted(
+        event.event_time
+        for events in report.histories.values()
+        for event in events
+        if event.status == JobStatus.TO_BE_RUN and event.event_time is not None
     )
-    print(f"{len(storm.followed)} watches, {len(storm.stops)} stops", *sorted(by_kind.items()), sep="\n")
+    waits = [(next(claim for claim in claims if claim > start) - start).total_seconds() for start in starts]
+    print(f"first claim after {', '.join(f'{wait:.1f}' for wait in waits)} s")
+    assert max(waits) <= guard(FIRST_CLAIM_SECONDS)

@@ -2,27 +2,40 @@
 
 import threading
 from collections.abc import Generator
+from contextlib import ExitStack
 from typing import Any
 
 from headrace.info import Finished, Update
+from support.checker_evidence import Evidence
 from support.server import until
 
 
 class Follower:
     """Follows a job to its end, through every death of its server; what went wrong is raised by updates()."""
 
-    def __init__(self, watch: Generator[Update, None, None]) -> None:
+    def __init__(self, evidence: Evidence, job_id: str, watch: Generator[Update, None, None]) -> None:
         """The watch of Client.watch, not begun."""
+        self.job_id = job_id
+        self._evidence = evidence
         self._watch = watch
         self._updates: list[Update] = []
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
 
+    @property
+    def over(self) -> bool:
+        """Whether it has come to its end."""
+        return not self._thread.is_alive()
+
     def _follow(self) -> None:
         try:
-            for update in self._watch:
-                self._updates.append(update)
+            with ExitStack() as opened:
+                for update in self._watch:
+                    if not self._updates:
+                        opened.enter_context(self._evidence.calling("watch"))
+                    self._updates.append(update)
+            self._evidence.watches.append((self.job_id, self._updates))
         except BaseException as error:  # noqa: BLE001 - raised on the test's thread
             self._error = error
 
@@ -36,5 +49,7 @@ class Follower:
         if self._error is not None:
             raise self._error
         assert self._updates, "the watch was never answered"
-        assert isinstance(self._updates[-1], Finished), f"the watch hangs behind {self._updates[-1]}"
+        last = self._updates[-1]
+        assert isinstance(last, Finished), f"the watch hangs behind {last}"
+        self._evidence.seen(last.job)
         return self._updates

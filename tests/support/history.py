@@ -1,23 +1,20 @@
-"""The checker of histories: what must be true of every job, whatever was killed meanwhile.
+"""What must be true of every job's history, whatever was killed meanwhile.
 
-    check(events)              revisions, moves, attempts, phases of a stop: against the table of docs/state_machine.md
-    check_job(client, id)      the same, and the job as it stands agrees with its history
-    check_watch(updates, …)    what a watcher was shown is the history: nothing lost, nothing twice
-    check_runs(lines, …)       what the jobs' code wrote to its file agrees with the histories
+    problems(events)               revisions, moves, attempts, phases of a stop: by the table of docs/state_machine.md
+    job_problems(job, events)      the same, and the job as it stands agrees with its history
+    watch_problems(updates, …)     what a watcher was shown is the history: nothing lost, nothing twice
 
-Each raises AssertionError with a sentence.
+Each gives (invariant, sentence) for whatever is wrong; support.checker adds what is known from elsewhere.
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from headrace import Client
 from headrace.info import (
-    ErrorKind,
     EventKind,
     Finished,
     JobEvent,
@@ -28,6 +25,21 @@ from headrace.info import (
     StopChange,
     StopPhase,
 )
+
+
+class Invariant(StrEnum):
+    """The invariants of docs/guarantees.md."""
+
+    I1 = "answered means stored"
+    I2 = "one terminal status, never changed"
+    I3 = "the history follows the transition table"
+    I4 = "revisions are gap-free in the log and in each stream"
+    I5 = "attempts rise, at most max_attempts; no code before its permit, nor beside an earlier run"
+    I6 = "one request_id, one job"
+    I7 = "an answered stop ends within grace + 2 s, and then no code of the job runs"
+
+
+Problem = tuple[Invariant, str]
 
 NOTHING = "\N{EN DASH}"
 TABLE = Path(__file__).parents[2] / "docs/state_machine.md"
@@ -51,99 +63,136 @@ def moves() -> frozenset[tuple[str, str]]:
 
 
 class _Walk:
-    """A history walked through, event by event."""
+    """A history walked through, event by event. Behind a gap nothing is known but what the next event says."""
 
     def __init__(self) -> None:
         self.revision = 0
-        self.status = NOTHING
-        self.attempt = 0
-        self.phase: StopPhase | None = None
+        self.whole = True
+        self._status = NOTHING
+        self._attempt = 0
+        self._phase: StopPhase | None = None
 
-    def step(self, event: JobEvent) -> None:
-        """Go on by one event, or raise."""
-        assert event.revision == self.revision + 1, f"revision {event.revision} follows {self.revision}"
-        assert event.final == (event.status in FINAL), f"final is {event.final} in {event.status}"
-        assert self.status not in FINAL or event.kind == EventKind.UPDATED, f"{event.kind} after the end"
+    def step(self, event: JobEvent) -> Iterator[Problem]:
+        """Go on by one event; give what is wrong with it."""
+        if event.revision != self.revision + 1:
+            yield Invariant.I4, f"revision {event.revision} follows {self.revision}"
+            self._resume(event)
+        if event.final != (event.status in FINAL):
+            yield Invariant.I3, f"final is {event.final} in {event.status}"
+        if self._status in FINAL and event.kind != EventKind.UPDATED:
+            yield Invariant.I2, f"{event.kind} after the end"
+        else:
+            yield from self._look(event)
+        self.revision, self._status, self._attempt = event.revision, str(event.status), event.attempt
+
+    def _look(self, event: JobEvent) -> Iterator[Problem]:
         match event.detail:
             case StatusChange():
-                self._move(event, event.detail)
+                yield from self._move(event, event.detail)
             case StopChange():
-                self._stay(event)
-                self._stop(event.detail.phase)
+                yield from self._stay(event)
+                yield from self._stop(event.detail.phase)
             case _ if event.kind == EventKind.CREATED:
-                assert (NOTHING, event.status) in moves(), f"created as {event.status}"
-                assert event.attempt == 0, "created in an attempt"
+                if (NOTHING, event.status) not in moves():
+                    yield Invariant.I3, f"created as {event.status}"
+                if event.attempt != 0:
+                    yield Invariant.I5, "created in an attempt"
             case _:
-                self._stay(event)
-                assert self.status == "RUNNING" or event.kind not in ONLY_RUNNING, (
-                    f"{event.kind} while {self.status}"
-                )
-        self.revision, self.status, self.attempt = event.revision, str(event.status), event.attempt
+                yield from self._stay(event)
+                if event.kind in ONLY_RUNNING and self._status != "RUNNING":
+                    yield Invariant.I3, f"{event.kind} while {self._status}"
 
-    def _stay(self, event: JobEvent) -> None:
-        assert self.status == event.status, f"{event.kind} moved the job from {self.status} to {event.status}"
-        assert self.attempt == event.attempt, f"{event.kind} moved the attempt"
+    def _resume(self, event: JobEvent) -> None:
+        self.whole = False
+        self._attempt = event.attempt
+        self._status = str(event.status)
+        if isinstance(event.detail, StatusChange):
+            self._status = str(event.detail.from_status)
 
-    def _move(self, event: JobEvent, change: StatusChange) -> None:
+    def _stay(self, event: JobEvent) -> Iterator[Problem]:
+        if self._status != event.status:
+            yield Invariant.I3, f"{event.kind} moved the job from {self._status} to {event.status}"
+        if self._attempt != event.attempt:
+            yield Invariant.I5, f"{event.kind} moved the attempt from {self._attempt} to {event.attempt}"
+
+    def _move(self, event: JobEvent, change: StatusChange) -> Iterator[Problem]:
         move = (str(change.from_status), str(change.to_status))
-        assert move in moves(), f"no move leads from {move[0]} to {move[1]}"
-        assert move == (self.status, event.status), (
-            f"{move} was told of a move from {self.status} to {event.status}"
-        )
+        if move not in moves():
+            yield Invariant.I3, f"no move leads from {move[0]} to {move[1]}"
+            return
+        if move != (self._status, event.status):
+            yield Invariant.I3, f"{move} was told of a move from {self._status} to {event.status}"
+        if self.whole and event.attempt != (expected := self._expected(move, change)):
+            yield Invariant.I5, f"attempt {event.attempt} by {move}, where {expected} follows"
+        if self._phase is not None:
+            if event.status not in FINAL:
+                yield Invariant.I3, f"{move} although a stop was asked for"
+            elif self.whole and self._phase != StopPhase.ENDED:
+                yield Invariant.I3, f"ended while the stop was {self._phase}"
+        if event.status == "FAILED" and change.error is None:
+            yield Invariant.I3, "FAILED without an error"
+
+    def _expected(self, move: tuple[str, str], change: StatusChange) -> int:
         match move:
             case ("TO_BE_RUN", "RUNNING"):
-                expected = self.attempt + 1
+                return self._attempt + 1
             case ("RUNNING", "QUEUED") if change.error is None:  # the permit came back unused
-                expected = self.attempt - 1
+                return self._attempt - 1
             case _:
-                expected = self.attempt
-        assert event.attempt == expected, f"attempt {event.attempt} after {self.attempt} by {move}"
-        if self.phase is not None:
-            assert event.status in FINAL, f"{move} although a stop was asked for"
-            assert self.phase == StopPhase.ENDED, f"ended while the stop was {self.phase}"
-        assert event.status != "FAILED" or change.error is not None, "FAILED without an error"
+                return self._attempt
 
-    def _stop(self, phase: StopPhase) -> None:
-        before = -1 if self.phase is None else PHASES.index(self.phase)
-        assert PHASES.index(phase) > before, f"stop {phase} after {self.phase}"
-        assert (phase == StopPhase.REQUESTED) == (self.phase is None), f"the stop began with {phase}"
-        assert self.status == "RUNNING" or phase not in ONLY_RUNNING_PHASES, f"{phase} while {self.status}"
-        self.phase = phase
+    def _stop(self, phase: StopPhase) -> Iterator[Problem]:
+        before = -1 if self._phase is None else PHASES.index(self._phase)
+        if PHASES.index(phase) <= before:
+            yield Invariant.I3, f"stop {phase} after {self._phase}"
+        if self.whole and (phase == StopPhase.REQUESTED) != (self._phase is None):
+            yield Invariant.I3, f"the stop began with {phase}"
+        if phase in ONLY_RUNNING_PHASES and self._status != "RUNNING":
+            yield Invariant.I3, f"stop {phase} while {self._status}"
+        self._phase = phase
 
 
-def check(events: Iterable[JobEvent]) -> None:
-    """Raise unless these events, from revision 1 on, are a history that there may be."""
+def problems(events: Iterable[JobEvent]) -> list[Problem]:
+    """What keeps these events, from revision 1 on, from being a history that there may be."""
     walk = _Walk()
-    said = []
-    for event in events:
-        said.append(f"{event.revision} {event.kind} {event.status} {event.attempt} {event.detail}")
-        try:
-            walk.step(event)
-        except AssertionError as wrong:
-            raise AssertionError("\n".join([f"job {event.job_id}: {wrong}", *said])) from None
-    assert walk.revision > 0, "a job without events"
+    found = [problem for event in events for problem in walk.step(event)]
+    return found or ([] if walk.revision else [(Invariant.I4, "a job without events")])
 
 
-def check_job(client: Client, job_id: str) -> tuple[JobInfo, list[JobEvent]]:
-    """Check the history of a job that has ended, and that the job agrees with it; answer both."""
-    job = client.get(job_id)
-    events = list(client.events(job_id))
-    check(events)
-    ends = [event for event in events if event.final and event.kind == EventKind.STATUS_CHANGED]
-    assert len(ends) == 1, f"{job_id} has {len(ends)} ends"
+def job_problems(job: JobInfo, events: Sequence[JobEvent]) -> list[Problem]:
+    """What is wrong with the history of a job that should have ended, and with the job beside it."""
+    found = problems(events)
+    if any(invariant is Invariant.I4 for invariant, _ in found):
+        return found
     last = events[-1]
-    assert (job.revision, job.status, job.final) == (last.revision, last.status, True)
-    assert [attempt.number for attempt in job.attempts] == list(range(1, last.attempt + 1))
-    assert all(attempt.end_time is not None for attempt in job.attempts)
-    retry = job.spec.retry
-    assert last.attempt <= (retry.max_attempts if retry is not None else 1)
+    if job.revision != last.revision:
+        # Of what the log does not hold nothing more can be said.
+        return [*found, (Invariant.I4, f"the job is at revision {job.revision}, its log at {last.revision}")]
+    return [*found, *_disagreements(job, events)]
+
+
+def _disagreements(job: JobInfo, events: Sequence[JobEvent]) -> Iterator[Problem]:
+    last = events[-1]
+    ends = [event for event in events if event.final and event.kind == EventKind.STATUS_CHANGED]
+    if len(ends) != 1 or not job.final:
+        yield Invariant.I2, f"it is {job.status} and its history has {len(ends)} ends"
+    if job.status != last.status:
+        yield Invariant.I3, f"the job is {job.status}, its history {last.status}"
+    numbers = [attempt.number for attempt in job.attempts]
+    if numbers != list(range(1, last.attempt + 1)):
+        yield Invariant.I5, f"its attempts are {numbers}, its history has {last.attempt}"
+    allowed = job.spec.retry.max_attempts if job.spec.retry is not None else 1
+    if last.attempt > allowed:
+        yield Invariant.I5, f"{last.attempt} attempts of {allowed}"
+    if any(attempt.end_time is None for attempt in job.attempts):
+        yield Invariant.I5, "one of its attempts has no end"
     phases = stop_phases(events)
-    assert (job.stop.phase if job.stop is not None else None) == (phases[-1] if phases else None)
-    detail = ends[0].detail
-    assert isinstance(detail, StatusChange)
-    assert job.error is None or job.status != "SUCCEEDED", f"{job_id} SUCCEEDED with {job.error}"
-    assert detail.error is None or job.error is not None
-    return job, events
+    if (job.stop.phase if job.stop is not None else None) != (phases[-1] if phases else None):
+        yield Invariant.I3, f"its stop is {job.stop}, its history has {phases}"
+    if job.status == "SUCCEEDED" and job.error is not None:
+        yield Invariant.I3, f"it SUCCEEDED with {job.error}"
+    if any(isinstance(end.detail, StatusChange) and end.detail.error for end in ends) and job.error is None:
+        yield Invariant.I3, "its history has an error, the job has none"
 
 
 def statuses(events: Iterable[JobEvent]) -> list[str]:
@@ -157,45 +206,18 @@ def stop_phases(events: Iterable[JobEvent]) -> list[StopPhase]:
     return [event.detail.phase for event in events if isinstance(event.detail, StopChange)]
 
 
-def check_watch(updates: Sequence[Any], history: Sequence[JobEvent]) -> None:
-    """Raise unless a watch with messages showed a snapshot, then every event behind it once, then the end."""
+def watch_problems(updates: Sequence[Any], history: Sequence[JobEvent]) -> Iterator[Problem]:
+    """What keeps a watch with messages from being a snapshot, every event behind it once, and the end."""
     first, last = updates[0], updates[-1]
-    assert isinstance(first, Snapshot), f"the watch began with {first}"
-    assert isinstance(last, Finished), f"the watch ended with {last}"
-    at = first.job.revision
-    assert history[at - 1].status == first.job.status
+    if not isinstance(first, Snapshot) or not isinstance(last, Finished):
+        yield Invariant.I4, f"a watch began with {first} and ended with {last}"
+        return
     shown = [update for update in updates if isinstance(update, JobEvent)]
-    assert shown == list(history[at : last.job.revision])
-    assert sum(isinstance(update, Snapshot | Finished) for update in updates) == 2
-
-
-def check_runs(lines: Iterable[str], histories: Mapping[str, Sequence[JobEvent]]) -> None:
-    """Raise unless no code ran twice with one attempt, or without a permit, or was called done when it was not.
-
-    lines: "start JOB ATTEMPT" and "end JOB ATTEMPT", as the jobs wrote them.
-    """
-    written = Counter(tuple(line.split()) for line in lines)
-    for line, count in written.items():
-        assert count == 1, f"{line} was written {count} times"
-        verb, job_id, attempt = line
-        assert int(attempt) in _permitted(histories[job_id]), f"{line} without a permit"
-        assert verb == "start" or ("start", job_id, attempt) in written, f"{line} without a start"
-    for job_id, events in histories.items():
-        for number in _begun(events):
-            assert ("start", job_id, str(number)) in written, f"attempt {number} of {job_id} never began"
-
-
-def _permitted(events: Iterable[JobEvent]) -> set[int]:
-    return {event.attempt for event in events if event.status == "RUNNING"}
-
-
-def _begun(events: Iterable[JobEvent]) -> Iterator[int]:
-    """The attempts whose code has certainly begun: it said something, or it ended by its own doing."""
-    for event in events:
-        if event.kind in ONLY_RUNNING:
-            yield event.attempt
-        if isinstance(event.detail, StatusChange) and event.detail.from_status == "RUNNING":
-            error = event.detail.error
-            own = error is not None and error.kind == ErrorKind.EXCEPTION
-            if event.status == "SUCCEEDED" or own:
-                yield event.attempt
+    behind = [event for event in history if first.job.revision < event.revision <= last.job.revision]
+    if shown != behind:
+        revisions = [event.revision for event in shown], [event.revision for event in behind]
+        yield Invariant.I4, "a watch showed revisions {} where the log has {}".format(*revisions)
+    if sum(isinstance(update, Snapshot | Finished) for update in updates) != 2:
+        yield Invariant.I4, "a watch showed more than one snapshot or end"
+    if any(e.revision == first.job.revision and e.status != first.job.status for e in history):
+        yield Invariant.I4, f"a watch began with {first.job.status} at revision {first.job.revision}"

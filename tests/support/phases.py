@@ -64,8 +64,8 @@ class Phase(StrEnum):
 class Doomed(Server):
     """A server that can be told when to die."""
 
-    def __init__(self, folder: Path, **settings: object) -> None:
-        super().__init__(folder, "support.jobs,support.chaos_jobs", command=COMMAND, **settings)
+    def __init__(self, folder: Path, *, command: Sequence[str] = COMMAND, **settings: object) -> None:
+        super().__init__(folder, "support.jobs,support.chaos_jobs", command=command, **settings)
 
     def choose(self, phase: Phase, description: str = "") -> None:
         """Let it die when the job with this description is there."""
@@ -181,10 +181,10 @@ class DoomedPool(Pool):
         reach(Phase.STOPPING, reason)
 
 
-def main() -> None:
+def serve(*, store: type[SqlStore] = DoomedStore, dispatcher: type[Dispatcher] = DoomedDispatcher) -> None:
     """The server's commands, on other parts."""
-    App.make_store = staticmethod(DoomedStore.open)
-    App.make_dispatcher = DoomedDispatcher
+    App.make_store = staticmethod(store.open)
+    App.make_dispatcher = dispatcher
     App.make_pool = DoomedPool
     commands = Typer(no_args_is_help=True)
     register(commands)
@@ -192,4 +192,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from headrace_server.control.hub import KEPT_EVENTS, Hub
-from headrace_server.control.watch import Finished, Snapshot, Watch, WatchOptions
+from headrace_server.control.watch import Finished, Heartbeat, Snapshot, Watch, WatchOptions
 from headrace_server.domain import change, running, verbs
 from headrace_server.domain.change import Change, Outcome
 from headrace_server.domain.errors import Draining
@@ -67,6 +67,7 @@ async def test_row_read_before_its_commit_is_published() -> None:
     await asyncio.sleep(0)
     made = moves(log)
     late = watch(log, hub, after=0).updates()
+    assert await anext(late) == Heartbeat(0)
     seen = [(await anext(late)).revision for _ in range(4)]  # type: ignore[union-attr] # events
     assert seen == [1, 2, 3, 4]
     hub.publish(made)

@@ -1064,7 +1064,7 @@ class JobUpdate(_message.Message):
 
     @_builtins.property
     def heartbeat(self) -> Global___Heartbeat:
-        """Nothing happened for a while; the stream is alive."""
+        """The stream is alive: first in a watch that named a revision, then whenever nothing has happened for a while."""
 
     @_builtins.property
     def finished(self) -> Global___JobInfo:
@@ -1091,7 +1091,7 @@ Global___JobUpdate: _TypeAlias = JobUpdate  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):
-    """Nothing happened for a while; the stream is alive."""
+    """The stream is alive: first in a watch that named a revision, then whenever nothing has happened for a while."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

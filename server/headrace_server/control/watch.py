@@ -1,6 +1,6 @@
 """Following one job: the six points of WatchJob, without gRPC.
 
-    subscribe ─> read the row ─> snapshot, or nothing ─> events after the cursor ─> progress ─┐
+    subscribe ─> read the row ─> snapshot/heartbeat ──> events after the cursor ─> progress ─┐
                                                               ▲                               │
                                                               └──── wait: wake, heartbeat <───┘
                                                       at the end of the log of a job that has ended: finished
@@ -34,7 +34,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Nothing happened; the watch has reached this revision."""
+    """The watch is alive, and has reached this revision."""
 
     revision: int
 
@@ -78,6 +78,10 @@ class Watch:
                 raise RevisionAhead(self._job_id, first.job.revision)
             if self._options.after is None:
                 yield Snapshot(first)
+            elif not self._hub.closing:
+                yield Heartbeat(
+                    cursor
+                )  # a client that resumes has nothing else to tell it that the server is back
             _raise_to(feed, first.job)
             shown = first.job.progress if self._options.after is None else None
             async with aclosing(self._follow(feed, cursor, shown)) as following:

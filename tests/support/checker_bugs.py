@@ -1,0 +1,195 @@
+"""The product with one part replaced by one that breaks a promise: what the checker must find.
+
+    python -m support.checker_bugs AnswersFirst serve
+
+Each class is a bug that the design forbids, planted as app.py plugs parts in. Nothing else differs.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import Connection
+
+from headrace_server.domain import running, verbs
+from headrace_server.domain.change import Change, Message, Outcome
+from headrace_server.domain.job import ErrorKind, Job, JobError, Status
+from headrace_server.domain.ports import Seat, Submission, Submitted
+from headrace_server.domain.query import FullJob, Payload
+from headrace_server.store import ledger, store, writer
+from headrace_server.store.store import SqlStore, wall_clock
+from headrace_server.work.contract import PoolPort, RunKey
+from headrace_server.work.running import Active
+from headrace_server.work.seating import Seating
+from support.phases import Doomed, DoomedDispatcher, DoomedStore, Phase, chosen, reach, serve
+
+
+class Planted(Doomed):
+    """A server with a bug."""
+
+    def __init__(self, folder: Path, bug: str, **settings: object) -> None:
+        super().__init__(folder, command=(sys.executable, "-m", "support.checker_bugs", bug), **settings)
+
+
+# What runs in the server
+
+
+class AnswersFirst(DoomedStore):
+    """An answer before COMMIT: a submit is written together with the next one."""
+
+    _behind: Submission | None = None
+
+    async def submit(self, submission: Submission) -> Submitted:
+        """Answer, and write what was answered before."""
+        before, self._behind = self._behind, submission
+        if before is not None:
+            await super().submit(before)
+        spec = submission.spec
+        made = verbs.create(submission.job_id, submission.tenant, spec, wall_clock(), hold=submission.hold)
+        return Submitted(FullJob(made.job, Payload(spec.parameters, None, {})), existing=False)
+
+
+class ForgetsRequests(DoomedStore):
+    """A repeated request_id makes another job."""
+
+    async def submit(self, submission: Submission) -> Submitted:
+        """Submit without it."""
+        return await super().submit(replace(submission, request_id=""))
+
+
+class _LateLedger(ledger.Ledger):
+    """Keeps the events for later."""
+
+    late: ClassVar[list[Change]] = []
+
+    def _flush_events(self, changes: list[Change]) -> None:
+        self.late += changes
+
+
+class _LateWriter(writer.Writer):
+    """Writes the rows, and the events in a transaction of their own."""
+
+    def _commit(self, batch: list[Any]) -> None:
+        super()._commit(batch)
+        with self._engine.begin() as connection:
+            _die_at_an_end(connection)
+            late = ledger.Ledger(connection, number=self._number, seq=self._seq, now=0)
+            late._flush_events(_LateLedger.late)
+            _LateLedger.late.clear()
+            self._seq = late.seq
+
+
+def _die_at_an_end(connection: Connection) -> None:
+    phase, description = chosen()
+    if phase is Phase.ENDED:
+        driver: Any = connection.connection.dbapi_connection
+        found = driver.execute("SELECT status FROM job WHERE description = ?", (description,)).fetchone()
+        if found is not None and Status(found[0]).final:
+            reach(phase, description)
+
+
+class LateEvents(SqlStore):
+    """An event in another transaction than its row."""
+
+    @classmethod
+    def open(cls, url: str, *, durable: bool = True, clock: Callable[[], int] = wall_clock) -> Self:
+        """Open the database with a writer that takes two transactions."""
+        writer.Ledger = _LateLedger  # type: ignore[misc] # the bug
+        store.Writer = _LateWriter  # type: ignore[misc] # the bug
+        return super().open(url, durable=durable, clock=clock)
+
+
+class RewritesEnds(DoomedDispatcher):
+    """An end that changes: with each job that ends, the one that ended before it has ended now."""
+
+    _before = ""
+
+    def finished(self, slot: str, run: RunKey, outcome: Outcome) -> None:
+        """Write the end of the job before, then that of this one."""
+        if self._before:
+            self._rewriting = asyncio.create_task(self._store.apply(self._before, _end_now))
+        self._before = run.job_id
+        super().finished(slot, run, outcome)
+
+
+def _end_now(job: Job, now: int) -> Change:
+    return Change(replace(job, end_time=now))
+
+
+class AbortsFirst(DoomedDispatcher):
+    """ABORTED before the end of the run is confirmed."""
+
+    def _follow(self, active: Active, job: Job) -> None:
+        if job.stop is not None and active.sent and not job.status.final:
+            active.job = job
+            self._end(active, Outcome(aborted=True, stop_seen=True))
+        else:
+            super()._follow(active, job)
+
+
+class RequeuesFirst(DoomedDispatcher):
+    """A job queued again without its old child killed: a timeout ends the attempt, and nobody tells the child."""
+
+    def begun(self, slot: str, run: RunKey) -> None:  # noqa: ARG002 - the run knows its slot
+        """Let the attempt end by its timeout."""
+        active = self.seating.runs.get(run)
+        if active is not None:
+            active.begin()
+            if active.job.timeout is not None:
+                asyncio.get_running_loop().call_later(active.job.timeout / 1e6, self._time_out, active)
+
+    def _time_out(self, active: Active) -> None:
+        outcome = Outcome(error=JobError(ErrorKind.TIMED_OUT, "It ran too long."))
+        active.write(
+            partial(running.finish, claim=active.key.claim, instance=self._instance, outcome=outcome)
+        )
+
+
+class _HastySeating(Seating):
+    """Hands a run over before its permit."""
+
+    def free_seats(self) -> list[Seat]:
+        """No permit comes with a claim."""
+        return [replace(seat, permit=False) for seat in super().free_seats()]
+
+    def backlog_seats(self) -> list[Seat]:
+        """None."""
+        return []
+
+    async def _permit(self, active: Active) -> None:
+        if not active.sent:
+            active.job = replace(active.job, attempt=active.job.attempt + 1)
+            self._hand_over(active)
+
+
+class StartsFirst(DoomedDispatcher):
+    """RUNNING committed after the start: with the first thing that the job's code says."""
+
+    def attach(self, pool: PoolPort) -> None:
+        """Use this pool."""
+        self.seating = _HastySeating(self._store, pool, self._instance, self._wake.set)
+
+    def logged(self, slot: str, run: RunKey, messages: Sequence[Message], dropped: int) -> None:
+        """The job's code has said something."""
+        active = self.seating.runs.get(run)
+        if active is not None and active.job.status is Status.TO_BE_RUN:
+            active.write(active.permit)
+        super().logged(slot, run, messages, dropped)
+
+
+BUGS: dict[str, dict[str, Any]] = {
+    "AnswersFirst": {"store": AnswersFirst},
+    "ForgetsRequests": {"store": ForgetsRequests},
+    "LateEvents": {"store": LateEvents},
+    "RewritesEnds": {"dispatcher": RewritesEnds},
+    "AbortsFirst": {"dispatcher": AbortsFirst},
+    "RequeuesFirst": {"dispatcher": RequeuesFirst},
+    "StartsFirst": {"dispatcher": StartsFirst},
+}
+
+if __name__ == "__main__":
+    serve(**BUGS[sys.argv.pop(1)])

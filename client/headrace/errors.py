@@ -14,9 +14,9 @@
     ├── WrongStatus                 1   FAILED_PRECONDITION   WRONG_STATUS
     ├── JobLocked                   1   FAILED_PRECONDITION   JOB_LOCKED
     ├── EtagMismatch                1   ABORTED               ETAG_MISMATCH
-    ├── Overloaded                  6   RESOURCE_EXHAUSTED    QUEUE_FULL, TOO_MANY_WATCHERS; retried by the client
+    ├── Overloaded                  6   RESOURCE_EXHAUSTED    QUEUE_FULL, TOO_MANY_CALLS, TOO_MANY_WATCHERS; retried
     ├── Unavailable                 6   UNAVAILABLE           STORE_UNAVAILABLE, DRAINING; retried by the client
-    ├── DeadlineExceeded          124   DEADLINE_EXCEEDED     (the caller's own limit)
+    ├── DeadlineExceeded          124   DEADLINE_EXCEEDED     (the caller's own limit), CALL_TOO_LONG
     ├── Cancelled                 130   CANCELLED             (the call or the client was closed)
     ├── InternalError               1   INTERNAL, UNKNOWN     INTERNAL; .error_id
     ├── JobFailed                   1   (raised for a result) the job ended FAILED
@@ -217,6 +217,7 @@ def raise_unless_succeeded(job: JobInfo) -> None:
 
 
 BY_REASON: Mapping[str, type[HeadraceError]] = {
+    "CALL_TOO_LONG": DeadlineExceeded,
     "DRAINING": Unavailable,
     "ETAG_MISMATCH": EtagMismatch,
     "INTERNAL": InternalError,
@@ -231,6 +232,7 @@ BY_REASON: Mapping[str, type[HeadraceError]] = {
     "REQUEST_ID_REUSED": RequestIdReused,
     "REVISION_AHEAD": OutOfRange,
     "STORE_UNAVAILABLE": Unavailable,
+    "TOO_MANY_CALLS": Overloaded,
     "TOO_MANY_WATCHERS": Overloaded,
     "UNAUTHENTICATED": Unauthenticated,
     "WRONG_STATUS": WrongStatus,

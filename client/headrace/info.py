@@ -136,6 +136,8 @@ class JobType:
     """How many live instances run it. 0: such jobs stay QUEUED."""
     load_error: str
     """Why the module failed to load; empty when it did not."""
+    needs_workspace: bool = False
+    """Whether it uses a workspace: such jobs stay QUEUED while the disk is too full for one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

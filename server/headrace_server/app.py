@@ -15,7 +15,8 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 
 import uuid_utils
@@ -23,15 +24,19 @@ import uuid_utils
 from headrace_server.config import Settings
 from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
-from headrace_server.control.spec import Limits
+from headrace_server.control.limits import WAIT_SECONDS, Limits
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError
 from headrace_server.domain.job import ErrorKind, JobError
 from headrace_server.rpc.admin import AdminService, ServerInfo
+from headrace_server.rpc.admission import Admission
+from headrace_server.rpc.edge import Edge
 from headrace_server.rpc.server import PortInUse, RpcServer
-from headrace_server.rpc.service import MESSAGE_BYTES, JobService
+from headrace_server.rpc.service import JobService
 from headrace_server.store import SqlStore, StoreLock, StoreRefused, migrate
+from headrace_server.work.disk import DiskSpace
 from headrace_server.work.dispatch import Dispatcher
+from headrace_server.work.output import OutputLimits
 from headrace_server.work.pool import Pool
 from headrace_server.work.registry import Registry
 from headrace_server.work.running import RunSettings
@@ -53,6 +58,7 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.limits = limits_of(settings)
         self.instance = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.draining = False
         self._stop = asyncio.Event()
@@ -75,14 +81,23 @@ class App:
 
     async def _serve(self, registry: Registry, lock: StoreLock, on_ready: Callable[[str], None]) -> None:
         settings = self.settings
-        hub = Hub()
-        store = self.make_store(settings.database_url, durable=settings.durable)
+        limits = self.limits
+        hub = Hub(limits.watchers)
+        store = self.make_store(
+            settings.database_url, durable=settings.durable, max_waiting=limits.waiting_jobs
+        )
         try:
+            disk = DiskSpace(
+                settings.workspace_root(),
+                warn=settings.warn_free_disk_mib << 20,
+                least=limits.min_free_disk_bytes,
+            )
+            frugal = registry.names - registry.needing_workspace
             dispatcher = self.make_dispatcher(
                 store,
                 instance=self.instance,
-                types=registry.names,
-                settings=RunSettings(settings.progress_interval, settings.messages_per_attempt),
+                types=lambda: registry.names if disk.room() else frugal,
+                settings=RunSettings(settings.progress_interval, limits.messages_per_attempt),
                 on_progress=hub.report,
             )
 
@@ -100,7 +115,17 @@ class App:
                 if recovered:
                     log.warning("%d jobs were under way when the server ended last time", recovered)
                 dispatcher.start()
-                await self._answer(store, hub, registry, dispatcher, on_ready)
+                jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
+
+                def gauges() -> Mapping[str, int]:
+                    return {
+                        **dispatcher.counters(),
+                        "watchers": hub.feeds,
+                        "waiting_jobs": store.waiting,
+                        "free_disk_bytes": disk.free,
+                    }
+
+                await self._answer(jobs, hub, dispatcher, gauges, on_ready)
                 await dispatcher.close()
             finally:
                 await pool.close()
@@ -109,38 +134,30 @@ class App:
 
     async def _answer(
         self,
-        store: SqlStore,
+        jobs: Jobs,
         hub: Hub,
-        registry: Registry,
         dispatcher: Dispatcher,
+        gauges: Callable[[], Mapping[str, int]],
         on_ready: Callable[[str], None],
     ) -> None:
         """Serve gRPC until a signal, then drain."""
         settings = self.settings
-        limits = Limits()
-        jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
+        edge = Edge(Admission(self.limits, lambda: hub.waits), self.limits.call_seconds)
         info = ServerInfo(
             version=version("headrace"),
             instance=self.instance,
             start_time=time.time_ns() // 1000,
             settings=settings.shown(),
-            limits={
-                "message_bytes": MESSAGE_BYTES,
-                "parameters_bytes": limits.parameters_bytes,
-                "value_depth": limits.value_depth,
-                "page_size": limits.page_size,
-                "wait_seconds": limits.wait_seconds,
-                "grace_seconds": limits.grace_seconds,
-                "messages_per_attempt": settings.messages_per_attempt,
-            },
+            limits={name: int(value) for name, value in asdict(self.limits).items()},
         )
+
         rpc = RpcServer(
             JobService(jobs, heartbeat=settings.heartbeat_interval, running=settings.workers > 0),
             AdminService(
-                info,
-                counters=lambda: {**dispatcher.counters(), "watchers": hub.feeds},
-                draining=lambda: self.draining,
+                info, counters=lambda: {**gauges(), **edge.counters()}, draining=lambda: self.draining
             ),
+            edge,
+            message_bytes=self.limits.message_bytes,
             with_reflection=settings.reflection,
         )
         host = settings.address.rpartition(":")[0]
@@ -167,7 +184,8 @@ class App:
             nice=settings.nice,
             max_jobs_per_child=settings.max_jobs_per_worker,
             max_memory_bytes=settings.max_worker_memory_mib << 20,
-            output_limit=settings.output_limit_kib << 10,
+            max_results=self.limits.results_bytes,
+            output=OutputLimits(self.limits.output_bytes, self.limits.messages_per_attempt),
         )
 
     def _handle_signals(self) -> None:
@@ -179,3 +197,23 @@ class App:
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits that these settings give."""
+    return Limits(
+        message_bytes=settings.max_message_kib << 10,
+        parameters_bytes=settings.max_parameters_kib << 10,
+        page_size=settings.max_page_size,
+        call_seconds=settings.max_call_time,
+        wait_seconds=min(WAIT_SECONDS, int(settings.max_call_time) - 1),
+        results_bytes=settings.max_results_kib << 10,
+        output_bytes=settings.max_output_kib << 10,
+        messages_per_attempt=settings.max_messages_per_attempt,
+        calls=settings.max_calls,
+        call_bytes=settings.max_calls_mib << 20,
+        watchers=settings.max_watchers,
+        streams_per_connection=settings.max_streams_per_connection,
+        waiting_jobs=settings.max_waiting_jobs,
+        min_free_disk_bytes=settings.min_free_disk_mib << 20,
+    )

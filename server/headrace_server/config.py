@@ -15,6 +15,8 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator, mode
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_ADDRESS = "127.0.0.1:50551"
+JOB_ROOM_KIB = 2048
+"""What a job may need in a message besides its parameters and results."""
 LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 
 
@@ -70,9 +72,38 @@ class Settings(BaseSettings):
     heartbeat_interval: float = Field(
         default=15.0, ge=0.05, le=3600, description="Between signs of life of a watch."
     )
-    messages_per_attempt: int = Field(default=10_000, ge=0, description="Messages kept of each attempt.")
-    output_limit_kib: int = Field(
+    max_messages_per_attempt: int = Field(default=10_000, ge=0, description="Messages kept of each attempt.")
+    max_output_kib: int = Field(
         default=1024, ge=1, description="Captured stdout and stderr kept of each run."
+    )
+    max_results_kib: int = Field(default=1024, ge=1, description="All results of a job together.")
+    max_parameters_kib: int = Field(default=1024, ge=1, description="All parameters of a job together.")
+    max_message_kib: int = Field(
+        default=4096,
+        ge=JOB_ROOM_KIB,
+        le=1 << 20,
+        description="A request. Above 4096, clients must allow such answers too.",
+    )
+    max_page_size: int = Field(default=1000, ge=1, le=1000, description="Jobs or events in a page.")
+    max_call_time: float = Field(
+        default=120.0, ge=2, le=3600, description="How long a call other than a stream may take."
+    )
+    max_calls: int = Field(
+        default=1000, ge=1, description="Calls worked on at once; more are told to come again."
+    )
+    max_calls_mib: int = Field(default=64, ge=1, description="Their requests together.")
+    max_watchers: int = Field(default=20_000, ge=1, description="Open watches and waits.")
+    max_streams_per_connection: int = Field(
+        default=1000, ge=1, description="Streams of one client connection."
+    )
+    max_waiting_jobs: int = Field(
+        default=1_000_000, ge=1, description="Jobs held or queued; more submits are told to come again."
+    )
+    warn_free_disk_mib: int = Field(
+        default=2048, ge=0, description="Free disk space for workspaces below which the log warns."
+    )
+    min_free_disk_mib: int = Field(
+        default=512, ge=0, description="Below this no job starts that needs a workspace."
     )
     reflection: bool = Field(default=True, description="Offer gRPC server reflection.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -107,6 +138,17 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"address {self.address} is open to other machines and there is no authentication yet: "
                 "add --insecure if that is meant"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        # A job is answered as one message: parameters, results, and room for what else there is of it.
+        if self.max_parameters_kib + self.max_results_kib + JOB_ROOM_KIB > self.max_message_kib:
+            raise ValueError(
+                f"max_parameters_kib and max_results_kib together must stay {JOB_ROOM_KIB} below max_message_kib, "
+                f"or some jobs could not be answered: they are {self.max_parameters_kib} and "
+                f"{self.max_results_kib} of {self.max_message_kib}"
             )
         return self
 

@@ -25,6 +25,8 @@ TABLE = [
     ("ETAG_MISMATCH", CODE.ABORTED, errors.EtagMismatch, 1),
     ("REVISION_AHEAD", CODE.OUT_OF_RANGE, errors.OutOfRange, 2),
     ("QUEUE_FULL", CODE.RESOURCE_EXHAUSTED, errors.Overloaded, 6),
+    ("TOO_MANY_CALLS", CODE.RESOURCE_EXHAUSTED, errors.Overloaded, 6),
+    ("CALL_TOO_LONG", CODE.DEADLINE_EXCEEDED, errors.DeadlineExceeded, 124),
     ("TOO_MANY_WATCHERS", CODE.RESOURCE_EXHAUSTED, errors.Overloaded, 6),
     ("UNAUTHENTICATED", CODE.UNAUTHENTICATED, errors.Unauthenticated, 4),
     ("PERMISSION_DENIED", CODE.PERMISSION_DENIED, errors.PermissionDenied, 4),

@@ -407,6 +407,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
         # On this thread: what lists and reads do on theirs is for `lists` and `teardown`.
         stored = {full.job.job_id: full for full in self.store._ask(lambda c: listing.find(c, EVERYTHING))}
         assert stored.keys() == self.model.jobs.keys()
+        waiting = [record for record in self.model.jobs.values() if record.status in ("PENDING", "QUEUED")]
+        assert self.store.waiting == len(waiting)
         for job_id, record in self.model.jobs.items():
             full = stored[job_id]
             _take_jitter(full.job.next_attempt_time, record)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import itertools
 import os
 import signal
 import subprocess
@@ -123,7 +124,7 @@ def context(ctx: JobContext) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@job("test.workspace")
+@job("test.workspace", workspace=True)
 def workspace(ctx: JobContext, how: str = "return", note: str = "") -> str:
     """Use the workspace, and end in some way."""
     folder = ctx.workspace
@@ -160,6 +161,21 @@ def flood(ctx: JobContext, lines: int = 100_000) -> None:
     del ctx
     for number in range(lines):
         print(f"line {number} " + "x" * 80)
+
+
+@job("test.flood_for_ever")
+def flood_for_ever(ctx: JobContext, what: str) -> None:
+    """Say more than anybody could keep, until stopped."""
+    for number in itertools.count():
+        match what:
+            case "progress":
+                ctx.set_progress(number, message="x" * 1000)
+            case "messages":
+                ctx.message("info", f"{number} " + "x" * 1000)
+            case "stdout":
+                print(number, "x" * 1000)
+            case "results":
+                ctx.set_result("latest", "x" * 1000)
 
 
 @job("test.die")

@@ -17,7 +17,7 @@ CLAIMED, PERMITTING and APART they are asked for one after the other, as it is w
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -32,7 +32,7 @@ from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import Status
 from headrace_server.domain.ports import Claimed, ClaimRequest
-from headrace_server.store.store import SqlStore, wall_clock
+from headrace_server.store.store import SqlStore
 from headrace_server.work.contract import Run, RunKey
 from headrace_server.work.dispatch import Dispatcher
 from headrace_server.work.pool import Pool
@@ -101,9 +101,9 @@ class DoomedStore(SqlStore):
     """Dies before or after a COMMIT."""
 
     @classmethod
-    def open(cls, url: str, *, durable: bool = True, clock: Callable[[], int] = wall_clock) -> Self:
+    def open(cls, url: str, **options: Any) -> Self:
         """Open the database, and look at each transaction before its COMMIT."""
-        store = super().open(url, durable=durable, clock=clock)
+        store = super().open(url, **options)
         event.listen(store._engines[0], "commit", _before_commit)
         return store
 

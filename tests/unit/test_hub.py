@@ -60,7 +60,7 @@ def watch(log: Log, hub: Hub, **options: object) -> Watch:
 
 async def test_row_read_before_its_commit_is_published() -> None:
     """Two watchers, one of which has read a row that was not published yet: both see every event once."""
-    log, hub = Log(), Hub()
+    log, hub = Log(), Hub(100)
     early = watch(log, hub).updates()
     assert isinstance(await anext(early), Snapshot)
     following = asyncio.ensure_future(anext(early))
@@ -79,7 +79,7 @@ async def test_row_read_before_its_commit_is_published() -> None:
 
 async def test_a_feed_behind_what_is_kept_reads_the_log() -> None:
     """A watcher that is further behind than the topic's events reads the rest from the log, in order."""
-    log, hub = Log(), Hub()
+    log, hub = Log(), Hub(100)
     slow = watch(log, hub).updates()
     await anext(slow)
     for number in range(KEPT_EVENTS * 2):
@@ -92,7 +92,7 @@ async def test_a_feed_behind_what_is_kept_reads_the_log() -> None:
 
 async def test_progress_of_an_ended_attempt_is_not_shown() -> None:
     """Progress that was reported before the end is not shown after it."""
-    log, hub = Log(), Hub()
+    log, hub = Log(), Hub(100)
     following = watch(log, hub).updates()
     await anext(following)
     hub.report("j", Progress(1, 2, "", NOW))
@@ -103,7 +103,7 @@ async def test_progress_of_an_ended_attempt_is_not_shown() -> None:
 
 async def test_nobody_watching_keeps_nothing() -> None:
     """Without watchers nothing is kept, and a watcher that leaves takes its topic along."""
-    log, hub = Log(), Hub()
+    log, hub = Log(), Hub(100)
     hub.publish(moves(log))
     assert hub.feeds == 0
     following = watch(Log(), hub).updates()
@@ -115,7 +115,7 @@ async def test_nobody_watching_keeps_nothing() -> None:
 
 async def test_a_closing_hub_ends_watches() -> None:
     """When the server shuts down a watch ends with Draining, one of a job that has ended with finished."""
-    log, hub = Log(), Hub()
+    log, hub = Log(), Hub(100)
     following = watch(log, hub).updates()
     await anext(following)
     hub.close()

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Coroutine
 
 from headrace_server.domain import running, verbs
-from headrace_server.domain.change import Change, Outcome
+from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import Job, Spec, Status
 from headrace_server.domain.ports import Decision
 from headrace_server.work.ladder import Ladder
-from headrace_server.work.running import Active
+from headrace_server.work.running import CROWD, Active
 
 NOW = 1_700_000_000_000_000
 
@@ -40,8 +40,8 @@ def started() -> Job:
     return running.permit(job, NOW, claim=1, instance="i", worker="w").job
 
 
-async def follow(store: OneRow, *decisions: Decision) -> None:
-    """Write the decisions in one go, and wait until that is done."""
+async def follow(store: OneRow, *decisions: Decision) -> list[bool]:
+    """Write the decisions in one go, and wait until that is done; answer when the run was held back, and let go."""
     tasks: list[asyncio.Task[None]] = []
 
     def spawn(coroutine: Coroutine[None, None, None]) -> None:
@@ -50,11 +50,22 @@ async def follow(store: OneRow, *decisions: Decision) -> None:
     def lost(active: Active, error: Exception) -> None:
         raise AssertionError(f"{active.key} was replaced: {error}")
 
-    active = Active(store.job, "{}", store, "i", spawn=spawn, on_lost=lost)  # type: ignore[arg-type] # one method is asked
+    held: list[bool] = []
+    active = Active(
+        store.job,
+        "{}",
+        store,  # type: ignore[arg-type] # one method is asked
+        "i",
+        spawn=spawn,
+        on_lost=lost,
+        hold_back=lambda _active, back: held.append(back),
+    )
     active.ladder = Ladder(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
     for decide in decisions:
         active.write(decide)
     await asyncio.gather(*tasks)
+    active.close()
+    return held
 
 
 def finish(job: Job, now: int) -> Change:
@@ -77,5 +88,22 @@ async def test_a_defective_write_does_not_keep_the_run_from_ending() -> None:
 async def test_a_store_that_is_away_loses_nothing() -> None:
     """Writes are repeated until the store is back."""
     store = OneRow(started(), away=2)
-    await follow(store, finish)
+    assert await follow(store, finish) == []
     assert store.job.status is Status.SUCCEEDED
+
+
+def message(job: Job, now: int) -> Change:
+    """A message of the run."""
+    said = [Message(2, 1, "hello")]
+    return running.log(job, now, claim=1, instance="i", messages=said, limit=CROWD)
+
+
+async def test_a_run_that_says_more_than_the_store_takes_is_held_back() -> None:
+    """From so many waiting writes on the run is held back, once, until they are written; none is lost."""
+    store = OneRow(started(), away=2)
+    assert await follow(store, *[message] * (CROWD - 1)) == []
+    assert store.job.message_count == CROWD - 1
+    store = OneRow(started(), away=2)
+    assert await follow(store, *[message] * 3 * CROWD) == [True, False]
+    assert store.job.message_count == CROWD
+    assert store.job.dropped_count == 2 * CROWD

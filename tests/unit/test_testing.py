@@ -203,7 +203,7 @@ def test_the_workspace(tmp_path: Path) -> None:
 def test_the_workspace_of_run_job() -> None:
     """The temporary workspace of a run is gone with what run_job answered."""
 
-    @job("test.folder")
+    @job("test.folder", workspace=True)
     def folder(ctx: JobContext) -> str:
         return str(ctx.workspace)
 
@@ -212,6 +212,18 @@ def test_the_workspace_of_run_job() -> None:
     assert path.is_dir()
     del run
     assert not path.exists()
+
+
+def test_a_workspace_that_was_not_announced() -> None:
+    """A job that uses a workspace without saying so is told how to say so, in its unit test already."""
+
+    @job("test.folder")
+    def folder(ctx: JobContext) -> str:
+        return str(ctx.workspace)
+
+    error = run_job(folder).error
+    assert error is not None
+    assert "@job('test.folder', workspace=True)" in error["message"]
 
 
 def test_resources_are_stand_ins() -> None:

@@ -133,7 +133,7 @@ def threaded(ctx: JobContext, started: str) -> None:
         time.sleep(PAUSE)
 
 
-@job("grandchildren")
+@job("grandchildren", workspace=True)
 def grandchildren(ctx: JobContext, pids: str, stay: bool = False) -> None:
     """Start processes that try to get away: a session of their own, an orphan's orphan, an empty environment."""
     ctx.workspace.joinpath("file").write_text("left")
@@ -188,7 +188,7 @@ def flood(ctx: JobContext, lines: int) -> None:
             left = left[os.write(1, left) :]
 
 
-@job("spoil")
+@job("spoil", workspace=True)
 def spoil(ctx: JobContext) -> None:
     """Bend what the next job needs."""
     sys.stdout.close()
@@ -217,7 +217,7 @@ def pending(ctx: JobContext, seen: str) -> None:
     wait_for(seen)
 
 
-@job("workspace")
+@job("workspace", workspace=True)
 def workspace(ctx: JobContext, path: str, how: str) -> None:
     """Fill the workspace with what is hard to remove, then end in some way."""
     top = ctx.workspace

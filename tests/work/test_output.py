@@ -5,6 +5,8 @@ from pathlib import Path
 
 from work.pool_support import workshop
 
+from headrace_server.work.output import OutputLimits
+
 STDOUT, STDERR = 2, 3
 INFO, WARNING = 2, 3
 
@@ -48,7 +50,7 @@ async def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 async def test_a_flood_is_cut_and_blocks_nobody(tmp_path: Path) -> None:
     """A hundred megabytes are read to the end; what is kept is the limit, one message says so, the rest is counted."""
-    async with workshop(tmp_path, size=2, output_limit=100_000) as shop:
+    async with workshop(tmp_path, size=2, output=OutputLimits(100_000)) as shop:
         start = time.monotonic()
         key = shop.send("flood", lines=1_000_000)
         others = 0

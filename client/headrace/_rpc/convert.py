@@ -96,6 +96,7 @@ def job_type(message: job_pb2.JobType) -> info.JobType:
         timeout=_duration(message, "timeout"),
         instance_count=message.instance_count,
         load_error=message.load_error,
+        needs_workspace=message.needs_workspace,
     )
 
 

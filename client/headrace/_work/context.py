@@ -66,7 +66,9 @@ class JobContext:
         *,
         stop: StopDelivery | None = None,
         results: Results | None = None,
+        workspace: bool = True,
     ) -> None:
+        """The rest is for whoever runs jobs; workspace: whether the job may use one."""
         self.job_id = run.job_id
         self.type = run.type
         self.attempt = run.attempt
@@ -81,6 +83,7 @@ class JobContext:
         self._reporter = reporter
         self._stop = stop or StopDelivery(reporter)
         self._results = results or Results()
+        self._may_use_workspace = workspace
         self._lock = threading.RLock()
         self._done = 0
         self._total: int | None = None
@@ -117,8 +120,17 @@ class JobContext:
 
     @property
     def workspace(self) -> Path:
-        """A private directory of this run: made on first use, removed when the run has ended, however it ends."""
+        """A private directory of this run: made on first use, removed when the run has ended, however it ends.
+
+        The job has to say that it needs one, `@job(…, workspace=True)`, so that it is not started on a full disk.
+        Raises RuntimeError where it does not.
+        """
         self._stop.check()
+        if not self._may_use_workspace:
+            raise RuntimeError(
+                f"{self.type} uses its workspace without saying so: @job({self.type!r}, workspace=True), "
+                "or workspace = True in its class"
+            )
         with self._lock:
             return self._reporter.workspace()
 

@@ -8,7 +8,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar, overload
@@ -57,6 +57,7 @@ class Job:
     type: ClassVar[str]
     retry: ClassVar[RetryPolicy] = RetryPolicy()
     timeout: ClassVar[timedelta | None] = None
+    workspace: ClassVar[bool] = False
 
     # Not declared as a method: the parameters behind ctx are the subclass's own.
     run: Callable[..., Any]
@@ -70,6 +71,7 @@ class JobDefinition:
     target: Callable[..., Any]
     retry: RetryPolicy = RetryPolicy()
     timeout: timedelta | None = None
+    workspace: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.type, str) or not _TYPE.fullmatch(self.type):
@@ -114,13 +116,20 @@ class ResourceDefinition:
     make: Callable[[], Any]
 
 
-def job(type: str, *, retry: RetryPolicy | None = None, timeout: timedelta | None = None) -> Callable[[F], F]:  # noqa: A002 - the word of the contract
+def job(
+    type: str,  # noqa: A002 - the word of the contract
+    *,
+    retry: RetryPolicy | None = None,
+    timeout: timedelta | None = None,
+    workspace: bool = False,
+) -> Callable[[F], F]:
     """Make a function a job: `@job("image.resize", retry=RetryPolicy(max_attempts=3))`.
 
     The first parameter of the function is the JobContext; the others are the job's parameters, given by name. It may
     be `async def`. What it returns is the job's result. The function itself stays as it is, and can be called.
 
-    timeout is the longest run of one attempt. Raises ValueError or TypeError where the mark itself is wrong.
+    timeout is the longest run of one attempt. workspace: it uses ctx.workspace, so that it waits in its queue while
+    the disk is too full for that. Raises ValueError or TypeError where the mark itself is wrong.
     """
     if not isinstance(type, str):
         raise TypeError('a job needs a type: @job("image.resize")')
@@ -130,7 +139,7 @@ def job(type: str, *, retry: RetryPolicy | None = None, timeout: timedelta | Non
             raise TypeError(
                 f"@job is for functions, not {function!r}; a class derives from headrace.jobs.Job"
             )
-        setattr(function, _JOB, JobDefinition(type, function, retry or RetryPolicy(), timeout))
+        setattr(function, _JOB, JobDefinition(type, function, retry or RetryPolicy(), timeout, workspace))
         return function
 
     return mark
@@ -163,14 +172,14 @@ def definition_of(thing: object) -> JobDefinition | None:
     if inspect.isfunction(thing):
         marked: JobDefinition | None = vars(thing).get(_JOB)
         # functools.wraps copies the mark to the wrapper: it is the wrapper that is to be called.
-        return marked and JobDefinition(marked.type, thing, marked.retry, marked.timeout)
+        return marked and replace(marked, target=thing)
     if not isinstance(thing, type) or not issubclass(thing, Job):
         return None
     if "type" not in vars(thing) or inspect.isabstract(thing):
         return None
     if not callable(getattr(thing, "run", None)):
         raise TypeError(f"job class {thing.__qualname__} has no method run")
-    return JobDefinition(thing.type, thing, thing.retry, thing.timeout)
+    return JobDefinition(thing.type, thing, thing.retry, thing.timeout, thing.workspace)
 
 
 def resource_of(thing: object) -> ResourceDefinition | None:

@@ -20,24 +20,31 @@ from headrace._work.attempt import (
 )
 from headrace._work.context import JobContext
 from headrace._work.definition import JobDefinition
-from headrace._work.failure import failure, format_traceback
+from headrace._work.failure import MESSAGE_MAX, NAME_MAX, cut, failure, format_traceback
 from headrace._work.interrupt import interruptibly, run_coroutine
 from headrace._work.resources import Resources
-from headrace._work.results import Results
+from headrace._work.results import RESULTS_MAX, Results
 from headrace._work.stop import StopDelivery
 from headrace.values import decode
 
 
-def execute(definition: JobDefinition, run: RunInfo, reporter: Reporter, resources: Resources) -> Ending:
+def execute(
+    definition: JobDefinition,
+    run: RunInfo,
+    reporter: Reporter,
+    resources: Resources,
+    *,
+    max_results: int = RESULTS_MAX,
+) -> Ending:
     """Run the job's code to its end, on this thread, and say how it ended. Raises nothing.
 
     SETUP_FAILED: parameters that do not fit, a class or a resource that could not be made. A job ended by
     JobStopped gives an Ending that is aborted, without an error. SystemExit and KeyboardInterrupt of the job's code
-    are exceptions of the job.
+    are exceptions of the job. max_results: bytes of all results together, beyond that RESULT_TOO_LARGE.
     """
     stop = StopDelivery(reporter)
     try:
-        return _Run(definition, run, reporter, resources, stop).ending()
+        return _Run(definition, run, reporter, resources, stop=stop, results=Results(max_results)).ending()
     except JobStopped:  # a signal that came between the lines of this module
         return Ending(aborted=True, stop_seen=True)
 
@@ -49,20 +56,28 @@ class _Run:
         run: RunInfo,
         reporter: Reporter,
         resources: Resources,
+        *,
         stop: StopDelivery,
+        results: Results,
     ) -> None:
         self.definition = definition
         self.run = run
         self.reporter = reporter
         self.resources = resources
         self.stop = stop
-        self.results = Results()
+        self.results = results
 
     def ending(self) -> Ending:
         try:
             params = parameters(self.definition, self.run.parameters)
             context = JobContext(
-                self.run, params, self.reporter, self.resources, stop=self.stop, results=self.results
+                self.run,
+                params,
+                self.reporter,
+                self.resources,
+                stop=self.stop,
+                results=self.results,
+                workspace=self.definition.workspace,
             )
             call = self._callable()
         except JobStopped:
@@ -157,9 +172,9 @@ def _declared(error: Declared, message: str, *, step: str, code: str = "") -> di
     cause = error.__cause__ or error.__context__
     return {
         "kind": int(ErrorKind.DECLARED),
-        "message": message,
-        "code": code,
+        "message": cut(message, MESSAGE_MAX),
+        "code": cut(code, NAME_MAX),
         "type": "",
-        "step": step,
+        "step": cut(step, NAME_MAX),
         "traceback": format_traceback(cause) if cause else "",
     }

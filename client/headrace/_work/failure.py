@@ -15,6 +15,9 @@ TRACEBACK_MAX: Final = 64 * 1024
 MESSAGE_MAX: Final = 4096
 """The most bytes of an error's message."""
 
+NAME_MAX: Final = 255
+"""The most bytes of an error's code, of the name of its type, and of its step."""
+
 _KINDS: dict[type[BaseException], ErrorKind] = {
     ResultTooLarge: ErrorKind.RESULT_TOO_LARGE,
     ResultNotSerializable: ErrorKind.RESULT_NOT_SERIALIZABLE,
@@ -30,8 +33,8 @@ def failure(error: BaseException, *, kind: ErrorKind | None = None, step: str = 
         "kind": int(kind or _KINDS.get(type(error), ErrorKind.EXCEPTION)),
         "message": cut(clean(_text(error) or name), MESSAGE_MAX),
         "code": "",
-        "type": clean(name),
-        "step": step,
+        "type": cut(clean(name), NAME_MAX),
+        "step": cut(step, NAME_MAX),
         "traceback": format_traceback(error),
     }
 

@@ -6,13 +6,14 @@ from headrace._work.attempt import ResultNotSerializable, ResultTooLarge
 from headrace.values import NAME_MAX, UnsupportedValue, dumps, encode
 
 RESULTS_MAX: Final = 1 << 20
-"""The most bytes of all results of a job together, as JSON text of their plain form."""
+"""The most bytes of all results of a job together, as JSON text of their plain form, where no server says otherwise."""
 
 
 class Results:
-    """Turns results into JSON text and counts its bytes; the one returned has the name ""."""
+    """Turns results into JSON text and counts its bytes, `most` at most; the one returned has the name ""."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = RESULTS_MAX) -> None:
+        self._most = most
         self._sizes: dict[str, int] = {}
 
     def named(self, name: str, value: Any) -> str:
@@ -34,9 +35,9 @@ class Results:
             raise ResultNotSerializable(str(error)) from error
         size = len(text) if text.isascii() else len(text.encode())
         total = sum(self._sizes.values()) - self._sizes.get(name, 0) + size
-        if total > RESULTS_MAX:
+        if total > self._most:
             raise ResultTooLarge(
-                f"with {what} the results have {total} bytes; they may have {RESULTS_MAX} together"
+                f"with {what} the results have {total} bytes; they may have {self._most} together"
             )
         self._sizes[name] = size
         return text

@@ -103,6 +103,8 @@ def _write_type(one: JobType) -> None:
         write(f"  failed to load: {clean(one.load_error, lines=True).rstrip()}")
     if one.retry is not None and one.retry.max_attempts > 1:
         write(f"  starts up to {one.retry.max_attempts} times")
+    if one.needs_workspace:
+        write("  uses a workspace, and waits for disk space where there is none")
     if one.timeout is not None:
         write(f"  each run takes at most {show_span(one.timeout)}")
     required, properties = _schema(one)

@@ -1270,6 +1270,7 @@ class JobType(_message.Message):
     TIMEOUT_FIELD_NUMBER: _builtins.int
     INSTANCE_COUNT_FIELD_NUMBER: _builtins.int
     LOAD_ERROR_FIELD_NUMBER: _builtins.int
+    NEEDS_WORKSPACE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """Its name, as in JobSpec.type. Empty for a module that failed to load."""
     description: _builtins.str
@@ -1284,6 +1285,8 @@ class JobType(_message.Message):
     """How many live instances run jobs of this type. 0: such jobs stay QUEUED."""
     load_error: _builtins.str
     """Why the module failed to load. Empty when it did not."""
+    needs_workspace: _builtins.bool
+    """Whether it uses a workspace: such jobs stay QUEUED while the disk is too full for one."""
     @_builtins.property
     def retry_policy(self) -> Global___RetryPolicy:
         """Its retry policy."""
@@ -1304,10 +1307,11 @@ class JobType(_message.Message):
         timeout: _duration_pb2.Duration | None = ...,
         instance_count: _builtins.int = ...,
         load_error: _builtins.str = ...,
+        needs_workspace: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["retry_policy", b"retry_policy", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "instance_count", b"instance_count", "load_error", b"load_error", "module", b"module", "parameters_schema", b"parameters_schema", "result_schema", b"result_schema", "retry_policy", b"retry_policy", "timeout", b"timeout", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "instance_count", b"instance_count", "load_error", b"load_error", "module", b"module", "needs_workspace", b"needs_workspace", "parameters_schema", b"parameters_schema", "result_schema", b"result_schema", "retry_policy", b"retry_policy", "timeout", b"timeout", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

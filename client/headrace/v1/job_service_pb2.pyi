@@ -13,8 +13,10 @@ Errors are google.rpc.Status with an ErrorInfo of domain "headrace" whose reason
 - FAILED_PRECONDITION: WRONG_STATUS, JOB_LOCKED. Metadata: job_id, status.
 - ABORTED: ETAG_MISMATCH. Metadata: job_id, etag.
 - OUT_OF_RANGE: REVISION_AHEAD. Metadata: job_id, revision.
-- RESOURCE_EXHAUSTED: QUEUE_FULL, TOO_MANY_WATCHERS. With RetryInfo. A message over 4 MiB gets this code
-  from the transport itself, without details.
+- RESOURCE_EXHAUSTED: QUEUE_FULL, TOO_MANY_CALLS, TOO_MANY_WATCHERS. With RetryInfo. Nothing was done: the
+  same call may be made again. A message over 4 MiB gets this code from the transport itself, without details.
+- DEADLINE_EXCEEDED: CALL_TOO_LONG, when the server gave the call up, or from the transport at the caller's own
+  deadline. What was asked for may still happen.
 - UNAVAILABLE: STORE_UNAVAILABLE, DRAINING. With RetryInfo.
 - INTERNAL: INTERNAL. Metadata: error_id, which finds the traceback in the server's log. Nothing that a
   caller sends gives this.

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from headrace_server.domain.change import Change
+from headrace_server.domain.errors import TooManyWatchers
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Progress
 
@@ -82,26 +83,41 @@ def _let_go(waiter: asyncio.Future[None]) -> None:
 
 
 class Hub:
-    """All topics. Used on the event loop's thread only."""
+    """All topics. Used on the event loop's thread only. most: how many may watch and wait at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._topics: dict[str, Topic] = {}
+        self.feeds = 0
+        """How many watch and wait."""
+        self.waits = 0
+        """How many of them are calls that wait for a job's end."""
         self.closing = False
 
-    @property
-    def feeds(self) -> int:
-        """How many watchers there are."""
-        return sum(len(topic.feeds) for topic in self._topics.values())
+    def check_room(self) -> None:
+        """Raise TooManyWatchers unless another may watch."""
+        if self.feeds >= self._most:
+            raise TooManyWatchers(
+                f"{self._most} callers watch or wait on this server already (max_watchers): try again."
+            )
 
     @contextmanager
-    def subscribe(self, job_id: str) -> Iterator[Feed]:
-        """A feed for a job, for the length of the block. Subscribe before reading the job's row."""
+    def subscribe(self, job_id: str, *, wait: bool = False) -> Iterator[Feed]:
+        """A feed for a job, for the length of the block. Subscribe before reading the job's row.
+
+        wait: for a call that waits for the end. Raises TooManyWatchers.
+        """
+        self.check_room()
         topic = self._topics.setdefault(job_id, Topic())
         feed = Feed(topic)
         topic.feeds.add(feed)
+        self.feeds += 1
+        self.waits += wait
         try:
             yield feed
         finally:
+            self.feeds -= 1
+            self.waits -= wait
             topic.feeds.discard(feed)
             if not topic.feeds:
                 self._topics.pop(job_id, None)

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from headrace_server.control.hub import Hub
+from headrace_server.control.limits import Limits
 from headrace_server.control.pages import make_token, page_size, read_token
 from headrace_server.control.spec import (
     GivenSpec,
-    Limits,
     check_labels,
     check_priority,
     check_spec,
@@ -110,8 +110,12 @@ class Jobs:
         check_filter(which)
         return await self._store.count(None if tenant == ALL_TENANTS else tenant, which, groups)
 
+    def check_room(self) -> None:
+        """Raise TooManyWatchers unless another may watch: before a job is submitted to be watched."""
+        self._hub.check_room()
+
     def watch(self, tenant: str, job_id: str, options: WatchOptions) -> AsyncGenerator[Update]:
-        """Follow a job; see control.watch."""
+        """Follow a job; see control.watch. Raises TooManyWatchers."""
         return Watch(self._store, self._hub, tenant, job_id, options).updates()
 
     async def wait(self, tenant: str, job_id: str, seconds: float) -> FullJob:
@@ -122,7 +126,7 @@ class Jobs:
     async def stop(
         self, tenant: str, job_id: str, *, reason: str, grace: int, wait: float, requested_by: str
     ) -> tuple[StopOutcome, FullJob]:
-        """Ask for a stop; grace in microseconds. Raises JobNotFound, InvalidArgument."""
+        """Ask for a stop; grace in microseconds. Raises JobNotFound, InvalidArgument, TooManyWatchers where it waits."""
         raise_violations(check_text("reason", reason, REASON_MAX))
         raise_violations(check_text("requested_by", requested_by, self.limits.name_chars))
         if not 0 <= grace <= self.limits.grace_seconds * 1_000_000:
@@ -130,6 +134,8 @@ class Jobs:
                 FieldViolation("grace_period", f"It is 0 to {self.limits.grace_seconds} s.")
             )
         ask = partial(verbs.request_stop, grace=grace, reason=reason, requested_by=requested_by)
+        if wait > 0:
+            self._hub.check_room()  # now: once the stop is asked for, an error would hide that it is
         asked = await self._store.apply(job_id, ask, tenant=tenant)
         if asked.job.status.final:
             outcome = StopOutcome.STOPPED if asked.events else StopOutcome.ALREADY_FINISHED

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headrace_server.control.limits import Limits
 from headrace_server.domain.errors import FieldViolation, InvalidArgument
 from headrace_server.domain.job import RetryPolicy, Spec
 from headrace_server.domain.ports import JobTypes
@@ -13,19 +14,6 @@ PRIORITY_MAX = 1_000_000
 ATTEMPTS_MAX = 1000
 LABELS_MAX = 32
 DAY = 86_400_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What callers may send; each is shown by GetServerInfo. Sizes in bytes, texts in characters."""
-
-    parameters_bytes: int = 1 << 20
-    value_depth: int = 16
-    description_chars: int = 4096
-    name_chars: int = 255
-    page_size: int = 1000
-    wait_seconds: int = 60
-    grace_seconds: int = 3600
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ async def wait_final(store: Store, hub: Hub, tenant: str, job_id: str, seconds: 
     """The job when it has ended, or as it stands when the time is over. Raises JobNotFound, Draining."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
-    with hub.subscribe(job_id) as feed:
+    with hub.subscribe(job_id, wait=True) as feed:
         job = await store.get(job_id, tenant=tenant, payload=True)
         _raise_to(feed, job.job)
         while not feed.topic.final:

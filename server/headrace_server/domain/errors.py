@@ -13,6 +13,8 @@
     ├── RevisionAhead           REVISION_AHEAD         a watch from a revision that does not exist yet
     ├── QueueFull               QUEUE_FULL             too many jobs wait; try again later
     ├── TooManyWatchers         TOO_MANY_WATCHERS      too many streams are open; try again later
+    ├── TooManyCalls            TOO_MANY_CALLS         too many calls are worked on; try again in a moment
+    ├── CallTooLong             CALL_TOO_LONG          the server gave the call up; what it asked for may still happen
     ├── StoreUnavailable        STORE_UNAVAILABLE      the database cannot be reached; try again
     └── Draining                DRAINING               the server is shutting down; try another
     Replaced                    (never answered)       a run wrote with a claim that is no longer its own
@@ -150,6 +152,25 @@ class TooManyWatchers(ControlError):
 
     reason = "TOO_MANY_WATCHERS"
     retry_after = 1.0
+
+
+class TooManyCalls(ControlError):
+    """Too many calls are being worked on."""
+
+    reason = "TOO_MANY_CALLS"
+    retry_after = 0.5
+
+
+class CallTooLong(ControlError):
+    """The call took longer than any call may."""
+
+    reason = "CALL_TOO_LONG"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"The call took longer than {seconds:g} s (max_call_time). What it asked for may still happen: "
+            "look before you repeat it."
+        )
 
 
 class StoreUnavailable(ControlError):

@@ -224,6 +224,11 @@ class Job:
         return f"v{self.version}"
 
     @property
+    def waits(self) -> bool:
+        """True while it is held or queued: no instance has taken it."""
+        return self.status <= Status.QUEUED
+
+    @property
     def ready(self) -> bool:
         """True when it may be claimed now."""
         return self.status is Status.QUEUED and self.due_time is None

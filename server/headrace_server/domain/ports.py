@@ -86,7 +86,7 @@ class Store(Protocol):
     """
 
     async def submit(self, submission: Submission) -> Submitted:
-        """Create the job, or find the one of this request_id. Raises RequestIdReused."""
+        """Create the job, or find the one of this request_id. Raises RequestIdReused, QueueFull."""
         ...
 
     async def apply(self, job_id: str, decide: Decision, *, tenant: str | None = None) -> Change:
@@ -145,6 +145,7 @@ class TypeInfo:
     result_schema: str = ""
     defaults: TypeDefaults = TypeDefaults(RetryPolicy(), None)
     load_error: str = ""
+    needs_workspace: bool = False
 
 
 class JobTypes(Protocol):

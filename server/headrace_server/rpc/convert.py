@@ -204,6 +204,7 @@ def job_type(info: TypeInfo, instances: int) -> job_pb2.JobType:
         parameters_schema=info.parameters_schema,
         result_schema=info.result_schema,
         load_error=info.load_error,
+        needs_workspace=info.needs_workspace,
     )
     if info.type:
         message.retry_policy.CopyFrom(retry_policy(info.defaults.retry))

@@ -1,5 +1,7 @@
 """The edge: one interceptor that every call passes.
 
+- What is over the limits of the server is refused before anything is done for it (admission).
+- A call that takes longer than any may is given up.
 - Bytes that do not decode are INVALID_ARGUMENT and name the message type; without this they would be UNKNOWN
   before any of our code runs.
 - A ControlError becomes its status with details.
@@ -7,20 +9,27 @@
   never reaches a caller.
 """
 
+import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from headrace_server.domain.errors import ControlError, FieldViolation, InvalidArgument
+from headrace_server.domain.errors import CallTooLong, ControlError, FieldViolation, InvalidArgument
+from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.status import CODES, InternalError, to_status
 
 log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Call = Callable[..., Awaitable[Any]]
+
+ADMITTED = "/headrace.v1.JobService/"
+"""Methods that are let in only while there is room; all others always."""
 
 
 class _Malformed:
@@ -28,7 +37,17 @@ class _Malformed:
 
 
 class Edge(grpc.aio.ServerInterceptor):
-    """The interceptor."""
+    """The interceptor. call_seconds: how long a call may take that is no stream."""
+
+    def __init__(self, admission: Admission, call_seconds: float) -> None:
+        self._admission = admission
+        self._call_seconds = call_seconds
+        self._refused: Counter[str] = Counter()
+
+    def counters(self) -> Mapping[str, int]:
+        """How many calls were answered with each reason, and how many are let in."""
+        refused = {f"refused_{reason.lower()}_total": count for reason, count in self._refused.items()}
+        return {**self._admission.counters(), **refused}
 
     async def intercept_service(
         self,
@@ -39,17 +58,61 @@ class Edge(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        for call, make in (
-            (handler.unary_unary, grpc.unary_unary_rpc_method_handler),
-            (handler.unary_stream, grpc.unary_stream_rpc_method_handler),
+        method = handler_call_details.method
+        for call, make, admit in (
+            (handler.unary_unary, grpc.unary_unary_rpc_method_handler, self._unary),
+            (handler.unary_stream, grpc.unary_stream_rpc_method_handler, self._stream),
         ):
             if call is not None:
                 return make(
-                    _guarded(call, handler_call_details.method),
+                    self._guarded(call, method, admit if method.startswith(ADMITTED) else _freely),
                     request_deserializer=_decoder(handler.request_deserializer),
                     response_serializer=handler.response_serializer,
                 )
         return handler  # reflection is a stream both ways and is not ours
+
+    def _guarded(self, call: Call, method: str, admit: Call) -> Call:
+        # Streams are coroutines that write to the context: cancelling one runs its clean-up at once, where an
+        # asynchronous generator would wait for the garbage collector.
+        async def guarded(request: Any, context: Context) -> Any:
+            try:
+                if request is _Malformed:
+                    raise _malformed(method)  # noqa: TRY301 - answered like every other error
+                return await admit(call, request, context)
+            except Exception as error:  # noqa: BLE001 - the edge answers for everything
+                await self._answer(context, method, request, error)
+
+        return guarded
+
+    async def _unary(self, call: Call, request: Any, context: Context) -> Any:
+        with self._admission.call(request.ByteSize()):
+            try:
+                async with asyncio.timeout(self._call_seconds) as limit:
+                    return await call(request, context)
+            except TimeoutError:
+                if limit.expired():
+                    raise CallTooLong(self._call_seconds) from None
+                raise
+
+    async def _stream(self, call: Call, request: Any, context: Context) -> Any:
+        with self._admission.stream(context.peer()):
+            return await call(request, context)
+
+    async def _answer(self, context: Context, method: str, request: Any, error: Exception) -> NoReturn:
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        if not isinstance(error, ControlError):
+            error_id = uuid.uuid4().hex[:12]
+            named = {name: getattr(request, name, None) or None for name in ("request_id", "job_id")}
+            extra = {"error_id": error_id, **named}
+            log.error("internal error %s in %s", error_id, method, exc_info=error, extra=extra)
+            error = InternalError(error_id)
+        self._refused[error.reason] += 1
+        await _abort(context, error)
+
+
+async def _freely(call: Call, request: Any, context: Context) -> Any:
+    return await call(request, context)
 
 
 def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -60,32 +123,6 @@ def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return _Malformed
 
     return guarded
-
-
-def _guarded(
-    call: Callable[[Any, Context], Awaitable[Any]], method: str
-) -> Callable[[Any, Context], Awaitable[Any]]:
-    # Streams are coroutines that write to the context: cancelling one runs its clean-up at once, where an
-    # asynchronous generator would wait for the garbage collector.
-    async def guarded(request: Any, context: Context) -> Any:
-        try:
-            if request is _Malformed:
-                raise _malformed(method)  # noqa: TRY301 - answered like every other error
-            return await call(request, context)
-        except Exception as error:  # noqa: BLE001 - the edge answers for everything
-            await _answer(context, method, error)
-
-    return guarded
-
-
-async def _answer(context: Context, method: str, error: Exception) -> NoReturn:
-    if isinstance(error, grpc.aio.AbortError):
-        raise error
-    if not isinstance(error, ControlError):
-        error_id = uuid.uuid4().hex[:12]
-        log.error("internal error %s in %s", error_id, method, exc_info=error, extra={"error_id": error_id})
-        error = InternalError(error_id)
-    await _abort(context, error)
 
 
 async def _abort(context: Context, error: ControlError) -> NoReturn:

@@ -25,7 +25,6 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.server.max_pending_requests", 100_000),  # a burst of watchers is served, not refused
-    ("grpc.max_receive_message_length", 4 << 20),
 )
 SERVICES = (
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
@@ -40,8 +39,11 @@ class PortInUse(Exception):
 class RpcServer:
     """The server of one instance. Make it on the event loop's thread."""
 
-    def __init__(self, jobs: JobService, admin: AdminService, *, with_reflection: bool) -> None:
-        self._server = grpc.aio.server(interceptors=(Edge(),), options=OPTIONS)
+    def __init__(
+        self, jobs: JobService, admin: AdminService, edge: Edge, *, message_bytes: int, with_reflection: bool
+    ) -> None:
+        options = (*OPTIONS, ("grpc.max_receive_message_length", message_bytes))
+        self._server = grpc.aio.server(interceptors=(edge,), options=options)
         self._health = health_aio.HealthServicer()
         job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, self._server)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)

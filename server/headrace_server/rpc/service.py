@@ -14,7 +14,6 @@ from headrace_server.rpc.edge import Context
 
 PAGE_BYTES = 2 << 20
 DEFAULT_GRACE = 10_000_000
-MESSAGE_BYTES = 4 << 20
 
 
 class JobService(job_service_pb2_grpc.JobServiceServicer):
@@ -46,6 +45,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
 
     async def RunJob(self, request: pb.RunJobRequest, context: Context) -> None:  # type: ignore[override] # writes
         options = self._watch_options(request, after=None)
+        self._jobs.check_room()
         submitted = await self._submit(request, hold=False)
         job = submitted.job.job
         async with aclosing(self._jobs.watch(job.tenant, job.job_id, options)) as updates:

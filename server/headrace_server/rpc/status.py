@@ -24,6 +24,8 @@ CODES: dict[str, grpc.StatusCode] = {
     "REVISION_AHEAD": grpc.StatusCode.OUT_OF_RANGE,
     "QUEUE_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "TOO_MANY_WATCHERS": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "TOO_MANY_CALLS": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "CALL_TOO_LONG": grpc.StatusCode.DEADLINE_EXCEEDED,
     "STORE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
     "INTERNAL": grpc.StatusCode.INTERNAL,

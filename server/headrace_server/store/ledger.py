@@ -47,14 +47,15 @@ _delete_jobs = [delete_by(table, ["job_id"]) for table in (job, job_parameters, 
 class Ledger:
     """One transaction of the writer numbered `number`; `seq` is the last place in its log, `now` its time.
 
-    Nothing here commits: what is flushed becomes true, and may be told, only after the caller's COMMIT.
+    waiting: how many jobs are held or queued. Nothing here commits: what is flushed becomes true, and may be told, only after the caller's COMMIT.
     """
 
-    def __init__(self, connection: Connection, *, number: int, seq: int, now: int) -> None:
+    def __init__(self, connection: Connection, *, number: int, seq: int, now: int, waiting: int) -> None:
         self.connection = connection
         self.number = number
         self.seq = seq
         self.now = now
+        self.waiting = waiting
         self.jobs: dict[str, Job | None] = {}
         """The jobs as they will be; None for one that is not there."""
         self.requests: dict[tuple[str, str], tuple[str, str]] = {}
@@ -101,7 +102,9 @@ class Ledger:
     def fold(self, change: Change) -> Change:
         """Take a change over, and give it back. One that changes nothing is not written."""
         job_id = change.job.job_id
-        if change.job is not self.jobs.get(job_id):
+        before = self.jobs.get(job_id)
+        if change.job is not before:
+            self.waiting += change.job.waits - (before is not None and before.waits)
             self.jobs[job_id] = change.job
             earlier = self._pending.get(job_id)
             self._pending[job_id] = change if earlier is None else merge(earlier, change)

@@ -38,7 +38,17 @@ class SqlStore:
     its events of that commit, before any caller of that commit is answered. Deletion is no change.
     """
 
-    def __init__(self, writes: Engine, reads_: Engine, *, number: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        writes: Engine,
+        reads_: Engine,
+        *,
+        number: int,
+        waiting: int,
+        max_waiting: int,
+        clock: Callable[[], int],
+    ) -> None:
+        self._max_waiting = max_waiting
         self.on_commit: Callable[[Sequence[Change]], None] = lambda _changes: None
         self._engines = (writes, reads_)
         self._reads = reads_
@@ -49,16 +59,25 @@ class SqlStore:
             writes,
             asyncio.get_running_loop(),
             number=number,
+            waiting=waiting,
             clock=clock,
             on_commit=self._announce,
         )
 
     @classmethod
-    def open(cls, url: str, *, durable: bool = True, clock: Callable[[], int] = wall_clock) -> Self:
+    def open(
+        cls,
+        url: str,
+        *,
+        durable: bool = True,
+        max_waiting: int = 1_000_000,
+        clock: Callable[[], int] = wall_clock,
+    ) -> Self:
         """Open the database of this URL, on the thread of the running event loop.
 
         The schema must be up to date (`migrate.upgrade`), and the caller should hold the lock (`StoreLock.take`).
         durable: a write that was answered survives a loss of power; False is for databases that are thrown away.
+        max_waiting: how many jobs may be held or queued at once; a submit beyond that is refused.
         clock: microseconds since 1970 UTC. Raises StoreRefused.
         """
         migrate.check(url)
@@ -67,6 +86,7 @@ class SqlStore:
             with writes.begin() as connection:
                 opening = insert(schema.writer).returning(schema.writer.c.writer)
                 number = connection.execute(opening, {"start_time": clock()}).scalar_one()
+                waiting = work.count_waiting(connection)
         except DatabaseError as error:
             writes.dispose()
             raise StoreRefused(
@@ -75,7 +95,12 @@ class SqlStore:
         engines = (writes, reader_engine(url))
         for engine in engines:
             keep_to_file(engine, Path(database_path(url)))
-        return cls(*engines, number=number, clock=clock)
+        return cls(*engines, number=number, waiting=waiting, max_waiting=max_waiting, clock=clock)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs are held or queued."""
+        return self._writer.waiting
 
     async def close(self) -> None:
         """Write and answer what was asked for, refuse what comes after, and close the database."""
@@ -89,8 +114,11 @@ class SqlStore:
         self.on_commit(changes)  # Whoever listens now: it is set after the store was opened.
 
     async def submit(self, submission: Submission) -> Submitted:
-        """Create the job, or find the one of this request_id. Raises RequestIdReused, JobNotFound once it was deleted."""
-        return await self._writer.put(work.Submit(submission))
+        """Create the job, or find the one of this request_id.
+
+        Raises RequestIdReused, JobNotFound once it was deleted, QueueFull.
+        """
+        return await self._writer.put(work.Submit(submission, self._max_waiting))
 
     async def apply(self, job_id: str, decide: Decision, *, tenant: str | None = None) -> Change:
         """Change one job. Raises JobNotFound, and what decide raises."""

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Final, Generic, TypeVar
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, literal_column, select
 
 from headrace_server.domain import passing, running, verbs
 from headrace_server.domain.change import Change
-from headrace_server.domain.errors import RequestIdReused
-from headrace_server.domain.job import JobError
+from headrace_server.domain.errors import QueueFull, RequestIdReused
+from headrace_server.domain.job import JobError, Status
 from headrace_server.domain.ports import Decision, Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
 from headrace_server.store.ledger import Ledger
@@ -30,6 +30,25 @@ SWEEP_PAGE: Final = 500
 """Jobs that a sweep takes at a time: what one UPDATE and one answer carry well."""
 
 Answer = TypeVar("Answer")
+
+
+_tenant = select(func.min(job.c.tenant).label("tenant")).cte("tenant", recursive=True)
+_tenant = _tenant.union_all(
+    select(select(func.min(job.c.tenant)).where(job.c.tenant > _tenant.c.tenant).scalar_subquery()).where(
+        _tenant.c.tenant.is_not(None)
+    )
+)
+_waiting = Query(
+    select(func.count())
+    .select_from(_tenant.join(job, job.c.tenant == _tenant.c.tenant))
+    .where(job.c.status.in_(literal_column(str(int(status))) for status in (Status.PENDING, Status.QUEUED)))
+)
+
+
+def count_waiting(connection: Connection) -> int:
+    """How many jobs are held or queued. It skips from tenant to tenant: what has ended is not walked over."""
+    ((count,),) = _waiting(connection)
+    return int(count)
 
 
 class Phase(IntEnum):
@@ -64,6 +83,8 @@ class Submit(Work[Submitted]):
 
     phase = Phase.FOLD
     submission: Submission
+    most: int
+    """How many jobs may wait, this one included."""
 
     def request_keys(self) -> Iterable[tuple[str, str]]:
         """Its own, if it has one."""
@@ -71,11 +92,15 @@ class Submit(Work[Submitted]):
         return [(asked.tenant, asked.request_id)] if asked.request_id else ()
 
     def carry_out(self, ledger: Ledger) -> Submitted:
-        """Answer the new job, or the one there is as it stands. Raises RequestIdReused, JobNotFound."""
+        """Answer the new job, or the one there is as it stands. Raises RequestIdReused, JobNotFound, QueueFull."""
         asked = self.submission
         made = ledger.requests.get((asked.tenant, asked.request_id))
         if made is not None:
             return self._existing(ledger, *made)
+        if ledger.waiting >= self.most:
+            raise QueueFull(
+                f"{self.most} jobs wait on this server already (max_waiting_jobs): try again when some have run."
+            )
         change = verbs.create(asked.job_id, asked.tenant, asked.spec, ledger.now, hold=asked.hold)
         ledger.submit(asked, change)
         return Submitted(FullJob(change.job, Payload(asked.spec.parameters, None, {})), existing=False)

@@ -71,6 +71,7 @@ class Writer:
         loop: AbstractEventLoop,
         *,
         number: int,
+        waiting: int,
         clock: Callable[[], int],
         on_commit: Callable[[Changes], None],
     ) -> None:
@@ -78,6 +79,8 @@ class Writer:
         self._loop = loop
         self._number = number
         self._seq = 0
+        self.waiting = waiting
+        """How many jobs are held or queued, by the last COMMIT."""
         self._clock = clock
         self._on_commit = on_commit
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
@@ -141,7 +144,9 @@ class Writer:
         """Make a batch true, all of it or, piece by piece, what can be; then tell."""
         try:
             with self._engine.begin() as connection:
-                ledger = Ledger(connection, number=self._number, seq=self._seq, now=self._clock())
+                ledger = Ledger(
+                    connection, number=self._number, seq=self._seq, now=self._clock(), waiting=self.waiting
+                )
                 outcomes = [
                     outcome
                     for _, phase in groupby(batch, key=_phase)
@@ -160,7 +165,7 @@ class Writer:
                 logger.exception("A write failed and was left out")
                 self._tell(_answer, batch, [error])
         else:
-            self._seq = ledger.seq
+            self._seq, self.waiting = ledger.seq, ledger.waiting
             self._tell(self._deliver, list(ledger.changes.values()), batch, outcomes)
 
     def _write_back(self) -> None:

@@ -46,7 +46,11 @@ _PAGE = resource.getpagesize()
 
 @dataclass(frozen=True, slots=True)
 class ChildSettings:
-    """What every child of a pool is told. max_memory: bytes of resident memory, None for any."""
+    """What every child of a pool is told.
+
+    max_memory: bytes of resident memory, None for any. max_results: bytes of all results of a run. max_messages: of a
+    run.
+    """
 
     modules: Sequence[str]
     entry_points: bool
@@ -55,6 +59,8 @@ class ChildSettings:
     nice: int
     max_jobs: int
     max_memory: int | None
+    max_results: int
+    max_messages: int
 
 
 def main(settings: ChildSettings, supervisor: int, fds: Sequence[int]) -> NoReturn:
@@ -133,7 +139,14 @@ class Child:
         """Run a job to its end, and say so. True when this was the last run of this process."""
         key = run.key
         directory = workspace.path_of(Path(self._settings.workspace_root), key.job_id, key.claim)
-        reporter = ChildReporter(ticket, self._send, self._page, directory, self._flusher)
+        reporter = ChildReporter(
+            ticket,
+            self._send,
+            self._page,
+            directory,
+            self._flusher,
+            messages=self._settings.max_messages,
+        )
         threads = set(threading.enumerate())
         self._current = (ticket, reporter)
         self._send(encode(("begun", ticket)))
@@ -168,7 +181,9 @@ class Child:
             run.labels,
             run.parameters,
         )
-        return jobs.execute(definition, info, reporter, self._resources)
+        return jobs.execute(
+            definition, info, reporter, self._resources, max_results=self._settings.max_results
+        )
 
     def _on_terminate(self, _signal: int, _frame: object) -> None:
         if self._current is not None:

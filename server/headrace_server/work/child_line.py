@@ -11,6 +11,9 @@ that the child has not taken: the kernel gives each to one reader, so no message
 that is stuck in C code need not answer. The price is that the server never sees an end of file when the child
 dies: its own duplicate holds the end open. It is told by the supervisor, and then reads what is left.
 
+**Back-pressure.** A line can be paused: then nothing is read of what the child says and writes, and a child that goes
+on meets a full socket, or a full pipe, and waits there. The stop page and signals reach it all the same.
+
 **No waiting.** A frame that finds no room in the socket waits in `waiting`, and goes when there is some; it is
 part of what a recall takes back.
 """
@@ -21,6 +24,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from headrace_server.work import channel
 from headrace_server.work.stop_page import StopPage
@@ -47,6 +51,8 @@ class ChildLine:
         self._receiver = channel.Receiver(self._ours)
         self._recaller = channel.Receiver(self._theirs)
         self._waiting: deque[bytes] = deque()
+        self._listeners: dict[int, Callable[[], object]] = {}
+        self._paused = False
 
     @property
     def child_fds(self) -> Sequence[int]:
@@ -60,9 +66,33 @@ class ChildLine:
 
     def watch(self, on_frames: Callable[[], object], on_output: Callable[[int], None]) -> None:
         """Call on_frames when there are some, on_output with the pipe that has something."""
-        self._loop.add_reader(self._ours, on_frames)
-        for pipe in (self.out, self.err):
-            self._loop.add_reader(pipe, on_output, pipe)
+        self._listeners = {
+            self._ours.fileno(): on_frames,
+            self.out: partial(on_output, self.out),
+            self.err: partial(on_output, self.err),
+        }
+        self.resume()
+
+    def pause(self) -> None:
+        """Read nothing until resume()."""
+        self._paused = True
+        for fd in self._listeners:
+            self._loop.remove_reader(fd)
+
+    def resume(self) -> None:
+        """Read again what there is."""
+        self._paused = False
+        for fd in self._listeners:
+            self._listen(fd)
+
+    def rest(self, pipe: int, seconds: float) -> None:
+        """Leave a pipe alone for a moment: who writes to it is too fast."""
+        self._loop.remove_reader(pipe)
+        self._loop.call_later(seconds, self._listen, pipe)
+
+    def _listen(self, fd: int) -> None:
+        if fd in self._listeners and not self._paused:
+            self._loop.add_reader(fd, self._listeners[fd])
 
     def post(self, frame: bytes) -> None:
         """Send a frame to the child, now or when there is room."""
@@ -104,17 +134,18 @@ class ChildLine:
 
     def deafen(self, pipe: int) -> None:
         """Watch a pipe no longer: its writers have closed it."""
+        self._listeners.pop(pipe, None)
         self._loop.remove_reader(pipe)
 
     def close(self) -> None:
         """Give every descriptor back."""
-        self._loop.remove_reader(self._ours)
+        self.pause()
+        self._listeners.clear()
         self._loop.remove_writer(self._ours)
         self._ours.close()
         self._theirs.close()
         self.page.close()
         for pipe in (self.out, self.err):
-            self._loop.remove_reader(pipe)
             os.close(pipe)
 
     def _send_waiting(self) -> None:

@@ -107,6 +107,14 @@ class PoolPort(Protocol):
         """SIGTERM to the child. One that has gone on to another run ignores it."""
         ...
 
+    def pause(self, slot: str) -> None:
+        """Back-pressure: read nothing of what the slot's child says and writes, until resume."""
+        ...
+
+    def resume(self, slot: str) -> None:
+        """Read again. Harmless when nothing was paused."""
+        ...
+
     def kill(self, slot: str) -> None:
         """SIGKILL of the child and of every process below it; slot_lost follows. Recall first."""
         ...

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 POLL = 1.0
 """Seconds: the safety net beside every wake-up."""
 
+PIECE = 64
+"""Messages of a run in one write."""
+
 
 class Dispatcher:
     """Claims jobs for the slots of the pool and follows their runs. Listens to the pool and to the store's commits."""
@@ -44,11 +47,14 @@ class Dispatcher:
         store: Store,
         *,
         instance: str,
-        types: frozenset[str],
+        types: Callable[[], frozenset[str]],
         settings: RunSettings,
         on_progress: Callable[[str, Progress], None],
     ) -> None:
-        """on_progress is told the latest progress of every running job, by job id."""
+        """Before each claim, types is asked which may be started now.
+
+        on_progress is told the latest progress of every running job, by job id.
+        """
         self._store = store
         self._instance = instance
         self._types = types
@@ -103,6 +109,7 @@ class Dispatcher:
             "slots_ready": len(self.seating.ready),
             "runs": len(self.seating.runs),
             "runs_finished_total": self._finished,
+            "runs_held_back_total": self.seating.held_back,
         }
 
     # Claims.
@@ -128,11 +135,12 @@ class Dispatcher:
         seating = self.seating
         if seating.draining:
             return
+        startable = self._types()
         asked = [
             ClaimRequest(self._instance, seats, types)
             for seats, types in (
-                (seating.free_seats(), self._types),
-                (seating.backlog_seats() if self._more else (), seating.short_types()),
+                (seating.free_seats(), startable),
+                (seating.backlog_seats() if self._more else (), seating.short_types() & startable),
             )
             if seats and types
         ]
@@ -205,15 +213,18 @@ class Dispatcher:
     def logged(self, slot: str, run: RunKey, messages: Sequence[Message], dropped: int) -> None:  # noqa: ARG002
         """Messages go to the log."""
         active = self.seating.runs.get(run)
-        if active is not None:
+        if active is None:
+            return
+        # In pieces: a thousand lines that were read at once are not to keep everybody's commit waiting.
+        for first in range(0, max(1, len(messages)), PIECE):
             active.write(
                 partial(
                     running.log,
                     claim=run.claim,
                     instance=self._instance,
-                    messages=messages,
+                    messages=messages[first : first + PIECE],
                     limit=self._settings.messages_per_attempt,
-                    dropped=dropped,
+                    dropped=0 if first else dropped,
                 )
             )
 

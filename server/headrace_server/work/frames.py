@@ -4,7 +4,7 @@
     to the server   ["ready"]
                     ["begun", ticket]
                     ["progress", done, total, message, at]
-                    ["messages", [[level, text], …]]
+                    ["messages", [[level, text], …], dropped]
                     ["result", name] LF value
                     ["finished", ticket, error, aborted, retry, stop_seen, insisted, returned, held] LF result
                     ["retiring"]
@@ -89,9 +89,9 @@ def progress_of(header: Sequence[Any]) -> ProgressReport:
     return ProgressReport(*header[1:])
 
 
-def messages_of(header: Sequence[Any]) -> list[Message]:
-    """What a messages frame says."""
-    return [Message(level, SOURCE_JOB, text) for level, text in header[1]]
+def messages_of(header: Sequence[Any]) -> tuple[list[Message], int]:
+    """What a messages frame says: messages, and how many more were thrown away."""
+    return [Message(level, SOURCE_JOB, text) for level, text in header[1]], header[2]
 
 
 def is_held(header: Sequence[Any]) -> bool:

@@ -19,22 +19,23 @@ from typing import Any
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.work import frames
 from headrace_server.work.contract import PoolListener, Run, RunKey
-from headrace_server.work.output import Capture
+from headrace_server.work.output import Capture, OutputLimits
 
 _tickets = itertools.count(1)
 
 
 class Ledger:
-    """The runs of one slot, and what the listener is told of them. output_limit: bytes kept of each run."""
+    """The runs of one slot, and what the listener is told of them. output: what is kept of each run's."""
 
-    def __init__(self, slot: str, listener: PoolListener, output_limit: int) -> None:
+    def __init__(self, slot: str, listener: PoolListener, output: OutputLimits) -> None:
         self.begun = 0
         self._slot = slot
         self._listener = listener
-        self._capture = Capture(output_limit)
+        self._capture = Capture(output)
         self._handed: dict[int, RunKey] = {}
         self._current: tuple[int, RunKey] | None = None
         self._outcome: Outcome | None = None
+        self._dropped = 0
         self.said: Mapping[str, Callable[[Sequence[Any], str], None]] = {
             "begun": self._begun,
             "progress": self._progress,
@@ -59,6 +60,11 @@ class Ledger:
         """Forget the runs of these frames: the child will never have them."""
         return [self._handed.pop(frames.ticket_of(frame)) for frame in taken]
 
+    @property
+    def flooded(self) -> bool:
+        """Whether the run has written more than is kept: the rest is thrown away."""
+        return self._capture.full
+
     def ticket(self, run: RunKey) -> int | None:
         """The ticket of a run that has not ended, as far as is known here."""
         if self._current is not None and self._current[1] == run:
@@ -68,8 +74,7 @@ class Ledger:
     def output(self, source: int, data: bytes) -> None:
         """The current run has written something."""
         if self._current is not None:
-            messages, dropped = self._capture.take(source, data)
-            self._log(messages, dropped)
+            self._log(*self._capture.take(source, data))
 
     def end_held(self) -> None:
         """The child is gone: if it had said how its run ends when that is so, the run has ended."""
@@ -79,7 +84,7 @@ class Ledger:
 
     def lose(self) -> tuple[RunKey | None, list[RunKey]]:
         """The child is gone: the run that it had begun and not finished, and those that it never began."""
-        self._log(self._capture.end())
+        self._log_last()
         current, self._current = self._current, None
         unbegun = list(self._handed.values())
         self._handed.clear()
@@ -98,7 +103,7 @@ class Ledger:
             self._listener.progressed(self._slot, self._current[1], frames.progress_of(header))
 
     def _messages(self, header: Sequence[Any], _text: str) -> None:
-        self._log(frames.messages_of(header))
+        self._log(*frames.messages_of(header))
 
     def _result(self, header: Sequence[Any], text: str) -> None:
         if self._current is not None:
@@ -114,10 +119,19 @@ class Ledger:
     def _end(self, outcome: Outcome) -> None:
         if self._current is not None:
             key = self._current[1]
-            self._log(self._capture.end())
+            self._log_last()
             self._current = None
             self._listener.finished(self._slot, key, outcome)
 
-    def _log(self, messages: list[Message], dropped: int = 0) -> None:
-        if self._current is not None and (messages or dropped):
+    def _log(self, messages: list[Message], dropped: int) -> None:
+        """Messages are told at once; how many were thrown away, with them or at the end."""
+        self._dropped += dropped
+        if self._current is not None and messages:
+            dropped, self._dropped = self._dropped, 0
             self._listener.logged(self._slot, self._current[1], messages, dropped)
+
+    def _log_last(self) -> None:
+        self._log(self._capture.end(), 0)
+        dropped, self._dropped = self._dropped, 0
+        if self._current is not None and dropped:
+            self._listener.logged(self._slot, self._current[1], [], dropped)

@@ -19,6 +19,7 @@ from pathlib import Path
 from headrace_server.work import workspace
 from headrace_server.work.child import ChildSettings
 from headrace_server.work.contract import PoolListener, Run, RunKey
+from headrace_server.work.output import OutputLimits
 from headrace_server.work.slot import BACKOFF_FIRST, BACKOFF_MAX, Slot, State, cause_of
 from headrace_server.work.supervision import Supervision
 
@@ -36,7 +37,8 @@ class Pool:
 
     modules, entry_points: where jobs are found. workspace_root: emptied at the start. lock_fd: a descriptor with the
     store's lock, held by the supervisor too. max_jobs_per_child runs, or resident memory over max_memory_bytes
-    after a run, end a child, and another takes its place. output_limit: bytes of captured output kept of each run.
+    after a run, end a child, and another takes its place. max_results bytes of all results of a run. output: what is
+    kept of the output of each; of its own messages as many.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class Pool:
         nice: int = 0,
         max_jobs_per_child: int = 10_000,
         max_memory_bytes: int | None = None,
-        output_limit: int = 1 << 20,
+        max_results: int = 1 << 20,
+        output: OutputLimits | None = None,
         silence: float = SILENCE,
     ) -> None:
         self._root = workspace_root.absolute()
+        output = output or OutputLimits()
         child = ChildSettings(
             modules=list(modules),
             entry_points=entry_points,
@@ -63,10 +67,12 @@ class Pool:
             nice=nice,
             max_jobs=max_jobs_per_child,
             max_memory=max_memory_bytes,
+            max_results=max_results,
+            max_messages=output.messages,
         )
         self._supervision = Supervision(child, lock_fd, silence, self._child_ended, self._all_ended)
         self._slots = {
-            name: Slot(name, listener, self._supervision, self._leave_workspace, output_limit)
+            name: Slot(name, listener, self._supervision, self._leave_workspace, output)
             for name in (f"worker-{number}" for number in range(1, size + 1))
         }
         self._names = tuple(self._slots)
@@ -115,6 +121,14 @@ class Pool:
     def terminate(self, slot: str, run: RunKey) -> None:
         """SIGTERM to the run's code, which flags it too. Nothing happens when the run has ended."""
         self._slots[slot].terminate(run)
+
+    def pause(self, slot: str) -> None:
+        """Read nothing of what the slot's child says and writes, until resume: it waits when there is no room."""
+        self._slots[slot].pause()
+
+    def resume(self, slot: str) -> None:
+        """Read again."""
+        self._slots[slot].resume()
 
     def kill(self, slot: str) -> None:
         """SIGKILL to the child; slot_lost follows when nothing is left below it."""

@@ -43,6 +43,11 @@ class Registry:
         """The types that can be submitted."""
         return frozenset(self._types)
 
+    @property
+    def needing_workspace(self) -> frozenset[str]:
+        """The types that use a workspace."""
+        return frozenset(name for name, known in self._types.items() if known.info.needs_workspace)
+
     def defaults(self, type_name: str) -> TypeDefaults:
         """What a type says for jobs that do not. Raises UnknownType."""
         return self._type(type_name).info.defaults

@@ -5,6 +5,9 @@
                                       └─ else when they have: by the flusher, a thread that sleeps otherwise
                ──result────> at once, behind what was pending
 
+Of messages no more is sent than the server keeps of an attempt: a loop that logs for ever costs its own process, and
+nobody else. The others are counted.
+
 While the flusher is armed a progress call stores one tuple, so a loop may report every step. Its thread is
 started when it is first needed: most jobs never need it, and a process with threads is worse to fork.
 
@@ -62,10 +65,20 @@ class Shield:
 
 
 class ChildReporter:
-    """The Reporter of headrace.jobs for one run. send puts a frame on the socket, and waits for room there."""
+    """The Reporter of headrace.jobs for one run.
+
+    send puts a frame on the socket, and waits for room there. messages: how many are kept of the run.
+    """
 
     def __init__(
-        self, ticket: int, send: Callable[[bytes], None], page: StopPage, directory: Path, flusher: "Flusher"
+        self,
+        ticket: int,
+        send: Callable[[bytes], None],
+        page: StopPage,
+        directory: Path,
+        flusher: "Flusher",
+        *,
+        messages: int,
     ) -> None:
         self.shield = Shield()
         self._ticket = ticket
@@ -76,6 +89,8 @@ class ChildReporter:
         self._workspace_made = False
         self._latest: tuple[int, int | None, str] | None = None
         self._messages: list[tuple[int, str]] = []
+        self._room = messages
+        self._dropped = 0
         self._armed = False
         self._closed = False
         self._next = 0.0
@@ -90,6 +105,10 @@ class ChildReporter:
     def message(self, level: int, text: str) -> None:
         """A message, cut to 4 KiB."""
         with self.shield.up(), self._lock:
+            if self._room <= 0:
+                self._dropped += 1
+                return
+            self._room -= 1
             self._messages.append((level, clean(text, MESSAGE_MAX)))
             if len(self._messages) >= _BATCH:
                 self.flush()
@@ -124,8 +143,9 @@ class ChildReporter:
             self._next = time.monotonic() + INTERVAL
             messages, self._messages = self._messages, []
             latest, self._latest = self._latest, None
-            if messages:
-                self._speak(encode(("messages", messages)))
+            dropped, self._dropped = self._dropped, 0
+            if messages or dropped:
+                self._speak(encode(("messages", messages, dropped)))
             if latest is not None:
                 done, total, message = latest
                 at = time.time_ns() // 1000

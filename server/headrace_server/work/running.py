@@ -19,17 +19,29 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """How runs are followed. Seconds: progress_interval between stored progress, cut_grace between SIGTERM and SIGKILL."""
+    """How runs are followed.
+
+    Seconds: progress_interval between stored progress, cut_grace between SIGTERM and SIGKILL. messages_per_attempt
+    are kept.
+    """
 
     progress_interval: float = 1.0
     messages_per_attempt: int = 10_000
     cut_grace: float = 2.0
 
 
+CROWD = 64
+"""Writes of a run that may wait, and that are committed at once: beyond it, the run is held back."""
+
+REST = 3.0
+"""A run that was held back rests for so many times what its writes have taken: it gets a quarter of the store at most."""
+
+
 class Active:
     """A claimed job of this instance.
 
-    Writes are kept in order and repeated while the store is out of reach: what a run has said is never dropped.
+    Writes are kept in order and repeated while the store is out of reach: what a run has said is never dropped. A run
+    that says more than the store can take is held back: it waits, and nobody else does.
     """
 
     ladder: Ladder
@@ -43,8 +55,13 @@ class Active:
         *,
         spawn: Callable[[Coroutine[None, None, None]], None],
         on_lost: Callable[["Active", Exception], None],
+        hold_back: Callable[["Active", bool], None],
     ) -> None:
-        """Writes are coroutines given to spawn, which runs them to their end; on_lost is told when a write finds that the claim holds the job no longer."""
+        """Writes are coroutines given to spawn, which runs them to their end.
+
+        on_lost is told when a write finds that the claim holds the job no longer; hold_back, when too many writes wait
+        (True) and when they are written (False).
+        """
         self.job = job
         self.key = RunKey(job.job_id, job.claim)
         self.slot = ""
@@ -56,6 +73,9 @@ class Active:
         self._instance = instance
         self._spawn = spawn
         self._on_lost = on_lost
+        self._hold_back = hold_back
+        self._held_back = False
+        self._rest: asyncio.TimerHandle | None = None
         self._pending: list[Decision] = []
         self._writing = False
         self._begun_at = 0.0
@@ -94,6 +114,9 @@ class Active:
     def write(self, decide: Decision) -> None:
         """Apply to the job, after everything written before."""
         self._pending.append(decide)
+        if len(self._pending) >= CROWD and not self._held_back:
+            self._held_back = True
+            self._hold_back(self, True)
         if not self._writing:
             self._writing = True
             self._spawn(self._write_pending())
@@ -102,8 +125,9 @@ class Active:
         pause = 0.05
         together = True
         while self._pending:
-            count = len(self._pending) if together else 1
+            count = CROWD if together else 1
             batch, self._pending = self._pending[:count], self._pending[count:]
+            began = time.monotonic()
             try:
                 await self._store.apply(self.key.job_id, change.chain(batch))
             except StoreUnavailable as error:
@@ -120,7 +144,18 @@ class Active:
                 if together:
                     together = False
                     self._pending[:0] = batch
+            if self._held_back and self._rest is None and len(self._pending) < CROWD:
+                rest = REST * (time.monotonic() - began)
+                self._rest = asyncio.get_running_loop().call_later(rest, self._let_go)
         self._writing = False
+
+    def _let_go(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        if self._held_back:
+            self._held_back = False
+            self._hold_back(self, False)
 
     def progressed(self, report: ProgressReport, interval: float) -> Progress:
         """The latest progress with percent and estimate; stored now, or when the interval is over."""
@@ -152,7 +187,8 @@ class Active:
             )
 
     def close(self) -> None:
-        """It is over: no timer is left. Writes that are under way go on."""
+        """It is over: no timer is left, its slot is read. Writes that are under way go on."""
         self.ladder.close()
+        self._let_go()
         if self._progress_timer is not None:
             self._progress_timer.cancel()

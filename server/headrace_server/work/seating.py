@@ -46,6 +46,8 @@ class Seating:
         self._instance = instance
         self._on_room = on_room
         self._empty = asyncio.Event()
+        self.held_back = 0
+        """How often a run was held back because it said more than the store could take."""
         self._writes: set[asyncio.Task[None]] = set()
 
     def slots(self) -> int:
@@ -77,7 +79,13 @@ class Seating:
     def place(self, job: Job, parameters: str, slot: str) -> None:
         """Take a claimed job in, and hand it over as soon as its permit is on disk."""
         active = Active(
-            job, parameters, self._store, self._instance, spawn=self._spawn, on_lost=self._replaced
+            job,
+            parameters,
+            self._store,
+            self._instance,
+            spawn=self._spawn,
+            on_lost=self._replaced,
+            hold_back=self._hold_back,
         )
         active.slot = slot
         active.ladder = Ladder(active, self._pool, self.clear_backlog)
@@ -203,6 +211,13 @@ class Seating:
             self._pool.kill(active.slot)
         elif not active.sent:
             self.leave(active)
+
+    def _hold_back(self, active: Active, held: bool) -> None:
+        if held:
+            self.held_back += 1
+            self._pool.pause(active.slot)
+        else:
+            self._pool.resume(active.slot)
 
     async def emptied(self) -> None:
         """Wait until no run is left."""

@@ -38,6 +38,7 @@ class JobType:
             parameters_schema=self._parameters_schema(),
             result_schema=self._result_schema(),
             defaults=_defaults(definition),
+            needs_workspace=definition.workspace,
         )
 
     def check(self, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,12 +22,16 @@ from headrace_server.work import frames
 from headrace_server.work.child_line import ChildLine
 from headrace_server.work.contract import PoolListener, Run, RunKey
 from headrace_server.work.ledger import Ledger
+from headrace_server.work.output import OutputLimits
 from headrace_server.work.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
 FRAMES_PER_WAKE = 64
 """Then it is another slot's turn."""
+
+PACE = 0.005
+"""Seconds between two readings of output that is only thrown away."""
 
 BACKOFF_FIRST, BACKOFF_MAX = 0.1, 5.0
 
@@ -42,7 +46,7 @@ class State(Enum):
 
 
 class Slot:
-    """One slot. leave_workspace is called with a run whose child died; output_limit is bytes of each run."""
+    """One slot. leave_workspace is called with a run whose child died; output is what is kept of each run."""
 
     def __init__(
         self,
@@ -50,7 +54,7 @@ class Slot:
         listener: PoolListener,
         supervision: Supervision,
         leave_workspace: Callable[[RunKey], None],
-        output_limit: int,
+        output: OutputLimits,
     ) -> None:
         self.name = name
         self.state = State.EMPTY
@@ -58,7 +62,7 @@ class Slot:
         """The number of the child; None without one."""
         self.lives = 0
         """How many children there were."""
-        self.ledger = Ledger(name, listener, output_limit)
+        self.ledger = Ledger(name, listener, output)
         self._listener = listener
         self._supervision = supervision
         self._leave_workspace = leave_workspace
@@ -133,6 +137,16 @@ class Slot:
                 self._line.page.flag(ticket, "")
             self._signal(signal.SIGTERM)
 
+    def pause(self) -> None:
+        """Read nothing of what the child says and writes: it waits when there is no room."""
+        if self._line is not None:
+            self._line.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._line is not None:
+            self._line.resume()
+
     def kill(self) -> None:
         """SIGKILL to the child; ended() follows."""
         self._signal(signal.SIGKILL)
@@ -180,6 +194,8 @@ class Slot:
         data = self._line.output(pipe)
         if data:
             self._take_output(self._line, pipe, data)
+            if self.ledger.flooded:
+                self._line.rest(pipe, PACE)
         elif data is not None:
             self._line.deafen(pipe)
 

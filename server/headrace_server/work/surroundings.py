@@ -17,9 +17,6 @@ from typing import TextIO
 
 from headrace_server.work import process_tree
 
-_DRAIN_MAX = 5.0
-"""Seconds that a child waits for the server to read its output: a server that is frozen is not waited for."""
-
 _NOTHING = b"\0\0\0\0"
 
 
@@ -52,13 +49,10 @@ class Surroundings:
             with contextlib.suppress(Exception):
                 stream.flush()
         process_tree.sweep(time.sleep)
-        deadline = None
         wait = 0.0001
+        # However long the server takes, since it may be holding this run back. One that is frozen is not waited for
+        # in vain: the supervisor takes it for dead, and kills all.
         while any(map(_unread, self._outputs)):
-            now = time.monotonic()
-            deadline = deadline or now + _DRAIN_MAX
-            if now > deadline:
-                break
             time.sleep(wait)
             wait = min(wait * 2, 0.005)
 

@@ -157,6 +157,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.abandoned: list[SqlStore] = []
         self.names: list[str] = []
         self.permits: set[str] = set()
+        self.said: set[str] = set()
         self._open()
 
     def _open(self) -> None:
@@ -237,6 +238,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     def _ask(self, asked: list[Asked]) -> None:
         self.permits.clear()
+        self.said.clear()
 
         async def ask() -> list[Any]:
             with at_once():
@@ -372,14 +374,16 @@ class StoreAgainstModel(RuleBasedStateMachine):
         return self._apply(job_id, decide, of_model)
 
     def _possible(self, known: Record, deed: str, what: Any) -> tuple[str, Any]:
-        """What the run of a job may do now: a claim is permitted once, and says nothing before."""
+        """What the run of a job may do now: a claim is permitted once, and says nothing before; a permit is unused only then."""
         if known.status == "TO_BE_RUN" and deed not in ("return_permit", "finish"):
             if known.job_id in self.permits:
                 return "return_permit", None
             self.permits.add(known.job_id)
             return "permit", None
-        if known.status != "TO_BE_RUN" and deed == "permit":
+        said = known.job_id in self.said or known.messages or known.results
+        if known.status != "TO_BE_RUN" and (deed == "permit" or (deed == "return_permit" and said)):
             return "report", 1
+        self.said.add(known.job_id)
         return deed, what
 
     def _timers(self, _given: None) -> Asked:

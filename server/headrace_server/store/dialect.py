@@ -110,14 +110,15 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def truncate_log(engine: Engine) -> None:
-    """Write the log (-wal) back into the database and cut it to nothing, unless a reader is in the way."""
+def truncate_log(engine: Engine) -> bool:
+    """Write the log (-wal) back into the database and cut it to nothing; False when a reader was in the way."""
     connection = engine.raw_connection()
     cursor = connection.cursor()
     try:
         # Waiting for a reader here would keep whoever wants to write waiting.
         cursor.execute("PRAGMA busy_timeout = 0")
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
     finally:
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         cursor.close()

@@ -34,6 +34,7 @@ What is promised, and how it is kept:
 import asyncio
 import logging
 import threading
+import time
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -55,7 +56,7 @@ BATCH_MAX: Final = 500
 """Pieces of work in a batch: bounds what the first of them waits for the last."""
 
 IDLE_SECONDS: Final = 1.0
-"""After so long without work the log is written back, once."""
+"""After so long without a write the log is written back."""
 
 Answer = TypeVar("Answer")
 Changes = Sequence[Change]
@@ -79,6 +80,8 @@ class Writer:
         self._loop = loop
         self._number = number
         self._seq = 0
+        self._written_at: float | None = time.monotonic()
+        """When something was written that may be in the log still; None once that was written back."""
         self.waiting = waiting
         """How many jobs are held or queued, by the last COMMIT."""
         self._clock = clock
@@ -108,23 +111,26 @@ class Writer:
     # The thread
 
     def _run(self) -> None:
-        written = False
         while True:
             try:
-                first = self._queue.get(timeout=IDLE_SECONDS if written else None)
+                first = self._queue.get(timeout=self._until_idle())
             except Empty:
                 self._write_back()
-                written = False
                 continue
             batch, last = self._gather(first)
             if batch:
                 # The order of phases is settled before a batch may be halved.
                 batch.sort(key=_phase)
                 self._commit(batch)
-                written = True
             if last:
                 break
         self._tell(self._ended.set_result, None)
+
+    def _until_idle(self) -> float | None:
+        """Seconds until the log should be written back; None when it is. Work that wrote nothing does not put it off."""
+        if self._written_at is None:
+            return None
+        return max(0.0, self._written_at + IDLE_SECONDS - time.monotonic())
 
     def _gather(self, first: _Asked | None) -> tuple[list[_Asked], bool]:
         """What is waiting, and whether it is the last."""
@@ -166,11 +172,15 @@ class Writer:
                 self._tell(_answer, batch, [error])
         else:
             self._seq, self.waiting = ledger.seq, ledger.waiting
+            if ledger.wrote:
+                self._written_at = time.monotonic()
             self._tell(self._deliver, list(ledger.changes.values()), batch, outcomes)
 
     def _write_back(self) -> None:
+        self._written_at = None
         try:
-            truncate_log(self._engine)
+            if not truncate_log(self._engine):
+                self._written_at = time.monotonic()  # A reader was in the way: a little later.
         except Exception:  # It grows until it can be; writes go on.
             logger.warning("The log could not be written back", exc_info=True)
 

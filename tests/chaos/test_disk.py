@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from headrace import Client, JobHandle
+from headrace.errors import Unavailable
 from headrace.info import Snapshot
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from headrace_server.testing import ServerEnded
@@ -54,11 +55,11 @@ class Bare:
         self.channel = grpc.insecure_channel(target, options=[("grpc.enable_retries", 0)])
         self.stub = job_service_pb2_grpc.JobServiceStub(self.channel)
 
-    def submit(self, request_id: str, description: str = "", *, hold: bool = True) -> str:
-        """Submit; answer the job's id."""
+    def submit(self, request_id: str, description: str = "", *, timeout: float = 60) -> str:
+        """Submit a held job; answer its id."""
         spec = job_pb2.JobSpec(type="test.noop", description=description)
-        request = job_service_pb2.SubmitJobRequest(spec=spec, hold=hold, request_id=request_id)
-        return self.stub.SubmitJob(request, timeout=60).job.job_id
+        request = job_service_pb2.SubmitJobRequest(spec=spec, hold=True, request_id=request_id)
+        return self.stub.SubmitJob(request, timeout=timeout).job.job_id
 
     def refused(self, call: Callable[[], object]) -> str:
         """The sentence of a call that was answered with STORE_UNAVAILABLE, and when to come back."""
@@ -99,6 +100,8 @@ def test_a_full_disk(disk: SmallDisk, tmp_path: Path) -> None:
         fill_by_updates(bare, next(iter(answered.values())))
         full = wal_of(disk)
         assert bare.refused(lambda: bare.submit("refused")) == FULL
+        with server.client(timeout=5) as patient, pytest.raises(Unavailable, match="disk is full"):
+            patient.submit("test.noop", hold=True)  # repeated until its time is over, and then told why
         reads_go_on(client, run, answered)
         assert wal_of(disk) == full, "what was refused has grown the log"
         gate.touch()
@@ -244,6 +247,28 @@ def test_a_locked_database(tmp_path: Path) -> None:
         histories = {job.job_id: check_job(client, job.job_id)[1] for job in jobs}
         check_runs(log.read_text().splitlines(), histories)
     faults_rows.check(tmp_path / "headrace.db")
+
+
+def test_a_submit_that_ran_out_of_time(tmp_path: Path) -> None:
+    """A submit whose deadline passed while the database was locked is one job all the same: repeated it is that one, with another body ALREADY_EXISTS (failure case 22)."""
+    with Server(tmp_path, "support.jobs") as server, server.client() as client:
+        bare = Bare(server.target)
+        with closing(sqlite3.connect(tmp_path / "headrace.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(grpc.RpcError) as late:
+                bare.submit("late", timeout=0.3)
+            assert isinstance(late.value, grpc.Call)
+            assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert client.count().total == 0
+            other.execute("ROLLBACK")
+        made = bare.submit("late")
+        assert [job.job_id for job in client.list()] == [made]
+        assert bare.submit("late") == made
+        with pytest.raises(grpc.RpcError) as reused:
+            bare.submit("late", "another body")
+        assert isinstance(reused.value, grpc.Call)
+        assert reused.value.code() is grpc.StatusCode.ALREADY_EXISTS
+        assert client.count().total == 1
 
 
 class Call:

@@ -252,15 +252,40 @@ async def test_the_log_is_written_back_when_idle(store: SqlStore) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_questions_do_not_keep_the_log(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Timers that find nothing, as a server asks for every second, do not put off that the log is written back."""
-    monkeypatch.setattr(writer, "IDLE_SECONDS", 0.5)
-    await submit(store)
+async def test_polls_do_not_keep_the_log(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims and timers that find nothing, as a server asks them every second, do not put off the writing back."""
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 0.2)
+    await submit(store, "unknown")
     log = file_of(store).with_suffix(".db-wal")
+    assert log.stat().st_size > 0
     async with asyncio.timeout(30):
         while log.stat().st_size > 0:
-            await store.run_timers()
-            await asyncio.sleep(0.02)
+            assert await claim(store) == []
+            assert await store.run_timers() is None
+            await asyncio.sleep(0.01)
+
+
+async def test_a_log_that_a_reader_holds_is_cut_later(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that is in the way when the log is to be written back only puts it off."""
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 0.01)
+    cut = writer.truncate_log
+    tries: list[bool] = []
+    monkeypatch.setattr(writer, "truncate_log", lambda engine: tries.append(cut(engine)) or tries[-1])
+    log = file_of(store).with_suffix(".db-wal")
+    with closing(sqlite3.connect(file_of(store), isolation_level=None)) as reader:
+        await submit(store)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM job").fetchone()
+        await submit(store)
+        async with asyncio.timeout(30):
+            while tries.count(False) < 2:  # noqa: ASYNC110 another thread sends no event
+                await asyncio.sleep(0.01)
+        reader.execute("COMMIT")
+    async with asyncio.timeout(30):
+        while log.stat().st_size > 0:  # noqa: ASYNC110 a file sends no event
+            await asyncio.sleep(0.01)
 
 
 async def test_a_log_that_cannot_be_written_back_harms_nobody(

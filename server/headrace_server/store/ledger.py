@@ -63,7 +63,7 @@ class Ledger:
         self.changes: dict[str, Change] = {}
         """What has been flushed: one Change for each job."""
         self.wrote = False
-        """Whether anything was flushed."""
+        """Whether anything has been written."""
         self._stored: dict[str, Job | None] = {}
         self._pending: dict[str, Change] = {}
         self._submitted: list[Submission] = []

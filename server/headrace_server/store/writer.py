@@ -22,7 +22,7 @@ What is promised, and how it is kept:
 - **All or nothing.** What a batch holds is true together; what fails on the database is rolled back whole. An error
   of the data (a text that is no UTF-8, a number beyond 64 bits) would take the batch with it, so the batch is then
   halved and each half tried again, until the poisoned piece stands alone and fails alone.
-- **The database's own trouble is nobody's fault.** Locked, full, gone: all work of the batch is answered with
+- **The database's own trouble is nobody's fault.** Locked, full, damaged, gone: all work of the batch is answered with
   StoreUnavailable and nothing of it is stored. A COMMIT that fails is such a case: SQLite has taken it back.
 - **In the order of arrival**, except that claims come after all else: a stop that came in the same moment as a
   claim wins.
@@ -46,7 +46,7 @@ from sqlalchemy import Engine
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
-from headrace_server.store.dialect import TROUBLE, truncate_log
+from headrace_server.store.dialect import trouble, truncate_log
 from headrace_server.store.ledger import Ledger
 from headrace_server.store.work import Phase, Work
 
@@ -56,7 +56,7 @@ BATCH_MAX: Final = 500
 """Pieces of work in a batch: bounds what the first of them waits for the last."""
 
 IDLE_SECONDS: Final = 1.0
-"""After so long without a write the log is written back, once. A dispatcher asks every second whether there is work."""
+"""After so long without a write the log is written back."""
 
 Answer = TypeVar("Answer")
 Changes = Sequence[Change]
@@ -80,10 +80,10 @@ class Writer:
         self._loop = loop
         self._number = number
         self._seq = 0
+        self._written_at: float | None = time.monotonic()
+        """When something was written that may be in the log still; None once that was written back."""
         self.waiting = waiting
         """How many jobs are held or queued, by the last COMMIT."""
-        self._wrote_at: float | None = None
-        """When something was last written; None once the log has been written back."""
         self._clock = clock
         self._on_commit = on_commit
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
@@ -115,7 +115,6 @@ class Writer:
             try:
                 first = self._queue.get(timeout=self._until_idle())
             except Empty:
-                self._wrote_at = None
                 self._write_back()
                 continue
             batch, last = self._gather(first)
@@ -128,7 +127,10 @@ class Writer:
         self._tell(self._ended.set_result, None)
 
     def _until_idle(self) -> float | None:
-        return None if self._wrote_at is None else max(0.0, self._wrote_at + IDLE_SECONDS - time.monotonic())
+        """Seconds until the log should be written back; None when it is. Work that wrote nothing does not put it off."""
+        if self._written_at is None:
+            return None
+        return max(0.0, self._written_at + IDLE_SECONDS - time.monotonic())
 
     def _gather(self, first: _Asked | None) -> tuple[list[_Asked], bool]:
         """What is waiting, and whether it is the last."""
@@ -156,13 +158,12 @@ class Writer:
                     for _, phase in groupby(batch, key=_phase)
                     for outcome in _carry_out([work for work, _ in phase], ledger)
                 ]
-        except TROUBLE as error:
-            reason = getattr(error, "orig", error)
-            logger.warning("The store cannot write: %s", reason, extra={"work": len(batch)})
-            sentence = f"The database cannot be written now: {reason}."
-            self._tell(_answer, batch, [StoreUnavailable(sentence) for _ in batch])
         except BaseException as error:  # the thread outlives everything
-            if len(batch) > 1:
+            if reason := trouble(error):
+                logger.warning("The store cannot write: %s", reason, extra={"work": len(batch)})
+                sentence = f"The database cannot be written now: {reason}."
+                self._tell(_answer, batch, [StoreUnavailable(sentence) for _ in batch])
+            elif len(batch) > 1:
                 middle = len(batch) // 2
                 self._commit(batch[:middle])
                 self._commit(batch[middle:])
@@ -173,12 +174,14 @@ class Writer:
         else:
             self._seq, self.waiting = ledger.seq, ledger.waiting
             if ledger.wrote:
-                self._wrote_at = time.monotonic()
+                self._written_at = time.monotonic()
             self._tell(self._deliver, list(ledger.changes.values()), batch, outcomes)
 
     def _write_back(self) -> None:
+        self._written_at = None
         try:
-            truncate_log(self._engine)
+            if not truncate_log(self._engine):
+                self._written_at = time.monotonic()  # A reader was in the way: a little later.
         except Exception:  # It grows until it can be; writes go on.
             logger.warning("The log could not be written back", exc_info=True)
 

@@ -1,7 +1,7 @@
 """The edge: one interceptor that every call passes.
 
-- Bytes that do not decode are INVALID_ARGUMENT and name the message type; without this they would be UNKNOWN
-  before any of our code runs.
+- Bytes that do not decode are INVALID_ARGUMENT and name the message type, and the field of a text that is not UTF-8;
+  without this they would be UNKNOWN before any of our code runs.
 - A ControlError becomes its status with details.
 - Anything else becomes INTERNAL with an error id, and the traceback goes to the log: the text of an exception
   never reaches a caller.
@@ -13,9 +13,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
+from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
 
 from headrace_server.domain.errors import ControlError, FieldViolation, InvalidArgument
+from headrace_server.rpc.malformed import bad_text
 from headrace_server.rpc.status import CODES, InternalError, to_status
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 class _Malformed:
     """Stands for a request whose bytes do not decode."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
 class Edge(grpc.aio.ServerInterceptor):
@@ -57,7 +62,7 @@ def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
         try:
             return decode(data)
         except (DecodeError, UnicodeDecodeError):
-            return _Malformed
+            return _Malformed(data)
 
     return guarded
 
@@ -69,8 +74,8 @@ def _guarded(
     # asynchronous generator would wait for the garbage collector.
     async def guarded(request: Any, context: Context) -> Any:
         try:
-            if request is _Malformed:
-                raise _malformed(method)  # noqa: TRY301 - answered like every other error
+            if isinstance(request, _Malformed):
+                raise _malformed(method, request.data)  # noqa: TRY301 - answered like every other error
             return await call(request, context)
         except Exception as error:  # noqa: BLE001 - the edge answers for everything
             await _answer(context, method, error)
@@ -94,10 +99,11 @@ async def _abort(context: Context, error: ControlError) -> NoReturn:
     await context.abort(CODES[error.reason], status.message, trailing_metadata=(details,))
 
 
-def _malformed(method: str) -> InvalidArgument:
-    # headrace.v1: every method's request is named for it, and buf lint keeps it so.
-    service, _, name = method.lstrip("/").rpartition("/")
-    message = f"{service.rpartition('.')[0]}.{name}Request"
+def _malformed(method: str, data: bytes) -> InvalidArgument:
+    kind = descriptor_pool.Default().FindMethodByName(method.lstrip("/").replace("/", ".")).input_type
+    field = bad_text(kind, data)
+    text = f"The bytes of the request do not decode as {kind.full_name}"
     return InvalidArgument(
-        FieldViolation("", f"The bytes of the request do not decode as {message}."), message_type=message
+        FieldViolation(field, f"{text}: this is not UTF-8." if field else f"{text}."),
+        message_type=kind.full_name,
     )

@@ -314,6 +314,11 @@ def test_bytes_that_do_not_decode_of_other_services(channel: grpc.Channel) -> No
             channel.unary_unary(f"/{method}")(b"\xff")  # type: ignore[misc]
         assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
         assert name in error.value.details()  # type: ignore[attr-defined]
+    reflection = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+    with pytest.raises(grpc.RpcError) as error:
+        list(reflection(iter([b"\x2a\x00", b"\xff"])))  # type: ignore[misc]
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
+    assert "grpc.reflection.v1alpha.ServerReflectionRequest" in error.value.details()  # type: ignore[attr-defined]
 
 
 def test_requests_over_the_transport_limit(channel: grpc.Channel) -> None:

@@ -9,7 +9,7 @@
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
@@ -54,7 +54,13 @@ class Edge(grpc.aio.ServerInterceptor):
                     request_deserializer=_decoder(handler.request_deserializer),
                     response_serializer=handler.response_serializer,
                 )
-        return handler  # reflection is a stream both ways and is not ours
+        if handler.stream_stream is not None:  # reflection
+            return grpc.stream_stream_rpc_method_handler(
+                _guarded_both(handler.stream_stream, handler_call_details.method),
+                request_deserializer=_decoder(handler.request_deserializer),
+                response_serializer=handler.response_serializer,
+            )
+        return handler
 
 
 def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -77,6 +83,25 @@ def _guarded(
             if isinstance(request, _Malformed):
                 raise _malformed(method, request.data)  # noqa: TRY301 - answered like every other error
             return await call(request, context)
+        except Exception as error:  # noqa: BLE001 - the edge answers for everything
+            await _answer(context, method, error)
+
+    return guarded
+
+
+def _guarded_both(
+    call: Callable[[AsyncIterator[Any], Context], AsyncIterator[Any]], method: str
+) -> Callable[[AsyncIterator[Any], Context], Awaitable[None]]:
+    async def decoded(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            if isinstance(request, _Malformed):
+                raise _malformed(method, request.data)
+            yield request
+
+    async def guarded(requests: AsyncIterator[Any], context: Context) -> None:
+        try:
+            async for answer in call(decoded(requests), context):
+                await context.write(answer)
         except Exception as error:  # noqa: BLE001 - the edge answers for everything
             await _answer(context, method, error)
 

@@ -169,7 +169,7 @@ class App:
         await self._stop.wait()
         self.draining = jobs.draining = True
         log.info("draining: running jobs may go on for %g s", settings.drain_time)
-        await rpc.drain()
+        rpc.drain()
         await dispatcher.drain(settings.drain_time, hurry=self._hurry)
         hub.close()
         await rpc.stop(STREAMS_GRACE)

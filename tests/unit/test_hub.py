@@ -1,12 +1,12 @@
 """The hub: cursors over what was committed, and what happens between a commit and its publication."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
-from headrace_server.control.hub import KEPT_EVENTS, Hub
-from headrace_server.control.watch import Finished, Heartbeat, Snapshot, Watch, WatchOptions
+from headrace_server.control.hub import KEPT_EVENTS, TAKEN_EVENTS, TURNS, Hub
+from headrace_server.control.watch import Finished, Heartbeat, Snapshot, Update, Watch, WatchOptions
 from headrace_server.domain import change, running, verbs
 from headrace_server.domain.change import Change, Outcome
 from headrace_server.domain.errors import Draining
@@ -25,6 +25,10 @@ class Log:
         self.job = created.job
         self.rows = list(created.events)
         self.reads = 0
+        self.gets = 0
+        self.asked = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     def commit(self, made: Change) -> Change:
         """Write a change, and publish nothing."""
@@ -35,6 +39,9 @@ class Log:
     async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:
         """The row."""
         del job_id, tenant, payload
+        self.gets += 1
+        self.asked.set()
+        await self.gate.wait()
         return FullJob(self.job)
 
     async def events(self, job_id: str, *, after: int, limit: int) -> list[Event]:
@@ -88,7 +95,66 @@ async def test_a_feed_behind_what_is_kept_reads_the_log() -> None:
     hub.publish(moves(log))
     revisions = [update.revision async for update in slow if isinstance(update, Event)]
     assert revisions == list(range(2, log.job.revision + 1))
-    assert log.reads == 1
+    behind = log.job.revision - 1 - KEPT_EVENTS
+    assert behind / TAKEN_EVENTS <= log.reads <= behind / TAKEN_EVENTS + 1
+
+
+async def test_a_watcher_that_does_not_read_holds_a_few_events() -> None:
+    """However far it is behind, a watcher has taken a few events and no more (failure case 20)."""
+    log, hub = Log(), Hub(100)
+    with hub.subscribe("j") as feed:
+        for number in range(KEPT_EVENTS):
+            hub.publish([log.commit(verbs.update(log.job, NOW, fields={"priority": number + 1}, etag=""))])
+        taken = feed.events_after(1)
+        assert [event.revision for event in taken or ()] == list(range(2, 2 + TAKEN_EVENTS))
+        assert [event.revision for event in feed.events_after(KEPT_EVENTS) or ()] == [KEPT_EVENTS + 1]
+        assert feed.events_after(KEPT_EVENTS + 1) is None
+
+
+async def test_many_watchers_let_others_pass() -> None:
+    """What is ready meanwhile runs before the last of many watchers of one job is woken, and all are woken."""
+    log, hub = Log(), Hub(100)
+    woken: list[str] = []
+
+    async def follow(updates: AsyncGenerator[Update]) -> None:
+        await anext(updates)
+        woken.append("watcher")
+        assert isinstance(await _last(updates), Finished)
+
+    following = [watch(log, hub).updates() for _ in range(3 * TURNS)]
+    for updates in following:
+        await anext(updates)
+    watchers = [asyncio.create_task(follow(updates)) for updates in following]
+    await asyncio.sleep(0)  # now all of them wait
+    hub.publish(moves(log))
+    asyncio.get_running_loop().call_soon(woken.append, "somebody else")
+    await asyncio.gather(*watchers)
+    assert woken.count("watcher") == len(watchers)
+    assert woken.index("somebody else") <= TURNS
+
+
+async def test_the_end_is_read_once_for_all() -> None:
+    """Those who watch a job to its end share one read of it, even when the first of them leaves."""
+    log, hub = Log(), Hub(100)
+    watchers = [watch(log, hub).updates() for _ in range(5)]
+    for one in watchers:
+        await anext(one)
+    hub.publish(moves(log))
+    gets = log.gets
+    log.asked.clear()
+    log.gate.clear()
+    rest = [asyncio.create_task(_last(one)) for one in watchers]
+    await log.asked.wait()
+    rest[0].cancel()
+    await asyncio.sleep(0)
+    log.gate.set()
+    ended = await asyncio.gather(*rest[1:])
+    assert [type(update) for update in ended] == [Finished] * 4
+    assert log.gets == gets + 1
+
+
+async def _last(updates: AsyncGenerator[Update]) -> Update:
+    return [update async for update in updates][-1]
 
 
 async def test_progress_of_an_ended_attempt_is_not_shown() -> None:

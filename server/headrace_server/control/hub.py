@@ -7,19 +7,30 @@
 A topic exists while somebody watches its job, and keeps the last few events, the revision it has reached and the
 latest progress. A feed is a cursor, not a buffer: publishing only wakes it, and a feed that has fallen behind what
 the topic keeps reads the rest from the log. So a slow watcher costs nobody anything.
+
+Thousands may watch one job. Before each update a watcher takes a turn, and there are few turns in each round of the
+loop: so everybody else is served between them, and no call waits until the last watcher has been written to. A turn
+is over at once, so one who does not read keeps none.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
+from typing import Any
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import TooManyWatchers
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Progress
+from headrace_server.domain.query import FullJob
 
 KEPT_EVENTS = 64
+TAKEN_EVENTS = 16
+"""Events that a feed takes at a time: a watcher that does not read holds no more of them, of up to 4 KiB each."""
+TURNS = 50
+"""In each round of the loop."""
 
 
 class Topic:
@@ -31,11 +42,19 @@ class Topic:
         self.progress: Progress | None = None
         self.final = False
         self.feeds: set[Feed] = set()
+        self._end: tuple[int, asyncio.Task[FullJob]] | None = None
 
     def wake(self) -> None:
         """Wake every feed."""
         for feed in self.feeds:
             feed.wake()
+
+    async def end(self, read: Callable[[], Coroutine[Any, Any, FullJob]]) -> FullJob:
+        """The job as it ended: one read for all who watch it to its end, and another when it has changed since."""
+        if self._end is None or self._end[0] != self.revision or _has_failed(self._end[1]):
+            self._end = (self.revision, asyncio.get_running_loop().create_task(read()))
+            self._end[1].add_done_callback(_has_failed)  # looked at, though all have left
+        return await asyncio.shield(self._end[1])  # whoever leaves takes nothing from the others
 
 
 class Feed:
@@ -67,14 +86,19 @@ class Feed:
         return woken
 
     def events_after(self, revision: int) -> list[Event] | None:
-        """The events after a revision, or None when the topic does not keep all of them.
+        """The first events after a revision, or None when the topic does not keep them.
 
         A row can be read before its commit is published here, so the topic's revision may be ahead of its events.
         """
         events = self.topic.events
         if not events or events[0].revision > revision + 1 or events[-1].revision <= revision:
             return None
-        return [event for event in events if event.revision > revision]
+        first = revision + 1 - events[0].revision  # revisions have no gaps
+        return list(islice(events, first, first + TAKEN_EVENTS))
+
+
+def _has_failed(read: asyncio.Task[FullJob]) -> bool:
+    return read.done() and (read.cancelled() or read.exception() is not None)
 
 
 def _let_go(waiter: asyncio.Future[None]) -> None:
@@ -82,11 +106,44 @@ def _let_go(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
+class Turns:
+    """Lets a few pass in each round of the loop, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._left = TURNS
+        self._counting = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> None:
+        """Pass, or wait for a later round."""
+        loop = asyncio.get_running_loop()
+        if not self._counting:
+            self._counting = True
+            loop.call_soon(self._next_round)
+        if self._left:
+            self._left -= 1
+            return
+        waiter = loop.create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+    def _next_round(self) -> None:
+        self._left = TURNS
+        while self._waiting and self._left:
+            self._left -= 1
+            _let_go(self._waiting.popleft())
+        if self._left < TURNS:
+            asyncio.get_running_loop().call_soon(self._next_round)
+        else:
+            self._counting = False
+
+
 class Hub:
     """All topics. Used on the event loop's thread only. most: how many may watch and wait at once."""
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self.turns = Turns()
         self._topics: dict[str, Topic] = {}
         self.feeds = 0
         """How many watch and wait."""

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from headrace_server.control import chronicle
+from headrace_server.control.filters import filter_violations
 from headrace_server.control.hub import Hub
 from headrace_server.control.limits import Limits
 from headrace_server.control.pages import make_token, page_size, read_token
@@ -203,15 +204,7 @@ def sort_key(job: Job, order: Order) -> int:
 
 def check_filter(which: Filter) -> None:
     """Raise InvalidArgument for a filter that no query can answer."""
-    violations = []
-    for index, pattern in enumerate(which.types):
-        if "*" in pattern[:-1]:
-            violations.append(FieldViolation(f"filter.types[{index}]", "Only the last character may be *."))
-    if which.parameters and (len(which.types) != 1 or which.types[0].endswith("*")):
-        violations.append(
-            FieldViolation("filter.parameters", "A condition on parameters needs exactly one type without *.")
-        )
-    raise_violations(violations)
+    raise_violations(filter_violations(which))
 
 
 def raise_violations(violations: Any) -> None:

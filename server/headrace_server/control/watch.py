@@ -6,7 +6,8 @@
                                                       at the end of the log of a job that has ended: finished
 
 Subscribing comes before reading the row, so nothing that is committed in between is missed; the cursor drops what
-the row had shown already. Events come from the topic when it keeps them and from the log when it does not.
+the row had shown already. Events come from the topic when it keeps them and from the log when it does not, a few at
+a time: whoever does not read holds those few, and no transaction.
 """
 
 import asyncio
@@ -14,15 +15,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from headrace_server.control.hub import Feed, Hub
+from headrace_server.control.hub import TAKEN_EVENTS, Feed, Hub
 from headrace_server.domain.errors import Draining, JobNotFound, RevisionAhead
 from headrace_server.domain.event import MESSAGE_KINDS, Event
 from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.ports import Store
 from headrace_server.domain.query import FullJob
-
-LOG_PAGE = 500
-"""Events read from the log at a time: each page is a short transaction of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +75,7 @@ class Watch:
             if cursor > first.job.revision:
                 raise RevisionAhead(self._job_id, first.job.revision)
             if self._options.after is None:
+                await self._hub.turns.take()
                 yield Snapshot(first)
             elif not self._hub.closing:
                 yield Heartbeat(
@@ -86,8 +85,11 @@ class Watch:
             shown = first.job.progress if self._options.after is None else None
             async with aclosing(self._follow(feed, cursor, shown)) as following:
                 async for update in following:
+                    await self._hub.turns.take()
                     yield update
-            yield Finished(await self._get())
+            last = await feed.topic.end(self._get)
+            await self._hub.turns.take()
+            yield Finished(last)
 
     async def _follow(self, feed: Feed, cursor: int, shown: Progress | None) -> AsyncGenerator[Update]:
         """Everything until the end of the log of a job that has ended."""
@@ -118,7 +120,7 @@ class Watch:
     async def _events(self, feed: Feed, cursor: int) -> list[Event]:
         events = feed.events_after(cursor)
         if events is None:
-            events = await self._store.events(self._job_id, after=cursor, limit=LOG_PAGE)
+            events = await self._store.events(self._job_id, after=cursor, limit=TAKEN_EVENTS)
             if not events:
                 raise JobNotFound(self._job_id)  # deleted meanwhile
         return events

@@ -2,8 +2,8 @@
 
 - What is over the limits of the server is refused before anything is done for it (admission).
 - A call that takes longer than any may is given up.
-- Bytes that do not decode are INVALID_ARGUMENT and name the message type; without this they would be UNKNOWN
-  before any of our code runs.
+- Bytes that do not decode are INVALID_ARGUMENT and name the message type, and the field of a text that is not UTF-8;
+  without this they would be UNKNOWN before any of our code runs.
 - A ControlError becomes its status with details.
 - Anything else becomes INTERNAL with an error id, and the traceback goes to the log: the text of an exception
   never reaches a caller.
@@ -13,14 +13,16 @@ import asyncio
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 
 import grpc
+from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
 
 from headrace_server.domain.errors import CallTooLong, ControlError, FieldViolation, InvalidArgument
 from headrace_server.rpc.admission import Admission
+from headrace_server.rpc.malformed import bad_text
 from headrace_server.rpc.status import CODES, InternalError, to_status
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,9 @@ ADMITTED = "/headrace.v1.JobService/"
 
 class _Malformed:
     """Stands for a request whose bytes do not decode."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
 class Edge(grpc.aio.ServerInterceptor):
@@ -69,18 +74,42 @@ class Edge(grpc.aio.ServerInterceptor):
                     request_deserializer=_decoder(handler.request_deserializer),
                     response_serializer=handler.response_serializer,
                 )
-        return handler  # reflection is a stream both ways and is not ours
+        if handler.stream_stream is not None:  # reflection
+            return grpc.stream_stream_rpc_method_handler(
+                self._guarded_both(handler.stream_stream, method),
+                request_deserializer=_decoder(handler.request_deserializer),
+                response_serializer=handler.response_serializer,
+            )
+        return handler
 
     def _guarded(self, call: Call, method: str, admit: Call) -> Call:
         # Streams are coroutines that write to the context: cancelling one runs its clean-up at once, where an
         # asynchronous generator would wait for the garbage collector.
         async def guarded(request: Any, context: Context) -> Any:
             try:
-                if request is _Malformed:
-                    raise _malformed(method)  # noqa: TRY301 - answered like every other error
+                if isinstance(request, _Malformed):
+                    raise _malformed(method, request.data)  # noqa: TRY301 - answered like every other error
                 return await admit(call, request, context)
             except Exception as error:  # noqa: BLE001 - the edge answers for everything
                 await self._answer(context, method, request, error)
+
+        return guarded
+
+    def _guarded_both(
+        self, call: Callable[[AsyncIterator[Any], Context], AsyncIterator[Any]], method: str
+    ) -> Call:
+        async def decoded(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+            async for request in requests:
+                if isinstance(request, _Malformed):
+                    raise _malformed(method, request.data)
+                yield request
+
+        async def guarded(requests: AsyncIterator[Any], context: Context) -> None:
+            try:
+                async for answer in call(decoded(requests), context):
+                    await context.write(answer)
+            except Exception as error:  # noqa: BLE001 - the edge answers for everything
+                await self._answer(context, method, None, error)
 
         return guarded
 
@@ -120,7 +149,7 @@ def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
         try:
             return decode(data)
         except (DecodeError, UnicodeDecodeError):
-            return _Malformed
+            return _Malformed(data)
 
     return guarded
 
@@ -131,10 +160,11 @@ async def _abort(context: Context, error: ControlError) -> NoReturn:
     await context.abort(CODES[error.reason], status.message, trailing_metadata=(details,))
 
 
-def _malformed(method: str) -> InvalidArgument:
-    # headrace.v1: every method's request is named for it, and buf lint keeps it so.
-    service, _, name = method.lstrip("/").rpartition("/")
-    message = f"{service.rpartition('.')[0]}.{name}Request"
+def _malformed(method: str, data: bytes) -> InvalidArgument:
+    kind = descriptor_pool.Default().FindMethodByName(method.lstrip("/").replace("/", ".")).input_type
+    field = bad_text(kind, data)
+    text = f"The bytes of the request do not decode as {kind.full_name}"
     return InvalidArgument(
-        FieldViolation("", f"The bytes of the request do not decode as {message}."), message_type=message
+        FieldViolation(field, f"{text}: this is not UTF-8." if field else f"{text}."),
+        message_type=kind.full_name,
     )

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from headrace.v1 import (
@@ -15,6 +14,7 @@ from headrace.v1 import (
 )
 from headrace_server.rpc.admin import AdminService
 from headrace_server.rpc.edge import Edge
+from headrace_server.rpc.health import Health
 from headrace_server.rpc.service import JobService
 
 OPTIONS: Sequence[tuple[str, int]] = (
@@ -22,6 +22,7 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # clients ping idle watches
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # else 60 s, and that is what counts for a link that was cut
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.server.max_pending_requests", 100_000),  # a burst of watchers is served, not refused
@@ -44,7 +45,7 @@ class RpcServer:
     ) -> None:
         options = (*OPTIONS, ("grpc.max_receive_message_length", message_bytes))
         self._server = grpc.aio.server(interceptors=(edge,), options=options)
-        self._health = health_aio.HealthServicer()
+        self._health = Health(SERVICES)
         job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, self._server)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -64,13 +65,11 @@ class RpcServer:
                 f"Cannot listen on {address}: the port is in use, or the host is not one of this machine."
             )
         await self._server.start()
-        for service in ("", *SERVICES):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         return port
 
-    async def drain(self) -> None:
+    def drain(self) -> None:
         """Say NOT_SERVING: balancers send no new calls."""
-        await self._health.enter_graceful_shutdown()
+        self._health.drain()
 
     async def stop(self, grace: float) -> None:
         """Take no new calls; cancel what is left after `grace` seconds."""

@@ -1,0 +1,54 @@
+"""What a filter may hold. Without bounds one request of 4 MiB would keep the database busy for every caller."""
+
+import math
+from collections.abc import Iterator
+
+from headrace_server.control.spec import LABELS_MAX, check_text
+from headrace_server.domain.errors import FieldViolation
+from headrace_server.domain.query import Filter, ParameterFilter
+from headrace_server.domain.values import NAME_MAX
+
+ENTRIES_MAX = 1000
+PATTERNS_MAX = 100
+"""Types and conditions on parameters: each is a clause of its own, and SQLite nests no more than 1,000."""
+TEXT_MAX = 255
+PARAMETER_TEXT_MAX = 4096
+
+
+def filter_violations(which: Filter) -> Iterator[FieldViolation]:
+    """What no query can answer, by field."""
+    for name in ("statuses", "types", "owners", "queues", "session_ids", "job_ids"):
+        path, entries = f"filter.{name}", getattr(which, name)
+        most = PATTERNS_MAX if name == "types" else ENTRIES_MAX
+        yield from _few(path, len(entries), most)
+        if name != "statuses":
+            for index, text in enumerate(entries[:most]):
+                yield from check_text(f"{path}[{index}]", text, TEXT_MAX)
+    for index, pattern in enumerate(which.types[:PATTERNS_MAX]):
+        if "*" in pattern[:-1]:
+            yield FieldViolation(f"filter.types[{index}]", "Only the last character may be *.")
+    yield from _few("filter.labels", len(which.labels), LABELS_MAX)
+    for key, text in list(which.labels.items())[:LABELS_MAX]:
+        yield from check_text(f"filter.labels[{key}]", key + text, 2 * TEXT_MAX)
+    yield from _few("filter.parameters", len(which.parameters), PATTERNS_MAX)
+    if which.parameters and (len(which.types) != 1 or which.types[0].endswith("*")):
+        yield FieldViolation(
+            "filter.parameters", "A condition on parameters needs exactly one type without *."
+        )
+    for index, parameter in enumerate(which.parameters[:PATTERNS_MAX]):
+        yield from _parameter_violations(f"filter.parameters[{index}]", parameter)
+
+
+def _parameter_violations(path: str, parameter: ParameterFilter) -> Iterator[FieldViolation]:
+    yield from check_text(f"{path}.name", parameter.name, NAME_MAX)
+    if parameter.prefix is not None:
+        yield from check_text(f"{path}.prefix", parameter.prefix, PARAMETER_TEXT_MAX)
+    elif isinstance(parameter.equals, str):
+        yield from check_text(f"{path}.equals", parameter.equals, PARAMETER_TEXT_MAX)
+    elif isinstance(parameter.equals, float) and not math.isfinite(parameter.equals):
+        yield FieldViolation(f"{path}.equals", "A double is finite.")
+
+
+def _few(path: str, count: int, most: int) -> Iterator[FieldViolation]:
+    if count > most:
+        yield FieldViolation(path, f"There are {count} entries; at most {most} are allowed.")

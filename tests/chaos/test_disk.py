@@ -20,9 +20,9 @@ from headrace.info import Snapshot
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from headrace_server.testing import ServerEnded
 from support import faults_rows
+from support.checker import check_job, check_runs
 from support.disk import SmallDisk, small_disk
 from support.figures import figure, guard
-from support.history import check_job, check_runs
 from support.server import Server, until
 
 pytestmark = pytest.mark.slow

@@ -19,9 +19,10 @@ import pytest
 from headrace import Client, JobHandle, RetryPolicy
 from headrace.errors import InternalError, JobNotFound
 from support import faults_rows
+from support.checker import check_job, check_runs
 from support.faults_server import DEATHS, KINDS, FaultyServer
 from support.figures import LONG, seed
-from support.history import check_job, check_runs, statuses
+from support.history import statuses
 from support.server import until
 
 pytestmark = pytest.mark.slow

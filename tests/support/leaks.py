@@ -7,17 +7,21 @@ new and does not go within a moment is an error of that test. It knows its own:
   so those of a server that other tests share are none of its business;
 - files in a temporary directory that this run has to itself, and in the folders of the checkout that have changed;
 - threads of Python and descriptors of this process.
+
+What took the place of something alike is no leak: a test may kill and restart a server that it shares with others.
 """
 
 import gc
 import os
+import re
 import socket
 import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -77,13 +81,20 @@ class Guard:
         """What was not there before but processes, a line for each thing."""
         after = self.look()
         threads = [
-            f"thread {thread.name}"
-            for thread in after.threads - before.threads
-            if not any(kept in thread.name for kept in _THREADS_KEPT)
+            f"thread {name}"
+            for name in _not_replaced(
+                (thread.name for thread in before.threads - after.threads),
+                (thread.name for thread in after.threads - before.threads),
+            )
+            if not any(kept in name for kept in _THREADS_KEPT)
         ]
+        gone = before.descriptors - after.descriptors
         fds = [
-            f"descriptor {number} -> {target}"
-            for number, target in _without_grpc(after.descriptors - before.descriptors)
+            f"descriptor -> {target}"
+            for target in _not_replaced(
+                (target for _, target in gone),
+                (target for _, target in _without_grpc(after.descriptors - before.descriptors)),
+            )
         ]
         files = [f"file {self._temporary / name}" for name in after.temporary - before.temporary]
         for folder, changed in after.checkout.items():
@@ -125,7 +136,7 @@ def _watch(guard: Guard) -> Iterator[None]:
     _restore(outer)
     deadline = time.monotonic() + PATIENCE
     pause = 0.001
-    while new := guard.new(before) + (_processes(spared, mark) if guard.starts > starts else []):
+    while new := guard.new(before) + (_processes(spared, mark, outer[MARK]) if guard.starts > starts else []):
         if time.monotonic() > deadline:
             pytest.fail("left behind: " + ", ".join(new), pytrace=False)
         time.sleep(pause)
@@ -141,15 +152,37 @@ def _restore(variables: dict[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _processes(spared: set[int], mark: str) -> list[str]:
-    """Those that bear the mark, and those below this process that are neither spared nor below one that is."""
+def _not_replaced(gone: Iterable[str], new: Iterable[str]) -> list[str]:
+    """Of what is new, what did not take the place of something alike: the same words, but for numbers."""
+    room = Counter(map(_alike, gone))
+    left = []
+    for name in new:
+        if room[_alike(name)] > 0:
+            room[_alike(name)] -= 1
+        else:
+            left.append(name)
+    return left
+
+
+def _alike(name: str) -> str:
+    return re.sub(r"\d+", "", name)
+
+
+def _processes(spared: set[int], mark: str, outer: str | None) -> list[str]:
+    """Those that bear the mark, and those below this process that are neither spared nor below one that is.
+
+    Those that bear the outer mark belong to a fixture of wider scope.
+    """
     found = {process.pid for process in descendants(os.getpid(), spared)}
-    wanted = f"{MARK}={mark}".encode()
+    wanted, others = f"{MARK}={mark}".encode(), f"{MARK}={outer}".encode()
     for name in os.listdir("/proc"):  # noqa: PTH208 - after each test: cheap
         if name.isdigit():
             with suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:  # noqa: PTH123 - cheap
-                if wanted in file.read():
+                said = file.read()
+                if wanted in said:
                     found.add(int(name))
+                elif outer and others in said:
+                    found.discard(int(name))
     found.discard(os.getpid())
     return [f"process {pid} ({_command(pid)})" for pid in found]
 
@@ -162,6 +195,8 @@ def _command(pid: int) -> str:
 
 def _descriptors() -> Iterator[tuple[str, str]]:
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - after each test: cheap
+        if int(name) <= 2:  # the standard streams, which pytest bends
+            continue
         with suppress(OSError):  # that of the listing itself
             yield name, os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115 - cheap
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import headrace
 from headrace_server.testing import COMMAND, DEFAULT_LIMIT, LocalServer
+from support import leaks
 
 TESTS = Path(__file__).parents[1]
 
@@ -40,6 +41,8 @@ class Server(LocalServer):
         super().__init__(folder, jobs.split(","), path=[TESTS], command=command, **settings)
         self.mark = uuid.uuid4().hex
         self.environment["HEADRACE_TEST_MARK"] = self.mark
+        # Whoever starts it again, it belongs to the test or fixture that has made it.
+        self.environment[leaks.MARK] = os.environ.get(leaks.MARK, "")
 
     def logged(self, text: str) -> list[dict[str, Any]]:
         """Log lines whose event contains a text."""

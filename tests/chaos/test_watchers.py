@@ -227,7 +227,10 @@ def test_watchers_that_leave_are_freed(server: Server) -> None:
             watchers.open(list(islice(cycle(jobs), count)))
         relay = stack.enter_context(Relay(server.target))
         follower = Follower(stack.enter_context(headrace.Client(relay.target)).watch(jobs[0]))
-        until(lambda: watchers_of(client) == 3 * count + 1, "everybody is served", guard(20))
+        follower.open()
+        for watchers in (cancelling, killed, silent):
+            until(lambda: watchers.answered() == count, "everybody is served", guard(20))  # noqa: B023 - at once
+        assert watchers_of(client) == 3 * count + 1
 
         os.kill(silent.process.pid, signal.SIGSTOP)
         relay.cut()

@@ -14,6 +14,7 @@ import pytest
 
 import headrace
 from headrace.info import JobEvent
+from support.checker_evidence import Evidence
 from support.figures import LONG, figure, guard
 from support.follower import Follower
 from support.resident import KIB, resident
@@ -216,7 +217,7 @@ def test_all_come_back_at_once(server: Server) -> None:
         assert_complete(watchers.seen(), histories(client, jobs, messages=False))
 
 
-def test_watchers_that_leave_are_freed(server: Server) -> None:
+def test_watchers_that_leave_are_freed(server: Server, tmp_path: Path) -> None:
     """Watchers that cancel, or whose process is killed, are freed within a second; behind a dead link after one keepalive (failure case 19)."""
     count = figure(200, 1000)
     with contextlib.ExitStack() as stack:
@@ -226,7 +227,8 @@ def test_watchers_that_leave_are_freed(server: Server) -> None:
         for watchers in (cancelling, killed, silent):
             watchers.open(list(islice(cycle(jobs), count)))
         relay = stack.enter_context(Relay(server.target))
-        follower = Follower(stack.enter_context(headrace.Client(relay.target)).watch(jobs[0]))
+        watch = stack.enter_context(headrace.Client(relay.target)).watch(jobs[0])
+        follower = Follower(Evidence(tmp_path / "log"), jobs[0], watch)
         follower.open()
         for watchers in (cancelling, killed, silent):
             until(lambda: watchers.answered() == count, "everybody is served", guard(20))  # noqa: B023 - at once

@@ -92,6 +92,9 @@ async def claims_of_two(
         answers = await asyncio.gather(claim(one), claim(other), return_exceptions=True)
         meeting.on = False
         assert meeting.met == (0 if way is PRODUCT else 2), "the plant did not hold"
+        for answer in answers:
+            if isinstance(answer, BaseException):  # its traceback would keep the connection open
+                answer.__traceback__ = answer.__cause__ = answer.__context__ = None
         taken = [one for answer in answers for one in (answer if isinstance(answer, list) else [answer])]
         return taken, (await now(one, first)).claim
 

@@ -5,9 +5,12 @@ A life without a fault says how it ought to be: what is answered, what is told, 
 
 import asyncio
 import multiprocessing
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
+import multiprocessing.util
 import shutil
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,12 +221,16 @@ async def _live(place: Place, said: Path, at: int, fault: Fault) -> None:
                 await step(life)
 
 
-@pytest.fixture(scope="module")
-def processes() -> Any:
+@pytest.fixture
+def processes() -> Iterator[Any]:
     """Processes that have loaded everything before they are begun."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "headrace_server.store", "support.faults_life"])
-    return context
+    yield context
+    # multiprocessing ends its servers with the process only.
+    multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined] # not public
+    multiprocessing.resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined] # not public
+    multiprocessing.util._run_finalizers()
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +58,6 @@ class Asked:
     phase: int
     of_model: Callable[[Any], Any]
     of_store: Callable[[], Awaitable[Any]]
-
-
-@cache
-def template() -> Path:
-    """An empty database with its tables."""
-    path = Path(tempfile.mkdtemp(prefix="headrace-property-")) / "empty.db"
-    migrate.upgrade(f"sqlite:///{path}")
-    return path
 
 
 # What may be asked, drawn: a job is named by a number, whatever jobs there will be.
@@ -141,12 +133,14 @@ deeds = st.one_of(
 
 
 class StoreAgainstModel(RuleBasedStateMachine):
-    """One store on a file of its own, and one model."""
+    """One store on a file of its own, and one model. template: an empty database with its tables."""
+
+    template: Path
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(prefix="headrace-property-")
-        self.path = Path(shutil.copy(template(), Path(self.folder.name) / "jobs.db"))
+        self.path = Path(shutil.copy(self.template, Path(self.folder.name) / "jobs.db"))
         self.rows = sqlite3.connect(self.path, isolation_level=None)
         self.loop = asyncio.new_event_loop()
         self.model = Model(START)
@@ -488,8 +482,11 @@ _DECISIONS: dict[str, Callable[[Any], Callable[..., Change]]] = {
 
 
 @pytest.mark.timeout(figure(300, 7200))
-def test_the_store_is_the_model() -> None:
+def test_the_store_is_the_model(tmp_path: Path) -> None:
     """Whatever callers, runs, time and deaths do, alone or in one batch, the store is what the model says: no refusal changes anything, no event is missing, and nothing derived drifts."""
+    # An empty database with its tables, copied for each example.
+    StoreAgainstModel.template = tmp_path / "empty.db"
+    migrate.upgrade(f"sqlite:///{StoreAgainstModel.template}")
     run_state_machine_as_test(
         hypothesis.seed(seed())(StoreAgainstModel),
         settings=settings(

@@ -7,7 +7,7 @@ Each class is a bug that the design forbids, planted as app.py plugs parts in. N
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -77,7 +77,7 @@ class _LateWriter(writer.Writer):
         super()._commit(batch)
         with self._engine.begin() as connection:
             _die_at_an_end(connection)
-            late = ledger.Ledger(connection, number=self._number, seq=self._seq, now=0)
+            late = ledger.Ledger(connection, number=self._number, seq=self._seq, now=0, waiting=self.waiting)
             late._flush_events(_LateLedger.late)
             _LateLedger.late.clear()
             self._seq = late.seq
@@ -96,11 +96,11 @@ class LateEvents(SqlStore):
     """An event in another transaction than its row."""
 
     @classmethod
-    def open(cls, url: str, *, durable: bool = True, clock: Callable[[], int] = wall_clock) -> Self:
+    def open(cls, url: str, **options: Any) -> Self:
         """Open the database with a writer that takes two transactions."""
         writer.Ledger = _LateLedger  # type: ignore[misc] # the bug
         store.Writer = _LateWriter  # type: ignore[misc] # the bug
-        return super().open(url, durable=durable, clock=clock)
+        return super().open(url, **options)
 
 
 class RewritesEnds(DoomedDispatcher):

@@ -28,7 +28,7 @@ def fails(error: Exception) -> Fault:
     """The statement is not carried out."""
 
     def fault(_connection: sqlite3.Connection, _act: Act) -> Any:
-        raise error
+        raise _anew(error)
 
     return fault
 
@@ -38,7 +38,7 @@ def taken_back(error: Exception) -> Fault:
 
     def fault(connection: sqlite3.Connection, _act: Act) -> Any:
         sqlite3.Connection.rollback(connection)
-        raise error
+        raise _anew(error)
 
     return fault
 
@@ -48,7 +48,7 @@ def done_and_failed(error: Exception) -> Fault:
 
     def fault(_connection: sqlite3.Connection, act: Act) -> Any:
         act()
-        raise error
+        raise _anew(error)
 
     return fault
 
@@ -62,6 +62,11 @@ def does_and_dies(_connection: sqlite3.Connection, act: Act) -> Any:
     """The process is killed after the statement, before anybody hears of it."""
     act()
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _anew(error: Exception) -> Exception:
+    """The error without where it was raised before: a traceback keeps the connection that it went through."""
+    return type(error)(*error.args)
 
 
 class Faults:

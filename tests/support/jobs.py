@@ -233,7 +233,7 @@ def memory(ctx: JobContext) -> None:
         resource_limits.setrlimit(resource_limits.RLIMIT_AS, before)
 
 
-@job("test.litter")
+@job("test.litter", workspace=True)
 def litter(ctx: JobContext, returning: str, files: int) -> None:
     """Return with a workspace whose removal takes a while."""
     for number in range(files):

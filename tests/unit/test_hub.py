@@ -67,7 +67,7 @@ def watch(log: Log, hub: Hub, **options: object) -> Watch:
 
 async def test_row_read_before_its_commit_is_published() -> None:
     """Two watchers, one of which has read a row that was not published yet: both see every event once."""
-    log, hub = Log(), Hub(100)
+    log, hub = Log(), Hub(100_000)
     early = watch(log, hub).updates()
     assert isinstance(await anext(early), Snapshot)
     following = asyncio.ensure_future(anext(early))
@@ -87,7 +87,7 @@ async def test_row_read_before_its_commit_is_published() -> None:
 
 async def test_a_feed_behind_what_is_kept_reads_the_log() -> None:
     """A watcher that is further behind than the topic's events reads the rest from the log, in order."""
-    log, hub = Log(), Hub(100)
+    log, hub = Log(), Hub(100_000)
     slow = watch(log, hub).updates()
     await anext(slow)
     for number in range(KEPT_EVENTS * 2):
@@ -101,7 +101,7 @@ async def test_a_feed_behind_what_is_kept_reads_the_log() -> None:
 
 async def test_a_watcher_that_does_not_read_holds_a_few_events() -> None:
     """However far it is behind, a watcher has taken a few events and no more (failure case 20)."""
-    log, hub = Log(), Hub(100)
+    log, hub = Log(), Hub(100_000)
     with hub.subscribe("j") as feed:
         for number in range(KEPT_EVENTS):
             hub.publish([log.commit(verbs.update(log.job, NOW, fields={"priority": number + 1}, etag=""))])
@@ -113,7 +113,7 @@ async def test_a_watcher_that_does_not_read_holds_a_few_events() -> None:
 
 async def test_many_watchers_let_others_pass() -> None:
     """What is ready meanwhile runs before the last of many watchers of one job is woken, and all are woken."""
-    log, hub = Log(), Hub(100)
+    log, hub = Log(), Hub(100_000)
     woken: list[str] = []
 
     async def follow(updates: AsyncGenerator[Update]) -> None:
@@ -135,7 +135,7 @@ async def test_many_watchers_let_others_pass() -> None:
 
 async def test_the_end_is_read_once_for_all() -> None:
     """Those who watch a job to its end share one read of it, even when the first of them leaves."""
-    log, hub = Log(), Hub(100)
+    log, hub = Log(), Hub(100_000)
     watchers = [watch(log, hub).updates() for _ in range(5)]
     for one in watchers:
         await anext(one)
@@ -159,7 +159,7 @@ async def _last(updates: AsyncGenerator[Update]) -> Update:
 
 async def test_progress_of_an_ended_attempt_is_not_shown() -> None:
     """Progress that was reported before the end is not shown after it."""
-    log, hub = Log(), Hub(100)
+    log, hub = Log(), Hub(100_000)
     following = watch(log, hub).updates()
     await anext(following)
     hub.report("j", Progress(1, 2, "", NOW))
@@ -170,7 +170,7 @@ async def test_progress_of_an_ended_attempt_is_not_shown() -> None:
 
 async def test_nobody_watching_keeps_nothing() -> None:
     """Without watchers nothing is kept, and a watcher that leaves takes its topic along."""
-    log, hub = Log(), Hub(100)
+    log, hub = Log(), Hub(100_000)
     hub.publish(moves(log))
     assert hub.feeds == 0
     following = watch(Log(), hub).updates()
@@ -182,7 +182,7 @@ async def test_nobody_watching_keeps_nothing() -> None:
 
 async def test_a_closing_hub_ends_watches() -> None:
     """When the server shuts down a watch ends with Draining, one of a job that has ended with finished."""
-    log, hub = Log(), Hub(100)
+    log, hub = Log(), Hub(100_000)
     following = watch(log, hub).updates()
     await anext(following)
     hub.close()

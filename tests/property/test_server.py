@@ -255,7 +255,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-@pytest.mark.timeout(figure(300, 7200))
+@pytest.mark.timeout(figure(900, 7200))  # what fails is made small first
 def test_the_server_is_what_callers_know(server: Server) -> None:
     """Whatever callers do in whatever order, each answer, list, count, history and watch is what the ones before it have made so."""
     with server.client() as client:

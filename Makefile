@@ -41,7 +41,7 @@ test-fast: $(VENV)/.done ## the tests that answer within a minute
 	$(BIN)/pytest -q -m "not slow"
 
 test-chaos: $(VENV)/.done test-tools ## the long form of the tests that break things; HEADRACE_SEED=N repeats a run
-	HEADRACE_LONG=1 $(BIN)/pytest -s -o timeout=7200 tests/chaos
+	HEADRACE_LONG=1 $(BIN)/pytest -s -o timeout=7200 tests/chaos tests/property
 
 coverage: $(VENV)/.done test-tools ## lines of server and client that the tests reach: at least 90 of 100
 	$(BIN)/coverage erase

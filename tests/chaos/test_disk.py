@@ -172,6 +172,30 @@ def ended_with(server: Server) -> tuple[int, str]:
     return server.process.returncode, said[-1]
 
 
+def test_an_end_on_a_full_disk(disk: SmallDisk, tmp_path: Path) -> None:
+    """SIGTERM ends a server that cannot store how its runs ended: it waits a while, says so, and the next start counts them as lost (failure case 9, 29)."""
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    with server_on(disk, tmp_path) as server, server.client(timeout=20) as client:
+        run = client.submit("chaos.work", {"log": str(log), "gate": str(gate)})
+        until(log.exists, "the job has begun")
+        bare = Bare(server.target)
+        disk.take(5 << 20)
+        answered = fill_by_submits(bare)
+        disk.fill()
+        fill_by_updates(bare, next(iter(answered.values())))
+        gate.touch()
+        until(lambda: server.logged("cannot write, trying again"), "its end could not be written")
+        assert server.stop() == 0
+        assert server.logged("the ends of 1 runs could not be stored")
+        disk.make_room()
+        server.start()
+        ended = run.wait(guard(5))
+        assert ended.error is not None
+        assert (ended.status, ended.error.kind) == ("FAILED", "INSTANCE_LOST")
+        assert client.count(statuses=["PENDING"]).total == len(answered)
+    faults_rows.check(disk.place / "headrace.db")
+
+
 def test_a_start_on_a_full_disk(disk: SmallDisk, tmp_path: Path) -> None:
     """A server that finds no room for its database ends with one sentence and exit code 6, and starts when there is room (failure case 9)."""
     server = server_on(disk, tmp_path)

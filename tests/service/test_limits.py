@@ -23,6 +23,7 @@ from headrace.errors import (
 )
 from headrace.info import Snapshot
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
+from support.disk import small_disk
 from support.server import Server, until
 
 pytestmark = pytest.mark.slow
@@ -249,35 +250,27 @@ def test_settings_that_do_not_fit_each_other(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 8 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "headrace", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
-def test_disk_space(tmp_path: Path, small_disk: Path) -> None:
+def test_disk_space(tmp_path: Path) -> None:
     """On a full disk jobs that need a workspace wait and no others; the log warns first; room lets them go on (acceptance 65)."""
-    settings = {"workspace": small_disk / "jobs", "warn_free_disk_mib": 6, "min_free_disk_mib": 3}
-    with Server(tmp_path, workers=1, **settings) as server, server.client() as client:
+    settings = {"workspace": tmp_path / "disk/jobs", "warn_free_disk_mib": 6, "min_free_disk_mib": 3}
+    with (
+        small_disk(tmp_path / "disk", 8 * 1024) as disk,
+        Server(tmp_path, workers=1, **settings) as server,
+        server.client() as client,
+    ):
         assert client.submit("test.workspace").wait(30).status == "SUCCEEDED"
         assert not server.logged("disk")
-        (small_disk / "some").write_bytes(b"x" * 3 * MIB)
+        (disk.place / "some").write_bytes(b"x" * 3 * MIB)
         until(lambda: server.logged("disk space is short"), "the log warns")
         assert client.submit("test.workspace").wait(30).status == "SUCCEEDED"
-        (small_disk / "more").write_bytes(b"x" * 3 * MIB)
+        (disk.place / "more").write_bytes(b"x" * 3 * MIB)
         until(lambda: server.logged("no job that needs a workspace is started"), "the log says it is full")
         waits = client.submit("test.workspace")
         assert client.submit("test.noop").wait(30).status == "SUCCEEDED"
         assert waits.refresh().status == "QUEUED"
         assert client.server_info().counters["free_disk_bytes"] < 3 * MIB
         assert {one.type for one in client.types() if one.needs_workspace} == {"test.workspace"}
-        (small_disk / "more").unlink()
+        (disk.place / "more").unlink()
         assert waits.wait(30).status == "SUCCEEDED"
         assert len(server.logged("disk space is short")) == 2
 

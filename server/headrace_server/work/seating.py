@@ -26,6 +26,9 @@ from headrace_server.work.running import Active
 
 log = logging.getLogger(__name__)
 
+WRITES_MAX = 10.0
+"""Seconds that a store which is away or full has to come back when the server ends."""
+
 PATIENCE = 0.1
 """Seconds that a run may wait behind another of its slot."""
 
@@ -226,8 +229,21 @@ class Seating:
             await self._empty.wait()
 
     async def written(self) -> None:
-        """What runs have said is on disk, and was told to those who watch."""
-        await asyncio.gather(*self._writes)
+        """What runs have said is on disk, and was told to those who watch.
+
+        A store that takes nothing for WRITES_MAX does not keep the server from ending: what it did not take is given
+        up, and the next start settles those runs as lost.
+        """
+        if not self._writes:
+            return
+        _, left = await asyncio.wait(self._writes, timeout=WRITES_MAX)
+        for task in left:
+            task.cancel()
+        if left:
+            log.error(
+                "the ends of %d runs could not be stored: the next start counts them as lost", len(left)
+            )
+            await asyncio.wait(left)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)

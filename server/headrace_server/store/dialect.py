@@ -9,6 +9,7 @@ with BEGIN, which keeps one snapshot for all its statements.
 
 import sqlite3
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -27,13 +28,9 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import OperationalError
 
 from headrace_server.store import schema
 from headrace_server.store.refusal import StoreRefused
-
-TROUBLE: Final = (OperationalError, sqlite3.OperationalError)
-"""How the database says that it is locked, full or gone: by SQLAlchemy, and by the driver where it is asked directly."""
 
 BUSY_TIMEOUT_MS: Final = 5000
 """How long a connection waits for another's write lock before it gives up."""
@@ -73,6 +70,44 @@ def set_up(engine: Engine, *, begin: str, pragmas: Mapping[str, int | str]) -> N
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
+
+
+def trouble(error: BaseException) -> str:
+    """What the database says when it is locked, full, damaged or gone; "" for any other error.
+
+    It is asked through SQLAlchemy or directly: the driver's error is in the one or is the other. DatabaseError itself
+    is how it calls a damaged file; its other children are for bad data and bad statements.
+    """
+    said = getattr(error, "orig", error)
+    own = isinstance(said, sqlite3.OperationalError | sqlite3.InternalError)
+    return str(said) if own or type(said) is sqlite3.DatabaseError else ""
+
+
+def keep_to_file(engine: Engine, path: Path) -> None:
+    """From now on refuse to go on when the file is not the one that is there now.
+
+    SQLite does not notice when its file is deleted or replaced: it would write on to what nobody can open any more,
+    and a new connection would make an empty database in its place.
+    """
+    kept = _identity(path)
+
+    def check(*_: Any) -> None:
+        if _identity(path) != kept:
+            raise sqlite3.OperationalError(
+                f"its file {path} was deleted or replaced: put it back, or start the server anew"
+            )
+
+    event.listen(engine, "do_connect", check)
+    event.listen(engine, "begin", check, insert=True)
+    event.listen(engine, "commit", check)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def truncate_log(engine: Engine) -> None:

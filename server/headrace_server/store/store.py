@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine, insert
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
@@ -17,7 +18,7 @@ from headrace_server.domain.ports import Claimed, ClaimRequest, Decision, Page, 
 from headrace_server.domain.query import Counts, Filter, FullJob, Group
 from headrace_server.store import listing, migrate, reads, schema, work
 from headrace_server.store.claims import Claim, Turn
-from headrace_server.store.dialect import TROUBLE
+from headrace_server.store.dialect import keep_to_file, trouble
 from headrace_server.store.engine import READERS, database_path, reader_engine, writer_engine
 from headrace_server.store.refusal import StoreRefused
 from headrace_server.store.writer import Writer
@@ -86,19 +87,15 @@ class SqlStore:
                 opening = insert(schema.writer).returning(schema.writer.c.writer)
                 number = connection.execute(opening, {"start_time": clock()}).scalar_one()
                 waiting = work.count_waiting(connection)
-        except OperationalError as error:
+        except DatabaseError as error:
             writes.dispose()
             raise StoreRefused(
                 f"The database {database_path(url)} cannot be written: {error.orig}."
             ) from error
-        return cls(
-            writes,
-            reader_engine(url),
-            number=number,
-            waiting=waiting,
-            max_waiting=max_waiting,
-            clock=clock,
-        )
+        engines = (writes, reader_engine(url))
+        for engine in engines:
+            keep_to_file(engine, Path(database_path(url)))
+        return cls(*engines, number=number, waiting=waiting, max_waiting=max_waiting, clock=clock)
 
     @property
     def waiting(self) -> int:
@@ -173,6 +170,7 @@ class SqlStore:
         try:
             with self._reads.begin() as connection:
                 return question(connection)
-        except TROUBLE as error:
-            reason = getattr(error, "orig", error)
-            raise StoreUnavailable(f"The database cannot be read now: {reason}.") from error
+        except Exception as error:
+            if reason := trouble(error):
+                raise StoreUnavailable(f"The database cannot be read now: {reason}.") from error
+            raise

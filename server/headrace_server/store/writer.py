@@ -22,7 +22,7 @@ What is promised, and how it is kept:
 - **All or nothing.** What a batch holds is true together; what fails on the database is rolled back whole. An error
   of the data (a text that is no UTF-8, a number beyond 64 bits) would take the batch with it, so the batch is then
   halved and each half tried again, until the poisoned piece stands alone and fails alone.
-- **The database's own trouble is nobody's fault.** Locked, full, gone: all work of the batch is answered with
+- **The database's own trouble is nobody's fault.** Locked, full, damaged, gone: all work of the batch is answered with
   StoreUnavailable and nothing of it is stored. A COMMIT that fails is such a case: SQLite has taken it back.
 - **In the order of arrival**, except that claims come after all else: a stop that came in the same moment as a
   claim wins.
@@ -45,7 +45,7 @@ from sqlalchemy import Engine
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
-from headrace_server.store.dialect import TROUBLE, truncate_log
+from headrace_server.store.dialect import trouble, truncate_log
 from headrace_server.store.ledger import Ledger
 from headrace_server.store.work import Phase, Work
 
@@ -152,13 +152,12 @@ class Writer:
                     for _, phase in groupby(batch, key=_phase)
                     for outcome in _carry_out([work for work, _ in phase], ledger)
                 ]
-        except TROUBLE as error:
-            reason = getattr(error, "orig", error)
-            logger.warning("The store cannot write: %s", reason, extra={"work": len(batch)})
-            sentence = f"The database cannot be written now: {reason}."
-            self._tell(_answer, batch, [StoreUnavailable(sentence) for _ in batch])
         except BaseException as error:  # the thread outlives everything
-            if len(batch) > 1:
+            if reason := trouble(error):
+                logger.warning("The store cannot write: %s", reason, extra={"work": len(batch)})
+                sentence = f"The database cannot be written now: {reason}."
+                self._tell(_answer, batch, [StoreUnavailable(sentence) for _ in batch])
+            elif len(batch) > 1:
                 middle = len(batch) // 2
                 self._commit(batch[:middle])
                 self._commit(batch[middle:])

@@ -126,6 +126,9 @@ class Dispatcher:
                 await self._claim()
             except StoreUnavailable as error:
                 log.warning("cannot claim: %s", error)
+            except Exception:
+                # A defect of one claim must not end them all.
+                log.exception("a claim failed, trying again")
 
     async def _claim(self) -> None:
         """Claim for free slots and, while more is ready than those take, for backlogs: the two share a commit."""

@@ -129,6 +129,10 @@ class Seating:
             log.warning("no start permit: %s", error, extra={"job_id": active.key.job_id})
             self.give_up(active)
             return
+        except Exception:
+            log.exception("a start permit failed", extra={"job_id": active.key.job_id})
+            self.give_up(active)  # its seat must not stay taken
+            return
         if active.key not in self.runs:
             return
         if active.job.status.final:

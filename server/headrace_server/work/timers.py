@@ -42,6 +42,11 @@ class Timers:
                 self._next = await self._store.run_timers()
             except StoreUnavailable as error:
                 log.warning("cannot run timers: %s", error)
+                self._next = None  # What is due stays so: without a pause this would go round at once.
+            except Exception:
+                # A defect at one job must not keep every other waiting.
+                log.exception("timers failed, trying again")
+                self._next = None
             pause = self._poll
             if self._next is not None:
                 pause = min(pause, max(0.0, self._next / 1e6 - time.time()))

@@ -1,0 +1,128 @@
+"""How a transaction begins, and what becomes of it when it begins otherwise: planted bugs are caught, the product has none.
+
+Two stores on one file claim in the same moment; before its first write each waits until the other has read too.
+"""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from contract.deeds import Clock, claim, now, submit
+from sqlalchemy import create_engine, event
+
+from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.domain.ports import Claimed
+from headrace_server.store import SqlStore, dialect
+from headrace_server.store.engine import reader_engine
+from support.faults import Act, Faults
+
+BUSY_SECONDS = dialect.BUSY_TIMEOUT_MS / 1000
+
+
+class Meeting(Faults):
+    """Where two writers meet, between what they read and what they write: for at most so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.on = False
+        self.met = 0
+        self._seconds = seconds
+        self._barrier = threading.Barrier(2)
+
+    def reach(self, what: str, _connection: sqlite3.Connection, act: Act, _part: Act | None = None) -> Any:
+        """Wait for the other before the first write."""
+        if self.on and what.startswith("UPDATE"):
+            with suppress(threading.BrokenBarrierError):
+                self._barrier.wait(self._seconds)
+                self.met += 1
+        return act()
+
+
+@dataclass(frozen=True)
+class Way:
+    """How transactions begin: the statement, and what the driver does by itself."""
+
+    begin: str
+    isolation_level: str | None
+    meets: float
+
+
+PRODUCT = Way("BEGIN IMMEDIATE", None, 0.5)  # the other cannot come
+DEFERRED = Way("BEGIN", None, 60)
+DRIVERS_OWN = Way("SELECT 1", "", 60)  # SQLAlchemy's default: a transaction begins with the first write
+
+
+@asynccontextmanager
+async def two_stores(url: str, way: Way, meeting: Meeting) -> AsyncIterator[list[SqlStore]]:
+    """Two stores on one file whose writers begin in this way."""
+    with meeting.planted():
+        stores = []
+        for number in (1, 2):
+            engine = create_engine(url, pool_size=1, max_overflow=0)
+            dialect.set_up(engine, begin=way.begin, pragmas={"synchronous": "OFF"})
+
+            @event.listens_for(engine, "connect")
+            def connect(connection: Any, _record: Any) -> None:
+                connection.isolation_level = way.isolation_level
+
+            stores.append(
+                SqlStore(
+                    engine, reader_engine(url), number=number, waiting=0, max_waiting=99, clock=Clock()
+                )
+            )
+        try:
+            yield stores
+        finally:
+            for store in stores:
+                await store.close()
+
+
+async def claims_of_two(url: str, way: Way) -> tuple[list[Claimed | BaseException], int]:
+    """What two claims that come together get of two jobs, and the claim number of the first job afterwards."""
+    meeting = Meeting(way.meets)
+    async with two_stores(url, way, meeting) as (one, other):
+        first, _ = [await submit(one), await submit(one)]
+        meeting.on = True
+        answers = await asyncio.gather(claim(one), claim(other), return_exceptions=True)
+        meeting.on = False
+        assert meeting.met == (0 if way is PRODUCT else 2), "the plant did not hold"
+        taken = [one for answer in answers for one in (answer if isinstance(answer, list) else [answer])]
+        return taken, (await now(one, first)).claim
+
+
+def each_has_its_own(taken: list[Claimed | BaseException]) -> None:
+    """Raise unless both claims were answered, with different jobs."""
+    for answer in taken:
+        if isinstance(answer, BaseException):
+            raise answer
+    ids = [answer.job.job_id for answer in taken if isinstance(answer, Claimed)]
+    assert len(set(ids)) == len(ids) == 2, f"one job was claimed twice: {ids}"
+
+
+async def test_begin_immediate(url: str) -> None:
+    """Two claims in the same moment: the second waits for the first, and each gets a job of its own (failure case 10, 16)."""
+    taken, claims = await claims_of_two(url, PRODUCT)
+    each_has_its_own(taken)
+    assert claims == 1
+
+
+async def test_a_planted_deferred_begin(url: str) -> None:
+    """With a plain BEGIN the same assertion fails: the loser is told `locked` at once, without the wait it was promised."""
+    began = time.monotonic()
+    taken, _ = await claims_of_two(url, DEFERRED)
+    with pytest.raises(StoreUnavailable, match="database is locked"):
+        each_has_its_own(taken)
+    assert time.monotonic() - began < BUSY_SECONDS, "it did not fail at once"
+
+
+async def test_a_planted_missing_begin(url: str) -> None:
+    """With SQLAlchemy's and the driver's own transactions it fails too: both claim one job, and only the key of its history refuses the second."""
+    taken, _ = await claims_of_two(url, DRIVERS_OWN)
+    with pytest.raises(sqlite3.IntegrityError, match=r"job_event\.job_id, job_event\.revision"):
+        each_has_its_own(taken)

@@ -1,0 +1,107 @@
+"""The rows of a database, read as they lie on the disk, and whether they agree: plain SQL, nothing of the product."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+QUEUED, RUNNING, FINAL = 2, 4, (5, 6, 7)
+DUE, EXPIRE = 1, 2
+RESULT_SET = 4
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+def read(path: Path) -> Rows:
+    """Every row of every table, in one snapshot."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        tables = [
+            name
+            for (name,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+            )
+        ]
+        return {
+            table: sorted(connection.execute(f'SELECT * FROM "{table}"').fetchall(), key=repr)  # noqa: S608 - a name of the database's own
+            for table in tables
+        }
+
+
+def check(path: Path, *, whole: bool = True) -> None:
+    """Raise unless the rows agree: each job has its whole history, and what is derived is what follows from the jobs.
+
+    whole: have SQLite check its pages and indexes too.
+    """
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.execute("BEGIN")
+        if whole:
+            assert [tuple(row) for row in connection.execute("PRAGMA integrity_check")] == [("ok",)]
+        jobs = {row["job_id"]: row for row in connection.execute("SELECT * FROM job")}
+        histories: dict[str, list[sqlite3.Row]] = {job_id: [] for job_id in jobs}
+        for event in connection.execute("SELECT * FROM job_event ORDER BY job_id, revision"):
+            assert event["job_id"] in jobs, f"an event of {event['job_id']}, which is not there"
+            histories[event["job_id"]].append(event)
+        for job_id, job in jobs.items():
+            _check_history(job, histories[job_id])
+        _check_derived(connection, list(jobs.values()))
+        _check_payloads(connection, histories)
+        for tenant, request_id, made in connection.execute("SELECT tenant, request_id, job_id FROM request"):
+            known = jobs.get(made)
+            assert known is None or known["tenant"] == tenant, f"{request_id} made a job of another tenant"
+
+
+def _check_history(job: sqlite3.Row, events: list[sqlite3.Row]) -> None:
+    job_id = job["job_id"]
+    revisions = [event["revision"] for event in events]
+    assert revisions == list(range(1, job["revision"] + 1)), f"{job_id} at {job['revision']} has {revisions}"
+    last = events[-1]
+    assert last["status"] == job["status"], (
+        f"{job_id} is {job['status']}, its history ends in {last['status']}"
+    )
+    assert last["attempt"] == job["attempt"], (
+        f"{job_id} in attempt {job['attempt']}, history {last['attempt']}"
+    )
+    attempts = json.loads(job["attempts"] or "[]")
+    assert [attempt["number"] for attempt in attempts] == list(range(1, job["attempt"] + 1))
+    ended = [attempt for attempt in attempts if "end_time" in attempt]
+    assert len(attempts) - len(ended) == (job["status"] == RUNNING), f"{job_id}: open attempts in {attempts}"
+    assert (job["end_time"] is not None) == (job["status"] in FINAL), f"{job_id}: an end in {job['status']}"
+
+
+def _check_derived(connection: sqlite3.Connection, jobs: list[sqlite3.Row]) -> None:
+    ready = {
+        (job["type"], job["tenant"], -job["priority"], job["queue_time"], job["job_id"])
+        for job in jobs
+        if job["status"] == QUEUED and job["due_time"] is None
+    }
+    timer = {
+        (job["due_time"], DUE, job["job_id"])
+        for job in jobs
+        if job["status"] == QUEUED and job["due_time"] is not None
+    } | {
+        (job["expire_time"], EXPIRE, job["job_id"])
+        for job in jobs
+        if job["expire_time"] is not None and job["status"] < RUNNING and job["attempt"] == 0
+    }
+    assert {tuple(row) for row in connection.execute("SELECT * FROM ready")} == ready, (
+        "ready is not what follows"
+    )
+    assert {tuple(row) for row in connection.execute("SELECT * FROM timer")} == timer, (
+        "timer is not what follows"
+    )
+
+
+def _check_payloads(connection: sqlite3.Connection, histories: dict[str, list[sqlite3.Row]]) -> None:
+    given = [job_id for (job_id,) in connection.execute("SELECT job_id FROM job_parameters")]
+    assert sorted(given) == sorted(histories), "each job has its parameters, and there are no others"
+    results = {(job_id, name) for job_id, name in connection.execute("SELECT job_id, name FROM job_result")}
+    told = {
+        (job_id, json.loads(event["body"])["name"])
+        for job_id, events in histories.items()
+        for event in events
+        if event["kind"] == RESULT_SET and event["attempt"] == events[-1]["attempt"]
+    }
+    assert results == told, "the results are those of which the history of the last attempt tells"

@@ -18,11 +18,13 @@ from sqlalchemy import create_engine, event
 
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.ports import Claimed
-from headrace_server.store import SqlStore, dialect
-from headrace_server.store.engine import reader_engine
+from headrace_server.store import SqlStore
+from headrace_server.store.dialect import Engines, sqlite
 from support.faults import Act, Faults
 
-BUSY_SECONDS = dialect.BUSY_TIMEOUT_MS / 1000
+pytestmark = pytest.mark.only("sqlite")
+
+BUSY_SECONDS = sqlite.BUSY_TIMEOUT_MS / 1000
 
 
 class Meeting(Faults):
@@ -65,16 +67,15 @@ async def two_stores(url: str, way: Way, meeting: Meeting) -> AsyncIterator[list
         stores = []
         for number in (1, 2):
             engine = create_engine(url, pool_size=1, max_overflow=0)
-            dialect.set_up(engine, begin=way.begin, pragmas={"synchronous": "OFF"})
+            sqlite.set_up(engine, begin=way.begin, pragmas={"synchronous": "OFF"})
 
             @event.listens_for(engine, "connect")
             def connect(connection: Any, _record: Any) -> None:
                 connection.isolation_level = way.isolation_level
 
+            engines = Engines(engine, sqlite.reader_engine(url), engine)
             stores.append(
-                SqlStore(
-                    engine, reader_engine(url), number=number, waiting=0, max_waiting=99, clock=Clock()
-                )
+                SqlStore(sqlite.SQLITE, engines, numbers=[number], waiting=0, max_waiting=99, clock=Clock())
             )
         try:
             yield stores

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 
 from headrace_server.domain.job import Job
 from headrace_server.store import SchemaMismatch, SqlStore, StoreRefused, migrate, schema
-from headrace_server.store.engine import writer_engine
+from headrace_server.store.dialect.sqlite import writer_engine
 
 
 def tables(path: Path) -> dict[str, str]:

@@ -90,7 +90,7 @@ class App:
             disk = DiskSpace(
                 settings.workspace_root(),
                 warn=settings.warn_free_disk_mib << 20,
-                least=limits.free_disk_bytes,
+                least=limits.min_free_disk_bytes,
             )
             frugal = registry.names - registry.needing_workspace
             dispatcher = self.make_dispatcher(
@@ -215,5 +215,5 @@ def limits_of(settings: Settings) -> Limits:
         watchers=settings.max_watchers,
         streams_per_connection=settings.max_streams_per_connection,
         waiting_jobs=settings.max_waiting_jobs,
-        free_disk_bytes=settings.min_free_disk_mib << 20,
+        min_free_disk_bytes=settings.min_free_disk_mib << 20,
     )

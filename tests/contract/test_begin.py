@@ -7,19 +7,19 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from contract.deeds import Clock, claim, now, submit
-from sqlalchemy import create_engine, event
+from sqlalchemy import Engine, event
 
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.ports import Claimed
 from headrace_server.store import SqlStore
-from headrace_server.store.dialect import Engines, sqlite
+from headrace_server.store.dialect import sqlite
 from support.faults import Act, Faults
 
 pytestmark = pytest.mark.only("sqlite")
@@ -61,22 +61,22 @@ DRIVERS_OWN = Way("SELECT 1", "", 60)  # SQLAlchemy's default: a transaction beg
 
 
 @asynccontextmanager
-async def two_stores(url: str, way: Way, meeting: Meeting) -> AsyncIterator[list[SqlStore]]:
+async def two_stores(
+    url: str, way: Way, meeting: Meeting, plant: pytest.MonkeyPatch
+) -> AsyncIterator[list[SqlStore]]:
     """Two stores on one file whose writers begin in this way."""
+    set_up = sqlite.set_up
+
+    def set_up_so(engine: Engine, *, begin: str, pragmas: Mapping[str, int | str]) -> None:
+        set_up(engine, begin=way.begin if "IMMEDIATE" in begin else begin, pragmas=pragmas)
+
+        @event.listens_for(engine, "connect")
+        def connect(connection: Any, _record: Any) -> None:
+            connection.isolation_level = way.isolation_level
+
+    plant.setattr(sqlite, "set_up", set_up_so)
     with meeting.planted():
-        stores = []
-        for number in (1, 2):
-            engine = create_engine(url, pool_size=1, max_overflow=0)
-            sqlite.set_up(engine, begin=way.begin, pragmas={"synchronous": "OFF"})
-
-            @event.listens_for(engine, "connect")
-            def connect(connection: Any, _record: Any) -> None:
-                connection.isolation_level = way.isolation_level
-
-            engines = Engines(engine, sqlite.reader_engine(url), engine)
-            stores.append(
-                SqlStore(sqlite.SQLITE, engines, numbers=[number], waiting=0, max_waiting=99, clock=Clock())
-            )
+        stores = [SqlStore.open(url, durable=False, clock=Clock()) for _ in range(2)]
         try:
             yield stores
         finally:
@@ -84,10 +84,12 @@ async def two_stores(url: str, way: Way, meeting: Meeting) -> AsyncIterator[list
                 await store.close()
 
 
-async def claims_of_two(url: str, way: Way) -> tuple[list[Claimed | BaseException], int]:
+async def claims_of_two(
+    url: str, way: Way, plant: pytest.MonkeyPatch
+) -> tuple[list[Claimed | BaseException], int]:
     """What two claims that come together get of two jobs, and the claim number of the first job afterwards."""
     meeting = Meeting(way.meets)
-    async with two_stores(url, way, meeting) as (one, other):
+    async with two_stores(url, way, meeting, plant) as (one, other):
         first, _ = [await submit(one), await submit(one)]
         meeting.on = True
         answers = await asyncio.gather(claim(one), claim(other), return_exceptions=True)
@@ -106,24 +108,24 @@ def each_has_its_own(taken: list[Claimed | BaseException]) -> None:
     assert len(set(ids)) == len(ids) == 2, f"one job was claimed twice: {ids}"
 
 
-async def test_begin_immediate(url: str) -> None:
+async def test_begin_immediate(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two claims in the same moment: the second waits for the first, and each gets a job of its own (failure case 10, 16)."""
-    taken, claims = await claims_of_two(url, PRODUCT)
+    taken, claims = await claims_of_two(url, PRODUCT, monkeypatch)
     each_has_its_own(taken)
     assert claims == 1
 
 
-async def test_a_planted_deferred_begin(url: str) -> None:
+async def test_a_planted_deferred_begin(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a plain BEGIN the same assertion fails: the loser is told `locked` at once, without the wait it was promised."""
     began = time.monotonic()
-    taken, _ = await claims_of_two(url, DEFERRED)
+    taken, _ = await claims_of_two(url, DEFERRED, monkeypatch)
     with pytest.raises(StoreUnavailable, match="database is locked"):
         each_has_its_own(taken)
     assert time.monotonic() - began < BUSY_SECONDS, "it did not fail at once"
 
 
-async def test_a_planted_missing_begin(url: str) -> None:
+async def test_a_planted_missing_begin(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With SQLAlchemy's and the driver's own transactions it fails too: both claim one job, and only the key of its history refuses the second."""
-    taken, _ = await claims_of_two(url, DRIVERS_OWN)
+    taken, _ = await claims_of_two(url, DRIVERS_OWN, monkeypatch)
     with pytest.raises(sqlite3.IntegrityError, match=r"job_event\.job_id, job_event\.revision"):
         each_has_its_own(taken)

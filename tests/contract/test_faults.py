@@ -228,6 +228,8 @@ def processes() -> Any:
     return context
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_a_kill_at_every_statement_and_after_every_commit(
     tmp_path: Path, template: Path, reference: Reference, processes: Any
 ) -> None:
@@ -248,7 +250,6 @@ async def test_a_kill_at_every_statement_and_after_every_commit(
                 child.start()
                 child.join(60)
                 assert child.exitcode == -signal.SIGKILL, f"{point} of {WRITES[number].__name__}"
-                faults_rows.check(place.path)
                 assert place.rows() == stored[whole]
                 _told_is_stored(said, stored[whole])
                 await _goes_on(place, stored[whole])

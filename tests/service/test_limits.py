@@ -321,7 +321,7 @@ def test_info_shows_every_limit(client: Client) -> None:
     info = client.server_info()
     assert {
         "message_bytes", "parameters_bytes", "results_bytes", "output_bytes", "messages_per_attempt", "watchers",
-        "streams_per_connection", "waiting_jobs", "page_size", "call_seconds", "calls", "free_disk_bytes",
+        "streams_per_connection", "waiting_jobs", "page_size", "call_seconds", "calls", "min_free_disk_bytes",
     } <= set(info.limits)  # fmt: skip
     assert info.counters["refused_job_not_found_total"] >= 1
     for name in ("max_watchers", "max_waiting_jobs", "min_free_disk_mib"):

@@ -35,10 +35,16 @@ def check(path: Path, *, whole: bool = True) -> None:
     whole: have SQLite check its pages and indexes too.
     """
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.row_factory = sqlite3.Row
-        connection.execute("BEGIN")
         if whole:
-            assert [tuple(row) for row in connection.execute("PRAGMA integrity_check")] == [("ok",)]
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        check_on(connection)
+
+
+def check_on(connection: sqlite3.Connection) -> None:
+    """The same on a connection that is open."""
+    connection.row_factory = sqlite3.Row
+    connection.execute("BEGIN")
+    try:
         jobs = {row["job_id"]: row for row in connection.execute("SELECT * FROM job")}
         histories: dict[str, list[sqlite3.Row]] = {job_id: [] for job_id in jobs}
         for event in connection.execute("SELECT * FROM job_event ORDER BY job_id, revision"):
@@ -51,6 +57,8 @@ def check(path: Path, *, whole: bool = True) -> None:
         for tenant, request_id, made in connection.execute("SELECT tenant, request_id, job_id FROM request"):
             known = jobs.get(made)
             assert known is None or known["tenant"] == tenant, f"{request_id} made a job of another tenant"
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def _check_history(job: sqlite3.Row, events: list[sqlite3.Row]) -> None:

@@ -8,7 +8,7 @@ struck is written to another file. The choice is taken away before the fault, so
 
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from typer import Typer
 
 from headrace_server.__main__ import register
 from headrace_server.app import App
-from headrace_server.store.store import SqlStore, wall_clock
+from headrace_server.store.store import SqlStore
 from support.faults import TROUBLE, Act, Fault, Faults, dies, does_and_dies, fails
 from support.server import Server, until
 
@@ -98,16 +98,15 @@ class ChosenFaults(Faults):
         return self._fault
 
 
-def opened(url: str, *, durable: bool = True, clock: Callable[[], int] = wall_clock) -> SqlStore:
+def opened(url: str, **given: Any) -> SqlStore:
     """The store, whose every connection is ours: planted for good, readers connect later."""
-    plant = ChosenFaults().planted()
-    plant.__enter__()
-    return SqlStore.open(url, durable=durable, clock=clock)
+    ChosenFaults().planted().__enter__()
+    return SqlStore.open(url, **given)
 
 
 def main() -> None:
     """The server's commands, on this store."""
-    App.make_store = staticmethod(opened)  # type: ignore[assignment] # a function like SqlStore.open
+    App.make_store = staticmethod(opened)  # type: ignore[assignment] # it is like SqlStore.open
     commands = Typer(no_args_is_help=True)
     register(commands)
     commands()

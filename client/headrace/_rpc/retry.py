@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable
 
-from headrace.errors import Cancelled, HeadraceError, InternalError, Overloaded, Unavailable
+from headrace.errors import Cancelled, DeadlineExceeded, HeadraceError, InternalError, Overloaded, Unavailable
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
@@ -44,11 +44,18 @@ class Attempts:
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
+        self._last: HeadraceError | None = None
 
     def failed(self, error: HeadraceError) -> float:
-        """The wait before the next attempt, in seconds. Raises the error when there is to be none."""
+        """The wait before the next attempt, in seconds. Raises the error when there is to be none.
+
+        When the time is over within a repetition, that is not why the call failed: the last answer says why.
+        """
+        if isinstance(error, DeadlineExceeded) and self._last is not None:
+            raise self._last
         if error.retry_after is None:
             raise error
+        self._last = error
         delay = _spread(error.retry_after)
         if not self._deadline.allows(delay):
             raise error

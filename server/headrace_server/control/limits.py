@@ -31,4 +31,4 @@ class Limits:
     streams_per_connection: int = 1000
     waiting_jobs: int = 1_000_000
     # Of the machine.
-    free_disk_bytes: int = 512 << 20
+    min_free_disk_bytes: int = 512 << 20

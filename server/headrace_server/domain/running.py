@@ -88,6 +88,7 @@ def return_permit(job: Job, now: int, *, claim: int, instance: str) -> Change:
         attempt=job.attempt - 1,
         attempts=attempts,
         start_time=attempts[0].start_time if attempts else None,
+        due_time=due(job.run_after, None, now),  # run_after may have been changed meanwhile
     )
     return draft.done()
 

@@ -71,10 +71,13 @@ def request_stop(job: Job, now: int, *, grace: int, reason: str, requested_by: s
 
 
 def update(job: Job, now: int, *, fields: Mapping[str, Any], etag: str) -> Change:
-    """UpdateJob: new values for fields of ANY_STATUS_FIELDS and LIVE_FIELDS. Values it has already: nothing to do."""
-    if etag and etag != job.etag:
-        raise EtagMismatch(job.job_id, job.etag)
+    """UpdateJob: new values for fields of ANY_STATUS_FIELDS and LIVE_FIELDS. Values it has already: nothing to do.
+
+    That is so under any etag: a caller whose answer was lost asks again with the one that it had.
+    """
     changed = {name: value for name, value in fields.items() if getattr(job, name) != value}
+    if changed and etag and etag != job.etag:
+        raise EtagMismatch(job.job_id, job.etag)
     if job.status.final and (late := sorted(changed.keys() & LIVE_FIELDS)):
         raise WrongStatus(
             job.job_id, job.status.name, f"{', '.join(late)} can be changed only before it has ended"

@@ -133,6 +133,8 @@ class Claim(Work[list[Claimed]]):
         tenants = [
             tenant for (tenant,) in _tenants(connection, types=dumps(types), last=self.turn.last, seats=seats)
         ]
+        if not tenants:  # Another has taken them all, between the two statements.
+            return []
         depth = -(-seats // len(tenants))
         best = [_best(connection, types, tenant, depth) for tenant in tenants]
         laps = chain.from_iterable(zip_longest(*best))

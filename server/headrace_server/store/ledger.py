@@ -73,6 +73,8 @@ class Ledger:
         """(tenant, request_id) -> (job_id, digest)."""
         self.changes: dict[str, Change] = {}
         """What has been flushed: one Change for each job."""
+        self.wrote = False
+        """Whether anything has been written."""
         self._stored: dict[str, Job | None] = {}
         self._pending: dict[str, Change] = {}
         self._submitted: list[Submission] = []
@@ -138,6 +140,7 @@ class Ledger:
 
     def flush(self) -> None:
         """Write what was folded since the last flush."""
+        self.wrote = self.wrote or bool(self._submitted or self._pending or self._deleted)
         if self._submitted:
             self._flush_submitted()
         if self._pending:

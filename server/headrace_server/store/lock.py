@@ -56,6 +56,9 @@ class StoreLock:
             _lock(fd, database, time.monotonic() + wait)
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+        except OSError as error:
+            os.close(fd)
+            raise StoreRefused(f"The database {database} cannot be locked: {error.strerror}.") from error
         except BaseException:
             os.close(fd)
             raise

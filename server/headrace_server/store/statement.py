@@ -21,8 +21,8 @@ from sqlalchemy import (
     Update,
     bindparam,
     delete,
+    func,
     insert,
-    literal_column,
     select,
 )
 from sqlalchemy.sql.dml import ReturningInsert
@@ -80,12 +80,8 @@ class Query:
 
 
 def least(column: Column[Value], *where: ColumnElement[bool]) -> ScalarSelect[Value]:
-    """The least value of a column where this holds: the first entry of an index.
-
-    min() says the same, and leaves it to a planner whether to read all that there is.
-    """
-    first = select(column).where(*where).order_by(column).limit(literal_column("1"))
-    return first.correlate_except(column.table).scalar_subquery()
+    """The least value of a column where this holds: the first entry of an index."""
+    return select(func.min(column)).where(*where).correlate_except(column.table).scalar_subquery()
 
 
 def insert_into(table: Table) -> Bulk:

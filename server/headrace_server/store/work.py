@@ -156,7 +156,7 @@ class Delete(Work[None]):
 _due = Query(
     select(timer.c.job_id).where(timer.c.at <= bindparam("now")).order_by(timer.c.at).limit(SWEEP_PAGE)
 )
-_next_timer = Query(select(timer.c.at).order_by(timer.c.at).limit(literal_column("1")))
+_next_timer = Query(select(func.min(timer.c.at)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,8 @@ class Timers(Work[int | None]):
                 ledger.fold(passing.promote(ledger.job(job_id), ledger.now))
                 ledger.fold(passing.expire(ledger.job(job_id), ledger.now))
         ledger.flush()
-        return next((at for (at,) in _next_timer(ledger.connection)), None)
+        ((upcoming,),) = _next_timer(ledger.connection)
+        return upcoming  # type: ignore[no-any-return] # a time, or None
 
 
 _held = (

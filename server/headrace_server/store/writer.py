@@ -68,7 +68,7 @@ PATIENCE_SECONDS: Final = 5.0
 """How long a batch is carried out again while others are in its way: as long as SQLite waits for its one lock."""
 
 IDLE_SECONDS: Final = 1.0
-"""After so long without work the log is written back, once."""
+"""After so long without a write the log is written back."""
 
 Answer = TypeVar("Answer")
 Changes = Sequence[Change]
@@ -98,6 +98,8 @@ class Writer:
         self._marker = Marker(number) if database.shared else None
         self._waiting = waiting
         self._order = order
+        self._written_at: float | None = time.monotonic()
+        """When something was written that may be in the log still; None once that was written back."""
         self._clock = clock
         self._on_commit = on_commit
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
@@ -125,23 +127,26 @@ class Writer:
     # The thread
 
     def _run(self) -> None:
-        written = False
         while True:
             try:
-                first = self._queue.get(timeout=IDLE_SECONDS if written else None)
+                first = self._queue.get(timeout=self._until_idle())
             except Empty:
                 self._write_back()
-                written = False
                 continue
             batch, last = self._gather(first)
             if batch:
                 # The order of phases is settled before a batch may be halved.
                 batch.sort(key=_phase)
                 self._commit(batch)
-                written = True
             if last:
                 break
         self._tell(self._ended.set_result, None)
+
+    def _until_idle(self) -> float | None:
+        """Seconds until the log should be written back; None when it is. Work that wrote nothing does not put it off."""
+        if self._written_at is None:
+            return None
+        return max(0.0, self._written_at + IDLE_SECONDS - time.monotonic())
 
     def _gather(self, first: _Asked | None) -> tuple[list[_Asked], bool]:
         """What is waiting, and whether it is the last."""
@@ -218,6 +223,8 @@ class Writer:
                 if self._marker is not None:
                     self._marker.committed()
                 self._seq = ledger.seq
+                if ledger.wrote:
+                    self._written_at = time.monotonic()
                 self._waiting.add(ledger.waiting - waiting)
                 tell_after_others()
                 self._tell(self._deliver, list(ledger.changes.values()), batch, outcomes)
@@ -261,8 +268,10 @@ class Writer:
             self._refuse(refused, reason)
 
     def _write_back(self) -> None:
+        self._written_at = None
         try:
-            self._database.write_back(self._engine)
+            if not self._database.write_back(self._engine):
+                self._written_at = time.monotonic()  # A reader was in the way: a little later.
         except Exception:  # It grows until it can be; writes go on.
             logger.warning("The log could not be written back", exc_info=True)
 

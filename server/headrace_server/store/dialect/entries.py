@@ -6,7 +6,6 @@ A list in the text of a statement would make a statement of each length.
 from typing import Any
 
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     Subquery,
     TableValuedAlias,
@@ -19,10 +18,12 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class Among(FunctionElement[bool]):
-    """Whether a column's value is an entry of a JSON array."""
+    """Whether a column's value is an entry of a JSON array.
+
+    It has no type: a Boolean would be compared with 1 on SQLite, and no index would serve it.
+    """
 
     inherit_cache = True
-    type = Boolean()
 
 
 class Entries(FunctionElement[Any]):

@@ -63,8 +63,8 @@ class Dialect(ABC):
         """Whether another's transaction was in the way, so that the same work, done again, will be done."""
 
     @abstractmethod
-    def write_back(self, engine: Engine) -> None:
-        """Tidy up after the last of the work, without being in anybody's way."""
+    def write_back(self, engine: Engine) -> bool:
+        """Tidy up after the last of the work; False when somebody was in the way, who is not waited for."""
 
     @abstractmethod
     def entry_equals(self, document: ColumnElement[Any], name: str, value: Any) -> ColumnElement[bool]:

@@ -122,14 +122,15 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def truncate_log(engine: Engine) -> None:
-    """Write the log (-wal) back into the database and cut it to nothing, unless a reader is in the way."""
+def truncate_log(engine: Engine) -> bool:
+    """Write the log (-wal) back into the database and cut it to nothing; False when a reader was in the way."""
     connection = engine.raw_connection()
     cursor = connection.cursor()
     try:
         # Waiting for a reader here would keep whoever wants to write waiting.
         cursor.execute("PRAGMA busy_timeout = 0")
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
     finally:
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         cursor.close()
@@ -192,8 +193,8 @@ class _Sqlite(Dialect):
     def conflict(self, _error: BaseException) -> bool:
         return False
 
-    def write_back(self, engine: Engine) -> None:
-        truncate_log(engine)
+    def write_back(self, engine: Engine) -> bool:
+        return truncate_log(engine)
 
     def entry_equals(self, document: ColumnElement[Any], name: str, value: Any) -> ColumnElement[bool]:
         return entry_equals(document, name, value)

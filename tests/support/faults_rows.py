@@ -8,7 +8,7 @@ from typing import Any
 
 QUEUED, RUNNING, FINAL = 2, 4, (5, 6, 7)
 DUE, EXPIRE = 1, 2
-RESULT_SET = 4
+STATUS_CHANGED, RESULT_SET = 2, 4
 
 Rows = dict[str, list[tuple[Any, ...]]]
 
@@ -106,10 +106,16 @@ def _check_payloads(connection: sqlite3.Connection, histories: dict[str, list[sq
     given = [job_id for (job_id,) in connection.execute("SELECT job_id FROM job_parameters")]
     assert sorted(given) == sorted(histories), "each job has its parameters, and there are no others"
     results = {(job_id, name) for job_id, name in connection.execute("SELECT job_id, name FROM job_result")}
-    told = {
-        (job_id, json.loads(event["body"])["name"])
-        for job_id, events in histories.items()
-        for event in events
-        if event["kind"] == RESULT_SET and event["attempt"] == events[-1]["attempt"]
-    }
-    assert results == told, "the results are those of which the history of the last attempt tells"
+    told = {(job_id, name) for job_id, events in histories.items() for name in _results_told(events)}
+    assert results == told, "the results are those that were told since the last start"
+
+
+def _results_told(events: list[sqlite3.Row]) -> set[str]:
+    """The results that there should be: a start clears those of the attempt before."""
+    names: set[str] = set()
+    for event in events:
+        if event["kind"] == RESULT_SET:
+            names.add(json.loads(event["body"])["name"])
+        elif event["kind"] == STATUS_CHANGED and event["status"] == RUNNING:
+            names.clear()
+    return names

@@ -18,10 +18,13 @@ from sqlalchemy import Engine, event
 
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.ports import Claimed
-from headrace_server.store import SqlStore, dialect
+from headrace_server.store import SqlStore
+from headrace_server.store.dialect import sqlite
 from support.faults import Act, Faults
 
-BUSY_SECONDS = dialect.BUSY_TIMEOUT_MS / 1000
+pytestmark = pytest.mark.only("sqlite")
+
+BUSY_SECONDS = sqlite.BUSY_TIMEOUT_MS / 1000
 
 
 class Meeting(Faults):
@@ -62,7 +65,7 @@ async def two_stores(
     url: str, way: Way, meeting: Meeting, plant: pytest.MonkeyPatch
 ) -> AsyncIterator[list[SqlStore]]:
     """Two stores on one file whose writers begin in this way."""
-    set_up = dialect.set_up
+    set_up = sqlite.set_up
 
     def set_up_so(engine: Engine, *, begin: str, pragmas: Mapping[str, int | str]) -> None:
         set_up(engine, begin=way.begin if "IMMEDIATE" in begin else begin, pragmas=pragmas)
@@ -71,7 +74,7 @@ async def two_stores(
         def connect(connection: Any, _record: Any) -> None:
             connection.isolation_level = way.isolation_level
 
-    plant.setattr(dialect, "set_up", set_up_so)
+    plant.setattr(sqlite, "set_up", set_up_so)
     with meeting.planted():
         stores = [SqlStore.open(url, durable=False, clock=Clock()) for _ in range(2)]
         try:

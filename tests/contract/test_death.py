@@ -1,9 +1,7 @@
 """An answer means: on disk. A process is killed after it was answered, and nothing answered is lost."""
 
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 from contract.deeds import claim
@@ -41,15 +39,18 @@ def answered_before_death(url: str) -> list[str]:
         return answered + [line.strip() for line in process.stdout if line.endswith("\n")]
 
 
-async def test_a_killed_process_loses_no_answered_job(url: str, tmp_path: Path) -> None:
+async def test_a_killed_process_loses_no_answered_job(url: str, database: str) -> None:
     """Every job whose submit was answered before SIGKILL is there afterwards, whole, and is claimed once."""
     answered = answered_before_death(url)
-    with closing(sqlite3.connect(tmp_path / "jobs.db")) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        jobs = connection.execute("SELECT job_id, revision FROM job ORDER BY job_id").fetchall()
-        logged = connection.execute("SELECT job_id, max(revision) FROM job_event GROUP BY job_id").fetchall()
-    assert jobs == logged
     store = SqlStore.open(url)
+    with store._reads.begin() as connection:
+        if database == "sqlite":
+            assert connection.exec_driver_sql("PRAGMA integrity_check").all() == [("ok",)]
+        jobs = connection.exec_driver_sql("SELECT job_id, revision FROM job ORDER BY job_id").all()
+        logged = connection.exec_driver_sql(
+            "SELECT job_id, max(revision) FROM job_event GROUP BY job_id ORDER BY job_id"
+        ).all()
+    assert jobs == logged
     taken = [one.job.job_id for one in await claim(store, len(jobs) + 1)]
     await store.close()
     assert sorted(taken) == [job_id for job_id, _ in jobs]

@@ -34,6 +34,8 @@ from support.faults import (
 )
 from support.faults_life import LOST, WRITES, Clock, Life, reads
 
+pytestmark = pytest.mark.only("sqlite")
+
 
 @dataclass
 class Place:

@@ -15,6 +15,8 @@ from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import Job, Status
 from headrace_server.store import SqlStore, StoreLock, StoreRefused, migrate
 
+pytestmark = pytest.mark.only("sqlite")
+
 
 def file_of(url: str) -> Path:
     """The database."""

@@ -9,7 +9,7 @@ from contract.deeds import NOON, SECOND, Clock, continued, end, found, page, run
 from headrace_server.domain import verbs
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.query import COUNT_LIMIT, Counts, Filter, Group, Order, ParameterFilter
-from headrace_server.store import SqlStore
+from headrace_server.store import SqlStore, schema
 
 KEYS: dict[Order, Any] = {
     Order.CREATE_TIME_DESC: lambda job: job.create_time,
@@ -174,7 +174,7 @@ async def test_counting_ends_early(store: SqlStore) -> None:
     """Counts are exact up to the limit; of more jobs the limit is counted, and said to be at least so many."""
     made = await submit(store)
     with store._engines[0].begin() as connection:
-        columns = ", ".join(row[1] for row in connection.exec_driver_sql("PRAGMA table_info(job)").all()[1:])
+        columns = ", ".join(schema.job.columns.keys()[1:])
         copies = (
             f"WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {COUNT_LIMIT - 1}) "  # noqa: S608 no outside text
             f"INSERT INTO job SELECT 'copy-' || n, {columns} FROM n, job WHERE job_id = '{made.job_id}'"

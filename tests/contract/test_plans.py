@@ -1,4 +1,4 @@
-"""What queries cost: plans that seek, and claims that cost the same in front of a long queue."""
+"""What queries cost on SQLite: plans that seek, and claims that cost the same in front of a long queue."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,6 +13,8 @@ from headrace_server.domain.job import Status
 from headrace_server.domain.query import Order
 from headrace_server.store import SqlStore
 
+pytestmark = pytest.mark.only("sqlite")
+
 
 @contextmanager
 def recorded(store: SqlStore) -> Iterator[set[str]]:
@@ -22,10 +24,10 @@ def recorded(store: SqlStore) -> Iterator[set[str]]:
     def trace(connection: Any) -> None:
         connection.connection.driver_connection.set_trace_callback(statements.add)
 
-    for engine in store._engines:
+    for engine in set(store._engines):
         event.listen(engine, "begin", trace)
     yield statements
-    for engine in store._engines:
+    for engine in set(store._engines):
         event.remove(engine, "begin", trace)
 
 

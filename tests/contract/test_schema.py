@@ -12,8 +12,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from headrace_server.domain.job import Job
-from headrace_server.store import SchemaMismatch, SqlStore, StoreRefused, migrate, schema
-from headrace_server.store.engine import writer_engine
+from headrace_server.store import SchemaMismatch, SqlStore, StoreRefused, dialect, migrate, schema
+from headrace_server.store.dialect.sqlite import writer_engine
+from support.postgresql import Server
 
 
 def tables(path: Path) -> dict[str, str]:
@@ -27,7 +28,7 @@ def tables(path: Path) -> dict[str, str]:
 
 def test_migrations_make_the_schema(url: str) -> None:
     """Alembic finds no difference between a migrated database and the tables of the code."""
-    engine = writer_engine(url, durable=False)
+    engine = dialect.of_url(url).owner_engine(url)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
     engine.dispose()
@@ -57,10 +58,12 @@ def test_an_upgrade_is_needed_once(tmp_path: Path) -> None:
     assert tables(tmp_path / "new.db") == before
 
 
-def test_a_newer_database_is_refused(url: str, tmp_path: Path) -> None:
+def test_a_newer_database_is_refused(url: str) -> None:
     """A database of a schema that this code has never met is neither upgraded nor opened."""
-    with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    engine = dialect.of_url(url).owner_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    engine.dispose()
     assert not migrate.state(url).known
     for refuse in (migrate.upgrade, migrate.check, SqlStore.open):
         with pytest.raises(SchemaMismatch, match="written by a newer Headrace"):
@@ -80,6 +83,7 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
         migrate.upgrade(f"sqlite:///{tmp_path}/jobs.db")
 
 
+@pytest.mark.only("sqlite")
 def test_connections_are_set_up(url: str) -> None:
     """A connection that writes waits for locks, keeps its log on disk at every commit, and holds 64 MiB of pages."""
     for durable, synchronous in ((True, 2), (False, 0)):
@@ -105,9 +109,42 @@ def test_connections_are_set_up(url: str) -> None:
         }
 
 
+@pytest.mark.only("sqlite")
 def test_a_database_that_cannot_be_written_is_refused(url: str, tmp_path: Path) -> None:
     """A database whose writes fail at the start is refused in a sentence, not served."""
     with closing(sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)) as connection:
         connection.execute("CREATE TRIGGER full BEFORE INSERT ON writer BEGIN SELECT * FROM gone; END")
     with pytest.raises(StoreRefused, match=r"jobs.db cannot be written"):
         SqlStore.open(url)
+
+
+def made_of(url: str) -> list[tuple[str, ...]]:
+    """Every column and index of a PostgreSQL database as it describes them."""
+    engine = dialect.of_url(url).owner_engine(url)
+    with engine.connect() as connection:
+        columns = connection.exec_driver_sql(
+            "SELECT table_name, column_name, data_type, collation_name, is_nullable, column_default "
+            "FROM information_schema.columns WHERE table_schema = 'public'"
+        ).all()
+        indexes = connection.exec_driver_sql(
+            "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
+        ).all()
+    engine.dispose()
+    return sorted(tuple(map(str, row)) for row in (*columns, *indexes) if "alembic_version" not in str(row))
+
+
+@pytest.mark.only("postgresql")
+def test_migrations_make_the_schema_to_the_letter_on_postgresql(
+    url: str, postgresql: Server, prefix: str
+) -> None:
+    """On PostgreSQL too columns, their collations and indexes are the same, made either way; all texts compare by bytes."""
+    name = f"{prefix}_made"
+    other = postgresql.create(name)
+    engine = dialect.of_url(other).owner_engine(other)
+    with engine.begin() as connection:
+        schema.metadata.create_all(connection)
+    engine.dispose()
+    made = made_of(other)
+    postgresql.drop(name)
+    assert made_of(url) == made
+    assert {row[3] for row in made if row[2:3] == ("text",)} == {"C"}

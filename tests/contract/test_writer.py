@@ -70,8 +70,8 @@ async def test_the_listener_is_told_before_the_caller(store: SqlStore) -> None:
     seen: list[str] = []
 
     def listen(changes: Any) -> None:
-        with closing(sqlite3.connect(file_of(store))) as other:
-            stored = other.execute("SELECT job_id FROM job").fetchall()
+        with store._reads.begin() as other:
+            stored = [tuple(row) for row in other.exec_driver_sql("SELECT job_id FROM job")]
         seen.extend(done.job.job_id for done in changes if (done.job.job_id,) in stored)
 
     store.on_commit = listen
@@ -139,6 +139,7 @@ async def test_a_decision_with_a_fault_fails_alone(store: SqlStore) -> None:
     assert (await now(store, second)).description == "x"
 
 
+@pytest.mark.only("sqlite")
 async def test_a_batch_that_fails_leaves_no_trace(store: SqlStore, commits: list[list[Change]]) -> None:
     """On a full disk the writers of a batch are told STORE_UNAVAILABLE, nothing is stored; with room it goes on."""
     kept = await submit(store)
@@ -158,6 +159,7 @@ async def test_a_batch_that_fails_leaves_no_trace(store: SqlStore, commits: list
     assert [taken.job.job_id for taken in await claim(store, 9)] == [kept.job_id, again.job.job.job_id]
 
 
+@pytest.mark.only("sqlite")
 async def test_a_locked_database_is_unavailable(store: SqlStore) -> None:
     """A write lock held elsewhere for longer than the timeout is STORE_UNAVAILABLE; reads go on, writes recover."""
     made = await submit(store)
@@ -242,6 +244,7 @@ async def test_a_replaced_run_writes_nothing(store: SqlStore) -> None:
     assert await now(store, job) == newer.job
 
 
+@pytest.mark.only("sqlite")
 async def test_the_log_is_written_back_when_idle(store: SqlStore) -> None:
     """Once nothing has come for a while the write-ahead log is cut to nothing, so an idle store is one file."""
     await submit(store)
@@ -252,6 +255,7 @@ async def test_the_log_is_written_back_when_idle(store: SqlStore) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.only("sqlite")
 async def test_polls_do_not_keep_the_log(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Claims and timers that find nothing, as a server asks them every second, do not put off the writing back."""
     monkeypatch.setattr(writer, "IDLE_SECONDS", 0.2)
@@ -265,14 +269,18 @@ async def test_polls_do_not_keep_the_log(store: SqlStore, monkeypatch: pytest.Mo
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.only("sqlite")
 async def test_a_log_that_a_reader_holds_is_cut_later(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that is in the way when the log is to be written back only puts it off."""
     monkeypatch.setattr(writer, "IDLE_SECONDS", 0.01)
-    cut = writer.truncate_log
+    database = type(store._database)
+    cut = database.write_back
     tries: list[bool] = []
-    monkeypatch.setattr(writer, "truncate_log", lambda engine: tries.append(cut(engine)) or tries[-1])
+    monkeypatch.setattr(
+        database, "write_back", lambda itself, engine: tries.append(cut(itself, engine)) or tries[-1]
+    )
     log = file_of(store).with_suffix(".db-wal")
     with closing(sqlite3.connect(file_of(store), isolation_level=None)) as reader:
         await submit(store)
@@ -294,11 +302,11 @@ async def test_a_log_that_cannot_be_written_back_harms_nobody(
     """When writing the log back fails, the writer goes on: later work is answered."""
     failed = threading.Event()
 
-    def fail(_engine: Any) -> None:
+    def fail(*_: Any) -> bool:
         failed.set()
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(writer, "truncate_log", fail)
+    monkeypatch.setattr(type(store._database), "write_back", fail)
     monkeypatch.setattr(writer, "IDLE_SECONDS", 0.01)
     await submit(store)
     await asyncio.to_thread(failed.wait)

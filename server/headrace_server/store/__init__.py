@@ -1,17 +1,19 @@
 """The durable truth. The only room that knows SQL.
 
 store      SqlStore: the Store of domain.ports, and who does what for it
-writer     the group commit: the one thread that writes (essay)
+writer     the group commit: the thread that writes (essay)
+marker     a COMMIT whose answer was lost is settled (essay) · order, what two writers tell · waiting, what waits
 work       what it is asked to do · claims (essay) · ledger, what one transaction knows and will write
 derived    the tables that follow from the jobs
 reads      one job and its history · listing, many jobs · payloads, their wide part
 schema     the tables · rows, job <-> row · migrate and migrations/, their versions
-engine     connections · dialect, all that is SQLite's · statement, what goes to the driver as it is
-lock       one server for one database (essay) · refusal, why a database is not opened
+dialect/   all that differs between SQLite and PostgreSQL
+statement  what goes to the driver as it is · transaction, one that may lose its connection
+lock       one server for one SQLite file (essay) · refusal, why a database is not opened
 inspection a look at a database file that changes nothing
 """
 
-from headrace_server.store.engine import database_path
+from headrace_server.store.dialect.sqlite import database_path
 from headrace_server.store.inspection import Inspection, inspect
 from headrace_server.store.lock import NETWORK_FILESYSTEMS, Holder, StoreLock, file_system, holder
 from headrace_server.store.refusal import DatabaseInUse, NetworkFilesystem, SchemaMismatch, StoreRefused

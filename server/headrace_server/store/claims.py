@@ -33,28 +33,25 @@ from sqlalchemy import (
 from headrace_server.domain import running
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Claimed, ClaimRequest, Seat
-from headrace_server.store import dialect
+from headrace_server.store.dialect.entries import each
 from headrace_server.store.ledger import Ledger
 from headrace_server.store.payloads import read_parameters
 from headrace_server.store.rows import dumps
 from headrace_server.store.schema import ready
-from headrace_server.store.statement import Query
+from headrace_server.store.statement import Query, least
 from headrace_server.store.work import Phase, Work
 
-_lane = select(func.min(ready.c.type).label("type")).cte("lane", recursive=True)
+_lane = select(least(ready.c.type).label("type")).cte("lane", recursive=True)
 _lane = _lane.union_all(
-    select(select(func.min(ready.c.type)).where(ready.c.type > _lane.c.type).scalar_subquery()).where(
-        _lane.c.type.is_not(None)
-    )
+    select(least(ready.c.type, ready.c.type > _lane.c.type)).where(_lane.c.type.is_not(None))
 )
 _types = Query(select(_lane.c.type).where(_lane.c.type.is_not(None)))
 """The types of which anything is ready."""
 
 
 def _next_tenant(after: ColumnElement[str]) -> ScalarSelect[str]:
-    kind = dialect.each("types")
-    first = select(func.min(ready.c.tenant)).where(ready.c.type == kind.c.value, ready.c.tenant > after)
-    of_kind = first.correlate_except(ready).scalar_subquery()
+    kind = each("types")
+    of_kind = least(ready.c.tenant, ready.c.type == kind.c.value, ready.c.tenant > after)
     return select(func.min(of_kind)).select_from(kind).correlate_except(kind).scalar_subquery()
 
 
@@ -80,8 +77,9 @@ _heads = Query(
     .where(ready.c.type == bindparam("type"), ready.c.tenant == bindparam("tenant"))
     .order_by(ready.c.neg_priority, ready.c.at, ready.c.job_id)
     .limit(bindparam("depth"))
+    .with_for_update(skip_locked=True)
 )
-"""The best of one lane."""
+"""The best of one lane, but for those that another claim is taking."""
 
 
 @dataclass(slots=True)
@@ -104,8 +102,7 @@ class Claim(Work[list[Claimed]]):
         claimed: list[Claimed] = []
         free = deque(self.request.seats)
         # A second round is rare: a tenant had less than its share, or a job expired at its permit.
-        while free and (dealt := self._deal(ledger.connection, len(free))):
-            ledger.load(dealt)
+        while free and (dealt := self._deal(ledger, len(free))):
             parameters = read_parameters(ledger.connection, dealt)
             for job_id in dealt:
                 seat = free[0]
@@ -124,18 +121,26 @@ class Claim(Work[list[Claimed]]):
             taken = ledger.fold(running.permit(taken, ledger.now, claim=taken.claim, **who)).job
         return taken
 
-    def _deal(self, connection: Connection, seats: int) -> list[str]:
-        """The jobs for so many seats, one of each tenant in a lap; fewer when there are fewer."""
+    def _deal(self, ledger: Ledger, seats: int) -> list[str]:
+        """Lock the jobs for so many seats, one of each tenant in a lap; fewer when there are fewer.
+
+        One that another is changing just now is left to him: its stop, or its expiry, wins.
+        """
+        connection = ledger.connection
         types = sorted(self.request.types.intersection(kind for (kind,) in _types(connection)))
         if not types:
             return []
         tenants = [
             tenant for (tenant,) in _tenants(connection, types=dumps(types), last=self.turn.last, seats=seats)
         ]
+        if not tenants:  # Another has taken them all, between the two statements.
+            return []
         depth = -(-seats // len(tenants))
         best = [_best(connection, types, tenant, depth) for tenant in tenants]
         laps = chain.from_iterable(zip_longest(*best))
-        return [job_id for job_id in laps if job_id is not None][:seats]
+        dealt = [job_id for job_id in laps if job_id is not None][:seats]
+        ledger.load(dealt, free=True)
+        return [job_id for job_id in dealt if (found := ledger.jobs.get(job_id)) is not None and found.ready]
 
 
 def _best(connection: Connection, types: list[str], tenant: str, depth: int) -> list[str]:

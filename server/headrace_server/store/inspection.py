@@ -6,8 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace_server.store import dialect, migrate
-from headrace_server.store.engine import database_path
+from headrace_server.store import migrate
+from headrace_server.store.dialect.sqlite import damage as find_damage
+from headrace_server.store.dialect.sqlite import database_path, open_to_look
 from headrace_server.store.refusal import StoreRefused
 
 
@@ -23,8 +24,8 @@ def inspect(url: str) -> Inspection:
     """Look at the existing database of this URL. Raises StoreRefused when it cannot be read."""
     path = Path(database_path(url)).absolute()
     try:
-        with closing(dialect.open_to_look(path)) as connection:
-            damage = dialect.damage(connection)
+        with closing(open_to_look(path)) as connection:
+            damage = find_damage(connection)
             return Inspection(migrate.state_of(_revision(connection)), damage)
     except sqlite3.Error as error:
         raise StoreRefused(f"The database {path} cannot be read: {error}.") from error

@@ -9,12 +9,14 @@ in its last state, every event in order, and what follows in the derived tables.
 from collections.abc import Iterable
 
 from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from headrace_server.domain.change import Change, merge
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.job import Job
 from headrace_server.domain.ports import Submission
-from headrace_server.store import derived, dialect, rows
+from headrace_server.store import derived, rows
+from headrace_server.store.dialect.entries import among, pairs
 from headrace_server.store.schema import job, job_event, job_parameters, job_result, request
 from headrace_server.store.statement import Bulk, Query, delete_by, insert_into
 
@@ -27,20 +29,29 @@ _CHANGING = tuple(name for name in rows.JOB_FIELDS if name not in _GIVEN_ONCE)
 _new_row = rows.row_maker(rows.JOB_FIELDS)
 _changed_row = rows.row_maker((*_CHANGING, "job_id"))
 
-_load_jobs = Query(select(job).where(job.c.job_id.in_(select(dialect.each("ids").c.value))))
-_key = dialect.pairs("keys")
+_wanted = select(job).where(among(job.c.job_id, "ids")).order_by(job.c.job_id)
+_load_jobs = Query(_wanted.with_for_update(key_share=True))
+_load_free_jobs = Query(_wanted.with_for_update(key_share=True, skip_locked=True))
+_key = pairs("keys")
 _load_requests = Query(
-    select(request.c.tenant, request.c.request_id, request.c.job_id, request.c.digest).join(
-        _key, and_(request.c.tenant == _key.c.first, request.c.request_id == _key.c.second)
+    # An outer join begins with the keys, whatever a planner thinks of the table.
+    select(_key.c.first, _key.c.second, request.c.job_id, request.c.digest).outerjoin_from(
+        _key, request, and_(request.c.tenant == _key.c.first, request.c.request_id == _key.c.second)
     )
 )
+_new_result = insert(job_result)  # SQLite knows this form of it too
 _insert_jobs = insert_into(job)
 _update_jobs = Bulk(update(job).where(job.c.job_id == bindparam("key")), (*_CHANGING, "key"))
 _insert_parameters = insert_into(job_parameters)
 _insert_requests = insert_into(request)
 _insert_events = insert_into(job_event)
 _clear_results = delete_by(job_result, ["job_id"])
-_upsert_results = Bulk(dialect.upsert_result(), job_result.columns.keys())
+_upsert_results = Bulk(
+    _new_result.on_conflict_do_update(
+        index_elements=["job_id", "name"], set_={"body": _new_result.excluded.body}
+    ),
+    job_result.columns.keys(),
+)
 _delete_jobs = [delete_by(table, ["job_id"]) for table in (job, job_parameters, job_result, job_event)]
 
 
@@ -69,12 +80,18 @@ class Ledger:
         self._submitted: list[Submission] = []
         self._deleted: list[str] = []
 
-    def load(self, job_ids: Iterable[str]) -> None:
-        """Read the jobs that are not known yet, in one statement."""
+    def load(self, job_ids: Iterable[str], *, free: bool = False) -> None:
+        """Read the jobs that are not known yet, in one statement, and let nobody else change them.
+
+        They are locked in the order of their ids, so that nobody waits for one who waits for him. free: leave out
+        those that another is changing; who holds others already must not wait.
+        """
         wanted = [job_id for job_id in dict.fromkeys(job_ids) if job_id not in self.jobs]
         if wanted:
-            self.jobs.update(dict.fromkeys(wanted))
-            for row in _load_jobs(self.connection, ids=rows.dumps(wanted)):
+            if not free:
+                self.jobs.update(dict.fromkeys(wanted))
+            load = _load_free_jobs if free else _load_jobs
+            for row in load(self.connection, ids=rows.dumps(wanted)):
                 stored = rows.job_of(row)
                 self.jobs[stored.job_id] = self._stored[stored.job_id] = stored
 
@@ -83,7 +100,8 @@ class Ledger:
         wanted = [key for key in dict.fromkeys(keys) if key not in self.requests]
         if wanted:
             for tenant, request_id, *made in _load_requests(self.connection, keys=rows.dumps(wanted)):
-                self.requests[tenant, request_id] = (made[0], made[1])
+                if made[0] is not None:
+                    self.requests[tenant, request_id] = (made[0], made[1])
 
     def job(self, job_id: str, tenant: str | None = None) -> Job:
         """The job as it will be. Raises JobNotFound, for one of another tenant too."""
@@ -134,9 +152,14 @@ class Ledger:
 
     def _flush_submitted(self) -> None:
         _insert_parameters(self.connection, [(s.job_id, s.spec.parameters) for s in self._submitted])
+        # In the order of their keys: two stores that are given the same ones wait for each other in turn.
         _insert_requests(
             self.connection,
-            [(s.tenant, s.request_id, s.job_id, s.digest, self.now) for s in self._submitted if s.request_id],
+            sorted(
+                (s.tenant, s.request_id, s.job_id, s.digest, self.now)
+                for s in self._submitted
+                if s.request_id
+            ),
         )
         self._submitted = []
 

@@ -13,6 +13,7 @@ from headrace_server.domain.job import Status
 from headrace_server.domain.ports import Page
 from headrace_server.domain.query import COUNT_LIMIT, Counts, Filter, FullJob, Group, Order, ParameterFilter
 from headrace_server.store import dialect, rows
+from headrace_server.store.dialect import Dialect, begins
 from headrace_server.store.payloads import read_payloads
 from headrace_server.store.schema import job, job_parameters
 
@@ -37,18 +38,18 @@ _GROUPS: Final[Mapping[Group, Column[Any]]] = {
 
 def find(connection: Connection, page: Page) -> list[FullJob]:
     """The jobs of one page."""
-    jobs = [rows.job_of(row) for row in connection.execute(page_query(page))]
+    jobs = [rows.job_of(row) for row in connection.execute(page_query(page, dialect.of(connection)))]
     if not page.payload:
         return [FullJob(found) for found in jobs]
     payloads = read_payloads(connection, [found.job_id for found in jobs])
     return [FullJob(found, payloads[found.job_id]) for found in jobs]
 
 
-def page_query(page: Page) -> Select[Any]:
+def page_query(page: Page, database: Dialect) -> Select[Any]:
     """The query of one page."""
     column, descending = _ORDERS[page.order]
     key = (column, job.c.job_id)
-    query = select(job).where(*_conditions(page.tenant, page.filter)).limit(page.limit)
+    query = select(job).where(*_conditions(database, page.tenant, page.filter)).limit(page.limit)
     if page.after is not None:
         here = tuple_(*key)
         query = query.where(here < page.after if descending else here > page.after)
@@ -58,7 +59,7 @@ def page_query(page: Page) -> Select[Any]:
 def count(connection: Connection, tenant: str | None, which: Filter, groups: Sequence[Group]) -> Counts:
     """Counts of the jobs that match; of the first COUNT_LIMIT of them when there are more."""
     columns = [_GROUPS[group] for group in groups]
-    matching = select(job.c.job_id, *columns).where(*_conditions(tenant, which))
+    matching = select(job.c.job_id, *columns).where(*_conditions(dialect.of(connection), tenant, which))
     counted = matching.limit(COUNT_LIMIT).subquery()
     keys = [counted.c[column.name] for column in columns]
     found = connection.execute(select(*keys, func.count(counted.c.job_id)).group_by(*keys)).all()
@@ -76,7 +77,7 @@ def _key(group: Group, value: Any) -> str:
     return Status(value).name if group is Group.STATUS else str(value)
 
 
-def _conditions(tenant: str | None, which: Filter) -> Iterator[ColumnElement[bool]]:
+def _conditions(database: Dialect, tenant: str | None, which: Filter) -> Iterator[ColumnElement[bool]]:
     if tenant is not None:
         yield job.c.tenant == tenant
     lists: list[tuple[Column[Any], Sequence[Any]]] = [
@@ -92,7 +93,7 @@ def _conditions(tenant: str | None, which: Filter) -> Iterator[ColumnElement[boo
     if which.types:
         yield _of_types(which.types)
     for name, text in which.labels.items():
-        yield dialect.entry_equals(job.c.labels, name, text)
+        yield database.entry_equals(job.c.labels, name, text)
     ranges = [
         (job.c.create_time, which.create_time_from, which.create_time_to),
         (job.c.status_time, which.status_time_from, which.status_time_to),
@@ -103,7 +104,7 @@ def _conditions(tenant: str | None, which: Filter) -> Iterator[ColumnElement[boo
         if end is not None:
             yield column < end
     for parameter in which.parameters:
-        yield _with_parameter(parameter)
+        yield _with_parameter(database, parameter)
 
 
 def _of_types(types: Sequence[str]) -> ColumnElement[bool]:
@@ -111,13 +112,13 @@ def _of_types(types: Sequence[str]) -> ColumnElement[bool]:
     prefixes = [name.removesuffix("*") for name in types if name.endswith("*")]
     return or_(
         job.c.type.in_(exact) if exact else false(),
-        *(dialect.begins(job.c.type, prefix) for prefix in prefixes),
+        *(begins(job.c.type, prefix) for prefix in prefixes),
     )
 
 
-def _with_parameter(wanted: ParameterFilter) -> ColumnElement[bool]:
+def _with_parameter(database: Dialect, wanted: ParameterFilter) -> ColumnElement[bool]:
     if wanted.prefix is not None:
-        holds = dialect.entry_begins(job_parameters.c.body, wanted.name, wanted.prefix)
+        holds = database.entry_begins(job_parameters.c.body, wanted.name, wanted.prefix)
     else:
-        holds = dialect.entry_equals(job_parameters.c.body, wanted.name, wanted.equals)
+        holds = database.entry_equals(job_parameters.c.body, wanted.name, wanted.equals)
     return select(job_parameters.c.job_id).where(job_parameters.c.job_id == job.c.job_id, holds).exists()

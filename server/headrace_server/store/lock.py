@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from headrace_server.store.engine import database_path
+from headrace_server.store.dialect.sqlite import database_path
 from headrace_server.store.refusal import DatabaseInUse, NetworkFilesystem, StoreRefused
 
 SWEEP_WAIT: Final = 10.0

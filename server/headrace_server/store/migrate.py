@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from headrace_server.store.engine import database_path, writer_engine
+from headrace_server.store import dialect
 from headrace_server.store.refusal import SchemaMismatch, StoreRefused
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -55,17 +55,18 @@ def check(url: str) -> None:
     _refuse_newer(url, found)
     if not found.up_to_date:
         raise SchemaMismatch(
-            f"The database {database_path(url)} has the tables of {_named(found.current)}, "
+            f"The database {dialect.of_url(url).place(url)} has the tables of {_named(found.current)}, "
             f"and this version needs {_named(found.head)}: upgrade it first."
         )
 
 
 def upgrade(url: str) -> None:
-    """Bring the database to the tables of this code; make it if there is none. Call it with the lock held.
+    """Bring the database to the tables of this code; make it if there is none (SQLite). SQLite: call it with the lock held.
 
     Raises SchemaMismatch when it is newer than the code, StoreRefused when it cannot be opened.
     """
     with _opened(url) as connection:
+        dialect.of(connection).hold_schema(connection)
         found = _read(connection)
         _refuse_newer(url, found)
         if not found.up_to_date:
@@ -76,12 +77,14 @@ def upgrade(url: str) -> None:
 
 @contextmanager
 def _opened(url: str) -> Iterator[Connection]:
-    engine = writer_engine(url, durable=True)
+    engine = dialect.of_url(url).owner_engine(url)
     try:
         with engine.begin() as connection:
             yield connection
     except DatabaseError as error:
-        raise StoreRefused(f"The database {database_path(url)} cannot be used: {error.orig}.") from error
+        raise StoreRefused(
+            f"The database {dialect.of_url(url).place(url)} cannot be used: {error.orig}."
+        ) from error
     finally:
         engine.dispose()
 
@@ -100,7 +103,7 @@ def _read(connection: Connection) -> SchemaState:
 def _refuse_newer(url: str, found: SchemaState) -> None:
     if not found.known:
         raise SchemaMismatch(
-            f"The database {database_path(url)} was written by a newer Headrace ({_named(found.current)}; this "
+            f"The database {dialect.of_url(url).place(url)} was written by a newer Headrace ({_named(found.current)}; this "
             f"version knows up to {_named(found.head)}): upgrade Headrace, or give another database."
         )
 

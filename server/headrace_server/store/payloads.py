@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from headrace_server.domain.query import Payload
-from headrace_server.store import dialect
+from headrace_server.store.dialect.entries import among
 from headrace_server.store.rows import dumps
 from headrace_server.store.schema import job_parameters, job_result
 from headrace_server.store.statement import Query
 
-_wanted = select(dialect.each("ids").c.value)
 _parameters = Query(
-    select(job_parameters.c.job_id, job_parameters.c.body).where(job_parameters.c.job_id.in_(_wanted))
+    select(job_parameters.c.job_id, job_parameters.c.body).where(among(job_parameters.c.job_id, "ids"))
 )
 _results = Query(
-    select(job_result.c.job_id, job_result.c.name, job_result.c.body).where(job_result.c.job_id.in_(_wanted))
+    select(job_result.c.job_id, job_result.c.name, job_result.c.body).where(among(job_result.c.job_id, "ids"))
 )
 
 

@@ -6,10 +6,11 @@
           ├── ready            exactly the jobs that may be claimed now, in the order in which they are      ┐ derived
           └── timer            what is due when: the end of a wait, the expiry of a job that has not begun   ┘ from job
     request                    request_id -> job; outlives the job
-    writer                     one row for each opening of the store: its number is the first half of a place
+    writer                     one row for each connection that writes: its number is the first half of a place
+    batch                      the COMMITs of a writer on a shared database; see marker
 
 `ready` and `timer` follow from the job's row alone (`rows.ready_key`, `rows.timer_keys`) and are written in its
-transaction. There are no foreign keys: one writer keeps the tables together, and a check of each insert would cost
+transaction. There are no foreign keys: who holds a job's row keeps its other rows, and a check of each insert would cost
 what an index costs.
 
 Types are plain so that the tables mean the same on PostgreSQL. Tables whose rows are narrow keep them in the primary
@@ -37,6 +38,9 @@ metadata = MetaData(
     }
 )
 
+TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+"""Compared by its bytes everywhere: a database's language must not say what comes first."""
+
 HELD = text("status IN (3, 4)")
 """TO_BE_RUN and RUNNING. The literal text, in index and query alike: a partial index serves no bound parameter."""
 
@@ -44,19 +48,19 @@ job = Table(
     "job",
     metadata,
     # The columns are the fields of domain.job.Job in their order: rows are read and written by place.
-    Column("job_id", Text, primary_key=True),
-    Column("tenant", Text, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("description", Text, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("session_id", Text, nullable=False),
-    Column("queue", Text, nullable=False),
+    Column("job_id", TEXT, primary_key=True),
+    Column("tenant", TEXT, nullable=False),
+    Column("type", TEXT, nullable=False),
+    Column("description", TEXT, nullable=False),
+    Column("owner", TEXT, nullable=False),
+    Column("session_id", TEXT, nullable=False),
+    Column("queue", TEXT, nullable=False),
     Column("priority", Integer, nullable=False),
-    Column("labels", Text),
+    Column("labels", TEXT),
     Column("run_after", BigInteger),
     Column("expire_time", BigInteger),
     Column("timeout", BigInteger),
-    Column("retry", Text),
+    Column("retry", TEXT),
     Column("status", SmallInteger, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("version", Integer, nullable=False),
@@ -69,13 +73,13 @@ job = Table(
     Column("due_time", BigInteger),
     Column("claim", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("instance", Text, nullable=False),
-    Column("worker", Text, nullable=False),
+    Column("instance", TEXT, nullable=False),
+    Column("worker", TEXT, nullable=False),
     Column("locked", Boolean, nullable=False),
-    Column("progress", Text),
-    Column("error", Text),
-    Column("attempts", Text),
-    Column("stop", Text),
+    Column("progress", TEXT),
+    Column("error", TEXT),
+    Column("attempts", TEXT),
+    Column("stop", TEXT),
     Column("message_count", Integer, nullable=False),
     Column("dropped_count", Integer, nullable=False),
     # Lists and counts of one tenant: newest first, by status, by type, by owner. Each also gives its order.
@@ -91,22 +95,22 @@ job = Table(
 job_parameters = Table(
     "job_parameters",
     metadata,
-    Column("job_id", Text, primary_key=True),
-    Column("body", Text, nullable=False),
+    Column("job_id", TEXT, primary_key=True),
+    Column("body", TEXT, nullable=False),
 )
 
 job_result = Table(
     "job_result",
     metadata,
-    Column("job_id", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("body", Text, nullable=False),
+    Column("job_id", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
+    Column("body", TEXT, nullable=False),
 )
 
 job_event = Table(
     "job_event",
     metadata,
-    Column("job_id", Text, primary_key=True),
+    Column("job_id", TEXT, primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("writer", Integer, nullable=False),
     Column("seq", BigInteger, nullable=False),
@@ -114,7 +118,7 @@ job_event = Table(
     Column("at", BigInteger, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("status", SmallInteger, nullable=False),
-    Column("body", Text),
+    Column("body", TEXT),
     UniqueConstraint("writer", "seq"),
     sqlite_with_rowid=False,
 )
@@ -124,11 +128,11 @@ ready = Table(
     metadata,
     # The type comes first: a claim seeks the lanes (type, tenant) that it may take from, and never walks over
     # jobs of a type that it may not take.
-    Column("type", Text, primary_key=True),
-    Column("tenant", Text, primary_key=True),
+    Column("type", TEXT, primary_key=True),
+    Column("tenant", TEXT, primary_key=True),
     Column("neg_priority", Integer, primary_key=True),
     Column("at", BigInteger, primary_key=True),
-    Column("job_id", Text, primary_key=True),
+    Column("job_id", TEXT, primary_key=True),
     sqlite_with_rowid=False,
 )
 
@@ -137,17 +141,17 @@ timer = Table(
     metadata,
     Column("at", BigInteger, primary_key=True),
     Column("kind", SmallInteger, primary_key=True),
-    Column("job_id", Text, primary_key=True),
+    Column("job_id", TEXT, primary_key=True),
     sqlite_with_rowid=False,
 )
 
 request = Table(
     "request",
     metadata,
-    Column("tenant", Text, primary_key=True),
-    Column("request_id", Text, primary_key=True),
-    Column("job_id", Text, nullable=False),
-    Column("digest", Text, nullable=False),
+    Column("tenant", TEXT, primary_key=True),
+    Column("request_id", TEXT, primary_key=True),
+    Column("job_id", TEXT, nullable=False),
+    Column("digest", TEXT, nullable=False),
     Column("at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -159,8 +163,18 @@ writer = Table(
     Column("start_time", BigInteger, nullable=False),
 )
 
+batch = Table(
+    "batch",
+    metadata,
+    Column("writer", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
 __all__ = [
     "HELD",
+    "TEXT",
+    "batch",
     "job",
     "job_event",
     "job_parameters",

@@ -1,27 +1,34 @@
 """Statements that go to the driver as they are, their values by place.
 
-SQLAlchemy writes every statement, once; executing it through SQLAlchemy each time costs several times what SQLite
+SQLAlchemy writes every statement, once for each kind of database; executing it through SQLAlchemy each time costs several times what SQLite
 itself needs for a single row, on an idle machine more still. So what every job passes through is compiled when it is
 first used, and the driver's own cursor takes text and values. Errors are then the driver's own: dialect.trouble.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
+    Column,
+    ColumnElement,
     CompoundSelect,
     Connection,
     Delete,
     Insert,
+    ScalarSelect,
     Select,
     Table,
     Update,
     bindparam,
     delete,
+    func,
     insert,
+    select,
 )
+from sqlalchemy.sql.dml import ReturningInsert
 
 Row = tuple[Any, ...]
+Value = TypeVar("Value")
 
 
 class Bulk:
@@ -30,44 +37,51 @@ class Bulk:
     def __init__(self, statement: Insert | Update | Delete, names: Sequence[str]) -> None:
         self.names = tuple(names)
         self._statement = statement
-        self._text = ""
+        self._texts: dict[str, str] = {}
 
     def __call__(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Execute it once for each row."""
         if rows:
-            connection.connection.cursor().executemany(self._text or self._compile(connection), rows)
+            text = self._texts.get(connection.dialect.name) or self._compile(connection)
+            connection.connection.cursor().executemany(text, rows)
 
     def _compile(self, connection: Connection) -> str:
         compiled = self._statement.compile(dialect=connection.dialect, column_keys=list(self.names))
         if tuple(compiled.positiontup or ()) != self.names:
             raise AssertionError(f"{compiled} does not take {self.names} in this order")
-        self._text = compiled.string
-        return self._text
+        return self._texts.setdefault(connection.dialect.name, compiled.string)
+
+
+class _Compiled(NamedTuple):
+    text: str
+    names: Sequence[str]
+    fixed: Mapping[str, Any]
 
 
 class Query:
-    """A SELECT. Its values are the driver's own: what needs turning is turned by who asks."""
+    """What answers rows. Their values are the driver's own: what needs turning is turned by who asks."""
 
-    def __init__(self, statement: Select[Any] | CompoundSelect[Any]) -> None:
+    def __init__(self, statement: Select[Any] | CompoundSelect[Any] | ReturningInsert[Any]) -> None:
         self._statement = statement
-        self._text = ""
-        self._names: Sequence[str] = ()
-        self._fixed: Mapping[str, Any] = {}
+        self._compiled: dict[str, _Compiled] = {}
 
     def __call__(self, connection: Connection, **values: Any) -> Sequence[Row]:
         """Every row for these values of its parameters."""
-        if not self._text:
-            self._compile(connection)
+        text, names, fixed = self._compiled.get(connection.dialect.name) or self._compile(connection)
         cursor = connection.connection.cursor()
-        given = {**self._fixed, **values}
-        cursor.execute(self._text, [given[name] for name in self._names])
+        given = {**fixed, **values}
+        cursor.execute(text, [given[name] for name in names])
         return cursor.fetchall()
 
-    def _compile(self, connection: Connection) -> None:
-        compiled = self._statement.compile(dialect=connection.dialect)
-        self._names = compiled.positiontup or ()
-        self._fixed = compiled.params
-        self._text = compiled.string
+    def _compile(self, connection: Connection) -> _Compiled:
+        made = self._statement.compile(dialect=connection.dialect)
+        compiled = _Compiled(made.string, made.positiontup or (), made.params)
+        return self._compiled.setdefault(connection.dialect.name, compiled)
+
+
+def least(column: Column[Value], *where: ColumnElement[bool]) -> ScalarSelect[Value]:
+    """The least value of a column where this holds: the first entry of an index."""
+    return select(func.min(column)).where(*where).correlate_except(column.table).scalar_subquery()
 
 
 def insert_into(table: Table) -> Bulk:

@@ -1,10 +1,9 @@
-"""SqlStore: the Store of domain.ports over one database file."""
+"""SqlStore: the Store of domain.ports over one database."""
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection, Engine, insert
@@ -16,11 +15,13 @@ from headrace_server.domain.event import Event
 from headrace_server.domain.job import JobError
 from headrace_server.domain.ports import Claimed, ClaimRequest, Decision, Page, Submission, Submitted
 from headrace_server.domain.query import Counts, Filter, FullJob, Group
-from headrace_server.store import listing, migrate, reads, schema, work
+from headrace_server.store import dialect, listing, migrate, reads, schema, work
 from headrace_server.store.claims import Claim, Turn
-from headrace_server.store.dialect import keep_to_file, trouble
-from headrace_server.store.engine import READERS, database_path, reader_engine, writer_engine
+from headrace_server.store.dialect import Dialect, Engines
+from headrace_server.store.order import CommitOrder
 from headrace_server.store.refusal import StoreRefused
+from headrace_server.store.transaction import transaction
+from headrace_server.store.waiting import Waiting
 from headrace_server.store.writer import Writer
 
 Answer = TypeVar("Answer")
@@ -32,7 +33,7 @@ def wall_clock() -> int:
 
 
 class SqlStore:
-    """The durable truth in a SQLite file. See domain.ports.Store for what each method promises.
+    """The durable truth in a database. See domain.ports.Store for what each method promises.
 
     on_commit is called on the event loop's thread with the changes of each commit, one Change for each job with all
     its events of that commit, before any caller of that commit is answered. Deletion is no change.
@@ -40,29 +41,38 @@ class SqlStore:
 
     def __init__(
         self,
-        writes: Engine,
-        reads_: Engine,
+        database: Dialect,
+        engines: Engines,
         *,
-        number: int,
+        numbers: Sequence[int],
         waiting: int,
         max_waiting: int,
         clock: Callable[[], int],
     ) -> None:
         self._max_waiting = max_waiting
         self.on_commit: Callable[[Sequence[Change]], None] = lambda _changes: None
-        self._engines = (writes, reads_)
-        self._reads = reads_
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._database = database
+        self._engines = engines
+        self._reads = engines.reads
+        self._readers = ThreadPoolExecutor(database.readers, thread_name_prefix="store-reader")
         self._turn = Turn()
         self._closed = False
-        self._writer = Writer(
-            writes,
-            asyncio.get_running_loop(),
-            number=number,
-            waiting=waiting,
-            clock=clock,
-            on_commit=self._announce,
-        )
+        self._waiting = Waiting(waiting)
+        order = CommitOrder()
+        self._writers = [
+            Writer(
+                engine,
+                asyncio.get_running_loop(),
+                database=database,
+                number=number,
+                waiting=self._waiting,
+                order=order,
+                clock=clock,
+                on_commit=self._announce,
+            )
+            for engine, number in zip(_writing(engines), numbers, strict=True)
+        ]
+        self._writer, self._claims = self._writers[0], self._writers[-1]
 
     @classmethod
     def open(
@@ -75,40 +85,41 @@ class SqlStore:
     ) -> Self:
         """Open the database of this URL, on the thread of the running event loop.
 
-        The schema must be up to date (`migrate.upgrade`), and the caller should hold the lock (`StoreLock.take`).
-        durable: a write that was answered survives a loss of power; False is for databases that are thrown away.
-        max_waiting: how many jobs may be held or queued at once; a submit beyond that is refused.
+        The schema must be up to date (`migrate.upgrade`), and the caller should hold the lock (`StoreLock.take`) of
+        a SQLite file. durable: a write that was answered survives a loss of power; False is for databases that are
+        thrown away. max_waiting: how many jobs may be held or queued at once; a submit beyond that is refused.
         clock: microseconds since 1970 UTC. Raises StoreRefused.
         """
         migrate.check(url)
-        writes = writer_engine(url, durable=durable)
+        database = dialect.of_url(url)
+        engines = database.engines(url, durable=durable)
         try:
-            with writes.begin() as connection:
+            with engines.writes.begin() as connection:
                 opening = insert(schema.writer).returning(schema.writer.c.writer)
-                number = connection.execute(opening, {"start_time": clock()}).scalar_one()
+                numbers = [
+                    connection.execute(opening, {"start_time": clock()}).scalar_one()
+                    for _ in _writing(engines)
+                ]
                 waiting = work.count_waiting(connection)
         except DatabaseError as error:
-            writes.dispose()
+            engines.dispose()
             raise StoreRefused(
-                f"The database {database_path(url)} cannot be written: {error.orig}."
+                f"The database {database.place(url)} cannot be written: {error.orig}."
             ) from error
-        engines = (writes, reader_engine(url))
-        for engine in engines:
-            keep_to_file(engine, Path(database_path(url)))
-        return cls(*engines, number=number, waiting=waiting, max_waiting=max_waiting, clock=clock)
+        database.keep(engines, url)
+        return cls(database, engines, numbers=numbers, waiting=waiting, max_waiting=max_waiting, clock=clock)
 
     @property
     def waiting(self) -> int:
         """How many jobs are held or queued."""
-        return self._writer.waiting
+        return self._waiting.now
 
     async def close(self) -> None:
         """Write and answer what was asked for, refuse what comes after, and close the database."""
         self._closed = True
-        await self._writer.close()
+        await asyncio.gather(*(one.close() for one in self._writers))
         self._readers.shutdown()
-        for engine in self._engines:
-            engine.dispose()
+        self._engines.dispose()
 
     def _announce(self, changes: Sequence[Change]) -> None:
         self.on_commit(changes)  # Whoever listens now: it is set after the store was opened.
@@ -133,7 +144,7 @@ class SqlStore:
 
         A job that expired at its permit is answered as FAILED, and its seat goes to the next.
         """
-        return await self._writer.put(Claim(request, self._turn))
+        return await self._claims.put(Claim(request, self._turn))
 
     async def run_timers(self) -> int | None:
         """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""
@@ -168,9 +179,14 @@ class SqlStore:
 
     def _ask(self, question: Callable[[Connection], Answer]) -> Answer:
         try:
-            with self._reads.begin() as connection:
+            with transaction(self._reads) as connection:
                 return question(connection)
         except Exception as error:
-            if reason := trouble(error):
+            if reason := self._database.trouble(error):
                 raise StoreUnavailable(f"The database cannot be read now: {reason}.") from error
             raise
+
+
+def _writing(engines: Engines) -> list[Engine]:
+    """The engines that write: where claims have none of their own there is one."""
+    return list(dict.fromkeys((engines.writes, engines.claims)))

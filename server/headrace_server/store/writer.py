@@ -24,8 +24,13 @@ What is promised, and how it is kept:
   halved and each half tried again, until the poisoned piece stands alone and fails alone.
 - **The database's own trouble is nobody's fault.** Locked, full, damaged, gone: all work of the batch is answered with
   StoreUnavailable and nothing of it is stored. A COMMIT that fails is such a case: SQLite has taken it back.
+- **A COMMIT whose answer was lost is settled** before anything else is done, by the batch's marker (see marker), on
+  a database that others share. Work that comes meanwhile is answered with StoreUnavailable.
+- **Others are waited for.** A batch that another's transaction was in the way of is carried out again, for some
+  seconds.
 - **In the order of arrival**, except that claims come after all else: a stop that came in the same moment as a
-  claim wins.
+  claim wins. On a shared database claims have a writer of their own: they must not wait for a fat batch. There a job
+  that a stop holds is not claimed, and what both writers commit is told in its order (see order).
 - **Every event has a place, (writer, seq).** The number of the writer is this opening of the store, seq counts its
   events; it moves on only with a COMMIT.
 - **The thread never dies.** close() lets it write what is queued and ends it.
@@ -46,14 +51,21 @@ from sqlalchemy import Engine
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
-from headrace_server.store.dialect import trouble, truncate_log
+from headrace_server.store.dialect import Dialect
 from headrace_server.store.ledger import Ledger
+from headrace_server.store.marker import Marker
+from headrace_server.store.order import CommitOrder
+from headrace_server.store.transaction import transaction
+from headrace_server.store.waiting import Waiting
 from headrace_server.store.work import Phase, Work
 
 logger = logging.getLogger(__name__)
 
 BATCH_MAX: Final = 500
 """Pieces of work in a batch: bounds what the first of them waits for the last."""
+
+PATIENCE_SECONDS: Final = 5.0
+"""How long a batch is carried out again while others are in its way: as long as SQLite waits for its one lock."""
 
 IDLE_SECONDS: Final = 1.0
 """After so long without a write the log is written back."""
@@ -71,19 +83,23 @@ class Writer:
         engine: Engine,
         loop: AbstractEventLoop,
         *,
+        database: Dialect,
         number: int,
-        waiting: int,
+        waiting: Waiting,
+        order: CommitOrder,
         clock: Callable[[], int],
         on_commit: Callable[[Changes], None],
     ) -> None:
         self._engine = engine
         self._loop = loop
+        self._database = database
         self._number = number
         self._seq = 0
+        self._marker = Marker(number) if database.shared else None
+        self._waiting = waiting
+        self._order = order
         self._written_at: float | None = time.monotonic()
         """When something was written that may be in the log still; None once that was written back."""
-        self.waiting = waiting
-        """How many jobs are held or queued, by the last COMMIT."""
         self._clock = clock
         self._on_commit = on_commit
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
@@ -149,20 +165,13 @@ class Writer:
     def _commit(self, batch: list[_Asked]) -> None:
         """Make a batch true, all of it or, piece by piece, what can be; then tell."""
         try:
-            with self._engine.begin() as connection:
-                ledger = Ledger(
-                    connection, number=self._number, seq=self._seq, now=self._clock(), waiting=self.waiting
-                )
-                outcomes = [
-                    outcome
-                    for _, phase in groupby(batch, key=_phase)
-                    for outcome in _carry_out([work for work, _ in phase], ledger)
-                ]
+            self._write(batch)
+        except StoreUnavailable as unknown:
+            self._tell(_answer, batch, [unknown for _ in batch])
         except BaseException as error:  # the thread outlives everything
-            if reason := trouble(error):
+            if reason := self._database.trouble(error):
                 logger.warning("The store cannot write: %s", reason, extra={"work": len(batch)})
-                sentence = f"The database cannot be written now: {reason}."
-                self._tell(_answer, batch, [StoreUnavailable(sentence) for _ in batch])
+                self._refuse(batch, reason)
             elif len(batch) > 1:
                 middle = len(batch) // 2
                 self._commit(batch[:middle])
@@ -171,16 +180,98 @@ class Writer:
                 about = {"job_id": getattr(batch[0][0], "job_id", None)}
                 logger.exception("A write failed and was left out", extra=about)
                 self._tell(_answer, batch, [error])
-        else:
-            self._seq, self.waiting = ledger.seq, ledger.waiting
-            if ledger.wrote:
-                self._written_at = time.monotonic()
-            self._tell(self._deliver, list(ledger.changes.values()), batch, outcomes)
+
+    def _write(self, batch: list[_Asked]) -> None:
+        """Make a batch true as a whole; carry it out again while others are in its way."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                if self._write_once(batch):
+                    return
+            except Exception as error:
+                if not self._database.conflict(error) or time.monotonic() > until:
+                    raise
+                logger.info("Another was in the way of a batch: %s", error, extra={"work": len(batch)})
+
+    def _write_once(self, batch: list[_Asked]) -> bool:
+        """Make a batch true as a whole, and tell; False when its COMMIT turned out not to have been carried out."""
+        with transaction(self._engine) as connection:
+            if self._marker is not None and not self._marker.place(connection):
+                raise AssertionError(f"another store writes with the number {self._number}")
+            if self._marker is not None and batch[0][0].phase is Phase.FOLD:
+                self._waiting.recount(connection)
+            waiting = self._waiting.now
+            ledger = Ledger(
+                connection, number=self._number, seq=self._seq, now=self._clock(), waiting=waiting
+            )
+            outcomes = [
+                outcome
+                for _, phase in groupby(batch, key=_phase)
+                for outcome in _carry_out([work for work, _ in phase], ledger)
+            ]
+            if self._marker is not None:
+                self._marker.tidy(connection)
+            with self._order.commit() as tell_after_others:
+                try:
+                    connection.commit()
+                except Exception as error:
+                    if self._marker is None:
+                        raise
+                    connection.invalidate()
+                    connection.close()
+                    if not self._settled(self._marker, error):
+                        return False
+                if self._marker is not None:
+                    self._marker.committed()
+                self._seq = ledger.seq
+                if ledger.wrote:
+                    self._written_at = time.monotonic()
+                self._waiting.add(ledger.waiting - waiting)
+                tell_after_others()
+                self._tell(self._deliver, list(ledger.changes.values()), batch, outcomes)
+        return True
+
+    def _settled(self, marker: Marker, error: Exception) -> bool:
+        """Whether the batch is true whose COMMIT got no answer. It is asked until there is an answer, or the store closes."""
+        pause = 0.05
+        while True:
+            logger.warning("A COMMIT got no answer: %s", error)
+            try:
+                with transaction(self._engine) as connection:
+                    return not marker.place(connection)
+            except Exception as trouble:  # noqa: BLE001 whatever it is, the answer is not known
+                error = trouble
+            if self._closed:
+                raise StoreUnavailable(
+                    "The store is closed, and what became of the last writes is not known."
+                )
+            self._refuse_waiting(self._database.trouble(error) or str(error))
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
+
+    def _refuse(self, batch: list[_Asked], reason: str) -> None:
+        sentence = f"The database cannot be written now: {reason}."
+        self._tell(_answer, batch, [StoreUnavailable(sentence) for _ in batch])
+
+    def _refuse_waiting(self, reason: str) -> None:
+        """Answer what has come meanwhile: nobody has begun it."""
+        refused: list[_Asked] = []
+        last = False
+        with suppress(Empty):
+            while True:
+                asked = self._queue.get_nowait()
+                last |= asked is None
+                if asked is not None:
+                    refused.append(asked)
+        if last:
+            self._queue.put(None)
+        if refused:
+            self._refuse(refused, reason)
 
     def _write_back(self) -> None:
         self._written_at = None
         try:
-            if not truncate_log(self._engine):
+            if not self._database.write_back(self._engine):
                 self._written_at = time.monotonic()  # A reader was in the way: a little later.
         except Exception:  # It grows until it can be; writes go on.
             logger.warning("The log could not be written back", exc_info=True)
@@ -205,8 +296,9 @@ def _phase(asked: _Asked) -> Phase:
 
 def _carry_out(works: Sequence[Work[Any]], ledger: Ledger) -> Iterator[Any]:
     """The outcomes of the work of one phase: answers, and refusals as exceptions. It is flushed at the end."""
-    ledger.load(chain.from_iterable(work.job_ids() for work in works))
     ledger.load_requests(chain.from_iterable(work.request_keys() for work in works))
+    named = chain.from_iterable(work.job_ids() for work in works)
+    ledger.load(chain(named, (job_id for job_id, _ in ledger.requests.values())))
     for work in works:
         try:
             yield work.carry_out(ledger)

@@ -6,6 +6,8 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
     _create_job()
@@ -14,10 +16,10 @@ def upgrade() -> None:
     _create_derived()
     op.create_table(
         "request",
-        sa.Column("tenant", sa.Text, nullable=False),
-        sa.Column("request_id", sa.Text, nullable=False),
-        sa.Column("job_id", sa.Text, nullable=False),
-        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("request_id", TEXT, nullable=False),
+        sa.Column("job_id", TEXT, nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("tenant", "request_id", name="pk_request"),
         sqlite_with_rowid=False,
@@ -27,19 +29,19 @@ def upgrade() -> None:
 def _create_job() -> None:
     op.create_table(
         "job",
-        sa.Column("job_id", sa.Text, nullable=False),
-        sa.Column("tenant", sa.Text, nullable=False),
-        sa.Column("type", sa.Text, nullable=False),
-        sa.Column("description", sa.Text, nullable=False),
-        sa.Column("owner", sa.Text, nullable=False),
-        sa.Column("session_id", sa.Text, nullable=False),
-        sa.Column("queue", sa.Text, nullable=False),
+        sa.Column("job_id", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("type", TEXT, nullable=False),
+        sa.Column("description", TEXT, nullable=False),
+        sa.Column("owner", TEXT, nullable=False),
+        sa.Column("session_id", TEXT, nullable=False),
+        sa.Column("queue", TEXT, nullable=False),
         sa.Column("priority", sa.Integer, nullable=False),
-        sa.Column("labels", sa.Text),
+        sa.Column("labels", TEXT),
         sa.Column("run_after", sa.BigInteger),
         sa.Column("expire_time", sa.BigInteger),
         sa.Column("timeout", sa.BigInteger),
-        sa.Column("retry", sa.Text),
+        sa.Column("retry", TEXT),
         sa.Column("status", sa.SmallInteger, nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
@@ -52,13 +54,13 @@ def _create_job() -> None:
         sa.Column("due_time", sa.BigInteger),
         sa.Column("claim", sa.Integer, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
-        sa.Column("instance", sa.Text, nullable=False),
-        sa.Column("worker", sa.Text, nullable=False),
+        sa.Column("instance", TEXT, nullable=False),
+        sa.Column("worker", TEXT, nullable=False),
         sa.Column("locked", sa.Boolean, nullable=False),
-        sa.Column("progress", sa.Text),
-        sa.Column("error", sa.Text),
-        sa.Column("attempts", sa.Text),
-        sa.Column("stop", sa.Text),
+        sa.Column("progress", TEXT),
+        sa.Column("error", TEXT),
+        sa.Column("attempts", TEXT),
+        sa.Column("stop", TEXT),
         sa.Column("message_count", sa.Integer, nullable=False),
         sa.Column("dropped_count", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("job_id", name="pk_job"),
@@ -75,15 +77,15 @@ def _create_job() -> None:
 def _create_payload() -> None:
     op.create_table(
         "job_parameters",
-        sa.Column("job_id", sa.Text, nullable=False),
-        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("job_id", TEXT, nullable=False),
+        sa.Column("body", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("job_id", name="pk_job_parameters"),
     )
     op.create_table(
         "job_result",
-        sa.Column("job_id", sa.Text, nullable=False),
-        sa.Column("name", sa.Text, nullable=False),
-        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("job_id", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("body", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("job_id", "name", name="pk_job_result"),
     )
 
@@ -91,7 +93,7 @@ def _create_payload() -> None:
 def _create_log() -> None:
     op.create_table(
         "job_event",
-        sa.Column("job_id", sa.Text, nullable=False),
+        sa.Column("job_id", TEXT, nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),
         sa.Column("writer", sa.Integer, nullable=False),
         sa.Column("seq", sa.BigInteger, nullable=False),
@@ -99,7 +101,7 @@ def _create_log() -> None:
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("status", sa.SmallInteger, nullable=False),
-        sa.Column("body", sa.Text),
+        sa.Column("body", TEXT),
         sa.PrimaryKeyConstraint("job_id", "revision", name="pk_job_event"),
         sa.UniqueConstraint("writer", "seq", name="uq_job_event_writer_seq"),
         sqlite_with_rowid=False,
@@ -115,11 +117,11 @@ def _create_log() -> None:
 def _create_derived() -> None:
     op.create_table(
         "ready",
-        sa.Column("type", sa.Text, nullable=False),
-        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("type", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
         sa.Column("neg_priority", sa.Integer, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
-        sa.Column("job_id", sa.Text, nullable=False),
+        sa.Column("job_id", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("type", "tenant", "neg_priority", "at", "job_id", name="pk_ready"),
         sqlite_with_rowid=False,
     )
@@ -127,7 +129,7 @@ def _create_derived() -> None:
         "timer",
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("kind", sa.SmallInteger, nullable=False),
-        sa.Column("job_id", sa.Text, nullable=False),
+        sa.Column("job_id", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("at", "kind", "job_id", name="pk_timer"),
         sqlite_with_rowid=False,
     )

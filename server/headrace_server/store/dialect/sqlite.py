@@ -1,4 +1,4 @@
-"""What only SQLite says in its own way: connections, transactions, JSON, upsert. Nothing else here knows SQLite.
+"""SQLite: one file, one store, one writer at a time. Connections, transactions, JSON.
 
 Python's sqlite3 opens transactions by itself, and only before writes: a SELECT and the UPDATE that follows from
 it then lie in two of them, and one job is claimed twice. So the driver is told to leave transactions alone
@@ -12,25 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import (
-    URL,
-    ColumnElement,
-    Connection,
-    Engine,
-    Insert,
-    Subquery,
-    TableValuedAlias,
-    and_,
-    bindparam,
-    event,
-    exists,
-    func,
-    select,
-)
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import ColumnElement, Connection, Engine, and_, create_engine, event, exists, func, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
-from headrace_server.store import schema
+from headrace_server.store.dialect.entries import Among, Entries, Part
+from headrace_server.store.dialect.port import Dialect, Engines, begins
 from headrace_server.store.refusal import StoreRefused
+
+READERS: Final = 2
+"""Python runs one of them at a time; the second is there while one waits."""
 
 BUSY_TIMEOUT_MS: Final = 5000
 """How long a connection waits for another's write lock before it gives up."""
@@ -44,18 +36,38 @@ PRAGMAS: Final[Mapping[str, int | str]] = {
 }
 
 
-def database_path(url: URL) -> str:
+def database_path(url: str) -> str:
     """The file of a URL such as sqlite:////var/lib/headrace/jobs.db. Raises StoreRefused for anything else."""
-    if url.get_backend_name() != "sqlite":
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreRefused(f"{url!r} is no database URL: give sqlite:///<path>.") from error
+    if parsed.get_backend_name() != "sqlite":
         raise StoreRefused(
-            f"The database {url.render_as_string()} is none that this version can use: give sqlite:///<path>."
+            f"The database {parsed.render_as_string()} is none that this version can use: give sqlite:///<path>."
         )
-    path = url.database or ""
+    path = parsed.database or ""
     if path in ("", ":memory:") or path.startswith("file:"):
         raise StoreRefused(
             "The database must be a file: give sqlite:///<path> (a memory database has no WAL)."
         )
     return path
+
+
+def writer_engine(url: str, *, durable: bool) -> Engine:
+    """The engine of the one connection that writes. durable: a commit has reached the disk when it returns."""
+    database_path(url)
+    engine = create_engine(url, pool_size=1, max_overflow=0)
+    set_up(engine, begin="BEGIN IMMEDIATE", pragmas={"synchronous": "FULL" if durable else "OFF"})
+    return engine
+
+
+def reader_engine(url: str) -> Engine:
+    """The engine of the connections that only read; a write on one of them is an error."""
+    database_path(url)
+    engine = create_engine(url, pool_size=READERS, max_overflow=0)
+    set_up(engine, begin="BEGIN", pragmas={"query_only": "ON"})
+    return engine
 
 
 def set_up(engine: Engine, *, begin: str, pragmas: Mapping[str, int | str]) -> None:
@@ -137,28 +149,6 @@ def truncate_log(engine: Engine) -> bool:
         connection.close()
 
 
-def each(name: str) -> TableValuedAlias:
-    """The entries of a bound JSON array, as rows with the column `value`."""
-    return func.json_each(bindparam(name)).table_valued("value")
-
-
-def pairs(name: str) -> Subquery:
-    """The entries of a bound JSON array of pairs, as rows with the columns `first` and `second`."""
-    pair = each(name)
-    return select(
-        func.json_extract(pair.c.value, "$[0]").label("first"),
-        func.json_extract(pair.c.value, "$[1]").label("second"),
-    ).subquery()
-
-
-def upsert_result() -> Insert:
-    """Keep a result, in the place of an earlier one of that name."""
-    statement = insert(schema.job_result)
-    return statement.on_conflict_do_update(
-        index_elements=["job_id", "name"], set_={"body": statement.excluded.body}
-    )
-
-
 def entry_equals(document: ColumnElement[Any], name: str, value: Any) -> ColumnElement[bool]:
     """Whether a JSON object has this entry, of the same kind: 1 is neither 1.0 nor true nor "1".
 
@@ -186,6 +176,60 @@ def entry_begins(document: ColumnElement[Any], name: str, prefix: str) -> Column
     return exists().where(*text_entry, begins(entry.c.value, prefix))
 
 
-def begins(text: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
-    """Whether a text begins with the prefix, taken literally: LIKE would read % and _ and fold case."""
-    return func.substr(text, 1, len(prefix)) == prefix
+class _Sqlite(Dialect):
+    """SQLite. Its write lock is the only one, and a COMMIT that fails was taken back."""
+
+    shared = False
+    readers = READERS
+
+    def place(self, url: str) -> str:
+        return database_path(url)
+
+    def engines(self, url: str, *, durable: bool) -> Engines:
+        writes = writer_engine(url, durable=durable)
+        return Engines(writes, reader_engine(url), writes)
+
+    def owner_engine(self, url: str) -> Engine:
+        return writer_engine(url, durable=True)
+
+    def hold_schema(self, connection: Connection) -> None:
+        """BEGIN IMMEDIATE has done it."""
+
+    def keep(self, engines: Engines, url: str) -> None:
+        for engine in {engines.writes, engines.reads}:
+            keep_to_file(engine, Path(database_path(url)))
+
+    def trouble(self, error: BaseException) -> str:
+        return trouble(error)
+
+    def conflict(self, _error: BaseException) -> bool:
+        return False
+
+    def write_back(self, engine: Engine) -> bool:
+        return truncate_log(engine)
+
+    def entry_equals(self, document: ColumnElement[Any], name: str, value: Any) -> ColumnElement[bool]:
+        return entry_equals(document, name, value)
+
+    def entry_begins(self, document: ColumnElement[Any], name: str, prefix: str) -> ColumnElement[bool]:
+        return entry_begins(document, name, prefix)
+
+
+SQLITE: Final[Dialect] = _Sqlite()
+
+
+@compiles(Among, "sqlite")
+def _among(among: Among, compiler: SQLCompiler, **how: Any) -> str:
+    column, entries = (compiler.process(part, **how) for part in among.clauses)
+    return f"{column} IN (SELECT value FROM json_each({entries}))"  # noqa: S608 no outside text
+
+
+@compiles(Entries, "sqlite")
+def _entries(entries: Entries, compiler: SQLCompiler, **how: Any) -> str:
+    return f"json_each({compiler.process(entries.clauses, **how)})"
+
+
+@compiles(Part, "sqlite")
+def _part(part: Part, compiler: SQLCompiler, **how: Any) -> str:
+    array, place = (compiler.process(each, **how) for each in part.clauses)
+    return f"json_extract({array}, '$[{place}]')"

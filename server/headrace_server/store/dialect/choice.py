@@ -1,0 +1,32 @@
+"""Which database a URL or a connection means."""
+
+from typing import Final
+
+from sqlalchemy import Connection, make_url
+from sqlalchemy.exc import ArgumentError
+
+from headrace_server.store.dialect.port import Dialect
+from headrace_server.store.dialect.postgresql import POSTGRESQL
+from headrace_server.store.dialect.sqlite import SQLITE
+from headrace_server.store.refusal import StoreRefused
+
+_DIALECTS: Final[dict[str, Dialect]] = {"postgresql": POSTGRESQL, "sqlite": SQLITE}
+
+
+def of(connection: Connection) -> Dialect:
+    """The database at the other end of a connection."""
+    return _DIALECTS[connection.dialect.name]
+
+
+def of_url(url: str) -> Dialect:
+    """The database of a URL. Raises StoreRefused when it names none that this version can use."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreRefused(f"{url!r} is no database URL: give sqlite:///<path>.") from error
+    found = _DIALECTS.get(parsed.get_backend_name())
+    if found is None:
+        raise StoreRefused(
+            f"The database {parsed.render_as_string()} is none that this version can use: give sqlite:///<path>."
+        )
+    return found

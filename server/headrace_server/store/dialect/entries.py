@@ -1,0 +1,56 @@
+"""Lists as one parameter: a JSON array that the database reads. Each database's file says how it does.
+
+A list in the text of a statement would make a statement of each length.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Subquery,
+    TableValuedAlias,
+    Text,
+    bindparam,
+    literal_column,
+    select,
+)
+from sqlalchemy.sql.functions import FunctionElement
+
+
+class Among(FunctionElement[bool]):
+    """Whether a column's value is an entry of a JSON array.
+
+    It has no type: a Boolean would be compared with 1 on SQLite, and no index would serve it.
+    """
+
+    inherit_cache = True
+
+
+class Entries(FunctionElement[Any]):
+    """The entries of a JSON array, as rows with the column `value`."""
+
+    inherit_cache = True
+
+
+class Part(FunctionElement[str]):
+    """An entry of a JSON array by its place."""
+
+    inherit_cache = True
+    type = Text()
+
+
+def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Whether a column's value is among the entries of a bound JSON array."""
+    return Among(column, bindparam(name))
+
+
+def each(name: str) -> TableValuedAlias:
+    """The entries of a bound JSON array, as rows with the column `value`."""
+    return Entries(bindparam(name)).table_valued("value")
+
+
+def pairs(name: str) -> Subquery:
+    """The entries of a bound JSON array of pairs, as rows with the columns `first` and `second`."""
+    pair = each(name)
+    first, second = (Part(pair.c.value, literal_column(place)) for place in "01")
+    return select(first.label("first"), second.label("second")).subquery()

@@ -1,0 +1,80 @@
+"""What the store asks of a database."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Engine, func
+
+
+class Engines(NamedTuple):
+    """The connections of one store. Where one writer is all there can be, claims are made on its connection."""
+
+    writes: Engine
+    reads: Engine
+    claims: Engine
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        for engine in self:
+            engine.dispose()
+
+
+class Dialect(ABC):
+    """A kind of database."""
+
+    shared: ClassVar[bool]
+    """Whether other stores may write to the same database.
+
+    Then a COMMIT may be carried out and its answer be lost, work may be in another's way, and what this store has
+    counted may be out of date.
+    """
+    readers: ClassVar[int]
+    """Connections, and threads, for reads."""
+
+    @abstractmethod
+    def place(self, url: str) -> str:
+        """How sentences for the operator name the database of a URL: without secrets. Raises StoreRefused."""
+
+    @abstractmethod
+    def engines(self, url: str, *, durable: bool) -> Engines:
+        """The connections of a store. durable: a commit has reached the disk when it returns. Raises StoreRefused."""
+
+    @abstractmethod
+    def owner_engine(self, url: str) -> Engine:
+        """One connection that may change the tables, however long that takes. Raises StoreRefused."""
+
+    @abstractmethod
+    def hold_schema(self, connection: Connection) -> None:
+        """Until the end of this transaction let nobody else change the tables."""
+
+    @abstractmethod
+    def keep(self, engines: Engines, url: str) -> None:
+        """From now on refuse to go on with another database than the one that is there now."""
+
+    @abstractmethod
+    def trouble(self, error: BaseException) -> str:
+        """What the database says when it is locked, full, damaged or gone; "" for any other error.
+
+        It is asked through SQLAlchemy or directly: the driver's error is in the one or is the other.
+        """
+
+    @abstractmethod
+    def conflict(self, error: BaseException) -> bool:
+        """Whether another's transaction was in the way, so that the same work, done again, will be done."""
+
+    @abstractmethod
+    def write_back(self, engine: Engine) -> bool:
+        """Tidy up after the last of the work; False when somebody was in the way, who is not waited for."""
+
+    @abstractmethod
+    def entry_equals(self, document: ColumnElement[Any], name: str, value: Any) -> ColumnElement[bool]:
+        """Whether a JSON object has this entry, of the same kind: 1 is neither 1.0 nor true nor "1"."""
+
+    @abstractmethod
+    def entry_begins(self, document: ColumnElement[Any], name: str, prefix: str) -> ColumnElement[bool]:
+        """Whether a JSON object has a text of this name that begins with the prefix."""
+
+
+def begins(text: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
+    """Whether a text begins with the prefix, taken literally: LIKE would read % and _ and fold case."""
+    return func.substr(text, 1, len(prefix)) == prefix

@@ -1,0 +1,127 @@
+"""What queries cost on PostgreSQL, in plans as they were carried out: each statement reads what it needs and no more."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from contract.deeds import LOST, Clock, claim, end, run, submission, submit
+from sqlalchemy import event
+
+from headrace_server.store import SqlStore
+
+pytestmark = pytest.mark.only("postgresql")
+
+Plan = dict[str, Any]
+
+
+@contextmanager
+def carried_out(store: SqlStore) -> Iterator[list[Plan]]:
+    """The plan of every statement of the store meanwhile, with the rows that it met: auto_explain tells them."""
+    plans: list[Plan] = []
+
+    def hear(diagnostic: Any) -> None:
+        _, _, plan = (diagnostic.message_primary or "").partition("plan:\n")
+        if plan:
+            plans.append(json.loads(plan))
+
+    def listen(connection: Any) -> None:
+        driver = connection.connection.driver_connection
+        if driver not in heard:
+            heard.append(driver)
+            driver.add_notice_handler(hear)
+            cursor = driver.cursor()
+            cursor.execute("LOAD 'auto_explain'")
+            for name, value in SETTINGS.items():
+                cursor.execute(f"SET {name} = {value}")
+
+    heard: list[Any] = []
+    for engine in store._engines:
+        event.listen(engine, "begin", listen)
+    yield plans
+    for engine in store._engines:
+        event.remove(engine, "begin", listen)
+    for driver in heard:
+        driver.remove_notice_handler(hear)
+
+
+SETTINGS = {
+    "auto_explain.log_min_duration": "0",
+    "auto_explain.log_analyze": "on",
+    "auto_explain.log_timing": "off",
+    "auto_explain.log_format": "json",
+    "client_min_messages": "log",
+}
+
+
+def nodes(plan: Plan) -> Iterator[Plan]:
+    """Every step of a plan."""
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from nodes(part)
+
+
+def met(step: Plan) -> float:
+    """The rows that a step has met, thrown away ones included."""
+    rows = step["Actual Rows"] + step.get("Rows Removed by Filter", 0)
+    return float((rows + step.get("Rows Removed by Index Recheck", 0)) * step["Actual Loops"])
+
+
+def costly(plans: list[Plan], most: int) -> dict[str, list[str]]:
+    """Statements with a step that scans a table or meets more rows than this."""
+    return {
+        plan["Query Text"]: [
+            f"{step['Node Type']} {step.get('Relation Name', '')} {met(step)}" for step in bad
+        ]
+        for plan in plans
+        if (bad := [step for step in nodes(plan["Plan"]) if _bad(step, most)])
+    }
+
+
+def _bad(step: Plan, most: int) -> bool:
+    # `writer` is a few rows; what is generated from a parameter is none of the tables.
+    return (step["Node Type"] == "Seq Scan" and step.get("Relation Name") != "writer") or met(step) > most
+
+
+async def life(store: SqlStore, clock: Clock, number: int) -> None:
+    """Everything that becomes of jobs."""
+    tenant = f"new-{number}"
+    await submit(store, request_id=f"r{number}", tenant=tenant, kind="w")
+    await run(store, tenant=tenant, kind="u", expire_time=clock.now + 10**9)
+    ended = await end(store, kind="v")
+    await store.submit(submission("w", request_id=f"r{number}", tenant=tenant))
+    await store.get(ended.job_id, tenant="default", payload=True)
+    await store.events(ended.job_id, after=1, limit=5)
+    clock.pass_time(1)
+    await store.run_timers()
+    await store.recover(LOST, confirmed=True)
+    await store.delete(ended.job_id, tenant="default")
+
+
+async def test_hot_statements_seek(store: SqlStore, clock: Clock) -> None:
+    """Statements planned on empty tables, and kept, still meet a handful of rows each when there are 4,000 jobs."""
+    for number in range(8):
+        await life(store, clock, number)
+    await asyncio.gather(*(submit(store, tenant=f"t{n % 5}", request_id=f"many-{n}") for n in range(4000)))
+    with carried_out(store) as plans:
+        await life(store, clock, 99)
+    assert len(plans) > 30
+    assert costly(plans, 40) == {}
+
+
+@pytest.mark.parametrize("seats", [1, 16])
+async def test_a_claim_does_not_feel_the_queue(store: SqlStore, seats: int) -> None:
+    """With 4,000 jobs of two types and 500 tenants queued, no step of a claim meets more rows than seats call for."""
+    kinds = ["t", "u"]
+    await claim(store, seats, kinds=kinds)
+    await asyncio.gather(
+        *(submit(store, kind=kinds[n % 2], tenant=f"t{n % 500:03}", priority=n % 3) for n in range(4000))
+    )
+    for _ in range(6):
+        assert len(await claim(store, seats, kinds=kinds)) == seats
+    with carried_out(store) as plans:
+        assert len(await claim(store, seats, kinds=kinds)) == seats
+    assert len(plans) > 5
+    assert costly(plans, 10 * (seats + 1)) == {}

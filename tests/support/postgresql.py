@@ -1,0 +1,196 @@
+"""A PostgreSQL of the tests' own: a private cluster, or the server that HEADRACE_TEST_POSTGRESQL_URL names.
+
+    with cluster() as server:                 # initdb and start: about a second; ended by its process id
+        url = server.create("jobs")           # an empty database
+        url = server.create("jobs2", template="jobs")
+        server.drop("jobs2")
+
+PostgreSQL refuses to run as root: then it runs as the user postgres. Nothing of it outlives the process that started
+it, not even when that is killed.
+"""
+
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+GIVEN = "HEADRACE_TEST_POSTGRESQL_URL"
+MISSING = "The tests need PostgreSQL: install the package postgresql, or set HEADRACE_TEST_POSTGRESQL_URL to a superuser's URL."
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "fsync": "off",  # no test cuts the power
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "100",
+    "log_min_messages": "fatal",
+}
+PR_SET_PDEATHSIG = 1
+
+
+class Server:
+    """A server that makes and drops databases."""
+
+    def __init__(self, url: str) -> None:
+        self._base = url.rpartition("/")[0]
+        self._admin = psycopg.connect(url, autocommit=True)
+
+    def create(self, name: str, *, template: str = "") -> str:
+        """A database, and its URL. Without a template its language sorts otherwise than its bytes do."""
+        options = sql.SQL("TEMPLATE {}").format(sql.Identifier(template))
+        if not template:
+            options = sql.SQL("TEMPLATE template0 ENCODING 'UTF8'")
+            if self._admin.info.server_version >= 150000:
+                options += sql.SQL(" LOCALE_PROVIDER icu ICU_LOCALE 'en'")
+        self._admin.execute(sql.SQL("CREATE DATABASE {} ").format(sql.Identifier(name)) + options)
+        return f"{self._base}/{name}"
+
+    def drop(self, name: str) -> None:
+        """Drop it, whoever is connected."""
+        self._admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def terminate(self, database: str, purpose: str = "%") -> int:
+        """End the connections of a database whose application_name is like this; answer how many there were."""
+        ended = self._admin.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND application_name LIKE %s",
+            (database, purpose),
+        ).fetchone()
+        return int(ended[0]) if ended else 0
+
+    def close(self) -> None:
+        """Leave."""
+        self._admin.close()
+
+
+def binaries() -> Path | None:
+    """Where the server's programs lie; None when there are none. Debian keeps them out of PATH."""
+    in_path = shutil.which("initdb")
+    versions = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda found: int(found.parts[-3])
+    )
+    found = [path for path in (*versions[::-1], *([Path(in_path)] if in_path else [])) if path.exists()]
+    return found[0].resolve().parent if found else None
+
+
+@contextmanager
+def cluster() -> Iterator[Server]:
+    """A server for as long as the block lasts. Raises FileNotFoundError when there is none."""
+    given = os.environ.get(GIVEN)
+    if given:
+        server = Server(given)
+        try:
+            yield server
+        finally:
+            server.close()
+        return
+    programs = binaries()
+    if programs is None:
+        raise FileNotFoundError(MISSING)
+    folder = Path(tempfile.mkdtemp(prefix="headrace-postgresql-"))
+    try:
+        with _started(programs, folder) as url:
+            server = Server(url)
+            try:
+                yield server
+            finally:
+                server.close()
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _started(programs: Path, folder: Path) -> Iterator[str]:
+    user = "postgres" if os.geteuid() == 0 else None
+    if user:
+        account = pwd.getpwnam(user)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    data = folder / "data"
+    _run(
+        [
+            programs / "initdb",
+            "-D",
+            data,
+            "-U",
+            "headrace",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale",
+            "C.UTF-8",
+            "--no-sync",
+        ],
+        user,
+        folder,
+    )
+    port = _free_port()
+    settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+    log = (folder / "log").open("wb")
+    with (
+        log,
+        subprocess.Popen(
+            [
+                programs / "postgres",
+                "-D",
+                data,
+                f"--port={port}",
+                f"--unix_socket_directories={folder}",
+                *settings,
+            ],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            user=user,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 one system call, made in the main thread
+        ) as process,
+    ):
+        try:
+            _wait(process, folder, port)
+            yield f"postgresql://headrace@127.0.0.1:{port}/postgres"
+        finally:
+            process.send_signal(signal.SIGINT)  # "fast": clients are cut off
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _run(command: Sequence[str | Path], user: str | None, folder: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, user=user, cwd=folder)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed: {done.stderr or done.stdout}")
+
+
+def _wait(process: subprocess.Popen[bytes], folder: Path, port: int) -> None:
+    """Until it accepts connections."""
+    ready = folder / "data" / "postmaster.pid"
+    while True:
+        if process.poll() is not None:
+            raise RuntimeError(f"postgres has ended: {(folder / 'log').read_text()}")
+        lines = ready.read_text().split("\n") if ready.exists() else []
+        # The eighth line says what it is doing.
+        if len(lines) > 7 and lines[7].strip() == "ready" and lines[3] == str(port):
+            return
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)

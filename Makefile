@@ -40,7 +40,7 @@ test-tools: # what tests need from the system: strace, and PostgreSQL unless HEA
 	    || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -yqq postgresql >/dev/null; } \
 	    || { echo "The tests need the package postgresql: install it, or run this as root." >&2; exit 1; }
 
-test-fast: $(VENV)/.done ## the tests that answer within a minute
+test-fast: $(VENV)/.done test-tools ## the tests that answer within a minute
 	$(BIN)/pytest -q -m "not slow"
 
 test-chaos: $(VENV)/.done test-tools ## the long form of the tests that break things; HEADRACE_SEED=N repeats a run

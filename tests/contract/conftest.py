@@ -28,6 +28,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("database", only.args if only else DATABASES)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Have the server started before the test: else it would be taken for something that the test leaves behind."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    if parameters.get("database") == "postgresql":
+        item.fixturenames = ["postgresql_template", *item.fixturenames]  # type: ignore[attr-defined] # a function
+
+
 @pytest.fixture
 def clock() -> Clock:
     """The clock of the store."""

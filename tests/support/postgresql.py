@@ -24,6 +24,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+TEMPORARY = Path(tempfile.gettempdir())
+"""That of the machine: the one that tests have later is closed to the user whom the server runs as."""
+
 GIVEN = "HEADRACE_TEST_POSTGRESQL_URL"
 MISSING = "The tests need PostgreSQL: install the package postgresql, or set HEADRACE_TEST_POSTGRESQL_URL to a superuser's URL."
 SETTINGS = {
@@ -95,7 +98,7 @@ def cluster() -> Iterator[Server]:
     programs = binaries()
     if programs is None:
         raise FileNotFoundError(MISSING)
-    folder = Path(tempfile.mkdtemp(prefix="headrace-postgresql-"))
+    folder = Path(tempfile.mkdtemp(prefix="headrace-postgresql-", dir=TEMPORARY))
     try:
         with _started(programs, folder) as url:
             server = Server(url)

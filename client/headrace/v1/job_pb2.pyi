@@ -1113,7 +1113,11 @@ Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 
 @_typing.final
 class JobFilter(_message.Message):
-    """Which jobs. All fields that are set must match; within a list, any entry."""
+    """Which jobs. All fields that are set must match; within a list, any entry.
+
+    A list has at most 1,000 entries of 255 characters; types and parameters at most 100, labels at most 32; the value of
+    a parameter at most 4,096 characters. What is over a bound is INVALID_ARGUMENT and named.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -77,7 +77,7 @@ class _LateWriter(writer.Writer):
         super()._commit(batch)
         with self._engine.begin() as connection:
             _die_at_an_end(connection)
-            late = ledger.Ledger(connection, number=self._number, seq=self._seq, now=0, waiting=self.waiting)
+            late = ledger.Ledger(connection, number=self._number, seq=self._seq, now=0, waiting=0)
             late._flush_events(_LateLedger.late)
             _LateLedger.late.clear()
             self._seq = late.seq

@@ -18,7 +18,7 @@ import grpc
 from headrace._rpc.status import from_rpc_error
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 
-SIZE = 10_000
+SIZE = 1_000
 CONNECTIONS = 4
 
 

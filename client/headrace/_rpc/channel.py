@@ -96,10 +96,8 @@ class Connection:
             # The server permits a ping each 10 s. Without these a watch whose link was cut silently waits for ever.
             ("grpc.keepalive_time_ms", 20_000),
             ("grpc.keepalive_timeout_ms", 10_000),
-            (
-                "grpc.http2.ping_timeout_ms",
-                10_000,
-            ),  # else 60 s, and that is what counts for a link that was cut
+            # Else 60 s, and that is what counts for a link that was cut.
+            ("grpc.http2.ping_timeout_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 0),
             ("grpc.http2.max_pings_without_data", 0),
             # gRPC's own waits grow to 2 min: too long for a server that restarts in a second.

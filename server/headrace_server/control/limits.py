@@ -6,29 +6,29 @@ WAIT_SECONDS = 60
 """The longest wait of one call; the client goes on with the next."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Sizes in bytes, texts in characters, times in seconds. The defaults are those of config.py."""
+    """Sizes in bytes, texts in characters, times in seconds. What is a setting has its default in config.py."""
 
     # Of a request.
-    message_bytes: int = 4 << 20
-    parameters_bytes: int = 1 << 20
+    message_bytes: int
+    parameters_bytes: int
     value_depth: int = 16
     description_chars: int = 4096
     name_chars: int = 255
-    page_size: int = 1000
-    call_seconds: float = 120
-    wait_seconds: int = WAIT_SECONDS
+    page_size: int
+    call_seconds: float
+    wait_seconds: int
     grace_seconds: int = 3600
     # Of a job.
-    results_bytes: int = 1 << 20
-    output_bytes: int = 1 << 20
-    messages_per_attempt: int = 10_000
+    results_bytes: int
+    output_bytes: int
+    messages_per_attempt: int
     # Of all callers together.
-    calls: int = 1000
-    call_bytes: int = 64 << 20
-    watchers: int = 20_000
-    streams_per_connection: int = 1000
-    waiting_jobs: int = 1_000_000
+    calls: int
+    call_bytes: int
+    watchers: int
+    streams_per_connection: int
+    waiting_jobs: int
     # Of the machine.
-    min_free_disk_bytes: int = 512 << 20
+    min_free_disk_bytes: int

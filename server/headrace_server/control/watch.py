@@ -78,9 +78,8 @@ class Watch:
                 await self._hub.turns.take()
                 yield Snapshot(first)
             elif not self._hub.closing:
-                yield Heartbeat(
-                    cursor
-                )  # a client that resumes has nothing else to tell it that the server is back
+                # A client that resumes has nothing else to tell it that the server is back.
+                yield Heartbeat(cursor)
             _raise_to(feed, first.job)
             shown = first.job.progress if self._options.after is None else None
             async with aclosing(self._follow(feed, cursor, shown)) as following:

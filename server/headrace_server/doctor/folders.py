@@ -9,6 +9,7 @@ from pathlib import Path
 from headrace_server.config import Settings
 from headrace_server.doctor.finding import Finding, ok, problem, warning
 from headrace_server.store import NETWORK_FILESYSTEMS, file_system
+from headrace_server.work.disk import nearest
 
 _MIB = 1 << 20
 _ROOM_MIN = 64 * _MIB
@@ -54,8 +55,7 @@ def trouble(folder: Path) -> str:
     """A sentence that says why nothing can be written there, or "". One that is not there yet would be made."""
     place = folder.absolute()
     try:
-        while not place.exists():
-            place = place.parent
+        place = nearest(place)
         if not place.is_dir():
             return f"{place} is a file where a folder should be: move it away."
         with tempfile.NamedTemporaryFile(dir=place, prefix=".headrace-doctor-") as probe:
@@ -67,10 +67,7 @@ def trouble(folder: Path) -> str:
 
 def room(subject: str, folder: Path, *, least: int = _ROOM_MIN, low: int = _ROOM_LOW) -> Finding:
     """How much room the file system of a folder has; bytes below which that is a problem, or a warning."""
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    usage = shutil.disk_usage(place)
+    usage = shutil.disk_usage(nearest(folder.absolute()))
     free = f"{folder} can be written and has {usage.free // _MIB:,} MiB free"
     if usage.free < least:
         return problem(subject, f"{free}, too little to work with: make room there.")

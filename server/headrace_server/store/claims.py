@@ -38,13 +38,10 @@ from headrace_server.store.ledger import Ledger
 from headrace_server.store.payloads import read_parameters
 from headrace_server.store.rows import dumps
 from headrace_server.store.schema import ready
-from headrace_server.store.statement import Query, least
+from headrace_server.store.statement import Query, distinct, least
 from headrace_server.store.work import Phase, Work
 
-_lane = select(least(ready.c.type).label("type")).cte("lane", recursive=True)
-_lane = _lane.union_all(
-    select(least(ready.c.type, ready.c.type > _lane.c.type)).where(_lane.c.type.is_not(None))
-)
+_lane = distinct(ready.c.type)
 _types = Query(select(_lane.c.type).where(_lane.c.type.is_not(None)))
 """The types of which anything is ready."""
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
+    CTE,
     Column,
     ColumnElement,
     CompoundSelect,
@@ -82,6 +83,13 @@ class Query:
 def least(column: Column[Value], *where: ColumnElement[bool]) -> ScalarSelect[Value]:
     """The least value of a column where this holds: the first entry of an index."""
     return select(func.min(column)).where(*where).correlate_except(column.table).scalar_subquery()
+
+
+def distinct(column: Column[Value]) -> CTE:
+    """The values of a column, each once, by seeks: the next that is greater. What lies between is not walked over."""
+    known = select(least(column).label(column.name)).cte(f"each_{column.name}", recursive=True)
+    last = known.c[column.name]
+    return known.union_all(select(least(column, column > last)).where(last.is_not(None)))
 
 
 def insert_into(table: Table) -> Bulk:

@@ -24,7 +24,7 @@ from headrace_server.domain.query import FullJob, Payload
 from headrace_server.store.ledger import Ledger
 from headrace_server.store.payloads import read_payloads
 from headrace_server.store.schema import HELD, job, timer
-from headrace_server.store.statement import Query, least
+from headrace_server.store.statement import Query, distinct
 
 SWEEP_PAGE: Final = 500
 """Jobs that a sweep takes at a time: what one UPDATE and one answer carry well."""
@@ -36,10 +36,7 @@ _WAITING: Final[Sequence[ColumnElement[int]]] = [
     literal_column(str(int(status))) for status in (Status.PENDING, Status.QUEUED)
 ]
 
-_tenant = select(least(job.c.tenant).label("tenant")).cte("tenant", recursive=True)
-_tenant = _tenant.union_all(
-    select(least(job.c.tenant, job.c.tenant > _tenant.c.tenant)).where(_tenant.c.tenant.is_not(None))
-)
+_tenant = distinct(job.c.tenant)
 _waiting = Query(
     # An outer join begins with the tenants, whatever a planner thinks of the table.
     select(func.count(job.c.job_id)).select_from(

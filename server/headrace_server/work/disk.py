@@ -6,7 +6,7 @@ none go on.
 """
 
 import logging
-import os
+import shutil
 import time
 from pathlib import Path
 
@@ -14,6 +14,11 @@ log = logging.getLogger(__name__)
 
 LOOK = 1.0
 """Seconds for which a look at the disk holds."""
+
+
+def nearest(folder: Path) -> Path:
+    """The folder, or what there is above it: one that is made only when it is needed will lie there."""
+    return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 class DiskSpace:
@@ -37,10 +42,7 @@ class DiskSpace:
         return self.free >= self._least
 
     def _look(self) -> None:
-        # It is made anew when a job needs it: until then the nearest folder above says what there is.
-        place = next(place for place in (self._folder, *self._folder.parents) if place.exists())
-        found = os.statvfs(place)
-        self.free = found.f_bavail * found.f_frsize
+        self.free = shutil.disk_usage(nearest(self._folder)).free
         self._say()
 
     def _say(self) -> None:

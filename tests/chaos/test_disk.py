@@ -11,8 +11,6 @@ from pathlib import Path
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from headrace import Client, JobHandle
 from headrace.errors import Unavailable
@@ -23,6 +21,7 @@ from support import faults_rows
 from support.checker import check_job, check_runs
 from support.disk import SmallDisk, small_disk
 from support.figures import figure, guard
+from support.refusals import refusal
 from support.server import Server, until
 
 pytestmark = pytest.mark.slow
@@ -65,17 +64,10 @@ class Bare:
         """The sentence of a call that was answered with STORE_UNAVAILABLE, and when to come back."""
         with pytest.raises(grpc.RpcError) as error:
             call()
-        failed = error.value
-        assert isinstance(failed, grpc.Call)
-        status = rpc_status.from_call(failed)
-        assert status is not None, failed
-        info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-        for detail in status.details:
-            detail.Unpack(info)
-            detail.Unpack(retry)
-        assert (failed.code(), info.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
-        assert retry.retry_delay.ToMilliseconds() > 0
-        return str(status.message)
+        found = refusal(error.value)
+        assert (found.code, found.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
+        assert found.retry_ms > 0
+        return found.message
 
 
 def wal_of(disk: SmallDisk) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 from headrace import Client
 from support.figures import LONG, figure, guard
+from support.resident import resident
 from support.server import TESTS, Server
 
 pytestmark = pytest.mark.slow
@@ -23,11 +24,6 @@ MAX_CALLS = 100
 SECONDS = figure(10, 120)
 CACHE = 64 * MIB
 """What SQLite may keep of the database: the jobs of the flood fill it."""
-
-
-def resident(server: Server) -> int:
-    """Bytes of resident memory."""
-    return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * 4096
 
 
 def test_overload_by_callers(tmp_path: Path) -> None:
@@ -43,7 +39,7 @@ def test_overload_by_callers(tmp_path: Path) -> None:
             while any(caller.poll() is None for caller in callers):
                 polite.append(submit_politely(client))
                 assert client.server_info().counters["calls"] <= MAX_CALLS + 1
-                memory.append(resident(server))
+                memory.append(resident(server.process.pid))
         finally:
             for caller in callers:
                 caller.kill()

@@ -7,12 +7,11 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import duration_pb2, timestamp_pb2
-from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_status import rpc_status
 
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, value_pb2
+from support.refusals import refusal
 from support.server import Server
 
 Stub = job_service_pb2_grpc.JobServiceStub
@@ -27,13 +26,8 @@ def channel(server: Server) -> Iterator[grpc.Channel]:
 
 def refused(error: grpc.RpcError) -> tuple[grpc.StatusCode, str, list[str]]:
     """Code, reason and fields of an answer."""
-    assert isinstance(error, grpc.Call)
-    status = rpc_status.from_call(error)
-    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    for detail in status.details if status else ():
-        detail.Unpack(info)
-        detail.Unpack(bad)
-    return error.code(), info.reason, [violation.field for violation in bad.field_violations]
+    found = refusal(error)
+    return found.code, found.reason, found.fields
 
 
 NESTED = value_pb2.Value(int_value=1)

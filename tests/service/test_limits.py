@@ -10,8 +10,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from headrace import Client
 from headrace.errors import (
@@ -24,6 +22,8 @@ from headrace.errors import (
 from headrace.info import Snapshot
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from support.disk import small_disk
+from support.refusals import refusal
+from support.resident import resident
 from support.server import Server, until
 
 pytestmark = pytest.mark.slow
@@ -93,7 +93,7 @@ def test_watchers(tmp_path: Path) -> None:
         ):
             with pytest.raises(grpc.RpcError) as error:
                 call()
-            assert refusal(error.value) == ("RESOURCE_EXHAUSTED", "TOO_MANY_WATCHERS", True)
+            assert refused(error.value) == ("RESOURCE_EXHAUSTED", "TOO_MANY_WATCHERS", True)
         with pytest.raises(Overloaded, match="max_watchers"):
             job.stop(wait_timeout=5)
         assert client.count().total == 1
@@ -127,22 +127,17 @@ def test_streams_of_a_connection(tmp_path: Path) -> None:
             next(stream)
         with pytest.raises(grpc.RpcError, match="max_streams_per_connection") as error:
             next(stubs[0].WatchJob(request))
-        assert refusal(error.value) == ("RESOURCE_EXHAUSTED", "TOO_MANY_WATCHERS", True)
+        assert refused(error.value) == ("RESOURCE_EXHAUSTED", "TOO_MANY_WATCHERS", True)
         other = stubs[1].WatchJob(request)
         next(other)
         for stream in (*streams, other):
             stream.cancel()
 
 
-def refusal(error: grpc.RpcError) -> tuple[str, str, bool]:
+def refused(error: grpc.RpcError) -> tuple[str, str, bool]:
     """Code and reason of an answer, and whether it says when to come again."""
-    assert isinstance(error, grpc.Call)
-    status = rpc_status.from_call(error)
-    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-    for detail in status.details if status else ():
-        detail.Unpack(info)
-        detail.Unpack(retry)
-    return error.code().name, info.reason, retry.retry_delay.nanos > 0 or retry.retry_delay.seconds > 0
+    found = refusal(error)
+    return found.code.name, found.reason, found.retry_ms > 0
 
 
 @contextmanager
@@ -172,7 +167,7 @@ def test_calls(tmp_path: Path) -> None:
             until(lambda: client.server_info().counters["calls"] == 8, "three calls are worked on")
             with pytest.raises(grpc.RpcError, match="max_calls") as error:
                 stub.SubmitJob(submit)
-            assert refusal(error.value) == ("RESOURCE_EXHAUSTED", "TOO_MANY_CALLS", True)
+            assert refused(error.value) == ("RESOURCE_EXHAUSTED", "TOO_MANY_CALLS", True)
         for call in calls:
             assert call.result(20).job.job_id
         assert stub.SubmitJob(submit).job.job_id
@@ -303,11 +298,6 @@ def test_a_flood_harms_nobody(tmp_path: Path, what: str) -> None:
         if what in ("messages", "stdout"):
             assert kept == 500
             assert any(event.kind == "MESSAGES_DROPPED" for event in events)
-
-
-def resident(pid: int) -> int:
-    """Bytes of resident memory."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
 def test_info_shows_every_limit(client: Client) -> None:

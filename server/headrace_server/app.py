@@ -9,36 +9,46 @@ gRPC -> pool -> store -> lock. A second signal ends the wait for runs.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import uuid_utils
 
+from headrace_server import stacks
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
+from headrace_server.control.catch_up import keep_up
 from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
 from headrace_server.control.limits import WAIT_SECONDS, Limits
 from headrace_server.domain.change import Change
-from headrace_server.domain.errors import ControlError
+from headrace_server.domain.errors import ControlError, StoreUnavailable
+from headrace_server.domain.event import Event
 from headrace_server.domain.job import ErrorKind, JobError
+from headrace_server.domain.lease import LeaseTimes
+from headrace_server.domain.ports import Instance
 from headrace_server.rpc.admin import AdminService, ServerInfo
 from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.edge import Edge
 from headrace_server.rpc.server import PortInUse, RpcServer
 from headrace_server.rpc.service import JobService
-from headrace_server.store import SqlStore, StoreLock, StoreRefused, migrate
+from headrace_server.rpc.waiting import WaitingServer
+from headrace_server.store import SqlStore, StoreLock, StoreRefused, StoreUnreachable, migrate
 from headrace_server.work.disk import DiskSpace
 from headrace_server.work.dispatch import Dispatcher
+from headrace_server.work.home import Home
 from headrace_server.work.output import OutputLimits
-from headrace_server.work.pool import Pool
+from headrace_server.work.pool import SILENCE, Pool
 from headrace_server.work.registry import Registry
 from headrace_server.work.running import RunSettings
 
@@ -60,8 +70,11 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.limits = limits_of(settings)
-        self.instance = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.instance = ""
+        """The id of the present life."""
         self.draining = False
+        self._address = settings.address
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -70,17 +83,53 @@ class App:
         settings = self.settings
         lock = StoreLock.take(settings.database_url)
         try:
-            migrate.upgrade(settings.database_url)
+            self._handle_signals()
+            if not await self._reach_database():
+                return
             registry = Registry.load(settings.jobs, entry_points=settings.entry_points)
             for info in registry.infos():
                 if info.load_error:
                     log.error("job module %s failed to load: %s", info.module, info.load_error)
-            self._handle_signals()
-            await self._serve(registry, lock, on_ready)
+            if not settings.shared:
+                await self._serve(registry, settings.workspace_root(), lock.fd, on_ready)
+                return
+            home = Home.take(settings.workspace_root())
+            try:
+                await self._serve(registry, home.path, home.fd, on_ready)
+            finally:
+                home.release()
         finally:
             lock.release()
 
-    async def _serve(self, registry: Registry, lock: StoreLock, on_ready: Callable[[str], None]) -> None:
+    async def _reach_database(self) -> bool:
+        """Bring the schema up to date, however long the database is away; False when the server is to end before.
+
+        Whoever calls meanwhile is told so. Raises StoreRefused when to try again is no use.
+        """
+        waiting: WaitingServer | None = None
+        pause = 0.1
+        try:
+            while not self._stop.is_set():
+                try:
+                    await asyncio.to_thread(migrate.upgrade, self.settings.database_url)
+                except StoreUnreachable as error:
+                    log.warning("%s Trying again.", error)
+                else:
+                    return True
+                if waiting is None:
+                    waiting = WaitingServer()
+                    await waiting.start(self.settings.address)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), pause)
+                pause = min(2.0, pause * 2)
+        finally:
+            if waiting is not None:
+                await waiting.stop()
+        return False
+
+    async def _serve(
+        self, registry: Registry, workspaces: Path, lock_fd: int | None, on_ready: Callable[[str], None]
+    ) -> None:
         settings = self.settings
         limits = self.limits
         hub = Hub(limits.watchers)
@@ -89,14 +138,14 @@ class App:
         )
         try:
             disk = DiskSpace(
-                settings.workspace_root(),
+                workspaces,
                 warn=settings.warn_free_disk_mib << 20,
                 least=limits.min_free_disk_bytes,
             )
             frugal = registry.names - registry.needing_workspace
             dispatcher = self.make_dispatcher(
                 store,
-                instance=self.instance,
+                me=store,
                 types=lambda: registry.names if disk.room() else frugal,
                 settings=RunSettings(settings.progress_interval, limits.messages_per_attempt),
                 on_progress=hub.report,
@@ -104,19 +153,27 @@ class App:
 
             def committed(changes: Sequence[Change]) -> None:
                 chronicle.tell(changes)
-                hub.publish(changes)
+                hub.publish(event for change in changes for event in change.events)
                 dispatcher.committed(changes)
 
+            def elsewhere(events: Sequence[Event]) -> None:
+                hub.publish(events)
+                dispatcher.overhear(events)
+
             store.on_commit = committed
-            pool = self._pool(dispatcher, lock)
+            store.on_elsewhere = elsewhere
+            store.on_lost = lambda: self._spawn(self._live_again(store, dispatcher))
+            store.on_dead = lambda: self._spawn(self._take_over(store))
+            store.about = lambda: self._about(registry)
+            await self._join(store)
+            pool = self._pool(dispatcher, workspaces, lock_fd)
             dispatcher.attach(pool)
             await pool.start()
             try:
-                lost = JobError(ErrorKind.INSTANCE_LOST, "The server ended while the job ran.")
-                recovered = await store.recover(lost, confirmed=True)
-                if recovered:
-                    log.warning("%d jobs were under way when the server ended last time", recovered)
+                await self._take_over(store)
                 dispatcher.start()
+                if settings.shared:
+                    self._spawn(keep_up(store, (hub, dispatcher)))
                 jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
 
                 def gauges() -> Mapping[str, int]:
@@ -132,7 +189,70 @@ class App:
             finally:
                 await pool.close()
         finally:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             await store.close()
+
+    # Among the instances of one database
+
+    async def _join(self, store: SqlStore) -> None:
+        """Begin a life, however long the database is away."""
+        self.instance = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        while True:
+            me = Instance(self.instance, time.time_ns() // 1000, store.about())
+            try:
+                await store.join(me, lease=self.settings.lease_time)
+            except StoreUnavailable as error:
+                log.warning("cannot join the instances of this database, trying again: %s", error)
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+    async def _live_again(self, store: SqlStore, dispatcher: Dispatcher) -> None:
+        """The lease is lost: nothing of this life may run on; then another begins."""
+        log.error(
+            "the lease of this instance is lost: its runs are ended, and others take them over",
+            extra={"instance": self.instance},
+        )
+        await dispatcher.evict()
+        await self._join(store)
+        log.warning("this instance is alive again", extra={"instance": self.instance})
+        dispatcher.resume()
+
+    async def _take_over(self, store: SqlStore) -> None:
+        """Settle what instances that are not alive have left."""
+        sentence = (
+            "The instance that ran the job has died."
+            if self.settings.shared
+            else "The server ended while the job ran."
+        )
+        lost = JobError(ErrorKind.INSTANCE_LOST, sentence)
+        try:
+            # Alone, it has the lock: no process of an earlier life is left. Of another machine's nobody can say so.
+            count = await store.recover(lost, confirmed=not self.settings.shared)
+        except StoreUnavailable as error:
+            log.warning("cannot take over what dead instances have left, trying again: %s", error)
+            return
+        if count:
+            log.warning("%d jobs were under way where an instance has died", count)
+
+    def _about(self, registry: Registry) -> Mapping[str, Any]:
+        settings = self.settings
+        return {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "address": self._address,
+            "version": version("headrace"),
+            "workers": settings.workers,
+            "types": sorted(registry.names),
+            "draining": self.draining,
+        }
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _answer(
         self,
@@ -147,7 +267,6 @@ class App:
         edge = Edge(Admission(self.limits, lambda: hub.waits), self.limits.call_seconds)
         info = ServerInfo(
             version=version("headrace"),
-            instance=self.instance,
             start_time=time.time_ns() // 1000,
             settings=settings.shown(),
             limits={name: int(value) for name, value in asdict(self.limits).items()},
@@ -156,7 +275,10 @@ class App:
         rpc = RpcServer(
             JobService(jobs, heartbeat=settings.heartbeat_interval, running=settings.workers > 0),
             AdminService(
-                info, counters=lambda: {**gauges(), **edge.counters()}, draining=lambda: self.draining
+                info,
+                instance=lambda: self.instance,
+                counters=lambda: {**gauges(), **edge.counters()},
+                draining=lambda: self.draining,
             ),
             edge,
             message_bytes=self.limits.message_bytes,
@@ -164,6 +286,7 @@ class App:
         )
         host = settings.address.rpartition(":")[0]
         port = await rpc.start(settings.address)
+        self._address = f"{host}:{port}"
         log.info("serving on %s:%d", host, port, extra={"instance": self.instance})
         on_ready(f"{host}:{port}")
         await self._stop.wait()
@@ -174,15 +297,16 @@ class App:
         hub.close()
         await rpc.stop(STREAMS_GRACE)
 
-    def _pool(self, dispatcher: Dispatcher, lock: StoreLock) -> Pool:
+    def _pool(self, dispatcher: Dispatcher, workspaces: Path, lock_fd: int | None) -> Pool:
         settings = self.settings
         return self.make_pool(
             listener=dispatcher,
             size=settings.workers,
             modules=settings.jobs,
             entry_points=settings.entry_points,
-            workspace_root=settings.workspace_root(),
-            lock_fd=lock.fd,
+            workspace_root=workspaces,
+            lock_fd=lock_fd,
+            silence=LeaseTimes(settings.lease_time).silence if settings.shared else SILENCE,
             nice=settings.nice,
             max_jobs_per_child=settings.max_jobs_per_worker,
             max_memory_bytes=settings.max_worker_memory_mib << 20,
@@ -194,6 +318,7 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+        stacks.tell_on_signal()
 
     def _signalled(self) -> None:
         if self._stop.is_set():

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 DEFAULT_ADDRESS = "127.0.0.1:50551"
 JOB_ROOM_KIB = 2048
 """What a job may need in a message besides its parameters and results."""
+DATABASES = ("sqlite:///", "postgresql://")
 LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 
 
@@ -34,10 +35,16 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default="sqlite:///headrace.db",
         validation_alias=AliasChoices("HEADRACE_DATABASE_URL", "DATABASE_URL", "database_url"),
-        description="Where jobs are kept: sqlite:///PATH.",
+        description="Where jobs are kept: sqlite:///PATH, or postgresql://USER@HOST/DATABASE for many instances.",
     )
     durable: bool = Field(
         default=True, description="Sync every commit. false: a crash of the machine may lose jobs."
+    )
+    lease_time: float = Field(
+        default=10.0,
+        ge=1,
+        le=3600,
+        description="On PostgreSQL: how long an instance may be silent before others take its runs over.",
     )
     address: str = Field(
         default=DEFAULT_ADDRESS, description="host:port to listen on; port 0 takes a free one."
@@ -125,8 +132,11 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        if not value.startswith("sqlite:///") or len(value) <= len("sqlite:///"):
-            raise ValueError("it is sqlite:///PATH; other databases are not supported yet")
+        kind, _, rest = value.partition(":")
+        if kind == "postgres":  # as some who host databases write it
+            return f"postgresql:{rest}"
+        if not any(value.startswith(known) and len(value) > len(known) for known in DATABASES):
+            raise ValueError("it is sqlite:///PATH or postgresql://USER@HOST/DATABASE")
         return value
 
     @model_validator(mode="after")
@@ -152,11 +162,25 @@ class Settings(BaseSettings):
             )
         return self
 
+    @property
+    def shared(self) -> bool:
+        """Whether other instances may serve the same database."""
+        return not self.database_url.startswith("sqlite:")
+
     def workspace_root(self) -> Path:
-        """The folder of the jobs' private directories: of this database alone, since it is emptied at start."""
+        """The folder of the jobs' private directories.
+
+        On SQLite it is this database's alone, since it is emptied at start; on a shared database each instance has its own
+        place in it.
+        """
         if self.workspace is not None:
             return self.workspace
-        name = str(Path(self.database_url.removeprefix("sqlite:///")).resolve()).replace("/", "-").strip("-")
+        if self.shared:
+            url = urlsplit(self.database_url)
+            place = f"{url.hostname or 'local'}{url.path}"
+        else:
+            place = str(Path(self.database_url.removeprefix("sqlite:///")).resolve())
+        name = place.replace("/", "-").strip("-")
         return Path(tempfile.gettempdir()) / f"headrace-{os.getuid()}" / name[-200:]
 
     def shown(self) -> Mapping[str, str]:

@@ -145,7 +145,7 @@ class RequeuesFirst(DoomedDispatcher):
     def _time_out(self, active: Active) -> None:
         outcome = Outcome(error=JobError(ErrorKind.TIMED_OUT, "It ran too long."))
         active.write(
-            partial(running.finish, claim=active.key.claim, instance=self._instance, outcome=outcome)
+            partial(running.finish, claim=active.key.claim, instance=active.job.instance, outcome=outcome)
         )
 
 
@@ -171,7 +171,7 @@ class StartsFirst(DoomedDispatcher):
 
     def attach(self, pool: PoolPort) -> None:
         """Use this pool."""
-        self.seating = _HastySeating(self._store, pool, self._instance, self._wake.set)
+        self.seating = _HastySeating(self._store, pool, self._me, self._wake.set)
 
     def logged(self, slot: str, run: RunKey, messages: Sequence[Message], dropped: int) -> None:
         """The job's code has said something."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 import uuid
@@ -64,12 +65,16 @@ class Server(LocalServer):
 
     def close(self) -> None:
         """End it; fail if it does not end when told, or leaves a process behind. Its log is shown with a failure."""
-        sys.stdout.write("".join(f"{entry}\n" for entry in self.log))
         try:
             if self.process.poll() is None:
                 self.stop()
             self.gone()
+        except (subprocess.TimeoutExpired, AssertionError):
+            self.process.send_signal(signal.SIGUSR1)  # it says what it is doing
+            time.sleep(1)
+            raise
         finally:
+            sys.stdout.write("".join(f"{entry}\n" for entry in self.log))
             if self.process.poll() is None:
                 self.kill()
             for pid in self.processes():

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from headrace_server.domain import change, running, verbs
 from headrace_server.domain.change import Change, Outcome
 from headrace_server.domain.errors import Draining
 from headrace_server.domain.event import Event
-from headrace_server.domain.job import Job, Progress, Spec
+from headrace_server.domain.job import Job, Progress, Spec, Status
 from headrace_server.domain.query import FullJob
 
 NOW = 1_700_000_000_000_000
@@ -51,13 +52,13 @@ class Log:
         return [event for event in self.rows if event.revision > after][:limit]
 
 
-def moves(log: Log) -> Sequence[Change]:
+def moves(log: Log) -> Sequence[Event]:
     """Claim, permit and end of the job, committed."""
     fence = {"claim": 1, "instance": "i"}
     claimed = log.commit(running.claim(log.job, NOW, instance="i", worker="w"))
     permitted = log.commit(running.permit(log.job, NOW, **fence, worker="w"))  # type: ignore[arg-type]
     ended = log.commit(running.finish(log.job, NOW, **fence, outcome=Outcome()))  # type: ignore[arg-type]
-    return claimed, permitted, ended
+    return (*claimed.events, *permitted.events, *ended.events)
 
 
 def watch(log: Log, hub: Hub, **options: object) -> Watch:
@@ -91,7 +92,7 @@ async def test_a_feed_behind_what_is_kept_reads_the_log() -> None:
     slow = watch(log, hub).updates()
     await anext(slow)
     for number in range(KEPT_EVENTS * 2):
-        hub.publish([log.commit(verbs.update(log.job, NOW, fields={"priority": number + 1}, etag=""))])
+        hub.publish(log.commit(verbs.update(log.job, NOW, fields={"priority": number + 1}, etag="")).events)
     hub.publish(moves(log))
     revisions = [update.revision async for update in slow if isinstance(update, Event)]
     assert revisions == list(range(2, log.job.revision + 1))
@@ -104,7 +105,9 @@ async def test_a_watcher_that_does_not_read_holds_a_few_events() -> None:
     log, hub = Log(), Hub(100_000)
     with hub.subscribe("j") as feed:
         for number in range(KEPT_EVENTS):
-            hub.publish([log.commit(verbs.update(log.job, NOW, fields={"priority": number + 1}, etag=""))])
+            hub.publish(
+                log.commit(verbs.update(log.job, NOW, fields={"priority": number + 1}, etag="")).events
+            )
         taken = feed.events_after(1)
         assert [event.revision for event in taken or ()] == list(range(2, 2 + TAKEN_EVENTS))
         assert [event.revision for event in feed.events_after(KEPT_EVENTS) or ()] == [KEPT_EVENTS + 1]
@@ -207,3 +210,35 @@ def test_chain_is_all_or_nothing() -> None:
 
     with pytest.raises(Exception, match="no longer holds"):
         change.chain([both, refuse])(log.job, NOW)
+
+
+async def test_events_that_come_on_two_ways_are_shown_once_in_order() -> None:
+    """One instance's own commits may overtake what the tail brings of another's: a watcher sees each once, in order."""
+    log, hub = Log(), Hub(100_000)
+    following = watch(log, hub).updates()
+    await anext(following)
+    claimed, permitted, ended = moves(log)
+    hub.publish([permitted])
+    assert [(await anext(following)).revision for _ in range(2)] == [2, 3]  # type: ignore[union-attr] # events
+    hub.publish([claimed, ended, permitted])
+    rest = [update async for update in following]
+    assert [type(update) for update in rest] == [Event, Finished]
+
+
+async def test_what_never_came_as_an_event_is_found_on_the_row() -> None:
+    """A later row lets a watcher read the log, up to the end; progress made elsewhere is shown, the older never."""
+    log, hub = Log(), Hub(100_000)
+    following = watch(log, hub).updates()
+    await anext(following)
+    assert set(hub.known()) == {"j"}
+    moved = moves(log)
+    running_job = replace(log.job, revision=3, status=Status.RUNNING, progress=Progress(1, 2, "", NOW))
+    hub.catch_up(running_job)
+    hub.report("j", Progress(2, 2, "", NOW + 1))
+    hub.catch_up(running_job)
+    seen = [await anext(following) for _ in range(4)]
+    assert seen[:3] == [*moved]
+    assert seen[3] == Progress(2, 2, "", NOW + 1)
+    hub.catch_up(log.job)
+    assert [type(update) async for update in following] == [Finished]
+    assert not hub.known()

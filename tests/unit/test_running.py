@@ -55,7 +55,6 @@ async def follow(store: OneRow, *decisions: Decision) -> list[bool]:
         store.job,
         "{}",
         store,  # type: ignore[arg-type] # one method is asked
-        "i",
         spawn=spawn,
         on_lost=lost,
         hold_back=lambda _active, back: held.append(back),

@@ -15,15 +15,14 @@ is over at once, so one who does not read keeps none.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from headrace_server.domain.change import Change
 from headrace_server.domain.errors import TooManyWatchers
 from headrace_server.domain.event import Event, EventKind
-from headrace_server.domain.job import Progress
+from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.query import FullJob
 
 KEPT_EVENTS = 64
@@ -38,6 +37,9 @@ class Topic:
 
     def __init__(self) -> None:
         self.revision = 0
+        """What is known to be in the log."""
+        self.published = 0
+        """What has come as an event."""
         self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self.progress: Progress | None = None
         self.final = False
@@ -179,18 +181,46 @@ class Hub:
             if not topic.feeds:
                 self._topics.pop(job_id, None)
 
-    def publish(self, changes: Iterable[Change]) -> None:
-        """Committed changes, in order."""
-        for change in changes:
-            topic = self._topics.get(change.job.job_id)
-            if topic is None or not change.events:
+    def publish(self, events: Iterable[Event]) -> None:
+        """Committed events, those of each job in their order.
+
+        With several instances they come on two ways, by this one's own commits and by the tail, and one way may be
+        ahead: what has come before is dropped, and where some are missing the feeds find them in the log.
+        """
+        for event in events:
+            topic = self._topics.get(event.job_id)
+            if topic is None or event.revision <= topic.published:
                 continue
-            topic.events.extend(change.events)
-            topic.revision = change.job.revision
-            topic.final = change.job.status.final
-            if any(event.kind is EventKind.STATUS_CHANGED for event in change.events):
+            if event.revision != topic.published + 1:
+                topic.events.clear()
+            topic.events.append(event)
+            topic.published = event.revision
+            if event.revision >= topic.revision:
+                topic.revision = event.revision
+                topic.final = event.status.final
+            if event.kind is EventKind.STATUS_CHANGED:
                 topic.progress = None  # of an attempt that has ended
             topic.wake()
+
+    def known(self) -> Mapping[str, int]:
+        """The jobs that are watched and have not ended, with the revisions reached."""
+        return {job_id: topic.revision for job_id, topic in self._topics.items() if not topic.final}
+
+    def catch_up(self, job: Job) -> None:
+        """A job's row as it stands by now: the net for events that have not come, and for progress made elsewhere."""
+        topic = self._topics.get(job.job_id)
+        if topic is None or job.revision < topic.revision:
+            return
+        if job.revision > topic.revision:
+            topic.revision = job.revision
+            topic.final = job.status.final
+            topic.progress = None
+            topic.wake()
+        if job.progress is not None and not topic.final:
+            known = topic.progress
+            if known is None or known.update_time < job.progress.update_time:
+                topic.progress = job.progress
+                topic.wake()
 
     def report(self, job_id: str, progress: Progress) -> None:
         """The latest progress of a running job."""

@@ -66,6 +66,30 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class Instance:
+    """One life of one that serves the database. about: what it tells of itself, plain values by name. held: its runs."""
+
+    instance: str
+    start_time: int
+    about: Mapping[str, Any]
+    live: bool = True
+    held: int = 0
+
+
+class Membership(Protocol):
+    """That this instance is one of those that serve the database, and is alive."""
+
+    @property
+    def instance(self) -> str:
+        """The id of its present life."""
+        ...
+
+    def valid(self) -> bool:
+        """Whether a run may be begun now; false once others may have taken its runs over."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A question for one page of jobs. tenant None means all. after continues behind a cursor."""
 
@@ -82,6 +106,8 @@ class Store(Protocol):
 
     Writes go through one writer thread that commits what is waiting in one transaction. After COMMIT, and
     before any caller of that batch is answered, the changes are given to `on_commit` (set by app.py).
+    What other instances commit is given to `on_elsewhere`, a little later: the events of each job in their order, each
+    once, though some may be missing after trouble: `newer` finds those.
     Any method raises StoreUnavailable when the database cannot be reached.
     """
 
@@ -106,7 +132,15 @@ class Store(Protocol):
         ...
 
     async def recover(self, error: JobError, *, confirmed: bool) -> int:
-        """Before serving: apply domain.running.recover to every TO_BE_RUN and RUNNING job; answer how many."""
+        """Apply domain.running.recover to every job that an instance holds which is not alive; answer how many."""
+        ...
+
+    async def newer(self, known: Mapping[str, int]) -> list[Job]:
+        """Of the jobs whose revision is known: those that have another by now, or show progress."""
+        ...
+
+    async def instances(self) -> list[Instance]:
+        """Those that serve the database, and those that have died lately, oldest first."""
         ...
 
     async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:

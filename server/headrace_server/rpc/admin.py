@@ -15,7 +15,6 @@ class ServerInfo:
     """What stays the same while the server runs. Settings come without secrets."""
 
     version: str
-    instance: str
     start_time: int
     settings: Mapping[str, str]
     limits: Mapping[str, int]
@@ -25,10 +24,16 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     """The service; promises are in admin_service.proto."""
 
     def __init__(
-        self, info: ServerInfo, *, counters: Callable[[], Mapping[str, int]], draining: Callable[[], bool]
+        self,
+        info: ServerInfo,
+        *,
+        instance: Callable[[], str],
+        counters: Callable[[], Mapping[str, int]],
+        draining: Callable[[], bool],
     ) -> None:
-        """Both counters and draining are asked at each call."""
+        """What is called is asked at each call."""
         self._info = info
+        self._instance = instance
         self._counters = counters
         self._draining = draining
 
@@ -39,7 +44,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         info = self._info
         return pb.GetServerInfoResponse(
             version=info.version,
-            instance=info.instance,
+            instance=self._instance(),
             start_time=timestamp(info.start_time),
             settings=info.settings,
             limits=info.limits,

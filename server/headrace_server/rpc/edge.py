@@ -137,7 +137,7 @@ class Edge(grpc.aio.ServerInterceptor):
             log.error("internal error %s in %s", error_id, method, exc_info=error, extra=extra)
             error = InternalError(error_id)
         self._refused[error.reason] += 1
-        await _abort(context, error)
+        await abort(context, error)
 
 
 async def _freely(call: Call, request: Any, context: Context) -> Any:
@@ -154,7 +154,8 @@ def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return guarded
 
 
-async def _abort(context: Context, error: ControlError) -> NoReturn:
+async def abort(context: Context, error: ControlError) -> NoReturn:
+    """End a call with an error and its details."""
     status = to_status(error)
     details = ("grpc-status-details-bin", status.SerializeToString())
     await context.abort(CODES[error.reason], status.message, trailing_metadata=(details,))

@@ -56,14 +56,7 @@ class RpcServer:
 
     async def start(self, address: str) -> int:
         """Listen on host:port and serve; answer the port. Raises PortInUse."""
-        try:
-            port = self._server.add_insecure_port(address)
-        except RuntimeError:
-            port = 0
-        if not port:
-            raise PortInUse(
-                f"Cannot listen on {address}: the port is in use, or the host is not one of this machine."
-            )
+        port = listen(self._server, address)
         await self._server.start()
         return port
 
@@ -74,3 +67,16 @@ class RpcServer:
     async def stop(self, grace: float) -> None:
         """Take no new calls; cancel what is left after `grace` seconds."""
         await self._server.stop(grace)
+
+
+def listen(server: grpc.aio.Server, address: str) -> int:
+    """Have a server listen on host:port; answer the port. Raises PortInUse."""
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        port = 0
+    if not port:
+        raise PortInUse(
+            f"Cannot listen on {address}: the port is in use, or the host is not one of this machine."
+        )
+    return port

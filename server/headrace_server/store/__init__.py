@@ -2,6 +2,7 @@
 
 store      SqlStore: the Store of domain.ports, and who does what for it
 writer     the group commit: the thread that writes (essay)
+lease      the heartbeat of this instance · instances, the rows of all · tail, what others commit (essay)
 marker     a COMMIT whose answer was lost is settled (essay) · order, what two writers tell · waiting, what waits
 work       what it is asked to do · claims (essay) · ledger, what one transaction knows and will write
 derived    the tables that follow from the jobs
@@ -16,7 +17,13 @@ inspection a look at a database file that changes nothing
 from headrace_server.store.dialect.sqlite import database_path
 from headrace_server.store.inspection import Inspection, inspect
 from headrace_server.store.lock import NETWORK_FILESYSTEMS, Holder, StoreLock, file_system, holder
-from headrace_server.store.refusal import DatabaseInUse, NetworkFilesystem, SchemaMismatch, StoreRefused
+from headrace_server.store.refusal import (
+    DatabaseInUse,
+    NetworkFilesystem,
+    SchemaMismatch,
+    StoreRefused,
+    StoreUnreachable,
+)
 from headrace_server.store.store import SqlStore
 
 __all__ = [
@@ -29,6 +36,7 @@ __all__ = [
     "SqlStore",
     "StoreLock",
     "StoreRefused",
+    "StoreUnreachable",
     "database_path",
     "file_system",
     "holder",

@@ -33,6 +33,7 @@ from sqlalchemy import (
 from headrace_server.domain import running
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Claimed, ClaimRequest, Seat
+from headrace_server.store import instances
 from headrace_server.store.dialect.entries import each
 from headrace_server.store.ledger import Ledger
 from headrace_server.store.payloads import read_parameters
@@ -93,9 +94,13 @@ class Claim(Work[list[Claimed]]):
     phase = Phase.CLAIM
     request: ClaimRequest
     turn: Turn
+    prove: bool
+    """That the instance is alive: then one that is dead takes nothing."""
 
     def carry_out(self, ledger: Ledger) -> list[Claimed]:
         """Answer the jobs taken, in the order of the seats."""
+        if self.prove and not instances.proved(ledger.connection, self.request.instance):
+            return []
         claimed: list[Claimed] = []
         free = deque(self.request.seats)
         # A second round is rare: a tenant had less than its share, or a job expired at its permit.

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
+from headrace_server.store import dialect
 from headrace_server.store.dialect.sqlite import database_path
 from headrace_server.store.refusal import DatabaseInUse, NetworkFilesystem, StoreRefused
 
@@ -44,10 +45,11 @@ class Holder(NamedTuple):
 class StoreLock:
     """The right to serve a database, held until `release` and by whoever else has the descriptor.
 
-    fd is not inheritable by itself: pass it on by name (pass_fds).
+    fd is not inheritable by itself: pass it on by name (pass_fds). It is None where a database is shared: many may
+    serve it, and each proves by its lease that it lives.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int | None) -> None:
         self.fd = fd
 
     @classmethod
@@ -56,6 +58,8 @@ class StoreLock:
 
         Blocks for at most `wait` seconds, and only when the holder is dead but its supervisor has not ended yet.
         """
+        if dialect.of_url(url).shared:
+            return cls(None)
         database = Path(database_path(url)).absolute()
         _refuse_network(database)
         try:
@@ -76,7 +80,8 @@ class StoreLock:
 
     def release(self) -> None:
         """Give up this process's share. LOCK_UN would take the supervisor's away with it."""
-        os.close(self.fd)
+        if self.fd is not None:
+            os.close(self.fd)
 
 
 def _lock(fd: int, database: Path, deadline: float) -> None:

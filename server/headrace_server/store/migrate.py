@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from headrace_server.store import dialect
-from headrace_server.store.refusal import SchemaMismatch, StoreRefused
+from headrace_server.store.dialect import refused
+from headrace_server.store.refusal import SchemaMismatch
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -77,14 +78,13 @@ def upgrade(url: str) -> None:
 
 @contextmanager
 def _opened(url: str) -> Iterator[Connection]:
-    engine = dialect.of_url(url).owner_engine(url)
+    database = dialect.of_url(url)
+    engine = database.owner_engine(url)
     try:
         with engine.begin() as connection:
             yield connection
     except DatabaseError as error:
-        raise StoreRefused(
-            f"The database {dialect.of_url(url).place(url)} cannot be used: {error.orig}."
-        ) from error
+        raise refused(database, url, "cannot be used", error) from error
     finally:
         engine.dispose()
 

@@ -1,11 +1,15 @@
 """Reads of one job and its history. Each is a transaction of its own, as short as its answer is."""
 
-from sqlalchemy import Connection, bindparam, select
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Integer, bindparam, cast, select
 
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.event import Event
+from headrace_server.domain.job import Job
 from headrace_server.domain.query import FullJob
 from headrace_server.store import rows
+from headrace_server.store.dialect.entries import pairs
 from headrace_server.store.payloads import read_payloads
 from headrace_server.store.schema import job, job_event
 from headrace_server.store.statement import Query
@@ -30,12 +34,25 @@ _events = Query(
 )
 
 
+_known = pairs("known")
+_newer = Query(
+    select(job)
+    .join(_known, job.c.job_id == _known.c.first)
+    .where((job.c.revision > cast(_known.c.second, Integer)) | job.c.progress.is_not(None))
+)
+
+
 def get(connection: Connection, job_id: str, tenant: str, *, payload: bool) -> FullJob:
     """One job. Raises JobNotFound, for one of another tenant too."""
     found = _job(connection, job_id=job_id, tenant=tenant)
     if not found:
         raise JobNotFound(job_id)
     return FullJob(rows.job_of(found[0]), read_payloads(connection, [job_id])[job_id] if payload else None)
+
+
+def newer(connection: Connection, known: Sequence[tuple[str, int]]) -> list[Job]:
+    """Of these jobs and revisions: those that have another by now, or show progress."""
+    return [rows.job_of(row) for row in _newer(connection, known=rows.dumps(known))]
 
 
 def events(connection: Connection, job_id: str, after: int, limit: int) -> list[Event]:

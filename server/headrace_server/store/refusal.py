@@ -3,7 +3,8 @@
     StoreRefused           the database cannot be served
     ├── DatabaseInUse      another server, or what is left of one, holds its lock
     ├── NetworkFilesystem  it lies where file locks and shared memory cannot be trusted
-    └── SchemaMismatch     its tables are not those of this version
+    ├── SchemaMismatch     its tables are not those of this version
+    └── StoreUnreachable   it does not answer; it may later
 
 These are for the start. Once the store is open, a database that cannot be reached is domain.errors.StoreUnavailable.
 """
@@ -23,3 +24,7 @@ class NetworkFilesystem(StoreRefused):
 
 class SchemaMismatch(StoreRefused):
     """The tables of the database are not those that this version works with."""
+
+
+class StoreUnreachable(StoreRefused):
+    """The database does not answer: to try again is worth it."""

@@ -8,6 +8,7 @@
     request                    request_id -> job; outlives the job
     writer                     one row for each connection that writes: its number is the first half of a place
     batch                      the COMMITs of a writer on a shared database; see marker
+    instance                   who serves this database, and its beat; see lease
 
 `ready` and `timer` follow from the job's row alone (`rows.ready_key`, `rows.timer_keys`) and are written in its
 transaction. There are no foreign keys: who holds a job's row keeps its other rows, and a check of each insert would cost
@@ -161,6 +162,17 @@ writer = Table(
     metadata,
     Column("writer", Integer, primary_key=True),
     Column("start_time", BigInteger, nullable=False),
+    Column("instance", TEXT, nullable=False, server_default=""),
+)
+
+instance = Table(
+    "instance",
+    metadata,
+    Column("instance", TEXT, primary_key=True),
+    Column("state", SmallInteger, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+    Column("start_time", BigInteger, nullable=False),
+    Column("about", TEXT, nullable=False),
 )
 
 batch = Table(
@@ -175,6 +187,7 @@ __all__ = [
     "HELD",
     "TEXT",
     "batch",
+    "instance",
     "job",
     "job_event",
     "job_parameters",

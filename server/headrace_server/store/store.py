@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self, TypeVar
+from contextlib import suppress
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import DatabaseError
@@ -12,19 +13,32 @@ from sqlalchemy.exc import DatabaseError
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
-from headrace_server.domain.job import JobError
-from headrace_server.domain.ports import Claimed, ClaimRequest, Decision, Page, Submission, Submitted
+from headrace_server.domain.job import Job, JobError
+from headrace_server.domain.lease import LeaseTimes
+from headrace_server.domain.ports import (
+    Claimed,
+    ClaimRequest,
+    Decision,
+    Instance,
+    Page,
+    Submission,
+    Submitted,
+)
 from headrace_server.domain.query import Counts, Filter, FullJob, Group
-from headrace_server.store import dialect, listing, migrate, reads, schema, work
+from headrace_server.store import dialect, instances, listing, migrate, reads, schema, work
 from headrace_server.store.claims import Claim, Turn
-from headrace_server.store.dialect import Dialect, Engines
+from headrace_server.store.dialect import Dialect, Engines, refused
+from headrace_server.store.lease import Heartbeat, stopwatch
 from headrace_server.store.order import CommitOrder
-from headrace_server.store.refusal import StoreRefused
+from headrace_server.store.tail import Tail
 from headrace_server.store.transaction import transaction
 from headrace_server.store.waiting import Waiting
 from headrace_server.store.writer import Writer
 
 Answer = TypeVar("Answer")
+
+NEWER_PAGE = 1000
+"""Jobs asked for at a time: what one answer carries well."""
 
 
 def wall_clock() -> int:
@@ -37,6 +51,10 @@ class SqlStore:
 
     on_commit is called on the event loop's thread with the changes of each commit, one Change for each job with all
     its events of that commit, before any caller of that commit is answered. Deletion is no change.
+
+    On a database that others serve too, and after `join`: on_elsewhere is called with events that they have committed,
+    on_lost when this instance is not alive any more (`join` again, with another id), on_dead when others may have left
+    runs behind (`recover`). about gives what is told of this instance with each beat. They are set before `join`.
     """
 
     def __init__(
@@ -51,6 +69,14 @@ class SqlStore:
     ) -> None:
         self._max_waiting = max_waiting
         self.on_commit: Callable[[Sequence[Change]], None] = lambda _changes: None
+        self.on_elsewhere: Callable[[Sequence[Event]], None] = lambda _events: None
+        self.on_lost: Callable[[], None] = lambda: None
+        self.on_dead: Callable[[], None] = lambda: None
+        self.about: Callable[[], Mapping[str, Any]] = dict
+        self._me = ""
+        self._numbers = numbers
+        self._heartbeat: Heartbeat | None = None
+        self._tail: Tail | None = None
         self._database = database
         self._engines = engines
         self._reads = engines.reads
@@ -103,11 +129,53 @@ class SqlStore:
                 waiting = work.count_waiting(connection)
         except DatabaseError as error:
             engines.dispose()
-            raise StoreRefused(
-                f"The database {database.place(url)} cannot be written: {error.orig}."
-            ) from error
+            raise refused(database, url, "cannot be written", error) from error
         database.keep(engines, url)
         return cls(database, engines, numbers=numbers, waiting=waiting, max_waiting=max_waiting, clock=clock)
+
+    async def join(self, me: Instance, *, lease: float = 10.0) -> None:
+        """Begin a life among those who serve the database; lease in seconds. A life before it has ended.
+
+        Only then are claims made for it. Raises StoreUnavailable.
+        """
+        if self._heartbeat is not None:
+            await asyncio.to_thread(self._heartbeat.stop)
+            self._heartbeat = None
+        loop = asyncio.get_running_loop()
+        shared = self._database.shared
+        sent = stopwatch()
+        await self._writer.put(work.Join(me, self._me, self._numbers, alone=not shared))
+        self._me = me.instance
+        if shared:
+            self._heartbeat = Heartbeat(
+                self._engines.beats,
+                loop,
+                me,
+                LeaseTimes(lease),
+                sent,
+                about=self.about,
+                on_lost=self.on_lost,
+                on_dead=self.on_dead,
+            )
+        if self._tail is None and (hints := self._database.hints()) is not None:
+            self._tail = Tail(
+                self._engines.tail,
+                loop,
+                database=self._database,
+                hints=hints,
+                own=self._numbers,
+                on_events=self.on_elsewhere,
+            )
+            self._tail.start()
+
+    @property
+    def instance(self) -> str:
+        """The id of the life that `join` has begun."""
+        return self._me
+
+    def valid(self) -> bool:
+        """Whether this instance is alive, so that a run may be begun."""
+        return self._heartbeat is None or self._heartbeat.valid()
 
     @property
     def waiting(self) -> int:
@@ -116,13 +184,22 @@ class SqlStore:
 
     async def close(self) -> None:
         """Write and answer what was asked for, refuse what comes after, and close the database."""
+        if self._heartbeat is not None:
+            await asyncio.to_thread(self._heartbeat.stop)
+        if self._me:
+            with suppress(StoreUnavailable):
+                await self._writer.put(work.Leave(self._me))
         self._closed = True
+        if self._tail is not None:
+            await asyncio.to_thread(self._tail.stop)
         await asyncio.gather(*(one.close() for one in self._writers))
         self._readers.shutdown()
         self._engines.dispose()
 
     def _announce(self, changes: Sequence[Change]) -> None:
         self.on_commit(changes)  # Whoever listens now: it is set after the store was opened.
+        if self._tail is not None:
+            self._tail.hint()
 
     async def submit(self, submission: Submission) -> Submitted:
         """Create the job, or find the one of this request_id.
@@ -144,15 +221,28 @@ class SqlStore:
 
         A job that expired at its permit is answered as FAILED, and its seat goes to the next.
         """
-        return await self._claims.put(Claim(request, self._turn))
+        return await self._claims.put(Claim(request, self._turn, prove=self._heartbeat is not None))
 
     async def run_timers(self) -> int | None:
         """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""
         return await self._writer.put(work.Timers())
 
     async def recover(self, error: JobError, *, confirmed: bool) -> int:
-        """Settle every TO_BE_RUN and RUNNING job in one transaction; answer how many."""
+        """Settle every job that is held by an instance which is not alive, in one transaction; answer how many."""
         return await self._writer.put(work.Recover(error, confirmed))
+
+    async def newer(self, known: Mapping[str, int]) -> list[Job]:
+        """Of the jobs whose revision is known: those that have another by now, or show progress."""
+        pairs = list(known.items())
+        pages = [pairs[first : first + NEWER_PAGE] for first in range(0, len(pairs), NEWER_PAGE)]
+        found: list[Job] = []
+        for page in pages:
+            found += await self._read(lambda connection, page=page: reads.newer(connection, page))  # type: ignore[misc] # mypy knows no defaults of lambdas
+        return found
+
+    async def instances(self) -> list[Instance]:
+        """Those that serve the database, and those that have died lately, oldest first."""
+        return await self._read(instances.everyone)
 
     async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:
         """One job. Raises JobNotFound."""

@@ -19,11 +19,12 @@ from headrace_server.domain import passing, running, verbs
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import QueueFull, RequestIdReused
 from headrace_server.domain.job import JobError, Status
-from headrace_server.domain.ports import Decision, Submission, Submitted
+from headrace_server.domain.ports import Decision, Instance, Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
+from headrace_server.store import instances
 from headrace_server.store.ledger import Ledger
 from headrace_server.store.payloads import read_payloads
-from headrace_server.store.schema import HELD, job, timer
+from headrace_server.store.schema import job, timer
 from headrace_server.store.statement import Query, distinct
 
 SWEEP_PAGE: Final = 500
@@ -176,32 +177,55 @@ class Timers(Work[int | None]):
         return upcoming  # type: ignore[no-any-return] # a time, or None
 
 
-_held = (
-    select(job.c.job_id)
-    .where(HELD, job.c.job_id > bindparam("after"))
-    .order_by(job.c.job_id)
-    .limit(SWEEP_PAGE)
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Recover(Work[int]):
-    """Settle what an instance that is gone has held, in pages of one transaction; answer how many jobs."""
+    """Settle what is held by instances that are not alive, in pages of one transaction; answer how many jobs."""
 
     phase = Phase.SWEEP
     error: JobError
     confirmed: bool
 
     def carry_out(self, ledger: Ledger) -> int:
-        """Answer how many jobs were held."""
+        """Answer how many jobs were held. One that another is changing is left to him, and to the next time."""
         count = 0
         last = ""
-        while page := ledger.connection.scalars(_held, {"after": last}).all():
-            ledger.load(page)
-            held = [found for job_id in page if (found := ledger.jobs[job_id]) is not None]
-            for found in held:
-                ledger.fold(running.recover(found, ledger.now, error=self.error, confirmed=self.confirmed))
+        while page := instances.left_behind(ledger.connection, last, SWEEP_PAGE):
+            ledger.load((job_id for job_id, _ in page), free=True)
+            for job_id, holder in page:
+                found = ledger.jobs.get(job_id)
+                if found is not None and running.holds(found, found.claim, holder):
+                    ledger.fold(
+                        running.recover(found, ledger.now, error=self.error, confirmed=self.confirmed)
+                    )
+                    count += 1
             ledger.flush()
-            count += len(held)
-            last = page[-1]
+            last = page[-1][0]
         return count
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Work[None]):
+    """Begin a life as `me`; the one before it, if there was one, has ended. alone: there are no others."""
+
+    phase = Phase.SWEEP
+    me: Instance
+    before: str
+    numbers: Sequence[int]
+    alone: bool
+
+    def carry_out(self, ledger: Ledger) -> None:
+        """Write the row."""
+        instances.leave(ledger.connection, self.before)
+        instances.join(ledger.connection, self.me, self.numbers, ledger.now, alone=self.alone)
+
+
+@dataclass(frozen=True, slots=True)
+class Leave(Work[None]):
+    """End a life."""
+
+    phase = Phase.SWEEP
+    me: str
+
+    def carry_out(self, ledger: Ledger) -> None:
+        """Take the row away."""
+        instances.leave(ledger.connection, self.me)

@@ -21,8 +21,9 @@ from functools import partial
 from headrace_server.domain import running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import StoreUnavailable
-from headrace_server.domain.job import ErrorKind, Job, JobError, Progress
-from headrace_server.domain.ports import ClaimRequest, Store
+from headrace_server.domain.event import Event
+from headrace_server.domain.job import ErrorKind, Job, JobError, Progress, Status
+from headrace_server.domain.ports import ClaimRequest, Membership, Store
 from headrace_server.work.contract import PoolPort, ProgressReport, RunKey
 from headrace_server.work.running import Active, RunSettings
 from headrace_server.work.seating import Seating
@@ -46,7 +47,7 @@ class Dispatcher:
         self,
         store: Store,
         *,
-        instance: str,
+        me: Membership,
         types: Callable[[], frozenset[str]],
         settings: RunSettings,
         on_progress: Callable[[str, Progress], None],
@@ -56,13 +57,14 @@ class Dispatcher:
         on_progress is told the latest progress of every running job, by job id.
         """
         self._store = store
-        self._instance = instance
+        self._me = me
         self._types = types
         self._settings = settings
         self._on_progress = on_progress
         self._wake = asyncio.Event()
         self._timers = Timers(store, POLL)
         self._unplaced: dict[str, Job] = {}
+        self._overheard: set[str] = set()
         self._claiming = False
         self._more = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -72,7 +74,7 @@ class Dispatcher:
 
     def attach(self, pool: PoolPort) -> None:
         """Use this pool. Before it starts: it tells of its slots at once."""
-        self.seating = Seating(self._store, pool, self._instance, self._wake.set)
+        self.seating = Seating(self._store, pool, self._me, self._wake.set)
 
     def start(self) -> None:
         """Begin to claim."""
@@ -94,6 +96,26 @@ class Dispatcher:
             active.ladder.cut(error, self._settings.cut_grace)
         await emptied
         await seating.written()
+
+    async def evict(self) -> None:
+        """This instance is not alive any more, and others take its runs over: recall what has not begun, kill the rest.
+
+        Returns when no code of a job runs here; `resume` lets runs begin again. What the runs have said is still written,
+        where nobody has taken them over yet.
+        """
+        seating = self.seating
+        seating.suspended = True
+        seating.clear_all()
+        error = JobError(ErrorKind.INSTANCE_LOST, "The instance had lost its lease while the job ran.")
+        for active in list(seating.runs.values()):
+            log.warning("killing a job: the lease of this instance is lost", extra=active.about())
+            active.ladder.cut(error, 0)
+        await seating.emptied()
+
+    def resume(self) -> None:
+        """A new life has begun."""
+        self.seating.suspended = False
+        self._wake.set()
 
     async def close(self) -> None:
         """Stop the loops; what runs have said is written."""
@@ -133,11 +155,11 @@ class Dispatcher:
     async def _claim(self) -> None:
         """Claim for free slots and, while more is ready than those take, for backlogs: the two share a commit."""
         seating = self.seating
-        if seating.draining:
+        if seating.closed():
             return
         startable = self._types()
         asked = [
-            ClaimRequest(self._instance, seats, types)
+            ClaimRequest(self._me.instance, seats, types)
             for seats, types in (
                 (seating.free_seats(), startable),
                 (seating.backlog_seats() if self._more else (), seating.short_types() & startable),
@@ -149,6 +171,7 @@ class Dispatcher:
             answers = await asyncio.gather(*map(self._store.claim, asked), return_exceptions=True)
         finally:
             self._claiming = False
+        overheard = self._overheard
         for request, claimed in zip(asked, answers, strict=True):
             if isinstance(claimed, BaseException):
                 continue
@@ -156,10 +179,13 @@ class Dispatcher:
                 job = self._unplaced.pop(one.job.job_id, one.job)
                 if not job.status.final:
                     seating.place(job, one.parameters, one.seat.worker)
+            if overheard.intersection(one.job.job_id for one in claimed):
+                self._catch_up(overheard)
             self._more = len(claimed) == len(request.seats)
             if self._more:
                 self._wake.set()
         self._unplaced.clear()
+        self._overheard.clear()
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
@@ -173,13 +199,50 @@ class Dispatcher:
             if job.ready:
                 self._wake.set()
             self._timers.note(job)
-            if job.instance != self._instance or not job.claim:
-                continue
             active = self.seating.runs.get(RunKey(job.job_id, job.claim))
             if active is not None:
                 self._follow(active, job)
-            elif self._claiming:
+            elif self._claiming and job.claim and job.instance == self._me.instance:
                 self._unplaced[job.job_id] = job
+
+    def overhear(self, events: Iterable[Event]) -> None:
+        """Other instances have committed these: wake for what may run, look again at what runs here."""
+        mine = {key.job_id for key in self.seating.runs}
+        changed = set()
+        for event in events:
+            if event.status is Status.QUEUED:
+                self._wake.set()
+            if event.job_id in mine:
+                changed.add(event.job_id)
+            elif self._claiming:
+                self._overheard.add(event.job_id)
+        if changed:
+            self._catch_up(changed)
+
+    def known(self) -> Mapping[str, int]:
+        """The jobs that run here, with the revisions that are known of them."""
+        return {active.key.job_id: active.job.revision for active in self.seating.runs.values()}
+
+    def catch_up(self, job: Job) -> None:
+        """A job's row as it stands by now: a stop from elsewhere is carried out, a run that was replaced is ended."""
+        for active in [run for run in self.seating.runs.values() if run.key.job_id == job.job_id]:
+            if job.revision <= active.job.revision:
+                continue
+            if running.holds(job, active.key.claim, active.job.instance):
+                self._follow(active, job)
+            else:
+                self.seating.replaced(active, "another instance has taken it over")
+
+    def _catch_up(self, job_ids: Iterable[str]) -> None:
+        wanted = {job_id: revision for job_id, revision in self.known().items() if job_id in job_ids}
+        self.seating.spawn(self._read_again(wanted))
+
+    async def _read_again(self, wanted: Mapping[str, int]) -> None:
+        try:
+            for job in await self._store.newer(wanted):
+                self.catch_up(job)
+        except StoreUnavailable as error:
+            log.warning("cannot read what others have changed, trying again soon: %s", error)
 
     def _follow(self, active: Active, job: Job) -> None:
         active.job = job
@@ -221,7 +284,7 @@ class Dispatcher:
                 partial(
                     running.log,
                     claim=run.claim,
-                    instance=self._instance,
+                    instance=active.job.instance,
                     messages=messages[first : first + PIECE],
                     limit=self._settings.messages_per_attempt,
                     dropped=0 if first else dropped,
@@ -233,7 +296,9 @@ class Dispatcher:
         active = self.seating.runs.get(run)
         if active is not None:
             active.write(
-                partial(running.set_result, claim=run.claim, instance=self._instance, name=name, value=value)
+                partial(
+                    running.set_result, claim=run.claim, instance=active.job.instance, name=name, value=value
+                )
             )
 
     def finished(self, slot: str, run: RunKey, outcome: Outcome) -> None:  # noqa: ARG002
@@ -260,7 +325,7 @@ class Dispatcher:
     def _end(self, active: Active, outcome: Outcome) -> None:
         active.flush_progress()
         active.write(
-            partial(running.finish, claim=active.key.claim, instance=self._instance, outcome=outcome)
+            partial(running.finish, claim=active.key.claim, instance=active.job.instance, outcome=outcome)
         )
         self._finished += 1
         self.seating.leave(active)

@@ -74,11 +74,14 @@ class Ladder:
         self._climb(terminate=(left - notice) / 1e6, kill=left / 1e6)
 
     def cut(self, error: JobError, grace: float) -> None:
-        """End the run from the server's side: SIGTERM now, SIGKILL after `grace` seconds."""
+        """End the run from the server's side: SIGTERM now, SIGKILL after `grace` seconds.
+
+        Of several the first says why, and the shortest when.
+        """
         if self._cut is None:
             self._cut = error
             self._pool.flag_stop(self._run.slot, self._run.key, error.message)
-            self._climb(terminate=0, kill=grace)
+        self._climb(terminate=0, kill=grace)
 
     def _climb(self, *, terminate: float, kill: float) -> None:
         loop = asyncio.get_running_loop()

@@ -51,7 +51,6 @@ class Active:
         job: Job,
         parameters: str,
         store: Store,
-        instance: str,
         *,
         spawn: Callable[[Coroutine[None, None, None]], None],
         on_lost: Callable[["Active", Exception], None],
@@ -68,9 +67,10 @@ class Active:
         self.sent = False
         self.begun = False
         self.permitting = False
+        self.lost = False
+        """The job is somebody else's by now."""
         self._parameters = parameters
         self._store = store
-        self._instance = instance
         self._spawn = spawn
         self._on_lost = on_lost
         self._hold_back = hold_back
@@ -113,7 +113,7 @@ class Active:
 
     def permit(self, job: Job, now: int) -> change.Change:
         """The start permit for the slot that it has."""
-        return running.permit(job, now, claim=self.key.claim, instance=self._instance, worker=self.slot)
+        return running.permit(job, now, claim=self.key.claim, instance=self.job.instance, worker=self.slot)
 
     def write(self, decide: Decision) -> None:
         """Apply to the job, after everything written before."""
@@ -187,7 +187,7 @@ class Active:
             self._progress_written = time.monotonic()
             latest, self._progress = self._progress, None
             self.write(
-                partial(running.progress, claim=self.key.claim, instance=self._instance, latest=latest)
+                partial(running.progress, claim=self.key.claim, instance=self.job.instance, latest=latest)
             )
 
     def close(self) -> None:

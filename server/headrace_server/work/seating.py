@@ -18,7 +18,7 @@ from functools import partial
 from headrace_server.domain import running
 from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import Seat, Store
+from headrace_server.domain.ports import Membership, Seat, Store
 from headrace_server.work.contract import PoolPort, RunKey
 from headrace_server.work.history import History
 from headrace_server.work.ladder import Ladder
@@ -36,22 +36,28 @@ PATIENCE = 0.1
 class Seating:
     """The slots, the runs in them, and which slots have a child that is up."""
 
-    def __init__(self, store: Store, pool: PoolPort, instance: str, on_room: Callable[[], None]) -> None:
+    def __init__(self, store: Store, pool: PoolPort, me: Membership, on_room: Callable[[], None]) -> None:
         """Somebody is told by on_room that there may be a free seat."""
         self.runs: dict[RunKey, Active] = {}
         self.ready: set[str] = set()
         self.draining = False
+        self.suspended = False
+        """The lease is lost, and there is no new one yet."""
         self._slots: dict[str, list[Active]] = {slot: [] for slot in pool.slots}
         self._history = History()
         self._last_type: dict[str, str] = {}
         self._store = store
         self._pool = pool
-        self._instance = instance
+        self._me = me
         self._on_room = on_room
         self._empty = asyncio.Event()
         self.held_back = 0
         """How often a run was held back because it said more than the store could take."""
         self._writes: set[asyncio.Task[None]] = set()
+
+    def closed(self) -> bool:
+        """Whether nothing may begin here: at the end of the server, and without a lease."""
+        return self.draining or self.suspended or not self._me.valid()
 
     def slots(self) -> int:
         """How many slots there are."""
@@ -85,9 +91,8 @@ class Seating:
             job,
             parameters,
             self._store,
-            self._instance,
-            spawn=self._spawn,
-            on_lost=self._replaced,
+            spawn=self.spawn,
+            on_lost=self.replaced,
             hold_back=self._hold_back,
         )
         active.slot = slot
@@ -95,19 +100,19 @@ class Seating:
         self.runs[active.key] = active
         head = [other.job.type for other in self._slots[slot][:1]]
         self._slots[slot].append(active)
-        if self.draining or (head and not self._history.depth(head)):
+        if self.closed() or (head and not self._history.depth(head)):
             self.give_up(active)  # or: the slot was free, and was not given what it ran last
         elif job.status is Status.RUNNING:
             self._hand_over(active)
         elif slot in self.ready:
-            self._spawn(self._permit(active))
+            self.spawn(self._permit(active))
 
     def up(self, slot: str) -> None:
         """The slot's child is up: permit what was claimed for it."""
         self.ready.add(slot)
         for active in self._slots[slot]:
             if not active.sent:
-                self._spawn(self._permit(active))
+                self.spawn(self._permit(active))
         self._on_room()
 
     def down(self, slot: str) -> None:
@@ -140,13 +145,13 @@ class Seating:
             return
         if active.job.status.final:
             self.leave(active)
-        elif active.slot in self.ready and not self.draining:
+        elif active.slot in self.ready:
             self._hand_over(active)
         else:  # the child went away while the permit was committed
             self.give_up(active)
 
     def _hand_over(self, active: Active) -> None:
-        if active.job.stop is not None:  # it came between claim and here
+        if active.job.stop is not None or self.closed():  # it came between claim and here
             self.give_up(active)
             return
         waits = self._slots[active.slot][0] is not active
@@ -167,7 +172,7 @@ class Seating:
                 continue
             active.sent = False
             idle = next((name for name in self.ready if not self._slots[name]), None)
-            if idle is None or self.draining or active.job.stop is not None:
+            if idle is None or self.closed() or active.lost or active.job.stop is not None:
                 self.give_up(active)
             else:
                 self._slots[slot].remove(active)
@@ -185,7 +190,7 @@ class Seating:
 
     def give_up(self, active: Active) -> None:
         """A claim, or a permit, that was not used."""
-        active.write(partial(running.return_permit, claim=active.key.claim, instance=self._instance))
+        active.write(partial(running.return_permit, claim=active.key.claim, instance=active.job.instance))
         self.leave(active)
 
     def ended(self, active: Active) -> None:
@@ -204,15 +209,17 @@ class Seating:
             self._empty.set()
         self._on_room()
 
-    def _replaced(self, active: Active, error: Exception) -> None:
+    def replaced(self, active: Active, error: object) -> None:
         """A write of the run hit nothing: somebody else holds the job now, or it is gone."""
         if active.key not in self.runs:
             return
         log.warning("run replaced: %s", error, extra=active.about())
-        if active.begun:
+        active.lost = True
+        if active.sent:
             self.clear_backlog(active.slot)
+        if active.begun:
             self._pool.kill(active.slot)
-        elif not active.sent:
+        elif not active.sent and active.key in self.runs:
             self.leave(active)
 
     def _hold_back(self, active: Active, held: bool) -> None:
@@ -245,7 +252,8 @@ class Seating:
             )
             await asyncio.wait(left)
 
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+    def spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        """Carry this out; the server does not end before it has."""
         task = asyncio.create_task(coroutine)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)

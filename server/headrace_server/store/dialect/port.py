@@ -4,19 +4,51 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, func
+from sqlalchemy.exc import DatabaseError
+
+from headrace_server.store.refusal import StoreRefused, StoreUnreachable
 
 
 class Engines(NamedTuple):
-    """The connections of one store. Where one writer is all there can be, claims are made on its connection."""
+    """The connections of one store. Where one writer is all there can be, it does what others have connections for.
+
+    beats: for the heartbeat, which waits for nothing else. tail: to follow the log; each statement is a transaction.
+    """
 
     writes: Engine
     reads: Engine
     claims: Engine
+    beats: Engine
+    tail: Engine
 
     def dispose(self) -> None:
         """Close every connection."""
-        for engine in self:
+        for engine in set(self):
             engine.dispose()
+
+
+class Hints(ABC):
+    """Empty messages between the stores of one database: there is something new in the log."""
+
+    @abstractmethod
+    def listen(self, connection: Connection) -> None:
+        """Hear on this connection from now on."""
+
+    @abstractmethod
+    def send(self, connection: Connection) -> None:
+        """To all others that listen."""
+
+    @abstractmethod
+    def wait(self, connection: Connection, seconds: float) -> bool:
+        """Wait for a hint, for `wake`, or until the time is over; True when a hint has come."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """End a wait, this one or the next. From any thread."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is held beside connections."""
 
 
 class Dialect(ABC):
@@ -38,6 +70,10 @@ class Dialect(ABC):
     @abstractmethod
     def engines(self, url: str, *, durable: bool) -> Engines:
         """The connections of a store. durable: a commit has reached the disk when it returns. Raises StoreRefused."""
+
+    @abstractmethod
+    def hints(self) -> Hints | None:
+        """A way to tell the other stores; None where there are none."""
 
     @abstractmethod
     def owner_engine(self, url: str) -> Engine:
@@ -78,3 +114,11 @@ class Dialect(ABC):
 def begins(text: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
     """Whether a text begins with the prefix, taken literally: LIKE would read % and _ and fold case."""
     return func.substr(text, 1, len(prefix)) == prefix
+
+
+def refused(database: Dialect, url: str, how: str, error: DatabaseError) -> StoreRefused:
+    """Why it is not opened: one that others share is a server, and may answer later."""
+    said = str(error.orig).strip().rstrip(".").replace("\n", " ")
+    sentence = f"The database {database.place(url)} {how}: {said}."
+    away = database.shared and database.trouble(error)
+    return StoreUnreachable(sentence) if away else StoreRefused(sentence)

@@ -11,6 +11,8 @@
 - Texts compare by their bytes (COLLATE "C"), as on SQLite, whatever the language of the database is.
 """
 
+import os
+import select
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -37,7 +39,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from headrace_server.store.dialect.entries import Among, Entries, Part
-from headrace_server.store.dialect.port import Dialect, Engines, begins
+from headrace_server.store.dialect.port import Dialect, Engines, Hints, begins
 from headrace_server.store.refusal import StoreRefused
 
 _CONNECT: Final[Mapping[str, int]] = {
@@ -60,10 +62,14 @@ _READ: Final = {
     "default_transaction_read_only": "on",
     "plan_cache_mode": "force_custom_plan",
 }
+_BEAT: Final = {"statement_timeout": "2s", "synchronous_commit": "off"}
+_TAIL: Final = {**_CERTAIN, "synchronous_commit": "off"}
 _OWNER: Final = {"jit": "off", "statement_timeout": "0", "lock_timeout": "60s"}
 
 _SCHEMA_LOCK: Final = 0x6865616472616365
 """The key of the advisory lock that a change of the tables holds: "headrace"."""
+
+_CHANNEL: Final = "headrace"
 
 _CONFLICTS: Final = (
     errors.DeadlockDetected,
@@ -93,7 +99,13 @@ class _Postgresql(Dialect):
             _engine(url, "writes", 1, {**_ALL, **writing}),
             _engine(url, "reads", self.readers, {**_ALL, **_READ}),
             _engine(url, "claims", 1, {**_ALL, **writing}),
+            # What a beat says is true the moment it is answered: it need not outlive a crash of the database.
+            _engine(url, "beats", 1, {**_ALL, **_BEAT}),
+            _engine(url, "tail", 1, {**_ALL, **_TAIL}).execution_options(isolation_level="AUTOCOMMIT"),
         )
+
+    def hints(self) -> Hints:
+        return _Notify()
 
     def owner_engine(self, url: str) -> Engine:
         return _engine(url, "schema", 1, _OWNER)
@@ -139,6 +151,53 @@ class _Postgresql(Dialect):
     def entry_begins(self, document: ColumnElement[Any], name: str, prefix: str) -> ColumnElement[bool]:
         entry, said = _entry(document, name)
         return and_(func.json_typeof(entry) == "string", begins(said, prefix))
+
+
+class _Notify(Hints):
+    """LISTEN and NOTIFY on one channel. A hint of one's own is not heard."""
+
+    def __init__(self) -> None:
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._heard = False
+        self._pid = 0
+
+    def listen(self, connection: Connection) -> None:
+        driver = _driver(connection)
+        driver.add_notify_handler(self._hear)  # for those that come while a statement is carried out
+        self._pid = driver.pgconn.backend_pid
+        driver.execute(f"LISTEN {_CHANNEL}")
+        self._heard = True  # what came before has not been heard
+
+    def send(self, connection: Connection) -> None:
+        _driver(connection).execute(f"NOTIFY {_CHANNEL}")
+
+    def wait(self, connection: Connection, seconds: float) -> bool:
+        driver = _driver(connection)
+        if not self._heard:
+            ready, _, _ = select.select((driver.fileno(), self._wake), (), (), seconds)
+            if self._wake in ready:
+                os.eventfd_read(self._wake)
+            if driver.fileno() in ready:
+                driver.pgconn.consume_input()
+                while (notify := driver.pgconn.notifies()) is not None:
+                    self._heard = self._heard or notify.be_pid != self._pid
+        heard, self._heard = self._heard, False
+        return heard
+
+    def _hear(self, notify: psycopg.Notify) -> None:
+        self._heard = self._heard or notify.pid != self._pid
+
+    def wake(self) -> None:
+        os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        os.close(self._wake)
+
+
+def _driver(connection: Connection) -> "psycopg.Connection[Any]":
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the only driver of this dialect
+    return driver
 
 
 POSTGRESQL: Final[Dialect] = _Postgresql()

@@ -187,7 +187,10 @@ class _Sqlite(Dialect):
 
     def engines(self, url: str, *, durable: bool) -> Engines:
         writes = writer_engine(url, durable=durable)
-        return Engines(writes, reader_engine(url), writes)
+        return Engines(writes, reader_engine(url), claims=writes, beats=writes, tail=writes)
+
+    def hints(self) -> None:
+        return None
 
     def owner_engine(self, url: str) -> Engine:
         return writer_engine(url, durable=True)

@@ -1,0 +1,107 @@
+"""Leases: which instances of one database are alive, decided by the clock of none but who asks.
+
+An instance that lives raises its beat, a number in its row, every third of the lease or so. Nobody writes a time that
+another would have to believe: not the instance, whose clock may be off by an hour, and not the database, whose clock
+may be stepped.
+
+    instance A      beat 7 ── beat 8 ── beat 9 ✝
+    B looks            │  │  │  │  │  │  │  │  │  │ … │  beat 9 has stood still for the lease, by B's own stopwatch,
+                                      └── the lease ──┘  while B could read: B marks A dead, if its beat is 9 still
+
+    A by itself        │ sent        │ sent        ✗ no answer
+                       └── the lease less margin ──┘        from when the last answered beat *was sent*: A fences itself,
+                                                         before B can have marked it dead
+
+**Observation.** B counts only time between two looks that both succeeded, and no more of it than two looks should be
+apart: while the database was away, or B itself was stopped, nobody could have beaten, or B could not have seen it.
+
+**The deadline.** A beat that is answered proves that A was alive when it was sent, not when the answer came. So A's
+own end is counted from the sending, and is earlier than the lease by a margin for what a look and a mark may take. Until
+then A may begin runs; afterwards it recalls what its children have not begun and kills them, whatever the reason: a
+network that was cut, a process that was stopped (the stopwatch is CLOCK_BOOTTIME and goes on), a database away.
+
+**What is left to fencing.** Between a deadline and the moment in which a stopped process notices it, anything may be
+on its way. Every write of a run names its claim, which the new holder has raised: it hits nothing. A claim proves
+in its own transaction that its instance is alive. And what an instance that is not alive holds is taken over
+again and again, so that a late claim does not stay.
+
+The idea of a lease is that of Gray and Cheriton (1989); to go by observation instead of time stamps is how
+leader election in Kubernetes does it; the fencing token is Lamport's and Kleppmann's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """What follows from the length of a lease, in seconds."""
+
+    lease: float
+
+    @property
+    def beat(self) -> float:
+        """Between two beats."""
+        return self.lease * 0.3
+
+    @property
+    def look(self) -> float:
+        """Between two looks at the beats of the others."""
+        return min(1.0, self.lease * 0.1)
+
+    @property
+    def margin(self) -> float:
+        """How much earlier than the others one holds oneself for dead."""
+        return self.lease * 0.15
+
+    @property
+    def silence(self) -> float:
+        """How long the children of an instance live that says nothing: they too end before the lease does."""
+        return min(8.0, self.lease * 0.8)
+
+
+class OwnLease:
+    """One's own: valid until a deadline that each answered beat puts off. Times are of one stopwatch."""
+
+    def __init__(self, times: LeaseTimes, sent: float) -> None:
+        """Sent: when the beat, or the first row, was sent."""
+        self._times = times
+        self.deadline = 0.0
+        self.answered(sent)
+
+    def answered(self, sent: float) -> None:
+        """A beat that was sent then has been answered."""
+        self.deadline = max(self.deadline, sent + self._times.lease - self._times.margin)
+
+    def end(self) -> None:
+        """It was said that this instance is dead."""
+        self.deadline = float("-inf")
+
+    def valid(self, now: float) -> bool:
+        """Whether a run may be begun."""
+        return now < self.deadline
+
+
+class Observer:
+    """What is seen of the others."""
+
+    def __init__(self, times: LeaseTimes) -> None:
+        self._times = times
+        self._looked: float | None = None
+        self._seen: dict[str, tuple[int, float]] = {}
+        """instance -> the beat that was seen, and for how long it has stood still."""
+
+    def blind(self) -> None:
+        """A look has failed: what passes until the next one is not counted."""
+        self._looked = None
+
+    def look(self, beats: Mapping[str, int], now: float) -> Mapping[str, int]:
+        """These live instances have these beats; answer those that are dead, with the beat that says so."""
+        passed = 0.0 if self._looked is None else min(now - self._looked, 2 * self._times.look)
+        self._looked = now
+        seen = {}
+        for instance, beat in beats.items():
+            before, still = self._seen.get(instance, (None, 0.0))
+            seen[instance] = (beat, still + passed if beat == before else 0.0)
+        self._seen = seen
+        return {instance: beat for instance, (beat, still) in seen.items() if still >= self._times.lease}

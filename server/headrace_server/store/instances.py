@@ -1,0 +1,127 @@
+"""The rows of `instance`: who serves this database.
+
+join ──> LIVE ── beat, beat, beat ──> leave: the row goes
+└── its beat stood still: bury ──> DEAD, for good; the row goes after a day
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from json import loads
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, delete, exists, func, literal_column, select, update
+
+from headrace_server.domain.ports import Instance
+from headrace_server.store.rows import dumps
+from headrace_server.store.schema import HELD, batch, instance, job, writer
+from headrace_server.store.statement import Bulk, Query, insert_into
+
+DAY: Final = 24 * 3600 * 1_000_000
+"""For so long it can be read who has died. By the clock of whoever clears up: nothing else depends on it."""
+
+
+class State(IntEnum):
+    """Of an instance's row."""
+
+    LIVE = 1
+    DEAD = 2
+
+
+_live = instance.c.state == literal_column(str(int(State.LIVE)))
+_insert = insert_into(instance)
+_own_writers = Bulk(
+    update(writer).where(writer.c.writer == bindparam("number")).values(instance=bindparam("me")),
+    ("me", "number"),
+)
+_beat = (
+    update(instance)
+    .where(instance.c.instance == bindparam("me"), _live)
+    .values(beat=instance.c.beat + 1, about=bindparam("now_about"))
+)
+_bury = Bulk(
+    update(instance)
+    .where(instance.c.instance == bindparam("who"), instance.c.beat == bindparam("seen"), _live)
+    .values(state=literal_column(str(int(State.DEAD)))),
+    ("who", "seen"),
+)
+_beats = Query(select(instance.c.instance, instance.c.beat).where(_live))
+_all = Query(
+    select(instance.c.instance, instance.c.state, instance.c.start_time, instance.c.about).order_by(
+        instance.c.start_time, instance.c.instance
+    )
+)
+_running = Query(select(job.c.instance, func.count()).where(HELD).group_by(job.c.instance))
+_prove = Query(
+    select(instance.c.instance)
+    .where(instance.c.instance == bindparam("me"), _live)
+    .with_for_update(read=True, key_share=True)
+)
+_left_behind = Query(
+    select(job.c.job_id, job.c.instance)
+    .where(
+        HELD,
+        job.c.job_id > bindparam("after"),
+        ~exists().where(instance.c.instance == job.c.instance, _live),
+    )
+    .order_by(job.c.job_id)
+    .limit(bindparam("limit"))
+)
+
+
+def join(connection: Connection, me: Instance, numbers: Iterable[int], now: int, *, alone: bool) -> None:
+    """A new life. alone: there can be no other, so whatever is there has died."""
+    if alone:
+        connection.execute(delete(instance))
+    else:
+        _clear_up(connection, now)
+    about = dumps(me.about)
+    _insert(connection, [(me.instance, int(State.LIVE), 1, me.start_time, about)])
+    _own_writers(connection, [(me.instance, number) for number in numbers])
+
+
+def _clear_up(connection: Connection, now: int) -> None:
+    """What the dead have left a day ago: their rows, and what they needed to write."""
+    old = now - DAY
+    connection.execute(delete(instance).where(~_live, instance.c.start_time < old))
+    gone = ~exists().where(instance.c.instance == writer.c.instance)
+    connection.execute(delete(writer).where(writer.c.start_time < old, gone))
+    connection.execute(delete(batch).where(~exists().where(writer.c.writer == batch.c.writer)))
+
+
+def beat(connection: Connection, me: str, about: Mapping[str, Any]) -> bool:
+    """I am alive; False when it was said that I am not."""
+    return bool(connection.execute(_beat, {"me": me, "now_about": dumps(about)}).rowcount)
+
+
+def beats(connection: Connection) -> dict[str, int]:
+    """Who lives, and the beat of each."""
+    return {name: int(number) for name, number in _beats(connection)}
+
+
+def bury(connection: Connection, dead: Mapping[str, int]) -> None:
+    """These are dead, unless their beat is another by now."""
+    _bury(connection, sorted(dead.items()))
+
+
+def leave(connection: Connection, me: str) -> None:
+    """The end of a life that leaves nothing behind."""
+    connection.execute(delete(instance).where(instance.c.instance == me))
+
+
+def proved(connection: Connection, me: str) -> bool:
+    """Whether I am alive, until the end of this transaction as far as a row can say so."""
+    return bool(_prove(connection, me=me))
+
+
+def left_behind(connection: Connection, after: str, limit: int) -> Sequence[tuple[str, str]]:
+    """The next jobs that are held by who is not alive: job and holder."""
+    return [(job_id, holder) for job_id, holder in _left_behind(connection, after=after, limit=limit)]
+
+
+def everyone(connection: Connection) -> list[Instance]:
+    """Every instance that lives, or has died lately, with what it holds."""
+    running: dict[str, int] = dict(_running(connection))
+    return [
+        Instance(name, start_time, loads(about), live=state == State.LIVE, held=running.get(name, 0))
+        for name, state, start_time, about in _all(connection)
+    ]

@@ -1,3 +1,3 @@
-"""What every test has: a guard that lets none leave anything behind (support/leaks.py)."""
+"""What every test has: a guard that lets none leave anything behind, and PostgreSQL for those that ask for it."""
 
-pytest_plugins = ("support.leaks",)
+pytest_plugins = ("support.leaks", "support.databases")

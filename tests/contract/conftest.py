@@ -4,8 +4,6 @@ Every test that asks for `url` or `store` runs on SQLite and on PostgreSQL, but 
 only("postgresql").
 """
 
-import os
-import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,7 +14,6 @@ from contract.deeds import Clock
 
 from headrace_server.domain.change import Change
 from headrace_server.store import SqlStore, migrate
-from support.postgresql import Server, cluster
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -26,13 +23,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "database" in metafunc.fixturenames:
         only = metafunc.definition.get_closest_marker("only")
         metafunc.parametrize("database", only.args if only else DATABASES)
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Have the server started before the test: else it would be taken for something that the test leaves behind."""
-    parameters = getattr(getattr(item, "callspec", None), "params", {})
-    if parameters.get("database") == "postgresql":
-        item.fixturenames = ["postgresql_template", *item.fixturenames]  # type: ignore[attr-defined] # a function
 
 
 @pytest.fixture
@@ -49,35 +39,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Server]:
-    """A PostgreSQL server. A missing one fails in CI and for root, who can install it; else its tests are skipped."""
-    running = cluster()
-    try:
-        server = running.__enter__()
-    except FileNotFoundError as missing:
-        if os.environ.get("CI") or os.geteuid() == 0:
-            raise
-        pytest.skip(str(missing))
-    yield server
-    running.__exit__(None, None, None)
-
-
-@pytest.fixture(scope="session")
-def prefix() -> str:
-    """What the names of this session's databases begin with: a server that was given may serve others too."""
-    return f"headrace_test_{secrets.token_hex(4)}"
-
-
-@pytest.fixture(scope="session")
-def postgresql_template(postgresql: Server, prefix: str) -> Iterator[str]:
-    """The name of an empty PostgreSQL database with its tables, to be copied."""
-    name = f"{prefix}_template"
-    migrate.upgrade(postgresql.create(name))
-    yield name
-    postgresql.drop(name)
-
-
 @pytest.fixture
 def url(database: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """A database of this test's own."""
@@ -85,10 +46,7 @@ def url(database: str, request: pytest.FixtureRequest) -> Iterator[str]:
         template = request.getfixturevalue("template")
         yield f"sqlite:///{shutil.copy(template, request.getfixturevalue('tmp_path'))}"
         return
-    server: Server = request.getfixturevalue("postgresql")
-    name = f"{request.getfixturevalue('prefix')}_{secrets.token_hex(4)}"
-    yield server.create(name, template=request.getfixturevalue("postgresql_template"))
-    server.drop(name)
+    yield request.getfixturevalue("shared_url")
 
 
 @pytest_asyncio.fixture

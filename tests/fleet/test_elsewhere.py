@@ -1,0 +1,81 @@
+"""What one instance is asked about a job that another has, or runs."""
+
+import os
+import time
+from pathlib import Path
+
+from headrace.info import Finished, JobEvent, Progress
+from support.fleet import Fleet
+from support.server import Server, until
+
+
+def started(folder: Path, name: str = "note") -> tuple[str, Path]:
+    """A file that a job writes to when it has begun."""
+    note = folder / name
+    return str(note), note
+
+
+def pair(servers: Fleet) -> tuple[Server, Server]:
+    """One that serves callers and runs nothing, and one that runs jobs."""
+    return servers.start("api", workers=0), servers.start("worker")
+
+
+def test_one_takes_the_job_another_runs_it(servers: Fleet) -> None:
+    """An API-only instance submits, watches and waits; a worker elsewhere is woken and runs it at once (acceptance 63, 81)."""
+    api, worker = pair(servers)
+    with api.client() as client:
+        waits = []
+        for _ in range(20):
+            begun = time.monotonic()
+            assert client.submit("test.echo", {"data": b"x"}).result(20) == {"data": b"x"}
+            waits.append(time.monotonic() - begun)
+        job = client.submit("test.report", {"total": 5})
+        updates = list(job.watch(include_messages=True))
+    events = [update for update in updates if isinstance(update, JobEvent)]
+    assert [event.revision for event in events] == list(range(2, 2 + len(events)))
+    assert isinstance(updates[-1], Finished)
+    assert updates[-1].job.status == "SUCCEEDED"
+    assert f"-{worker.process.pid}-" in updates[-1].job.instance
+    # A poll would take half a second on average; the best of twenty is no accident of it.
+    assert sorted(waits)[len(waits) // 2] < 0.5
+
+
+def test_a_stop_reaches_the_instance_that_runs_the_job(servers: Fleet, tmp_path: Path) -> None:
+    """StopJob on an instance that does not have the job: the flag is seen, the job ends ABORTED (acceptance 44)."""
+    api, _worker = pair(servers)
+    name, note = started(tmp_path)
+    with api.client() as client:
+        job = client.submit("test.obedient", {"started": name})
+        until(note.exists, "the job runs")
+        stopped = job.stop(wait_timeout=20)
+    assert stopped.outcome == "STOPPED"
+    assert stopped.job.status == "ABORTED"
+    assert stopped.job.stop is not None
+    assert stopped.job.stop.confirmed
+
+
+def test_a_kill_reaches_the_instance_that_runs_the_job(servers: Fleet, tmp_path: Path) -> None:
+    """A job that ignores its stop is killed with its processes, asked from elsewhere (failure case 4)."""
+    api, worker = pair(servers)
+    name, note = started(tmp_path)
+    with api.client() as client:
+        job = client.submit("test.stubborn", {"started": name, "grandchild": str(tmp_path / "child")})
+        until(note.exists, "the job runs")
+        assert job.stop(grace_period=0, wait_timeout=20).job.status == "ABORTED"
+    child = int((tmp_path / "child").read_text().split()[0])
+    assert child not in worker.processes()
+    assert not os.path.exists(f"/proc/{child}")  # noqa: PTH110 - a process
+
+
+def test_progress_is_seen_from_elsewhere(servers: Fleet, tmp_path: Path) -> None:
+    """A watch on another instance shows progress while the job runs."""
+    api, _worker = pair(servers)
+    gate = tmp_path / "gate"
+    with api.client() as client:
+        job = client.submit("test.report", {"gate": str(gate)})
+        seen = []
+        for update in job.watch():
+            seen.append(update)
+            if isinstance(update, Progress):
+                gate.touch()
+    assert any(isinstance(update, Progress) for update in seen)

@@ -1,0 +1,60 @@
+"""PostgreSQL for tests: one server for the session, a database of its own for each test that asks for one.
+
+shared_url    a database with its tables, for stores and servers that share it
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from headrace_server.store import migrate
+from support.postgresql import Server, cluster
+
+SHARED = "postgresql_template"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Have the server started before the test: else it would be taken for something that the test leaves behind."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    names: list[str] = getattr(item, "fixturenames", [])
+    if parameters.get("database") == "postgresql" or "shared_url" in names:
+        item.fixturenames = [SHARED, *names]  # type: ignore[attr-defined] # a function
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server. A missing one fails in CI and for root, who can install it; else its tests are skipped."""
+    running = cluster()
+    try:
+        server = running.__enter__()
+    except FileNotFoundError as missing:
+        if os.environ.get("CI") or os.geteuid() == 0:
+            raise
+        pytest.skip(str(missing))
+    yield server
+    running.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def prefix() -> str:
+    """What the names of this session's databases begin with: a server that was given may serve others too."""
+    return f"headrace_test_{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: Server, prefix: str) -> Iterator[str]:
+    """The name of an empty PostgreSQL database with its tables, to be copied."""
+    name = f"{prefix}_template"
+    migrate.upgrade(postgresql.create(name))
+    yield name
+    postgresql.drop(name)
+
+
+@pytest.fixture
+def shared_url(postgresql: Server, postgresql_template: str, prefix: str) -> Iterator[str]:
+    """A database of this test's own, with its tables."""
+    name = f"{prefix}_{secrets.token_hex(4)}"
+    yield postgresql.create(name, template=postgresql_template)
+    postgresql.drop(name)

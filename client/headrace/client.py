@@ -21,7 +21,7 @@ from headrace._rpc.run import LEAVE_TIMEOUT, Listener, leaving_reason
 from headrace._rpc.watch import Watch
 from headrace.errors import HeadraceError, raise_unless_succeeded
 from headrace.handle import JobHandle
-from headrace.info import Counts, JobEvent, JobInfo, JobType, Page, Progress, ServerInfo
+from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, Progress, ServerInfo
 from headrace.v1 import job_service_pb2
 
 
@@ -212,6 +212,10 @@ class Client(JobVerbs):
     def server_info(self) -> ServerInfo:
         """What the server is and how it is set up, secrets masked."""
         return self._calls.make(requests.server_info(self._own_tenant))
+
+    def instances(self) -> tuple[Instance, ...]:
+        """The servers of the same database, oldest first: those that live, and those that have died within a day."""
+        return self._calls.make(requests.instances(self._own_tenant))
 
     def _stop_behind(self, watch: Watch, request: job_service_pb2.RunJobRequest, reason: str) -> None:
         """Stops the job of a run that is being left. What goes wrong here must not hide why it is left."""

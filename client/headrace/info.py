@@ -48,6 +48,7 @@ __all__ = [
     "EventKind",
     "FieldsUpdated",
     "Finished",
+    "Instance",
     "JobEvent",
     "JobFailure",
     "JobInfo",
@@ -153,3 +154,24 @@ class ServerInfo:
     counters: Mapping[str, int]
     draining: bool
     """True when it is shutting down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One life of a server. What it does is as old as its last heartbeat."""
+
+    instance: str
+    live: bool
+    """False once the others hold it for dead."""
+    start_time: datetime | None
+    host: str
+    pid: int
+    address: str
+    version: str
+    workers: int
+    """0: it serves callers only."""
+    running: int
+    """Jobs that it holds."""
+    types: tuple[str, ...]
+    """The types of job that it can run."""
+    draining: bool

@@ -6,6 +6,7 @@ The script loads this module to show its help, so what brings gRPC and SQLAlchem
 import asyncio
 import contextlib
 import inspect
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -48,6 +49,7 @@ def dev(
         # Job modules of the folder one stands in are what one develops.
         sys.path.insert(0, "")
         _run(settings, lambda address: _welcome(settings, address))
+    _end()
 
 
 def serve(**flags: Any) -> None:
@@ -55,6 +57,7 @@ def serve(**flags: Any) -> None:
     settings = _settings(flags)
     sys.path.insert(0, "")
     _run(settings, lambda _address: None)
+    _end()
 
 
 def doctor(
@@ -71,7 +74,7 @@ def doctor(
 
 
 def db_upgrade(
-    database_url: Annotated[str | None, typer.Option(help="Where jobs are kept: sqlite:///PATH.")] = None,
+    database_url: Annotated[str | None, typer.Option(help="Where jobs are kept, as for serve.")] = None,
 ) -> None:
     """Bring the database to the schema of this version; it is made when there is none."""
     from headrace_server.store import StoreLock, StoreRefused, migrate  # noqa: PLC0415 - see above
@@ -86,7 +89,7 @@ def db_upgrade(
             lock.release()
     except StoreRefused as error:
         _fail(str(error), EXIT_UNAVAILABLE)
-    typer.echo(f"{settings.database_url} has the tables of {found.current}")
+    typer.echo(f"{settings.shown()['database_url']} has the tables of {found.current}")
 
 
 def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -154,7 +157,7 @@ def _run(settings: Settings, on_ready: Callable[[str], None]) -> None:
 
 
 def _welcome(settings: Settings, address: str) -> None:
-    where = Path(settings.database_url.removeprefix("sqlite:///"))
+    where = "PostgreSQL" if settings.shared else str(Path(settings.database_url.removeprefix("sqlite:///")))
     typer.echo(
         f"Headrace listens on {address}, keeps jobs in {where} and runs them in {settings.workers} workers.",
         err=True,
@@ -162,6 +165,16 @@ def _welcome(settings: Settings, address: str) -> None:
     typer.echo(
         "Another terminal: headrace types, headrace run TYPE name=value …  Here: Ctrl-C ends it.", err=True
     )
+
+
+def _end() -> NoReturn:
+    """End the process here and now: everything is on disk, and nothing runs below it.
+
+    Python's own way out waits for the threads of libraries, which may not end.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _fail(message: str, code: int) -> NoReturn:

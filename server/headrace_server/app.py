@@ -12,11 +12,10 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -27,16 +26,15 @@ import uuid_utils
 from headrace_server import stacks
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
-from headrace_server.control.catch_up import keep_up
 from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
 from headrace_server.control.limits import WAIT_SECONDS, Limits
+from headrace_server.control.lives import Lives
+from headrace_server.control.members import Members
 from headrace_server.domain.change import Change
-from headrace_server.domain.errors import ControlError, StoreUnavailable
+from headrace_server.domain.errors import ControlError
 from headrace_server.domain.event import Event
-from headrace_server.domain.job import ErrorKind, JobError
 from headrace_server.domain.lease import LeaseTimes
-from headrace_server.domain.ports import Instance
 from headrace_server.rpc.admin import AdminService, ServerInfo
 from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.edge import Edge
@@ -70,11 +68,8 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.limits = limits_of(settings)
-        self.instance = ""
-        """The id of the present life."""
         self.draining = False
         self._address = settings.address
-        self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -162,18 +157,24 @@ class App:
 
             store.on_commit = committed
             store.on_elsewhere = elsewhere
-            store.on_lost = lambda: self._spawn(self._live_again(store, dispatcher))
-            store.on_dead = lambda: self._spawn(self._take_over(store))
             store.about = lambda: self._about(registry)
-            await self._join(store)
+            lives = Lives(
+                store,
+                dispatcher,
+                name=f"{socket.gethostname()}-{os.getpid()}",
+                lease=settings.lease_time if settings.shared else None,
+                about=store.about,
+            )
+            store.on_lost = lives.lost
+            store.on_dead = lives.others_died
             pool = self._pool(dispatcher, workspaces, lock_fd)
             dispatcher.attach(pool)
+            await lives.begin()
             await pool.start()
             try:
-                await self._take_over(store)
+                await lives.take_over()
                 dispatcher.start()
-                if settings.shared:
-                    self._spawn(keep_up(store, (hub, dispatcher)))
+                lives.keep_up(hub, dispatcher)
                 jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
 
                 def gauges() -> Mapping[str, int]:
@@ -184,58 +185,15 @@ class App:
                         "free_disk_bytes": disk.free,
                     }
 
-                await self._answer(jobs, hub, dispatcher, gauges, on_ready)
+                await self._answer(
+                    jobs=jobs, store=store, hub=hub, dispatcher=dispatcher, gauges=gauges, on_ready=on_ready
+                )
                 await dispatcher.close()
             finally:
+                await lives.close()
                 await pool.close()
         finally:
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
             await store.close()
-
-    # Among the instances of one database
-
-    async def _join(self, store: SqlStore) -> None:
-        """Begin a life, however long the database is away."""
-        self.instance = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        while True:
-            me = Instance(self.instance, time.time_ns() // 1000, store.about())
-            try:
-                await store.join(me, lease=self.settings.lease_time)
-            except StoreUnavailable as error:
-                log.warning("cannot join the instances of this database, trying again: %s", error)
-                await asyncio.sleep(0.5)
-            else:
-                return
-
-    async def _live_again(self, store: SqlStore, dispatcher: Dispatcher) -> None:
-        """The lease is lost: nothing of this life may run on; then another begins."""
-        log.error(
-            "the lease of this instance is lost: its runs are ended, and others take them over",
-            extra={"instance": self.instance},
-        )
-        await dispatcher.evict()
-        await self._join(store)
-        log.warning("this instance is alive again", extra={"instance": self.instance})
-        dispatcher.resume()
-
-    async def _take_over(self, store: SqlStore) -> None:
-        """Settle what instances that are not alive have left."""
-        sentence = (
-            "The instance that ran the job has died."
-            if self.settings.shared
-            else "The server ended while the job ran."
-        )
-        lost = JobError(ErrorKind.INSTANCE_LOST, sentence)
-        try:
-            # Alone, it has the lock: no process of an earlier life is left. Of another machine's nobody can say so.
-            count = await store.recover(lost, confirmed=not self.settings.shared)
-        except StoreUnavailable as error:
-            log.warning("cannot take over what dead instances have left, trying again: %s", error)
-            return
-        if count:
-            log.warning("%d jobs were under way where an instance has died", count)
 
     def _about(self, registry: Registry) -> Mapping[str, Any]:
         settings = self.settings
@@ -249,14 +207,11 @@ class App:
             "draining": self.draining,
         }
 
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def _answer(
         self,
+        *,
         jobs: Jobs,
+        store: SqlStore,
         hub: Hub,
         dispatcher: Dispatcher,
         gauges: Callable[[], Mapping[str, int]],
@@ -272,11 +227,13 @@ class App:
             limits={name: int(value) for name, value in asdict(self.limits).items()},
         )
 
+        members = Members(store, store, store.about)
         rpc = RpcServer(
-            JobService(jobs, heartbeat=settings.heartbeat_interval, running=settings.workers > 0),
+            JobService(jobs, members, heartbeat=settings.heartbeat_interval),
             AdminService(
                 info,
-                instance=lambda: self.instance,
+                members,
+                instance=lambda: store.instance,
                 counters=lambda: {**gauges(), **edge.counters()},
                 draining=lambda: self.draining,
             ),
@@ -287,7 +244,7 @@ class App:
         host = settings.address.rpartition(":")[0]
         port = await rpc.start(settings.address)
         self._address = f"{host}:{port}"
-        log.info("serving on %s:%d", host, port, extra={"instance": self.instance})
+        log.info("serving on %s:%d", host, port, extra={"instance": store.instance})
         on_ready(f"{host}:{port}")
         await self._stop.wait()
         self.draining = jobs.draining = True

@@ -4,9 +4,13 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from headrace.info import Finished, JobEvent, Progress
 from support.fleet import Fleet
 from support.server import Server, until
+
+pytestmark = pytest.mark.slow
 
 
 def started(folder: Path, name: str = "note") -> tuple[str, Path]:

@@ -137,6 +137,26 @@ def server_info(answer: admin_service_pb2.GetServerInfoResponse) -> info.ServerI
     )
 
 
+def instances(answer: admin_service_pb2.ListInstancesResponse) -> tuple[info.Instance, ...]:
+    """The instances of a database."""
+    return tuple(
+        info.Instance(
+            instance=one.instance,
+            live=one.live,
+            start_time=_time(one, "start_time"),
+            host=one.host,
+            pid=one.pid,
+            address=one.address,
+            version=one.version,
+            workers=one.workers,
+            running=one.running,
+            types=tuple(one.types),
+            draining=one.draining,
+        )
+        for one in answer.instances
+    )
+
+
 def _spec(message: job_pb2.JobSpec) -> info.JobSpec:
     return info.JobSpec(
         type=message.type,

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from headrace._records.enums import CountGroup, JobOrder, JobView
 from headrace._rpc import convert, spec
 from headrace._rpc.options import JobChanges, JobFilters, JobOptions, Span
-from headrace.info import Counts, JobEvent, JobInfo, JobType, Page, ServerInfo, StopResult
+from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, ServerInfo, StopResult
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2
 
 T = TypeVar("T")
@@ -232,6 +232,12 @@ def server_info(tenant: str) -> Call[ServerInfo]:
     """GetServerInfo."""
     request = admin_service_pb2.GetServerInfoRequest(tenant=tenant)
     return Call("GetServerInfo", request, convert.server_info, service="admin")
+
+
+def instances(tenant: str) -> Call[tuple[Instance, ...]]:
+    """ListInstances."""
+    request = admin_service_pb2.ListInstancesRequest(tenant=tenant)
+    return Call("ListInstances", request, convert.instances, service="admin")
 
 
 def _job(answer: Any) -> JobInfo:

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from headrace.cli.moments import json_moment, json_span
-from headrace.info import EventDetail, JobEvent, JobInfo, JobType, ServerInfo
+from headrace.info import EventDetail, Instance, JobEvent, JobInfo, JobType, ServerInfo
 
 _CONTRACT_NAMES = {"retry": "retry_policy", "from_status": "from", "to_status": "to"}
 """Fields that Python had to name otherwise."""
@@ -44,6 +44,11 @@ def of_event(event: JobEvent) -> Record:
 def of_type(job_type: JobType) -> Record:
     """A type of job."""
     return Record("type", job_type.type or job_type.module, plain(job_type))
+
+
+def of_instance(instance: Instance) -> Record:
+    """One of the servers of a database."""
+    return Record("instance", instance.instance, plain(instance))
 
 
 def of_server(info: ServerInfo) -> Record:

@@ -1,4 +1,4 @@
-"""types, info and version: the server and what it offers."""
+"""types, instances, info and version: the servers and what they offer."""
 
 import json
 from collections.abc import Mapping
@@ -9,18 +9,27 @@ import typer
 from headrace import _version
 from headrace.cli.moments import show_age, show_moment, show_span
 from headrace.cli.options import OutputOptions
-from headrace.cli.record import of_server, of_type
+from headrace.cli.record import of_instance, of_server, of_type
 from headrace.cli.session import Session, reader_may_leave
 from headrace.cli.table import Column, write_table
 from headrace.cli.terminal import clean, write
 from headrace.errors import UnknownType
-from headrace.info import JobType
+from headrace.info import Instance, JobType
 
 _TYPE_COLUMNS = (
     Column("TYPE"),
     Column("INSTANCES", rank=2, right=True),
     Column("PARAMETERS", rank=1, cut=True),
     Column("DESCRIPTION", rank=3, cut=True),
+)
+_INSTANCE_COLUMNS = (
+    Column("INSTANCE", cut=True),
+    Column("STATE"),
+    Column("ADDRESS", rank=1),
+    Column("RUNNING", right=True),
+    Column("TYPES", rank=3, right=True),
+    Column("VERSION", rank=4),
+    Column("SINCE", rank=2),
 )
 
 
@@ -72,6 +81,34 @@ def info(session: Session, form: OutputOptions) -> None:
             _write_block(title, values)
 
     output.one(of_server(server), table)
+
+
+def instances(session: Session, form: OutputOptions) -> None:
+    """List the servers of the same database: who lives, where, and what each is doing.
+
+    Example: headrace instances
+    """
+    output = form.read()
+    with session.connect() as client:
+        found = client.instances()
+    if output.for_people:
+        write_table(_INSTANCE_COLUMNS, [_instance(one) for one in found])
+    else:
+        output.many(map(of_instance, found))
+
+
+def _instance(one: Instance) -> list[str]:
+    state = "dead" if not one.live else "draining" if one.draining else "live"
+    since = show_age(one.start_time)
+    return [
+        one.instance,
+        state,
+        one.address,
+        f"{one.running}/{one.workers}",
+        str(len(one.types)),
+        one.version,
+        since,
+    ]
 
 
 def version() -> None:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadrace/v1/admin_service.proto\x12\x0bheadrace.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"&\n\x14GetServerInfoRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xd5\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x08settings\x18\x04 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.SettingsEntry\x12>\n\x06limits\x18\x05 \x03(\x0b\x32..headrace.v1.GetServerInfoResponse.LimitsEntry\x12\x42\n\x08\x63ounters\x18\x06 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.CountersEntry\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32\x66\n\x0c\x41\x64minService\x12V\n\rGetServerInfo\x12!.headrace.v1.GetServerInfoRequest\x1a\".headrace.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadrace/v1/admin_service.proto\x12\x0bheadrace.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"&\n\x14GetServerInfoRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xd5\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x08settings\x18\x04 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.SettingsEntry\x12>\n\x06limits\x18\x05 \x03(\x0b\x32..headrace.v1.GetServerInfoResponse.LimitsEntry\x12\x42\n\x08\x63ounters\x18\x06 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.CountersEntry\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"&\n\x14ListInstancesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"A\n\x15ListInstancesResponse\x12(\n\tinstances\x18\x01 \x03(\x0b\x32\x15.headrace.v1.Instance\"\xda\x01\n\x08Instance\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04live\x18\x02 \x01(\x08\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04host\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\x0f\n\x07workers\x18\x08 \x01(\x05\x12\x0f\n\x07running\x18\t \x01(\x05\x12\r\n\x05types\x18\n \x03(\t\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\x32\xbe\x01\n\x0c\x41\x64minService\x12V\n\rGetServerInfo\x12!.headrace.v1.GetServerInfoRequest\x1a\".headrace.v1.GetServerInfoResponse\x12V\n\rListInstances\x12!.headrace.v1.ListInstancesRequest\x1a\".headrace.v1.ListInstancesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,6 +48,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=542
   _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_start=544
   _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_end=591
-  _globals['_ADMINSERVICE']._serialized_start=593
-  _globals['_ADMINSERVICE']._serialized_end=695
+  _globals['_LISTINSTANCESREQUEST']._serialized_start=593
+  _globals['_LISTINSTANCESREQUEST']._serialized_end=631
+  _globals['_LISTINSTANCESRESPONSE']._serialized_start=633
+  _globals['_LISTINSTANCESRESPONSE']._serialized_end=698
+  _globals['_INSTANCE']._serialized_start=701
+  _globals['_INSTANCE']._serialized_end=919
+  _globals['_ADMINSERVICE']._serialized_start=922
+  _globals['_ADMINSERVICE']._serialized_end=1112
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class AdminServiceStub(object):
                 request_serializer=headrace_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=headrace_dot_v1_dot_admin__service__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
+        self.ListInstances = channel.unary_unary(
+                '/headrace.v1.AdminService/ListInstances',
+                request_serializer=headrace_dot_v1_dot_admin__service__pb2.ListInstancesRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_admin__service__pb2.ListInstancesResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -53,6 +58,14 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListInstances(self, request, context):
+        """Answers the instances that serve the same database, oldest first: those that live, and those that have died
+        within a day. An instance that was ended in order leaves the list.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +73,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetServerInfo,
                     request_deserializer=headrace_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.FromString,
                     response_serializer=headrace_dot_v1_dot_admin__service__pb2.GetServerInfoResponse.SerializeToString,
+            ),
+            'ListInstances': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInstances,
+                    request_deserializer=headrace_dot_v1_dot_admin__service__pb2.ListInstancesRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_admin__service__pb2.ListInstancesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +108,33 @@ class AdminService(object):
             '/headrace.v1.AdminService/GetServerInfo',
             headrace_dot_v1_dot_admin__service__pb2.GetServerInfoRequest.SerializeToString,
             headrace_dot_v1_dot_admin__service__pb2.GetServerInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInstances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.AdminService/ListInstances',
+            headrace_dot_v1_dot_admin__service__pb2.ListInstancesRequest.SerializeToString,
+            headrace_dot_v1_dot_admin__service__pb2.ListInstancesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,10 @@ class AdminServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]
     """Answers what the server is and how it is set up. Secrets are left out."""
+    ListInstances: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListInstancesRequest, _admin_service_pb2.ListInstancesResponse]
+    """Answers the instances that serve the same database, oldest first: those that live, and those that have died
+    within a day. An instance that was ended in order leaves the list.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -43,6 +47,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """Answers what the server is and how it is set up. Secrets are left out."""
+    ListInstances: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListInstancesRequest, _admin_service_pb2.ListInstancesResponse]  # type: ignore[assignment]
+    """Answers the instances that serve the same database, oldest first: those that live, and those that have died
+    within a day. An instance that was ended in order leaves the list.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """For operators. Errors are as in JobService."""
@@ -54,5 +62,15 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.GetServerInfoResponse, _abc.Awaitable[_admin_service_pb2.GetServerInfoResponse]]:
         """Answers what the server is and how it is set up. Secrets are left out."""
+
+    @_abc_1.abstractmethod
+    def ListInstances(
+        self,
+        request: _admin_service_pb2.ListInstancesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListInstancesResponse, _abc.Awaitable[_admin_service_pb2.ListInstancesResponse]]:
+        """Answers the instances that serve the same database, oldest first: those that live, and those that have died
+        within a day. An instance that was ended in order leaves the list.
+        """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

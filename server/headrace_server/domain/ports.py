@@ -131,6 +131,15 @@ class Store(Protocol):
         """Promote and expire the jobs whose time has come; answer the time of the next timer, if there is one."""
         ...
 
+    @property
+    def instance(self) -> str:
+        """The id of the life that `join` has begun."""
+        ...
+
+    async def join(self, me: Instance, *, lease: float | None) -> None:
+        """Begin a life among those that serve the database; the one before it is over. lease: seconds, None alone."""
+        ...
+
     async def recover(self, error: JobError, *, confirmed: bool) -> int:
         """Apply domain.running.recover to every job that an instance holds which is not alive; answer how many."""
         ...

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from headrace.v1 import admin_service_pb2 as pb
 from headrace.v1 import admin_service_pb2_grpc
+from headrace_server.control.members import Members
 from headrace_server.rpc import parse
 from headrace_server.rpc.convert import timestamp
 from headrace_server.rpc.edge import Context
@@ -26,6 +27,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     def __init__(
         self,
         info: ServerInfo,
+        members: Members,
         *,
         instance: Callable[[], str],
         counters: Callable[[], Mapping[str, int]],
@@ -33,6 +35,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     ) -> None:
         """What is called is asked at each call."""
         self._info = info
+        self._members = members
         self._instance = instance
         self._counters = counters
         self._draining = draining
@@ -50,4 +53,21 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             limits=info.limits,
             counters=self._counters(),
             draining=self._draining(),
+        )
+
+    async def ListInstances(
+        self, request: pb.ListInstancesRequest, context: Context
+    ) -> pb.ListInstancesResponse:
+        parse.tenant(request.tenant)
+        return pb.ListInstancesResponse(
+            instances=[
+                pb.Instance(
+                    instance=one.instance,
+                    live=one.live,
+                    start_time=timestamp(one.start_time),
+                    running=one.held,
+                    **one.about,
+                )
+                for one in await self._members.all()
+            ]
         )

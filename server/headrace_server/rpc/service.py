@@ -6,6 +6,7 @@ from contextlib import aclosing
 from headrace.v1 import job_service_pb2 as pb
 from headrace.v1 import job_service_pb2_grpc
 from headrace_server.control.jobs import Jobs, Listed
+from headrace_server.control.members import Members
 from headrace_server.control.watch import WatchOptions
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.ports import Submitted
@@ -19,11 +20,11 @@ DEFAULT_GRACE = 10_000_000
 class JobService(job_service_pb2_grpc.JobServiceServicer):
     """The service; promises are in job_service.proto."""
 
-    def __init__(self, jobs: Jobs, *, heartbeat: float, running: bool) -> None:
-        """heartbeat: seconds between signs of life of an idle stream. running: this instance runs jobs."""
+    def __init__(self, jobs: Jobs, members: Members, *, heartbeat: float) -> None:
+        """heartbeat: seconds between signs of life of an idle stream."""
         self._jobs = jobs
+        self._members = members
         self._heartbeat = heartbeat
-        self._running = running
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
         submitted = await self._submit(request, hold=request.hold)
@@ -191,7 +192,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         self, request: pb.ListJobTypesRequest, context: Context
     ) -> pb.ListJobTypesResponse:
         parse.tenant(request.tenant)
-        infos = self._jobs.types()
+        serving = await self._members.serving()
         return pb.ListJobTypesResponse(
-            job_types=[convert.job_type(info, int(self._running)) for info in infos]
+            job_types=[convert.job_type(info, serving.get(info.type, 0)) for info in self._jobs.types()]
         )

@@ -133,20 +133,19 @@ class SqlStore:
         database.keep(engines, url)
         return cls(database, engines, numbers=numbers, waiting=waiting, max_waiting=max_waiting, clock=clock)
 
-    async def join(self, me: Instance, *, lease: float = 10.0) -> None:
-        """Begin a life among those who serve the database; lease in seconds. A life before it has ended.
+    async def join(self, me: Instance, *, lease: float | None) -> None:
+        """Begin a life among those that serve the database; the one before it is over. Raises StoreUnavailable.
 
-        Only then are claims made for it. Raises StoreUnavailable.
+        lease: its seconds, on a database that others may serve too; None for one who is alone.
         """
         if self._heartbeat is not None:
             await asyncio.to_thread(self._heartbeat.stop)
             self._heartbeat = None
         loop = asyncio.get_running_loop()
-        shared = self._database.shared
         sent = stopwatch()
-        await self._writer.put(work.Join(me, self._me, self._numbers, alone=not shared))
+        await self._writer.put(work.Join(me, self._me, self._numbers, alone=lease is None))
         self._me = me.instance
-        if shared:
+        if lease is not None:
             self._heartbeat = Heartbeat(
                 self._engines.beats,
                 loop,

@@ -1,0 +1,122 @@
+"""The lives of an instance among those that serve one database, and what it does about the deaths of others.
+
+    begin ──> alive ──── the lease is lost ────> evict every run ──> begin, with another id ──> …
+                │
+                └── others have died, or it is time to look again: take over what they have left
+
+domain.lease says when a lease is lost. A new life has a new id, so whatever the old one still has on its way is known
+to be of the dead.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, Protocol
+
+from headrace_server.control.catch_up import Follower, keep_up
+from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.domain.job import ErrorKind, JobError
+from headrace_server.domain.ports import Instance, Store
+
+log = logging.getLogger(__name__)
+
+PAUSE: Final = 0.5
+"""Seconds before a database that is away is asked again."""
+
+
+class Runs(Protocol):
+    """What runs here."""
+
+    async def evict(self) -> None:
+        """Let nothing begin, and end what runs; return when no code of a job runs here."""
+        ...
+
+    def resume(self) -> None:
+        """Let runs begin again."""
+        ...
+
+
+class Lives:
+    """Of one instance. Used on the event loop's thread only."""
+
+    def __init__(
+        self,
+        store: Store,
+        runs: Runs,
+        *,
+        name: str,
+        lease: float | None,
+        about: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        """name: what each id begins with. lease: its seconds; None where no other can serve the database."""
+        self._store = store
+        self._runs = runs
+        self._name = name
+        self._lease = lease
+        self._about = about
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def begin(self) -> None:
+        """A new life, however long the database is away."""
+        while True:
+            me = Instance(f"{self._name}-{secrets.token_hex(3)}", time.time_ns() // 1000, self._about())
+            try:
+                await self._store.join(me, lease=self._lease)
+            except StoreUnavailable as error:
+                log.warning("cannot join those that serve this database, trying again: %s", error)
+                await asyncio.sleep(PAUSE)
+            else:
+                return
+
+    def keep_up(self, *followers: Follower) -> None:
+        """Tell these what others have done, should they have missed it."""
+        if self._lease is not None:
+            self._spawn(keep_up(self._store, followers))
+
+    def lost(self) -> None:
+        """The lease is lost: others may take over what runs here."""
+        self._spawn(self._live_again())
+
+    def others_died(self) -> None:
+        """Others may have left something behind."""
+        self._spawn(self.take_over())
+
+    async def take_over(self) -> None:
+        """Settle what those have left that are not alive."""
+        if self._lease is None:
+            # It has the lock: no process of an earlier life is left. Of another machine's nobody can say so.
+            lost, confirmed = "The server ended while the job ran.", True
+        else:
+            lost, confirmed = "The instance that ran the job has died.", False
+        try:
+            error = JobError(ErrorKind.INSTANCE_LOST, lost)
+            count = await self._store.recover(error, confirmed=confirmed)
+        except StoreUnavailable as trouble:
+            log.warning("cannot take over what the dead have left, trying again: %s", trouble)
+            return
+        if count:
+            log.warning("%d jobs were under way where an instance has died", count)
+
+    async def close(self) -> None:
+        """Leave off."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _live_again(self) -> None:
+        dead = self._store.instance
+        log.error(
+            "the lease is lost: the runs of this instance are ended, and others take them over",
+            extra={"instance": dead},
+        )
+        await self._runs.evict()
+        await self.begin()
+        log.warning("alive again, as another", extra={"instance": self._store.instance})
+        self._runs.resume()
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,33 @@
+"""The instances that serve one database: what each tells of itself, and which types of job are served."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from headrace_server.domain.ports import Instance, Membership, Store
+
+
+class Members:
+    """Asked by operators, and by ListJobTypes. about: what this instance tells of itself now."""
+
+    def __init__(self, store: Store, me: Membership, about: Callable[[], Mapping[str, Any]]) -> None:
+        self._store = store
+        self._me = me
+        self._about = about
+
+    async def all(self) -> Sequence[Instance]:
+        """Those that live and those that have died lately, oldest first. Raises StoreUnavailable."""
+        found = await self._store.instances()
+        return [
+            replace(one, about=self._about()) if one.instance == self._me.instance else one for one in found
+        ]
+
+    async def serving(self) -> Mapping[str, int]:
+        """How many live instances run jobs of each type. Raises StoreUnavailable."""
+        return Counter(
+            kind
+            for one in await self.all()
+            if one.live and one.about["workers"] and not one.about["draining"]
+            for kind in one.about["types"]
+        )

@@ -165,7 +165,12 @@ class SqlStore:
                 own=self._numbers,
                 on_events=self.on_elsewhere,
             )
-            self._tail.start()
+            try:
+                self._tail.start()
+            except Exception as error:
+                self._tail = None
+                self._raise_unavailable(error)
+                raise
 
     @property
     def instance(self) -> str:
@@ -271,9 +276,13 @@ class SqlStore:
             with transaction(self._reads) as connection:
                 return question(connection)
         except Exception as error:
-            if reason := self._database.trouble(error):
-                raise StoreUnavailable(f"The database cannot be read now: {reason}.") from error
+            self._raise_unavailable(error)
             raise
+
+    def _raise_unavailable(self, error: Exception) -> None:
+        """Where a read has met trouble of the database, which is nobody's fault."""
+        if reason := self._database.trouble(error):
+            raise StoreUnavailable(f"The database cannot be read now: {reason}.") from error
 
 
 def _writing(engines: Engines) -> list[Engine]:

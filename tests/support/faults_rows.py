@@ -1,16 +1,58 @@
-"""The rows of a database, read as they lie on the disk, and whether they agree: plain SQL, nothing of the product."""
+"""The rows of a database, read as they lie on the disk, and whether they agree: plain SQL, of the product its tables' names."""
 
 import json
 import sqlite3
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+import psycopg
+
+from headrace_server.store import schema
 
 QUEUED, RUNNING, FINAL = 2, 4, (5, 6, 7)
 DUE, EXPIRE = 1, 2
 STATUS_CHANGED, RESULT_SET = 2, 4
 
 Rows = dict[str, list[tuple[Any, ...]]]
+
+
+class Row(tuple[Any, ...]):
+    """A row whose values are found by place and by name, as those of sqlite3.Row are."""
+
+    __slots__ = ()
+    names: ClassVar[dict[str, int]]
+
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__(self.names[key] if isinstance(key, str) else key)
+
+
+def _row_maker(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Row]:
+    names = {column.name: place for place, column in enumerate(cursor.description or ())}
+    return type("Row", (Row,), {"names": names, "__slots__": ()})  # a class makes its rows
+
+
+class Postgresql:
+    """A connection to PostgreSQL that is used here as one to SQLite is."""
+
+    row_factory: Any = None
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url, autocommit=True, row_factory=_row_maker)
+
+    def execute(self, text: str) -> Any:
+        """Rows of a statement."""
+        return self._connection.execute(text)  # type: ignore[call-overload] # a text of these tests
+
+    def empty(self) -> None:
+        """Take every row away."""
+        tables = ", ".join(schema.metadata.tables)
+        self._connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")  # type: ignore[call-overload] # as above
+
+    def close(self) -> None:
+        """Leave."""
+        self._connection.close()
 
 
 def read(path: Path) -> Rows:

@@ -118,7 +118,7 @@ def begins(text: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
 
 def refused(database: Dialect, url: str, how: str, error: DatabaseError) -> StoreRefused:
     """Why it is not opened: one that others share is a server, and may answer later."""
-    said = str(error.orig).strip().rstrip(".").replace("\n", " ")
+    said = str(error.orig).strip().partition("\n")[0].rstrip(".")
     sentence = f"The database {database.place(url)} {how}: {said}."
     away = database.shared and database.trouble(error)
     return StoreUnreachable(sentence) if away else StoreRefused(sentence)

@@ -74,7 +74,7 @@ class Ledger:
         self.changes: dict[str, Change] = {}
         """What has been flushed: one Change for each job."""
         self.wrote = False
-        """Whether anything has been written."""
+        """Whether anything has been written. Who writes past the ledger says so."""
         self._stored: dict[str, Job | None] = {}
         self._pending: dict[str, Change] = {}
         self._submitted: list[Submission] = []

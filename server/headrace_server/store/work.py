@@ -215,6 +215,7 @@ class Join(Work[None]):
 
     def carry_out(self, ledger: Ledger) -> None:
         """Write the row."""
+        ledger.wrote = True
         instances.leave(ledger.connection, self.before)
         instances.join(ledger.connection, self.me, self.numbers, ledger.now, alone=self.alone)
 
@@ -228,4 +229,5 @@ class Leave(Work[None]):
 
     def carry_out(self, ledger: Ledger) -> None:
         """Take the row away."""
+        ledger.wrote = True
         instances.leave(ledger.connection, self.me)

@@ -210,6 +210,10 @@ class Writer:
                 for outcome in _carry_out([work for work, _ in phase], ledger)
             ]
             if self._marker is not None:
+                if not ledger.wrote:  # it has only asked: no marker, and nothing to wait for the disk for
+                    connection.rollback()
+                    self._tell(self._deliver, [], batch, outcomes)
+                    return True
                 self._marker.tidy(connection)
             with self._order.commit() as tell_after_others:
                 try:

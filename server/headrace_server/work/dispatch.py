@@ -26,7 +26,7 @@ from headrace_server.domain.job import ErrorKind, Job, JobError, Progress, Statu
 from headrace_server.domain.ports import ClaimRequest, Membership, Store
 from headrace_server.work.contract import PoolPort, ProgressReport, RunKey
 from headrace_server.work.running import Active, RunSettings
-from headrace_server.work.seating import Seating
+from headrace_server.work.seating import WRITES_MAX, Seating
 from headrace_server.work.timers import Timers
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,9 @@ class Dispatcher:
         """Claim no more, give back what has not begun, let runs end for `seconds` or until hurry, then end them."""
         seating = self.seating
         seating.draining = True
+        self._wake.set()
+        # A claim that is under way is waited for: what it brings goes back, and was not lost with this instance.
+        await asyncio.wait(self._tasks[:1], timeout=WRITES_MAX)
         seating.clear_all()
         hurried = asyncio.create_task(hurry.wait())
         emptied = asyncio.create_task(seating.emptied())
@@ -137,7 +140,7 @@ class Dispatcher:
     # Claims.
 
     async def _claim_loop(self) -> None:
-        while True:
+        while not self.seating.draining:
             try:
                 async with asyncio.timeout(POLL):
                     await self._wake.wait()

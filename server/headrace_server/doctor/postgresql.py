@@ -75,6 +75,11 @@ def _schema(found: Survey) -> Iterator[Finding]:
             f"UPDATE, DELETE ON ALL TABLES IN SCHEMA {found.schema or 'public'} TO {found.user}; GRANT USAGE ON ALL "
             f"SEQUENCES IN SCHEMA {found.schema or 'public'} TO {found.user}.",
         )
+    elif state.serves:
+        yield ok(
+            "schema",
+            f"The tables are of a newer version ({state.current}) and serve this one ({state.head}) too.",
+        )
     elif not state.known:
         yield problem(
             "schema",

@@ -98,6 +98,18 @@ class Connection:
             max_message_bytes=max_message_bytes,
         )
 
+    @classmethod
+    def to(cls, target: str | None, timeout: Span) -> Self:
+        """One that needs nothing else than where and how long. Raises InvalidArgument as `of` does."""
+        return cls.of(
+            target,
+            credentials=None,
+            timeout=timeout,
+            wait_for_ready=False,
+            reconnect_timeout=0.0,
+            max_message_bytes=DEFAULT_MAX_MESSAGE_BYTES,
+        )
+
     def options(self) -> list[tuple[str, str | int]]:
         """The options of the channel."""
         return [

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import create_engine
+from alembic.script import ScriptDirectory
+from contract.deeds import submission
+from sqlalchemy import create_engine, text
 
 from headrace_server.domain.job import Job
 from headrace_server.store import SchemaMismatch, SqlStore, StoreRefused, dialect, migrate, schema
@@ -68,6 +70,47 @@ def test_a_newer_database_is_refused(url: str) -> None:
     for refuse in (migrate.upgrade, migrate.check, SqlStore.open):
         with pytest.raises(SchemaMismatch, match="written by a newer Headrace"):
             refuse(url)
+
+
+@pytest.mark.parametrize("since", ["own", "0000"])
+async def test_a_newer_database_that_serves_this_version_is_served(url: str, since: str) -> None:
+    """Newer tables that say that they serve this version are opened and left as they are (failure case 29)."""
+    head = migrate.state(url).head
+    revision = f"9999_since_{head[:4] if since == 'own' else since}"
+    engine = dialect.of_url(url).owner_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE job ADD COLUMN colour TEXT")
+        connection.exec_driver_sql("ALTER TABLE ready ADD COLUMN weight INTEGER NOT NULL DEFAULT 1")
+        connection.exec_driver_sql("CREATE TABLE palette (colour TEXT PRIMARY KEY)")
+        connection.execute(text("UPDATE alembic_version SET version_num = :own"), {"own": revision})
+    engine.dispose()
+    migrate.upgrade(url)
+    found = migrate.state(url)
+    assert (found.current, found.known, found.serves) == (revision, False, True)
+    store = SqlStore.open(url, durable=False)
+    submitted = await store.submit(submission())
+    await store.close()
+    assert submitted.job.job.revision == 1
+
+
+@pytest.mark.parametrize("revision", ["9999_since_9998", "9999", "9999_since_", "0000_since_0000", "x"])
+def test_a_newer_database_that_does_not_say_so_is_refused(revision: str) -> None:
+    """Tables that serve only newer code, or say nothing that can be read, are those of a newer version."""
+    found = migrate.state_of(revision)
+    assert not found.known
+    assert not found.serves
+
+
+def test_every_migration_says_which_code_it_serves() -> None:
+    """Revisions are numbered without a gap, in files of their names; none serves code that the one before it did not."""
+    steps = [*ScriptDirectory.from_config(migrate._config()).walk_revisions()][::-1]
+    least = 0
+    for number, step in enumerate(steps, 1):
+        own, _, since = step.revision.partition("_since_")
+        assert own == f"{number:04}"
+        assert Path(step.path).name.startswith(f"{own}_")
+        assert least <= int(since or own) <= number
+        least = int(since or own)
 
 
 def test_a_database_without_tables_is_not_opened(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ Streams are not in that list: a stream that broke is resumed where it was (_watc
 import json
 import os
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import grpc
 import grpc.aio
@@ -33,8 +33,12 @@ _RETRY_POLICY = {
 }
 
 
-def service_config() -> str:
-    """The service config as JSON: the retry policy of every unary method."""
+def service_config(target: str = DEFAULT_TARGET) -> str:
+    """The service config as JSON: the retry policy of every unary method; calls take turns among several servers.
+
+    So a call that a draining server has refused is repeated by another. With one address gRPC's own way is quicker to
+    reconnect.
+    """
     services = (
         *job_service_pb2.DESCRIPTOR.services_by_name.values(),
         *admin_service_pb2.DESCRIPTOR.services_by_name.values(),
@@ -45,7 +49,15 @@ def service_config() -> str:
         for method in service.methods
         if not method.server_streaming
     ]
-    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": _RETRY_POLICY}]})
+    config: dict[str, Any] = {"methodConfig": [{"name": names, "retryPolicy": _RETRY_POLICY}]}
+    if _several(target):
+        config["loadBalancingConfig"] = [{"round_robin": {}}]
+    return json.dumps(config)
+
+
+def _several(target: str) -> bool:
+    """Whether a target may name several servers: a list of addresses, or a name that is looked up by gRPC's own words."""
+    return "," in target or target.startswith("dns:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +98,22 @@ class Connection:
             max_message_bytes=max_message_bytes,
         )
 
+    @classmethod
+    def to(cls, target: str | None, timeout: Span) -> Self:
+        """One that needs nothing else than where and how long. Raises InvalidArgument as `of` does."""
+        return cls.of(
+            target,
+            credentials=None,
+            timeout=timeout,
+            wait_for_ready=False,
+            reconnect_timeout=0.0,
+            max_message_bytes=DEFAULT_MAX_MESSAGE_BYTES,
+        )
+
     def options(self) -> list[tuple[str, str | int]]:
         """The options of the channel."""
         return [
-            ("grpc.service_config", service_config()),
+            ("grpc.service_config", service_config(self.target)),
             ("grpc.primary_user_agent", f"headrace-python/{_version.read()}"),
             ("grpc.max_send_message_length", self.max_message_bytes),
             ("grpc.max_receive_message_length", self.max_message_bytes),

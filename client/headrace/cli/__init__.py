@@ -5,7 +5,7 @@
     session      which server, which tenant; what every command takes
     submitting   submit, run          reading    get, list, count, events
     following    watch, wait          changing   stop, queue, update, delete
-    serving      types, info, version, and what other packages add through the entry points `headrace.commands`
+    serving      types, instances, info, health, version, and what other packages add through the entry points `headrace.commands`
 
 Data goes to stdout and everything else to stderr. gRPC is imported when a server is called, not for help.
 """

@@ -14,7 +14,7 @@ import typer.main
 from headrace.cli.changing import delete, queue, stop, update
 from headrace.cli.following import wait, watch
 from headrace.cli.reading import count, events, get, list_
-from headrace.cli.serving import info, instances, types, version
+from headrace.cli.serving import health, info, instances, types, version
 from headrace.cli.session import Session, register
 from headrace.cli.submitting import run as run_job
 from headrace.cli.submitting import submit
@@ -88,7 +88,7 @@ def application() -> typer.Typer:
             "update": update,
             "delete": delete,
         },
-        "Server": {"types": types, "instances": instances, "info": info},
+        "Server": {"types": types, "instances": instances, "info": info, "health": health},
     }
     for panel, commands in panels.items():
         for name, command in commands.items():

@@ -1,4 +1,4 @@
-"""types, instances, info and version: the servers and what they offer."""
+"""types, instances, info, health and version: the servers and what they offer."""
 
 import json
 from collections.abc import Mapping
@@ -13,9 +13,11 @@ from headrace.cli.record import of_instance, of_server, of_type
 from headrace.cli.session import Session, reader_may_leave
 from headrace.cli.table import Column, write_table
 from headrace.cli.terminal import clean, write
-from headrace.errors import UnknownType
+from headrace.errors import Unavailable, UnknownType
 from headrace.info import Instance, JobType
 
+PROBE_SECONDS = 5.0
+"""What a probe allows where it is not told otherwise."""
 _TYPE_COLUMNS = (
     Column("TYPE"),
     Column("INSTANCES", rank=2, right=True),
@@ -81,6 +83,17 @@ def info(session: Session, form: OutputOptions) -> None:
             _write_block(title, values)
 
     output.one(of_server(server), table)
+
+
+def health(session: Session) -> None:
+    """Ask once whether the server serves. Exit code 0: it is SERVING; 6: it is not, or does not answer within 5 s.
+
+    Example: headrace health --target 127.0.0.1:50551 --timeout 2s
+    """
+    status, why = session.health(PROBE_SECONDS)
+    if status != "SERVING":
+        raise Unavailable(why or f"The server says {status}: it drains, or waits for its database.")
+    write(status)
 
 
 def instances(session: Session, form: OutputOptions) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace.cli.moments import read_span
+from headrace.errors import HeadraceError
 
 if TYPE_CHECKING:  # importing the client imports gRPC
     from headrace.client import Client
@@ -55,6 +56,17 @@ class Session:
         if self.timeout is None or patient:
             return Client(self.target, tenant=tenant)
         return Client(self.target, tenant=tenant, timeout=self.timeout)
+
+    def health(self, seconds: float) -> tuple[str, str]:
+        """What the server says of its health within so many seconds, or the timeout; "" and why, when it says nothing."""
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        from headrace._rpc.channel import Connection  # noqa: PLC0415 - imports gRPC
+        from headrace._rpc.health import check  # noqa: PLC0415 - imports gRPC
+
+        try:
+            return check(Connection.to(self.target, seconds if self.timeout is None else self.timeout)), ""
+        except HeadraceError as error:
+            return "", error.message
 
     def options(self) -> list[str]:
         """The words that reach the same server and tenant in another command."""

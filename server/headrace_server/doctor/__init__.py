@@ -2,7 +2,8 @@
 
 It looks at what a server with these settings would use, and does what the server would do with it:
 
-- `database`  the file: its folder, its lock, its schema, its integrity.
+- `database`  the file: its folder, its lock, its schema, its integrity. Or `postgresql`: does it answer, its version and
+              encoding, what its user may do, its schema, connections, durability, old transactions.
 - `modules`   the job modules, imported in a process of their own.
 - `workers`   a pool of one worker, started and ended; descriptors.
 - `folders`   workspaces and temporary files: can they be written, is there room.
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from headrace_server.config import Settings
-from headrace_server.doctor import address, clock, database, folders, modules, workers
+from headrace_server.doctor import address, clock, database, folders, modules, postgresql, workers
 from headrace_server.doctor.finding import Finding, Level
 from headrace_server.doctor.report import show
 
@@ -30,7 +31,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything, one thing after the other."""
     # Workers come before the address: asking who answers there starts threads of gRPC.
     return chain(
-        database.look(settings.database_url),
+        postgresql.look(settings.database_url, durable=settings.durable)
+        if settings.shared
+        else database.look(settings.database_url),
         modules.look(settings.jobs, entry_points=settings.entry_points),
         workers.look(settings.workers),
         folders.look(settings),

@@ -7,7 +7,7 @@ from headrace import Client
 from headrace.errors import HeadraceError
 from headrace_server.config import Settings
 from headrace_server.doctor.finding import Finding, ok, problem
-from headrace_server.store import Holder, StoreRefused, holder
+from headrace_server.store import StoreRefused, holder, survey
 
 PORT_MAX = 65_535
 ANSWER_MAX = 2.0
@@ -53,15 +53,18 @@ def _taken(settings: Settings, refusal: OSError) -> Finding:
             f"{address} cannot be listened on ({refusal.strerror}), and no Headrace answers there: end what uses it, or give another --address.",
         )
     said = f"Headrace {info.version} answers at {address} (instance {info.instance})"
-    held = _held(settings)
-    # <host>-<pid>-<random>: see App.
-    if held is not None and info.instance.rsplit("-", 2)[-2:-1] == [held.pid]:
+    if _serves(info.instance, settings):
         return ok("address", f"{said}: this set-up is running.")
     return problem("address", f"{said}, and serves another database: give another --address, or end it.")
 
 
-def _held(settings: Settings) -> Holder | None:
+def _serves(instance: str, settings: Settings) -> bool:
+    """Whether it is an instance of the database of these settings."""
     try:
-        return holder(settings.database_url)
+        if settings.shared:
+            return instance in dict(survey(settings.database_url).live)
+        held = holder(settings.database_url)
     except StoreRefused:
-        return None
+        return False
+    # <host>-<pid>-<random>: see App.
+    return held is not None and instance.rsplit("-", 2)[-2:-1] == [held.pid]

@@ -82,7 +82,12 @@ def _lock(url: str) -> Finding:
 def _file(url: str, path: Path) -> Iterator[Finding]:
     found = inspect(url)
     state = found.state
-    if not state.known:
+    if state.serves:
+        yield ok(
+            "schema",
+            f"The tables are of a newer version ({state.current}) and serve this one ({state.head}) too.",
+        )
+    elif not state.known:
         yield problem(
             "schema",
             f"{path} was written by a newer Headrace (schema {state.current}; this version knows up to {state.head}): upgrade Headrace, or give another --database-url.",

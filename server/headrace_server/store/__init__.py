@@ -11,7 +11,7 @@ schema     the tables · rows, job <-> row · migrate and migrations/, their ver
 dialect/   all that differs between SQLite and PostgreSQL
 statement  what goes to the driver as it is · transaction, one that may lose its connection
 lock       one server for one SQLite file (essay) · refusal, why a database is not opened
-inspection a look at a database file that changes nothing
+inspection a look at a database file that changes nothing · survey, at a PostgreSQL database
 """
 
 from headrace_server.store.dialect.sqlite import database_path
@@ -25,9 +25,11 @@ from headrace_server.store.refusal import (
     StoreUnreachable,
 )
 from headrace_server.store.store import SqlStore
+from headrace_server.store.survey import OLDEST_SERVER, Survey, Transaction, survey
 
 __all__ = [
     "NETWORK_FILESYSTEMS",
+    "OLDEST_SERVER",
     "DatabaseInUse",
     "Holder",
     "Inspection",
@@ -37,8 +39,11 @@ __all__ = [
     "StoreLock",
     "StoreRefused",
     "StoreUnreachable",
+    "Survey",
+    "Transaction",
     "database_path",
     "file_system",
     "holder",
     "inspect",
+    "survey",
 ]

@@ -1,8 +1,25 @@
 """The schema's version: what the database has, what this code wants, and the way from one to the other.
 
-A database that is newer than the code is refused, not guessed at. All steps of an upgrade are one transaction.
+All steps of an upgrade are one transaction.
+
+**Two versions side by side.** While instances are replaced one by one, the first new one has changed the tables and
+old ones still serve them, or are started again. So a change is made in two versions: one *expands* the tables (adds what
+old code does not miss), a later one *contracts* them (takes away what nobody uses any more). Which code a change leaves
+able to serve is said by the name of its revision, and so by the database itself:
+
+    0007_since_0006   these tables serve code that knows schema 0006 or later
+    0007              these tables serve no code that is older than they are
+
+         code that knows 0006                    code that knows 0007
+    database 0006   serves it                    upgrades it, and serves it
+    0007_since_0006 serves it as it is           serves it
+    0007            refuses: "written by a newer Headrace"
+
+A database that is newer than the code and does not say that it serves it is refused, not guessed at.
 """
 
+import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,16 +37,24 @@ from headrace_server.store import dialect
 from headrace_server.store.dialect import refused
 from headrace_server.store.refusal import SchemaMismatch
 
+logger = logging.getLogger(__name__)
+
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_REVISION: Final = re.compile(r"(?P<number>\d{4})(?:_since_(?P<since>\d{4}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """Where a database stands: current is None for one without tables, known tells whether this code has met it."""
+    """Where a database stands.
+
+    current is None for one without tables, known tells whether this code has met it, serves whether this code can work
+    with its tables though it has not.
+    """
 
     current: str | None
     head: str
     known: bool
+    serves: bool = False
 
     @property
     def up_to_date(self) -> bool:
@@ -46,15 +71,24 @@ def state(url: str) -> SchemaState:
 def state_of(revision: str | None) -> SchemaState:
     """What it means that a database bears this revision."""
     script = ScriptDirectory.from_config(_config())
+    head = script.get_current_head() or ""
     known = revision is None or revision in {step.revision for step in script.walk_revisions()}
-    return SchemaState(revision, script.get_current_head() or "", known)
+    return SchemaState(revision, head, known, serves=not known and _serves(revision or "", head))
+
+
+def _serves(revision: str, head: str) -> bool:
+    """Whether tables that are newer than this code's say that they serve it."""
+    newer, own = _REVISION.fullmatch(revision), _REVISION.fullmatch(head)
+    if newer is None or own is None or newer["since"] is None:
+        return False
+    return int(newer["since"]) <= int(own["number"]) < int(newer["number"])
 
 
 def check(url: str) -> None:
-    """Raise SchemaMismatch unless the tables are those of this code."""
+    """Raise SchemaMismatch unless this code can work with the tables."""
     found = state(url)
     _refuse_newer(url, found)
-    if not found.up_to_date:
+    if not (found.up_to_date or found.serves):
         raise SchemaMismatch(
             f"The database {dialect.of_url(url).place(url)} has the tables of {_named(found.current)}, "
             f"and this version needs {_named(found.head)}: upgrade it first."
@@ -64,13 +98,16 @@ def check(url: str) -> None:
 def upgrade(url: str) -> None:
     """Bring the database to the tables of this code; make it if there is none (SQLite). SQLite: call it with the lock held.
 
-    Raises SchemaMismatch when it is newer than the code, StoreRefused when it cannot be opened.
+    One that is newer and serves this code stays as it is. Raises SchemaMismatch when it is newer and does not,
+    StoreRefused when it cannot be opened.
     """
     with _opened(url) as connection:
         dialect.of(connection).hold_schema(connection)
         found = _read(connection)
         _refuse_newer(url, found)
-        if not found.up_to_date:
+        if found.serves:
+            logger.info("the database has the newer %s, which serves this version too", _named(found.current))
+        elif not found.up_to_date:
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -101,7 +138,7 @@ def _read(connection: Connection) -> SchemaState:
 
 
 def _refuse_newer(url: str, found: SchemaState) -> None:
-    if not found.known:
+    if not (found.known or found.serves):
         raise SchemaMismatch(
             f"The database {dialect.of_url(url).place(url)} was written by a newer Headrace ({_named(found.current)}; this "
             f"version knows up to {_named(found.head)}): upgrade Headrace, or give another database."

@@ -27,7 +27,7 @@ from datetime import timedelta
 
 from headrace import Client
 from headrace.errors import JobNotFound
-from headrace.info import JobEvent, JobInfo
+from headrace.info import ErrorKind, JobEvent, JobInfo
 from support import checker_journal, figures
 from support.checker_evidence import Evidence
 from support.checker_report import Report
@@ -133,7 +133,9 @@ def _stops(evidence: Evidence, jobs: dict[str, JobInfo]) -> Iterator[tuple[str, 
 
 def _late(evidence: Evidence, job: JobInfo, grace: float) -> Iterator[str]:
     assert job.stop is not None
-    if job.status == "ABORTED" and not job.stop.confirmed:
+    # Of a run whose instance has died nobody can see the end; others end it, once they have it.
+    allowed = evidence.takeover if _lost(job) else None
+    if job.status == "ABORTED" and not job.stop.confirmed and allowed is None:
         yield "it is ABORTED, and nobody has seen the end of its code"
     asked, end = job.stop.request_time, job.end_time
     if asked is None or end is None:
@@ -143,8 +145,13 @@ def _late(evidence: Evidence, job: JobInfo, grace: float) -> Iterator[str]:
         (max(timedelta(), min(end, back) - max(asked, gone)) for gone, back in evidence.outages), timedelta()
     )
     took = (end - asked - away).total_seconds()
-    if took > grace + figures.guard(STOP_SECONDS):
+    if took > grace + figures.guard(STOP_SECONDS + (allowed or 0)):
         yield f"a stop with a grace of {grace:g} s took {took:.1f} s, time without a server left out"
+
+
+def _lost(job: JobInfo) -> bool:
+    error = job.attempts[-1].error if job.attempts else None
+    return error is not None and error.kind == ErrorKind.INSTANCE_LOST
 
 
 def _watches(evidence: Evidence, histories: dict[str, Sequence[JobEvent]]) -> Iterator[tuple[str, Problem]]:

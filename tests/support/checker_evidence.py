@@ -22,10 +22,14 @@ class AnsweredStop:
 
 
 class Evidence:
-    """What clients called and were answered, what watchers saw, where the side file is, when there was no server."""
+    """What clients called and were answered, what watchers saw, where the side file is, when there was no server.
 
-    def __init__(self, log: Path) -> None:
+    takeover: where there are several servers, the seconds in which the others have what a dead one has held.
+    """
+
+    def __init__(self, log: Path, *, takeover: float | None = None) -> None:
         self.log = log
+        self.takeover = takeover
         log.touch()
         self.submits: list[tuple[str, str]] = []
         """(request_id, job id), for each answer."""
@@ -41,13 +45,13 @@ class Evidence:
         self.unanswered: Counter[str] = Counter()
         """Calls that ended by an error, by verb."""
         self._lock = threading.Lock()
-        self._open: Counter[str] = Counter()
+        self._open: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
-    def calling(self, verb: str) -> Iterator[None]:
+    def calling(self, verb: str, target: str) -> Iterator[None]:
         """A call is under way."""
         with self._lock:
-            self._open[verb] += 1
+            self._open[verb, target] += 1
         try:
             yield
         except BaseException:
@@ -56,7 +60,7 @@ class Evidence:
             raise
         finally:
             with self._lock:
-                self._open[verb] -= 1
+                self._open[verb, target] -= 1
 
     @contextmanager
     def away(self) -> Iterator[None]:
@@ -65,10 +69,10 @@ class Evidence:
         yield
         self.outages.append((gone, datetime.now(UTC)))
 
-    def open_calls(self) -> set[str]:
-        """The verbs of calls that are under way."""
+    def open_calls(self, target: str) -> set[str]:
+        """The verbs of calls that are under way to this server, and to no other in its stead."""
         with self._lock:
-            return {verb for verb, count in self._open.items() if count}
+            return {verb for (verb, called), count in self._open.items() if count and called == target}
 
     def submitted(self, request_id: str, job_id: str) -> None:
         """A submit was answered."""

@@ -15,7 +15,10 @@
     I6 one request_id, one job      answers, and the list of all jobs
     I7 stops                        times on the server, the side file
 
-I5 and I7 are also asked of the kernel: no process of a job lives when its end was answered.
+I5 and I7 are also asked of the kernel: no process of a job lives when its end was answered. That holds for runs that
+were taken over too: the supervisor of a dead or stopped server kills them before the lease is over. Only where that was
+stopped as well, with the code itself, nobody can: such runs are named by the test (Evidence.frozen). They may stand
+beside the next attempt, and say in the side file that they end, until they are found and killed.
 
 Times of the side file and of the server are compared as they are: both come from the clock of one machine, which
 nobody steps meanwhile.
@@ -80,7 +83,8 @@ def judge(evidence: Evidence, client: Client) -> Report:
         events = list(client.events(job_id))
         report.take(job, events, marks.get(job_id, []))
         report.add(job_id, job_problems(job, events))
-        report.add(job_id, run_problems(events, marks.get(job_id, [])))
+        frozen = evidence.frozen_attempts(job_id)
+        report.add(job_id, run_problems(events, marks.get(job_id, []), frozen))
     report.add_all(_changed(evidence.ended, report.jobs))
     report.add_all(_living(evidence.living))
     report.add_all(_stops(evidence, report.jobs))

@@ -39,6 +39,8 @@ class Evidence:
         self.living: list[JobInfo] = []
         """Those of which a process was found behind that answer."""
         self.watches: list[tuple[str, Sequence[Update]]] = []
+        self.frozen: set[tuple[str, int]] = set()
+        """(job, attempt) of runs that were stopped with everything that could have killed them."""
         self.outages: list[tuple[datetime, datetime]] = []
         self.kills: Counter[str] = Counter()
         """How many kills hit which phase."""
@@ -88,9 +90,13 @@ class Evidence:
         """A job was answered: if it has ended, look at once whether a process of it is left."""
         if job.final:
             self.ended.append(job)
-            if checker_journal.lives(self.log, job.job_id):
+            if not self.frozen_attempts(job.job_id) and checker_journal.lives(self.log, job.job_id):
                 self.living.append(job)
         return job
+
+    def frozen_attempts(self, job_id: str) -> set[int]:
+        """The attempts of a job whose code was frozen."""
+        return {attempt for frozen, attempt in self.frozen if frozen == job_id}
 
     def job_ids(self) -> list[str]:
         """Every job whose submit was answered."""

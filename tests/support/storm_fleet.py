@@ -1,6 +1,7 @@
 """Several servers on one PostgreSQL in a storm: who dies, what it held, and how soon others had that."""
 
 import random
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
@@ -16,6 +17,9 @@ from support.phases import CHOICE, Doomed, Phase
 from support.server import until
 from support.storm_killer import Field
 from support.storm_kills import HELD, Held
+
+MISSED = 10.0
+"""Seconds in which a job of the highest priority comes to any moment of its life."""
 
 
 class Several(Field):
@@ -57,15 +61,21 @@ class Several(Field):
         for server in self._servers:
             server.choose(phase, description)
 
-    def fallen(self) -> Doomed:
-        """Wait for the one that has died of what was chosen, and spare the others."""
-        dead: Doomed = until(
-            lambda: next((one for one in self._servers if one.process.poll() is not None), None), "one dies"
-        )
+    def fallen(self) -> Doomed | None:
+        """Wait for the one that has died of what was chosen, and spare the others.
+
+        Where several claim, one of them may have begun its claim before the choice, and take the job at one go.
+        """
+        deadline = time.monotonic() + MISSED
+        while not (dead := [server for server in self._servers if server.process.poll() is not None]):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.005)
         for server in self._servers:
             (server.folder / CHOICE).unlink(missing_ok=True)
-        assert dead.wait() == -9
-        return dead
+        for server in dead:
+            assert server.wait() == -9
+        return dead[0] if dead else None
 
     def held(self, dead: Doomed) -> list[Held]:
         """What it held."""

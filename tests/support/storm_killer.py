@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from headrace import Client
@@ -50,8 +51,8 @@ class Field(ABC):
         """Let whoever comes to this moment of this job die."""
 
     @abstractmethod
-    def fallen(self) -> Doomed:
-        """Wait for the one that has died of what was chosen."""
+    def fallen(self) -> Doomed | None:
+        """Wait for the one that has died of what was chosen; None when the moment has passed everybody by."""
 
     @abstractmethod
     def held(self, dead: Doomed) -> list[Held]:
@@ -163,8 +164,11 @@ class Killer:
 
     def _kill(self, plan: Phase | str, sleeper: str) -> Doomed:
         if isinstance(plan, Phase):
-            self._choose(plan)
-            return self.field.fallen()
+            for number in count(1):
+                self._choose(plan, f"doomed {number} of kill {self._count}")
+                if (fallen := self.field.fallen()) is not None:
+                    return fallen
+                print(f"{self._count}. {plan}: missed")
         server = self.field.runner(sleeper)
         time.sleep(self.rng.uniform(0, 0.02))  # at a random moment of what goes on
         server.kill()
@@ -183,9 +187,8 @@ class Killer:
             if not self.witness.client.get(job_id).final:
                 self._call(lambda job_id=job_id: self.witness.stop(job_id, grace=0))  # type: ignore[misc] # mypy knows no defaults of lambdas
 
-    def _choose(self, phase: Phase) -> None:
+    def _choose(self, phase: Phase, request: str) -> None:
         """Have a server die with a job of its own; the call that leads there is answered in the next life."""
-        request = f"doomed {self._count}"
         # A witness of one server: what is under way to it when it dies is known.
         witness = Witness(self.evidence, self.storm.client_of(self.field.any()))
         if phase is Phase.STOPPING:

@@ -1,3 +1,3 @@
-"""What every test has: a guard that lets none leave anything behind, and PostgreSQL for those that ask for it."""
+"""What every test has: a guard that lets none leave anything behind, PostgreSQL for those that ask for it, a way to be heard."""
 
-pytest_plugins = ("support.leaks", "support.databases")
+pytest_plugins = ("support.leaks", "support.databases", "support.told")

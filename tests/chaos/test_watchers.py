@@ -228,7 +228,7 @@ def test_watchers_that_leave_are_freed(server: Server, tmp_path: Path) -> None:
             watchers.open(list(islice(cycle(jobs), count)))
         relay = stack.enter_context(Relay(server.target))
         watch = stack.enter_context(headrace.Client(relay.target)).watch(jobs[0])
-        follower = Follower(Evidence(tmp_path / "log"), jobs[0], watch)
+        follower = Follower(Evidence(tmp_path / "log"), jobs[0], watch, relay.target)
         follower.open()
         for watchers in (cancelling, killed, silent):
             until(lambda: watchers.answered() == count, "everybody is served", guard(20))  # noqa: B023 - at once

@@ -15,7 +15,10 @@
     I6 one request_id, one job      answers, and the list of all jobs
     I7 stops                        times on the server, the side file
 
-I5 and I7 are also asked of the kernel: no process of a job lives when its end was answered.
+I5 and I7 are also asked of the kernel: no process of a job lives when its end was answered. That holds for runs that
+were taken over too: the supervisor of a dead or stopped server kills them before the lease is over. Only where that was
+stopped as well, with the code itself, nobody can: such runs are named by the test (Evidence.frozen). They may stand
+beside the next attempt, and say in the side file that they end, until they are found and killed.
 
 Times of the side file and of the server are compared as they are: both come from the clock of one machine, which
 nobody steps meanwhile.
@@ -27,7 +30,7 @@ from datetime import timedelta
 
 from headrace import Client
 from headrace.errors import JobNotFound
-from headrace.info import JobEvent, JobInfo
+from headrace.info import ErrorKind, JobEvent, JobInfo
 from support import checker_journal, figures
 from support.checker_evidence import Evidence
 from support.checker_report import Report
@@ -80,7 +83,8 @@ def judge(evidence: Evidence, client: Client) -> Report:
         events = list(client.events(job_id))
         report.take(job, events, marks.get(job_id, []))
         report.add(job_id, job_problems(job, events))
-        report.add(job_id, run_problems(events, marks.get(job_id, [])))
+        frozen = evidence.frozen_attempts(job_id)
+        report.add(job_id, run_problems(events, marks.get(job_id, []), frozen))
     report.add_all(_changed(evidence.ended, report.jobs))
     report.add_all(_living(evidence.living))
     report.add_all(_stops(evidence, report.jobs))
@@ -133,7 +137,9 @@ def _stops(evidence: Evidence, jobs: dict[str, JobInfo]) -> Iterator[tuple[str, 
 
 def _late(evidence: Evidence, job: JobInfo, grace: float) -> Iterator[str]:
     assert job.stop is not None
-    if job.status == "ABORTED" and not job.stop.confirmed:
+    # Of a run whose instance has died nobody can see the end; others end it, once they have it.
+    allowed = evidence.takeover if _lost(job) else None
+    if job.status == "ABORTED" and not job.stop.confirmed and allowed is None:
         yield "it is ABORTED, and nobody has seen the end of its code"
     asked, end = job.stop.request_time, job.end_time
     if asked is None or end is None:
@@ -143,8 +149,13 @@ def _late(evidence: Evidence, job: JobInfo, grace: float) -> Iterator[str]:
         (max(timedelta(), min(end, back) - max(asked, gone)) for gone, back in evidence.outages), timedelta()
     )
     took = (end - asked - away).total_seconds()
-    if took > grace + figures.guard(STOP_SECONDS):
+    if took > grace + figures.guard(STOP_SECONDS + (allowed or 0)):
         yield f"a stop with a grace of {grace:g} s took {took:.1f} s, time without a server left out"
+
+
+def _lost(job: JobInfo) -> bool:
+    error = job.attempts[-1].error if job.attempts else None
+    return error is not None and error.kind == ErrorKind.INSTANCE_LOST
 
 
 def _watches(evidence: Evidence, histories: dict[str, Sequence[JobEvent]]) -> Iterator[tuple[str, Problem]]:

@@ -22,10 +22,14 @@ class AnsweredStop:
 
 
 class Evidence:
-    """What clients called and were answered, what watchers saw, where the side file is, when there was no server."""
+    """What clients called and were answered, what watchers saw, where the side file is, when there was no server.
 
-    def __init__(self, log: Path) -> None:
+    takeover: where there are several servers, the seconds in which the others have what a dead one has held.
+    """
+
+    def __init__(self, log: Path, *, takeover: float | None = None) -> None:
         self.log = log
+        self.takeover = takeover
         log.touch()
         self.submits: list[tuple[str, str]] = []
         """(request_id, job id), for each answer."""
@@ -35,19 +39,21 @@ class Evidence:
         self.living: list[JobInfo] = []
         """Those of which a process was found behind that answer."""
         self.watches: list[tuple[str, Sequence[Update]]] = []
+        self.frozen: set[tuple[str, int]] = set()
+        """(job, attempt) of runs that were stopped with everything that could have killed them."""
         self.outages: list[tuple[datetime, datetime]] = []
         self.kills: Counter[str] = Counter()
         """How many kills hit which phase."""
         self.unanswered: Counter[str] = Counter()
         """Calls that ended by an error, by verb."""
         self._lock = threading.Lock()
-        self._open: Counter[str] = Counter()
+        self._open: Counter[tuple[str, str]] = Counter()
 
     @contextmanager
-    def calling(self, verb: str) -> Iterator[None]:
+    def calling(self, verb: str, target: str) -> Iterator[None]:
         """A call is under way."""
         with self._lock:
-            self._open[verb] += 1
+            self._open[verb, target] += 1
         try:
             yield
         except BaseException:
@@ -56,7 +62,7 @@ class Evidence:
             raise
         finally:
             with self._lock:
-                self._open[verb] -= 1
+                self._open[verb, target] -= 1
 
     @contextmanager
     def away(self) -> Iterator[None]:
@@ -65,10 +71,10 @@ class Evidence:
         yield
         self.outages.append((gone, datetime.now(UTC)))
 
-    def open_calls(self) -> set[str]:
-        """The verbs of calls that are under way."""
+    def open_calls(self, target: str) -> set[str]:
+        """The verbs of calls that are under way to this server, and to no other in its stead."""
         with self._lock:
-            return {verb for verb, count in self._open.items() if count}
+            return {verb for (verb, called), count in self._open.items() if count and called == target}
 
     def submitted(self, request_id: str, job_id: str) -> None:
         """A submit was answered."""
@@ -84,9 +90,13 @@ class Evidence:
         """A job was answered: if it has ended, look at once whether a process of it is left."""
         if job.final:
             self.ended.append(job)
-            if checker_journal.lives(self.log, job.job_id):
+            if not self.frozen_attempts(job.job_id) and checker_journal.lives(self.log, job.job_id):
                 self.living.append(job)
         return job
+
+    def frozen_attempts(self, job_id: str) -> set[int]:
+        """The attempts of a job whose code was frozen."""
+        return {attempt for frozen, attempt in self.frozen if frozen == job_id}
 
     def job_ids(self) -> list[str]:
         """Every job whose submit was answered."""

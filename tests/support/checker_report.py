@@ -28,6 +28,20 @@ class Report:
         """The invariants that were broken."""
         return frozenset(invariant for invariant, found in self._found.items() if found)
 
+    @property
+    def lost(self) -> int:
+        """Jobs whose submit was answered and that are not there."""
+        return self._lost
+
+    @property
+    def doubled(self) -> int:
+        """Jobs that have more than one end, or an attempt whose code began twice."""
+        return sum(
+            sum(event.final and isinstance(event.detail, StatusChange) for event in events) > 1
+            or max(_starts(self._marks[job_id]).values(), default=0) > 1
+            for job_id, events in self.histories.items()
+        )
+
     def take(self, job: JobInfo, events: Sequence[JobEvent], marks: Sequence[Mark]) -> None:
         """A job with its history and its lines in the side file."""
         self.jobs[job.job_id] = job
@@ -104,6 +118,10 @@ def _words(event: JobEvent) -> str:
         case _:
             more = ""
     return f"{event.revision:4} {event.kind} {event.status}, attempt {event.attempt} {more}".rstrip()
+
+
+def _starts(marks: Iterable[Mark]) -> Counter[int]:
+    return Counter(mark.attempt for mark in marks if mark.verb == "start")
 
 
 def _counts(counts: Mapping[str, int]) -> str:

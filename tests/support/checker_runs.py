@@ -1,7 +1,7 @@
 """Invariant I5 by the side file: what the code of a job wrote itself, against the runs that its history knows."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,8 +39,13 @@ def runs(events: Iterable[JobEvent]) -> list[Run]:
     return found if open_run is None else [*found, Run(*open_run, None, None)]
 
 
-def run_problems(events: Sequence[JobEvent], marks: Sequence[Mark]) -> Iterator[Problem]:
-    """What is wrong with the lines of a job: twice, beside each other, without a permit, outside of their run."""
+def run_problems(
+    events: Sequence[JobEvent], marks: Sequence[Mark], frozen: Collection[int] = ()
+) -> Iterator[Problem]:
+    """What is wrong with the lines of a job: twice, beside each other, without a permit, outside of their run.
+
+    frozen: attempts that nobody could end before they were taken over; behind their end they may still be there.
+    """
     known = runs(events)
     stopped = bool(stop_phases(events))
     written = Counter((mark.verb, mark.attempt) for mark in marks)
@@ -50,9 +55,10 @@ def run_problems(events: Sequence[JobEvent], marks: Sequence[Mark]) -> Iterator[
         if verb == "end" and ("start", attempt) not in written:
             yield Invariant.I5, f"attempt {attempt} ended without a start"
     for mark in marks:
-        if not mark.alone:
+        if not mark.alone and not any(attempt < mark.attempt for attempt in frozen):
             yield Invariant.I5, f"attempt {mark.attempt} began while an earlier run of the job lived"
-        yield from _outside(mark, [run for run in known if run.attempt == mark.attempt], stopped=stopped)
+        if mark.verb == "start" or mark.attempt not in frozen:
+            yield from _outside(mark, [run for run in known if run.attempt == mark.attempt], stopped=stopped)
     for attempt in _begun(events):
         if ("start", attempt) not in written:
             yield Invariant.I5, f"attempt {attempt} never began"

@@ -27,7 +27,7 @@ class Witness:
         **options: Any,
     ) -> JobHandle:
         """Submit what this request_id stands for: a job of support.chaos_jobs, described by it. No wait between attempts."""
-        with self.evidence.calling("submit"):
+        with self.evidence.calling("submit", self.client.target):
             job = self.client.submit(
                 job_type,
                 {"log": str(self.evidence.log), **(parameters or {})},
@@ -43,16 +43,17 @@ class Witness:
         self, job_id: str, *, grace: float = 10, wait: float = 0, reason: str = "not needed"
     ) -> StopResult:
         """Stop a job; seconds."""
-        with self.evidence.calling("stop"):
+        with self.evidence.calling("stop", self.client.target):
             result = self.client.stop(job_id, reason, grace_period=grace, wait_timeout=wait)
         return self.evidence.stopped(grace, result)
 
     def wait(self, job_id: str, limit: float = 60) -> JobInfo:
         """Wait for the end of a job."""
-        with self.evidence.calling("wait"):
+        with self.evidence.calling("wait", self.client.target):
             job = self.client.wait(job_id, limit)
         return self.evidence.seen(job)
 
     def follow(self, job_id: str) -> Follower:
         """Open a watch with messages, on a thread of its own."""
-        return Follower(self.evidence, job_id, self.client.watch(job_id, include_messages=True))
+        watch = self.client.watch(job_id, include_messages=True)
+        return Follower(self.evidence, job_id, watch, self.client.target)

@@ -28,9 +28,9 @@ class Fleet:
         server = self.servers[name] = kind(folder, **{**shared, "drain_time": 0.5, **settings})
         return server
 
-    def start(self, name: str, **settings: Any) -> Server:
+    def start(self, name: str, kind: type[Server] = Server, **settings: Any) -> Server:
         """A server that serves."""
-        server = self.make(name, **settings)
+        server = self.make(name, kind, **settings)
         self._ends.callback(server.close)
         return server.start()
 

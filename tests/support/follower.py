@@ -13,9 +13,12 @@ from support.server import until
 class Follower:
     """Follows a job to its end, through every death of its server; what went wrong is raised by updates()."""
 
-    def __init__(self, evidence: Evidence, job_id: str, watch: Generator[Update, None, None]) -> None:
-        """The watch of Client.watch, not begun."""
+    def __init__(
+        self, evidence: Evidence, job_id: str, watch: Generator[Update, None, None], target: str
+    ) -> None:
+        """The watch of Client.watch, not begun, on the server or servers of this target."""
         self.job_id = job_id
+        self._target = target
         self._evidence = evidence
         self._watch = watch
         self._updates: list[Update] = []
@@ -33,7 +36,7 @@ class Follower:
             with ExitStack() as opened:
                 for update in self._watch:
                     if not self._updates:
-                        opened.enter_context(self._evidence.calling("watch"))
+                        opened.enter_context(self._evidence.calling("watch", self._target))
                     self._updates.append(update)
             self._evidence.watches.append((self.job_id, self._updates))
         except BaseException as error:  # noqa: BLE001 - raised on the test's thread

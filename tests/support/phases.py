@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -93,8 +94,9 @@ def chosen() -> tuple[Phase | None, str]:
 def reach(phase: Phase, description: str) -> None:
     """Die, if this is the moment."""
     if chosen() == (phase, description):
-        CHOICE.unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
+        with suppress(FileNotFoundError):  # it was spared just now
+            CHOICE.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class DoomedStore(SqlStore):

@@ -61,11 +61,11 @@ class Server:
         """Drop it, whoever is connected."""
         self._admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def terminate(self, database: str, purpose: str = "%") -> int:
-        """End the connections of a database whose application_name is like this; answer how many there were."""
+    def terminate(self, database: str, purpose: str = "") -> int:
+        """End the connections of a database whose application_name begins like this; answer how many there were."""
         ended = self._admin.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND application_name LIKE %s",
-            (database, purpose),
+            (database, f"{purpose}%"),
         ).fetchone()
         return int(ended[0]) if ended else 0
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from headrace import Client, JobHandle
 from headrace.errors import DeadlineExceeded, Unavailable
@@ -15,18 +15,19 @@ from support.checker_evidence import Evidence
 from support.checker_witness import Witness
 from support.figures import figure
 from support.follower import Follower
-from support.phases import Doomed
 from support.server import until
 
-JOBS = figure(500, 5000)
 SUBMITTERS = 4
 WATCHERS = figure(20, 200)
 TICK = 0.02
 LIMIT = figure(100, 1800)
 STREAMS = 20
-"""Watches on one connection."""
+"""Watches on one connection, where there are more than so many for CONNECTIONS."""
+CONNECTIONS = 6
+"""Of watchers: each server of three has some of its own."""
 IMPATIENT = 0.5
 """Seconds: the timeout of a client that gives up and asks again itself."""
+PATIENT = {"timeout": 60, "wait_for_ready": True}
 BEGIN = datetime.now(UTC)
 
 
@@ -65,12 +66,21 @@ KINDS = {
 """The sleeper ends only when it is stopped, which its submitter does at once."""
 
 
-class Storm:
-    """Threads of clients, and what went wrong in them."""
+class Serving(Protocol):
+    """A server, or several."""
 
-    def __init__(self, server: Doomed, evidence: Evidence, seed: int) -> None:
+    def client(self, **options: Any) -> Client:
+        """A client of it."""
+        ...
+
+
+class Storm:
+    """Threads of clients that submit so many jobs, and what went wrong in them."""
+
+    def __init__(self, server: Serving, evidence: Evidence, seed: int, jobs: int) -> None:
         self.server = server
         self.evidence = evidence
+        self.jobs = jobs
         self.errors: list[BaseException] = []
         self.allowed = 0
         """How many jobs may be submitted by now: the storm is to last as long as the kills."""
@@ -131,7 +141,11 @@ class Storm:
 
     def witness(self, **options: Any) -> Witness:
         """A client that waits for a server that is away, unless told otherwise."""
-        return Witness(self.evidence, self._client({"timeout": 60, "wait_for_ready": True, **options}))
+        return Witness(self.evidence, self._client({**PATIENT, **options}))
+
+    def client_of(self, server: Serving) -> Client:
+        """A client of this one, that waits for it when it is away."""
+        return self._opened.enter_context(server.client(**PATIENT))
 
     def _client(self, options: dict[str, Any]) -> Client:
         return self._opened.enter_context(self.server.client(**options))
@@ -140,7 +154,7 @@ class Storm:
         rng = random.Random(f"{self._seed} submitter {number}")
         impatient = {"timeout": IMPATIENT, "wait_for_ready": False} if number == 0 else {}
         witness = self.witness(**impatient)
-        for count in range(JOBS // SUBMITTERS):
+        for count in range(self.jobs // SUBMITTERS):
             while count * SUBMITTERS >= self.allowed and not self._over.wait(TICK):
                 pass
             (name,) = rng.choices(list(KINDS), [kind.weight for kind in KINDS.values()])
@@ -170,7 +184,7 @@ class Storm:
     def _watch(self) -> None:
         """Keep as many watches open, each on a job that was submitted a moment ago, one more with each tick."""
         rng = random.Random(f"{self._seed} watcher")
-        witnesses = [self.witness() for _ in range(0, WATCHERS, STREAMS)]
+        witnesses = [self.witness() for _ in range(max(CONNECTIONS, WATCHERS // STREAMS))]
         while not self._over.wait(TICK):
             for follower in [one for one in self._watches if one.over]:
                 follower.updates()

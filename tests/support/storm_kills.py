@@ -1,12 +1,14 @@
-"""What a kill has hit: found out after the fact, from the files of the dead server and the calls that hang."""
+"""What a kill has hit: found out after the fact, from what the dead server has left and the calls that hang."""
 
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import LiteralString
 
 from headrace_server.domain.job import Status
 from support import checker_journal
@@ -28,29 +30,47 @@ class Moment(StrEnum):
 CALLS = {"submit": Moment.SUBMITTING, "watch": Moment.WATCHING}
 
 
-def moments(folder: Path, evidence: Evidence) -> set[Moment]:
-    """What has just been hit. The server of this folder is dead; its database is checked too."""
-    calls = evidence.open_calls()
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job that a dead server had taken, as its database tells."""
+
+    job_id: str
+    status: Status
+    revision: int
+    attempt: int
+    stopping: bool
+    instance: str
+
+
+HELD: LiteralString = """
+SELECT job_id, status, revision, attempt, stop IS NOT NULL, instance FROM job WHERE status IN (3, 4)
+"""
+"""Held, for either database."""
+
+
+def moments(held: Iterable[Held], calls: set[str], evidence: Evidence) -> set[Moment]:
+    """What has just been hit: by what the dead server held, and by the verbs of calls to it that were under way."""
     marks = {(mark.verb, mark.job_id, mark.attempt) for mark in checker_journal.read(evidence.log)}
     hit = {moment for verb, moment in CALLS.items() if verb in calls}
-    with dead_database(folder) as database:
-        check_whole(database)
-        held = database.execute(
-            "SELECT job_id, status, attempt, stop FROM job WHERE status IN (?, ?)",
-            (Status.TO_BE_RUN, Status.RUNNING),
-        ).fetchall()
-    for job_id, status, attempt, stop in held:
-        if status == Status.TO_BE_RUN:
+    for job in held:
+        if job.status == Status.TO_BE_RUN:
             hit.add(Moment.CLAIMED)
-        elif ("end", job_id, attempt) in marks:
+        elif ("end", job.job_id, job.attempt) in marks:
             hit.add(Moment.FINISHING)
-        elif ("start", job_id, attempt) in marks:
+        elif ("start", job.job_id, job.attempt) in marks:
             hit.add(Moment.RUNNING)
         else:
             hit.add(Moment.PERMITTED)
-        if status == Status.RUNNING and stop is not None:
+        if job.status == Status.RUNNING and job.stopping:
             hit.add(Moment.STOPPING)
     return hit
+
+
+def held_in(folder: Path) -> list[Held]:
+    """What the dead server of this folder held; its SQLite file is checked too."""
+    with dead_database(folder) as database:
+        check_whole(database)
+        return [Held(*row) for row in database.execute(HELD)]
 
 
 @contextmanager

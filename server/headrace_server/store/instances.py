@@ -44,6 +44,11 @@ _bury = Bulk(
     .values(state=literal_column(str(int(State.DEAD)))),
     ("who", "seen"),
 )
+_writers_of_dead = Query(
+    select(writer.c.writer)
+    .join(instance, instance.c.instance == writer.c.instance)
+    .where(writer.c.instance == bindparam("name"), instance.c.state == literal_column(str(int(State.DEAD))))
+)
 _beats = Query(select(instance.c.instance, instance.c.beat).where(_live))
 _all = Query(
     select(instance.c.instance, instance.c.state, instance.c.start_time, instance.c.about).order_by(
@@ -101,6 +106,11 @@ def beats(connection: Connection) -> dict[str, int]:
 def bury(connection: Connection, dead: Mapping[str, int]) -> None:
     """These are dead, unless their beat is another by now."""
     _bury(connection, sorted(dead.items()))
+
+
+def writers_of_dead(connection: Connection, dead: Iterable[str]) -> list[int]:
+    """The numbers of the writers of these, as far as they are dead."""
+    return [number for name in dead for (number,) in _writers_of_dead(connection, name=name)]
 
 
 def leave(connection: Connection, me: str) -> None:

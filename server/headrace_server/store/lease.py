@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from headrace_server.domain.lease import LeaseTimes, Observer, OwnLease
 from headrace_server.domain.ports import Instance
 from headrace_server.store import instances
+from headrace_server.store.dialect import Dialect
 from headrace_server.store.transaction import transaction
 
 logger = logging.getLogger(__name__)
@@ -45,12 +46,14 @@ class Heartbeat:
         times: LeaseTimes,
         sent: float,
         *,
+        database: Dialect,
         about: Callable[[], Mapping[str, Any]],
         on_lost: Callable[[], None],
         on_dead: Callable[[], None],
     ) -> None:
         self.times = times
         self._engine = engine
+        self._database = database
         self._loop = loop
         self._me = me.instance
         self._about = about
@@ -132,6 +135,8 @@ class Heartbeat:
             if dead:
                 instances.bury(connection, dead)
                 connection.commit()
+        if dead:
+            self._end_connections(dead)
         for name in dead:
             logger.warning(
                 "instance %s has died: its runs are taken over", name, extra={"instance": self._me}
@@ -139,6 +144,17 @@ class Heartbeat:
         if dead or now - self._swept >= SWEEP_SECONDS:
             self._swept = now
             self._tell(self._on_dead)
+
+    def _end_connections(self, dead: Iterable[str]) -> None:
+        """Of an instance that stands still in the middle of a transaction nobody could take over what it has locked."""
+        try:
+            with transaction(self._engine) as connection:
+                self._database.end(connection, instances.writers_of_dead(connection, dead))
+        except Exception as error:  # noqa: BLE001 - they may end by themselves
+            said = str(error).partition("\n")[0]
+            logger.warning(
+                "The connections of the dead could not be ended: %s", said, extra={"instance": self._me}
+            )
 
     def _tell(self, callback: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop has closed: nobody is left to tell

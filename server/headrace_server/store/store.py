@@ -130,6 +130,7 @@ class SqlStore:
         except DatabaseError as error:
             engines.dispose()
             raise refused(database, url, "cannot be written", error) from error
+        database.name(engines, numbers)
         database.keep(engines, url)
         return cls(database, engines, numbers=numbers, waiting=waiting, max_waiting=max_waiting, clock=clock)
 
@@ -152,6 +153,7 @@ class SqlStore:
                 me,
                 LeaseTimes(lease),
                 sent,
+                database=self._database,
                 about=self.about,
                 on_lost=self.on_lost,
                 on_dead=self.on_dead,

@@ -211,9 +211,9 @@ class Seating:
 
     def replaced(self, active: Active, error: object) -> None:
         """A write of the run hit nothing: somebody else holds the job now, or it is gone."""
-        if active.key not in self.runs:
-            return
         log.warning("run replaced: %s", error, extra=active.about())
+        if active.key not in self.runs:
+            return  # its code has ended: only what it said last was refused
         active.lost = True
         if active.sent:
             self.clear_backlog(active.slot)

@@ -1,6 +1,7 @@
 """What the store asks of a database."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, func
@@ -86,6 +87,14 @@ class Dialect(ABC):
     @abstractmethod
     def keep(self, engines: Engines, url: str) -> None:
         """From now on refuse to go on with another database than the one that is there now."""
+
+    @abstractmethod
+    def name(self, engines: Engines, numbers: Sequence[int]) -> None:
+        """Let the connections that write bear the numbers of their writers, so that others can end them."""
+
+    @abstractmethod
+    def end(self, connection: Connection, numbers: Sequence[int]) -> None:
+        """End the connections of these writers: whatever they wait for, they let go of what they hold."""
 
     @abstractmethod
     def trouble(self, error: BaseException) -> str:

@@ -1,7 +1,9 @@
 """PostgreSQL: many stores, each with a connection that writes, one that claims and a few that read.
 
 - **Nothing waits for ever.** A stopped process keeps its row locks: its transaction is ended after 2 s, and who waits
-  for it gives up after 1 s and does its batch again. A silent network is noticed within about 5 s.
+  for it gives up after 1 s and does its batch again. But the server starts no clock in the middle of a pipeline, nor
+  behind the flush with which the driver ends one. So whoever finds that an instance has died ends its connections,
+  which bear the numbers of their writers. A silent network is noticed within about 5 s.
 - **Plans are certain.** A connection that writes or claims meets each statement thousands of times, prepared, while
   tables grow from nothing: a plan that was good for ten rows must not be kept for a million. So its statements name
   one table and a prefix of one index, joins begin with what is bound, and scanning, hashing and merging are switched
@@ -13,7 +15,7 @@
 
 import os
 import select
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -28,6 +30,7 @@ from sqlalchemy import (
     case,
     cast,
     create_engine,
+    event,
     false,
     func,
     make_url,
@@ -70,6 +73,14 @@ _SCHEMA_LOCK: Final = 0x6865616472616365
 """The key of the advisory lock that a change of the tables holds: "headrace"."""
 
 _CHANNEL: Final = "headrace"
+
+_WRITERS: Final = ("writes", "claims")
+
+_END: Final = text(
+    "SELECT pg_terminate_backend(pid, 500) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND application_name = ANY(:names)"
+)
+"""It waits for the end of each, half a second at most."""
 
 _CONFLICTS: Final = (
     errors.DeadlockDetected,
@@ -115,6 +126,15 @@ class _Postgresql(Dialect):
 
     def keep(self, engines: Engines, url: str) -> None:
         """A server does not lose its database unnoticed."""
+
+    def name(self, engines: Engines, numbers: Sequence[int]) -> None:
+        for engine, purpose, number in zip((engines.writes, engines.claims), _WRITERS, numbers, strict=True):
+            _bear(engine, f"headrace {purpose} {number}")
+        engines.writes.dispose()  # the connection that has asked for the numbers bears none
+
+    def end(self, connection: Connection, numbers: Sequence[int]) -> None:
+        names = [f"headrace {purpose} {number}" for purpose in _WRITERS for number in numbers]
+        connection.execute(_END, {"names": names})
 
     def trouble(self, error: BaseException) -> str:
         said = error.orig if isinstance(error, DBAPIError) else error
@@ -215,6 +235,13 @@ def _engine(url: str, purpose: str, connections: int, settings: Mapping[str, str
         pool_pre_ping=True,
         connect_args={**_CONNECT, "application_name": f"headrace {purpose}", "options": options},
     )
+
+
+def _bear(engine: Engine, name: str) -> None:
+    def connect(_dialect: Any, _record: Any, _place: Any, parameters: dict[str, Any]) -> None:
+        parameters["application_name"] = name
+
+    event.listen(engine, "do_connect", connect)
 
 
 def _entry(document: ColumnElement[Any], name: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:

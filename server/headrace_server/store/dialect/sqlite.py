@@ -8,7 +8,7 @@ with BEGIN, which keeps one snapshot for all its statements.
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -201,6 +201,12 @@ class _Sqlite(Dialect):
     def keep(self, engines: Engines, url: str) -> None:
         for engine in {engines.writes, engines.reads}:
             keep_to_file(engine, Path(database_path(url)))
+
+    def name(self, engines: Engines, numbers: Sequence[int]) -> None:
+        """There are no others."""
+
+    def end(self, connection: Connection, numbers: Sequence[int]) -> None:
+        """The kernel has."""
 
     def trouble(self, error: BaseException) -> str:
         return trouble(error)

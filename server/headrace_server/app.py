@@ -23,12 +23,14 @@ import uuid_utils
 
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
+from headrace_server.control.housekeeping import Housekeeping
 from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
 from headrace_server.control.limits import WAIT_SECONDS, Limits
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError
 from headrace_server.domain.job import ErrorKind, JobError
+from headrace_server.domain.retention import Retention
 from headrace_server.rpc.admin import AdminService, ServerInfo
 from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.edge import Edge
@@ -110,6 +112,7 @@ class App:
             store.on_commit = committed
             pool = self._pool(dispatcher, lock)
             dispatcher.attach(pool)
+            housekeeping = Housekeeping(store, retention_of(settings), settings.sweep_interval)
             await pool.start()
             try:
                 lost = JobError(ErrorKind.INSTANCE_LOST, "The server ended while the job ran.")
@@ -117,6 +120,8 @@ class App:
                 if recovered:
                     log.warning("%d jobs were under way when the server ended last time", recovered)
                 dispatcher.start()
+                if settings.sweeps:
+                    housekeeping.start()
                 jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
 
                 def gauges() -> Mapping[str, int]:
@@ -125,11 +130,13 @@ class App:
                         "watchers": hub.feeds,
                         "waiting_jobs": store.waiting,
                         "free_disk_bytes": disk.free,
+                        "swept_jobs_total": housekeeping.deleted,
                     }
 
                 await self._answer(jobs, hub, dispatcher, gauges, on_ready)
                 await dispatcher.close()
             finally:
+                await housekeeping.close()
                 await pool.close()
         finally:
             await store.close()
@@ -199,6 +206,15 @@ class App:
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
+
+
+def retention_of(settings: Settings) -> Retention:
+    """How long these settings have ended jobs kept."""
+    succeeded, failed, aborted = (
+        int(seconds * 1_000_000) or None
+        for seconds in (settings.retention_succeeded, settings.retention_failed, settings.retention_aborted)
+    )
+    return Retention(succeeded, failed, aborted)
 
 
 def limits_of(settings: Settings) -> Limits:

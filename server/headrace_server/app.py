@@ -163,7 +163,7 @@ class App:
         rpc = RpcServer(
             JobService(jobs, heartbeat=settings.heartbeat_interval, running=settings.workers > 0),
             AdminService(
-                info, counters=lambda: {**gauges(), **edge.counters()}, draining=lambda: self.draining
+                info, jobs, counters=lambda: {**gauges(), **edge.counters()}, draining=lambda: self.draining
             ),
             edge,
             message_bytes=self.limits.message_bytes,

@@ -35,6 +35,17 @@ class AdminServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]
     """Answers what the server is and how it is set up. Secrets are left out."""
+    PurgeJobs: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PurgeJobsRequest, _admin_service_pb2.PurgeJobsResponse]
+    """Deletes the jobs that match a filter and have ended, with their history, whatever their retention. A locked
+    job stays.
+
+    With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted once they have
+    ended: none is deleted while it runs. Those that have not ended when wait_timeout is over stay, counted as
+    stopping; a later call deletes them if its filter matches them still.
+
+    A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
+    job is counted by the call that deletes it.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -43,6 +54,17 @@ class AdminServiceAsyncStub(AdminServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """Answers what the server is and how it is set up. Secrets are left out."""
+    PurgeJobs: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PurgeJobsRequest, _admin_service_pb2.PurgeJobsResponse]  # type: ignore[assignment]
+    """Deletes the jobs that match a filter and have ended, with their history, whatever their retention. A locked
+    job stays.
+
+    With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted once they have
+    ended: none is deleted while it runs. Those that have not ended when wait_timeout is over stay, counted as
+    stopping; a later call deletes them if its filter matches them still.
+
+    A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
+    job is counted by the call that deletes it.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """For operators. Errors are as in JobService."""
@@ -54,5 +76,22 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.GetServerInfoResponse, _abc.Awaitable[_admin_service_pb2.GetServerInfoResponse]]:
         """Answers what the server is and how it is set up. Secrets are left out."""
+
+    @_abc_1.abstractmethod
+    def PurgeJobs(
+        self,
+        request: _admin_service_pb2.PurgeJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.PurgeJobsResponse, _abc.Awaitable[_admin_service_pb2.PurgeJobsResponse]]:
+        """Deletes the jobs that match a filter and have ended, with their history, whatever their retention. A locked
+        job stays.
+
+        With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted once they have
+        ended: none is deleted while it runs. Those that have not ended when wait_timeout is over stay, counted as
+        stopping; a later call deletes them if its filter matches them still.
+
+        A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
+        job is counted by the call that deletes it.
+        """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -83,6 +83,11 @@ class JobServiceStub(object):
                 request_serializer=headrace_dot_v1_dot_job__service__pb2.StopJobRequest.SerializeToString,
                 response_deserializer=headrace_dot_v1_dot_job__service__pb2.StopJobResponse.FromString,
                 _registered_method=True)
+        self.StopJobs = channel.unary_unary(
+                '/headrace.v1.JobService/StopJobs',
+                request_serializer=headrace_dot_v1_dot_job__service__pb2.StopJobsRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_job__service__pb2.StopJobsResponse.FromString,
+                _registered_method=True)
         self.UpdateJob = channel.unary_unary(
                 '/headrace.v1.JobService/UpdateJob',
                 request_serializer=headrace_dot_v1_dot_job__service__pb2.UpdateJobRequest.SerializeToString,
@@ -201,6 +206,16 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StopJobs(self, request, context):
+        """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
+
+        A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
+        harmless.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UpdateJob(self, request, context):
         """Changes fields of a job: description, labels and locked in any status; priority, run_after and expire_time
         until it is terminal (else WRONG_STATUS). Fields that hold the wanted values already: OK.
@@ -277,6 +292,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.StopJob,
                     request_deserializer=headrace_dot_v1_dot_job__service__pb2.StopJobRequest.FromString,
                     response_serializer=headrace_dot_v1_dot_job__service__pb2.StopJobResponse.SerializeToString,
+            ),
+            'StopJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopJobs,
+                    request_deserializer=headrace_dot_v1_dot_job__service__pb2.StopJobsRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_job__service__pb2.StopJobsResponse.SerializeToString,
             ),
             'UpdateJob': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateJob,
@@ -546,6 +566,33 @@ class JobService(object):
             '/headrace.v1.JobService/StopJob',
             headrace_dot_v1_dot_job__service__pb2.StopJobRequest.SerializeToString,
             headrace_dot_v1_dot_job__service__pb2.StopJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.JobService/StopJobs',
+            headrace_dot_v1_dot_job__service__pb2.StopJobsRequest.SerializeToString,
+            headrace_dot_v1_dot_job__service__pb2.StopJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -106,6 +106,12 @@ class JobServiceStub:
     it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
     seen, not before. A later StopJob can only bring the kill forward.
     """
+    StopJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.StopJobsRequest, _job_service_pb2.StopJobsResponse]
+    """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
+
+    A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
+    harmless.
+    """
     UpdateJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_service_pb2.UpdateJobResponse]
     """Changes fields of a job: description, labels and locked in any status; priority, run_after and expire_time
     until it is terminal (else WRONG_STATUS). Fields that hold the wanted values already: OK.
@@ -175,6 +181,12 @@ class JobServiceAsyncStub(JobServiceStub):
     an exception at its next use of ctx), SIGTERM towards the end of the grace period (its half, or 2 s before
     it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
     seen, not before. A later StopJob can only bring the kill forward.
+    """
+    StopJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.StopJobsRequest, _job_service_pb2.StopJobsResponse]  # type: ignore[assignment]
+    """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
+
+    A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
+    harmless.
     """
     UpdateJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_service_pb2.UpdateJobResponse]  # type: ignore[assignment]
     """Changes fields of a job: description, labels and locked in any status; priority, run_after and expire_time
@@ -296,6 +308,18 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         an exception at its next use of ctx), SIGTERM towards the end of the grace period (its half, or 2 s before
         it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
         seen, not before. A later StopJob can only bring the kill forward.
+        """
+
+    @_abc_1.abstractmethod
+    def StopJobs(
+        self,
+        request: _job_service_pb2.StopJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.StopJobsResponse, _abc.Awaitable[_job_service_pb2.StopJobsResponse]]:
+        """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
+
+        A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
+        harmless.
         """
 
     @_abc_1.abstractmethod

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 from headrace_server.control import chronicle
-from headrace_server.control.filters import filter_violations
+from headrace_server.control.bulk import Bulk, stop_request
+from headrace_server.control.filters import check_filter, raise_violations
 from headrace_server.control.hub import Hub
 from headrace_server.control.limits import Limits
 from headrace_server.control.pages import make_token, page_size, read_token
@@ -20,14 +21,13 @@ from headrace_server.control.spec import (
 )
 from headrace_server.control.watch import Update, Watch, WatchOptions, wait_final
 from headrace_server.domain import verbs
-from headrace_server.domain.errors import Draining, FieldViolation, InvalidArgument
+from headrace_server.domain.errors import Draining, FieldViolation
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Cursor, JobTypes, Page, Store, Submission, Submitted, TypeInfo
 from headrace_server.domain.query import ALL_TENANTS, Counts, Filter, FullJob, Group, Order
 
 REQUEST_ID_MAX = 100
-REASON_MAX = 1000
 CHUNK = 20
 """Jobs read with their payload at a time: a page ends at 2 MiB, so a thousand full jobs are never in memory."""
 
@@ -67,6 +67,7 @@ class Jobs:
         self._hub = hub
         self._types = types
         self._new_id = new_id
+        self.bulk = Bulk(store, hub, limits)
 
     async def submit(
         self, tenant: str, given: GivenSpec, *, request_id: str, digest: str, hold: bool
@@ -131,13 +132,7 @@ class Jobs:
         self, tenant: str, job_id: str, *, reason: str, grace: int, wait: float, requested_by: str
     ) -> tuple[StopOutcome, FullJob]:
         """Ask for a stop; grace in microseconds. Raises JobNotFound, InvalidArgument, TooManyWatchers where it waits."""
-        raise_violations(check_text("reason", reason, REASON_MAX))
-        raise_violations(check_text("requested_by", requested_by, self.limits.name_chars))
-        if not 0 <= grace <= self.limits.grace_seconds * 1_000_000:
-            raise InvalidArgument(
-                FieldViolation("grace_period", f"It is 0 to {self.limits.grace_seconds} s.")
-            )
-        ask = partial(verbs.request_stop, grace=grace, reason=reason, requested_by=requested_by)
+        ask = stop_request(self.limits, grace=grace, reason=reason, requested_by=requested_by)
         if wait > 0:
             self._hub.check_room()  # now: once the stop is asked for, an error would hide that it is
         asked = await self._store.apply(job_id, ask, tenant=tenant)
@@ -200,14 +195,3 @@ def sort_key(job: Job, order: Order) -> int:
             return job.status_time
         case Order.PRIORITY_DESC | Order.PRIORITY_ASC:
             return job.priority
-
-
-def check_filter(which: Filter) -> None:
-    """Raise InvalidArgument for a filter that no query can answer."""
-    raise_violations(filter_violations(which))
-
-
-def raise_violations(violations: Any) -> None:
-    """Raise InvalidArgument when there are any."""
-    if found := list(violations):
-        raise InvalidArgument(*found)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from headrace.v1 import admin_service_pb2 as pb
 from headrace.v1 import admin_service_pb2_grpc
+from headrace_server.control.bulk import StopFirst, stop_request
+from headrace_server.control.jobs import Jobs
 from headrace_server.rpc import parse
 from headrace_server.rpc.convert import timestamp
 from headrace_server.rpc.edge import Context
@@ -25,10 +27,16 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     """The service; promises are in admin_service.proto."""
 
     def __init__(
-        self, info: ServerInfo, *, counters: Callable[[], Mapping[str, int]], draining: Callable[[], bool]
+        self,
+        info: ServerInfo,
+        jobs: Jobs,
+        *,
+        counters: Callable[[], Mapping[str, int]],
+        draining: Callable[[], bool],
     ) -> None:
         """Both counters and draining are asked at each call."""
         self._info = info
+        self._jobs = jobs
         self._counters = counters
         self._draining = draining
 
@@ -45,4 +53,25 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             limits=info.limits,
             counters=self._counters(),
             draining=self._draining(),
+        )
+
+    async def PurgeJobs(self, request: pb.PurgeJobsRequest, context: Context) -> pb.PurgeJobsResponse:
+        ask = stop_request(
+            self._jobs.limits,
+            grace=parse.grace(request),
+            reason="purged",
+            requested_by=request.requested_by,
+        )
+        wait = parse.seconds(request, "wait_timeout", 0)
+        done = await self._jobs.bulk.purge(
+            parse.selection(request),
+            StopFirst(ask, wait) if request.stop_first else None,
+            dry=request.validate_only,
+        )
+        return pb.PurgeJobsResponse(
+            purged=done.purged,
+            stopping=done.stopping,
+            locked=done.locked,
+            unended=done.unended,
+            next_page_token=done.token,
         )

@@ -9,8 +9,8 @@ from headrace_server.domain.verbs import may_delete
 
 REQUEST_MEMORY: Final = 24 * 3600 * 1_000_000
 """How long a request_id is remembered at least, counted from its submit, in microseconds."""
-PORTION_JOBS: Final = 200
-PORTION_EVENTS: Final = 5000
+PORTION_JOBS: Final = 100
+PORTION_EVENTS: Final = 2500
 """What one transaction deletes at most, so that nobody waits long for it; a single job may have more events."""
 
 

@@ -8,7 +8,7 @@ he saw last may sweep; whoever finds another turn knows that somebody has swept 
 however many instances there are, they sweep as often as one would, the next begins when the one that swept has
 gone, and no clock but each one's own sense of a period decides.
 
-A sweep is many small transactions, each of a few hundred jobs that an index finds: whoever submits or claims waits
+A sweep is many small transactions, each of a hundred jobs at most that an index finds: whoever submits or claims waits
 for one of them at most. Locked jobs are not in that index. What another is changing at the moment is left out.
 """
 

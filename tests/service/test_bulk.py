@@ -1,4 +1,4 @@
-"""What is done with all jobs that match: StopJobs and PurgeJobs."""
+"""What is done with all jobs that match: StopJobs, UpdateJobs and PurgeJobs."""
 
 import asyncio
 from datetime import timedelta
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace import AsyncClient, Client, JobStatus
+from headrace._rpc.options import JobChanges
 from headrace.errors import InvalidArgument, JobNotFound
 from headrace.info import PurgeCounts, StopCounts
 from support.server import until
@@ -35,6 +36,25 @@ def test_stop_many(client: Client, note: Path) -> None:
     assert client.stop_jobs(owners=["ann", "bob"]) == StopCounts()
     assert client.stop_jobs(statuses="ABORTED") == StopCounts()
     assert ids(client, statuses="PENDING") == {held[3]}
+
+
+def test_update_many(client: Client) -> None:
+    """UpdateJobs changes the expiry of all that match and have not ended, so that they expire; validate_only only counts (acceptance 46, 47, 49)."""
+    held = [client.submit("test.noop", hold=True, owner=owner) for owner in ("ann", "ann", "bob")]
+    held[1].stop()
+    now: JobChanges = {"expire_time": timedelta(0)}
+    assert client.update_jobs(now, owners="ann", validate_only=True) == 1
+    assert held[0].refresh().spec.expire_time is None
+    assert client.update_jobs(now, owners="ann") == 1
+    ended = held[0].wait(30)
+    assert (ended.status, ended.error and ended.error.kind) == ("FAILED", "EXPIRED")
+    assert held[2].refresh().status is JobStatus.PENDING
+    assert client.update_jobs({"locked": True, "description": "kept"}, types="test.*") == 3
+    assert {(job.locked, job.spec.description) for job in client.list()} == {(True, "kept")}
+    with pytest.raises(InvalidArgument, match=r"patch\.priority"):
+        client.update_jobs({"priority": 2**31 - 1}, owners="ann")
+    with pytest.raises(InvalidArgument, match="update_mask"):
+        client.update_jobs({}, owners="ann")
 
 
 def test_purge(client: Client) -> None:
@@ -109,11 +129,15 @@ def test_what_is_refused(client: Client) -> None:
 
 
 def test_the_other_client(client: Client) -> None:
-    """AsyncClient has both verbs."""
+    """AsyncClient has the same verbs."""
     client.submit("test.noop", hold=True)
 
-    async def both() -> tuple[StopCounts, PurgeCounts]:
+    async def all_verbs() -> tuple[int, StopCounts, PurgeCounts]:
         async with AsyncClient(client.target, tenant=client._own_tenant) as other:
-            return await other.stop_jobs(types="test.noop"), await other.purge_jobs(types="test.noop")
+            return (
+                await other.update_jobs({"priority": 1}, types="test.noop"),
+                await other.stop_jobs(types="test.noop"),
+                await other.purge_jobs(types="test.noop"),
+            )
 
-    assert asyncio.run(both()) == (StopCounts(stopped=1), PurgeCounts(purged=1))
+    assert asyncio.run(all_verbs()) == (1, StopCounts(stopped=1), PurgeCounts(purged=1))

@@ -4,7 +4,7 @@ from typing import Unpack
 
 from headrace._rpc import bulk
 from headrace._rpc.aio_job_verbs import AsyncJobVerbs
-from headrace._rpc.options import JobFilters, Span
+from headrace._rpc.options import JobChanges, JobFilters, Span
 from headrace.info import PurgeCounts, StopCounts
 
 
@@ -38,6 +38,29 @@ class AsyncBulkVerbs(AsyncJobVerbs):
             )
             counts, token = await self._calls.make(call)
             total += counts
+            if not token:
+                return total
+
+    async def update_jobs(
+        self,
+        changes: JobChanges,
+        /,
+        *,
+        tenant: str | None = None,
+        validate_only: bool = False,
+        **filters: Unpack[JobFilters],
+    ) -> int:
+        """Changes the given fields of the jobs that match, and answers how many hold the new values now.
+
+        The details are those of Client.update_jobs.
+        """
+        total, token = 0, ""
+        while True:
+            call = bulk.update_jobs(
+                self._tenant(tenant), changes, filters, validate_only=validate_only, page_token=token
+            )
+            count, token = await self._calls.make(call)
+            total += count
             if not token:
                 return total
 

@@ -1,7 +1,9 @@
 """The requests of the verbs that take a filter and change what matches it."""
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from headrace._rpc import spec
-from headrace._rpc.options import JobFilters, Span
+from headrace._rpc.options import JobChanges, JobFilters, Span
 from headrace._rpc.requests import WAIT_SLICE, Call
 from headrace.info import PurgeCounts, StopCounts
 from headrace.v1 import admin_service_pb2, job_service_pb2
@@ -32,6 +34,21 @@ def stop_jobs(
         return StopCounts(answer.stopped, answer.stopping), answer.next_page_token
 
     return Call("StopJobs", request, read)
+
+
+def update_jobs(
+    tenant: str, changes: JobChanges, filters: JobFilters, *, validate_only: bool, page_token: str
+) -> Call[tuple[int, str]]:
+    """UpdateJobs; its answer with the token that goes on."""
+    request = job_service_pb2.UpdateJobsRequest(
+        tenant=tenant,
+        filter=spec.job_filter(filters),
+        validate_only=validate_only,
+        patch=spec.job_patch(changes),
+        update_mask=FieldMask(paths=sorted(changes)),
+        page_token=page_token,
+    )
+    return Call("UpdateJobs", request, lambda answer: (answer.updated, answer.next_page_token))
 
 
 def purge_jobs(

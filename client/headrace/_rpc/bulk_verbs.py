@@ -4,7 +4,7 @@ from typing import Unpack
 
 from headrace._rpc import bulk
 from headrace._rpc.job_verbs import JobVerbs
-from headrace._rpc.options import JobFilters, Span
+from headrace._rpc.options import JobChanges, JobFilters, Span
 from headrace.info import PurgeCounts, StopCounts
 
 
@@ -39,6 +39,31 @@ class BulkVerbs(JobVerbs):
             )
             counts, token = self._calls.make(call)
             total += counts
+            if not token:
+                return total
+
+    def update_jobs(
+        self,
+        changes: JobChanges,
+        /,
+        *,
+        tenant: str | None = None,
+        validate_only: bool = False,
+        **filters: Unpack[JobFilters],
+    ) -> int:
+        """Changes the given fields of the jobs that match, and answers how many hold the new values now.
+
+        Such as update_jobs({"expire_time": timedelta(hours=1)}, owners="ann"). Where priority, run_after or expire_time
+        is among them, jobs that have ended are left out. Without any filter it is refused. validate_only changes
+        nothing and answers how many it would be.
+        """
+        total, token = 0, ""
+        while True:
+            call = bulk.update_jobs(
+                self._tenant(tenant), changes, filters, validate_only=validate_only, page_token=token
+            )
+            count, token = self._calls.make(call)
+            total += count
             if not token:
                 return total
 

@@ -1,6 +1,6 @@
-"""StopJobs and PurgeJobs: what is done with all jobs that match a filter.
+"""StopJobs, UpdateJobs and PurgeJobs: what is done with all jobs that match a filter.
 
-    filter ─> page ─> stop or delete, in portions ─> rest ─> page ─> …  for some seconds ─> counts, and a token that goes on
+    filter ─> page ─> stop, update or delete, in portions ─> rest ─> page ─> …  for some seconds ─> counts, and a token that goes on
 
 The jobs are met oldest first, by pages that do not shift when some of them go. A portion is one transaction, and as
 long as a page took nothing is asked for after it: other callers have half of the store to themselves at least.
@@ -9,19 +9,25 @@ A job that runs is never deleted. A purge that may stop it asks for the stop, an
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from headrace_server.control.filters import check_filter, raise_violations
 from headrace_server.control.hub import Hub
 from headrace_server.control.limits import Limits
 from headrace_server.control.pages import make_token, read_token
-from headrace_server.control.spec import check_text
+from headrace_server.control.spec import check_labels, check_priority, check_text
 from headrace_server.control.watch import wait_final
 from headrace_server.domain import verbs
-from headrace_server.domain.errors import FieldViolation, InvalidArgument, JobNotFound, TooManyWatchers
+from headrace_server.domain.errors import (
+    FieldViolation,
+    InvalidArgument,
+    JobNotFound,
+    TooManyWatchers,
+    WrongStatus,
+)
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Decision, Page, Store
 from headrace_server.domain.query import Filter, Order
@@ -49,6 +55,14 @@ class Stopped:
 
     stopped: int = 0
     stopping: int = 0
+    token: str = ""
+
+
+@dataclass(slots=True)
+class Updated:
+    """What UpdateJobs has done, and the token that goes on."""
+
+    updated: int = 0
     token: str = ""
 
 
@@ -90,6 +104,18 @@ class Bulk:
                 done.stopped += not runs and (dry or job.status is Status.ABORTED)
 
         done.token = await self._walk("stop", which, stop, UNENDED)
+        return done
+
+    async def update(self, which: Selection, fields: Mapping[str, Any], *, dry: bool) -> Updated:
+        """Give these fields of each job that matches these values. dry: only count them. Raises InvalidArgument."""
+        change = update_request(self._limits, fields=fields)
+        done = Updated()
+
+        async def update(page: Sequence[Job]) -> None:
+            done.updated += len(await self._ask(page, change, dry=dry))
+
+        among = UNENDED if fields.keys() & set(verbs.LIVE_FIELDS) else tuple(Status)
+        done.token = await self._walk("update", which, update, among)
         return done
 
     async def purge(self, which: Selection, stop_first: StopFirst | None, *, dry: bool) -> Purged:
@@ -158,19 +184,21 @@ class Bulk:
             await asyncio.sleep(max(LEAST_REST, loop.time() - began))
 
     async def _ask(self, jobs: Sequence[Job], ask: Decision, *, dry: bool) -> list[Job]:
-        """Ask these jobs to stop; those that are there still, as they then stand. dry: as they stand."""
+        """Ask this of the jobs; those that took it, as they then stand. dry: all of them as they stand."""
         if dry:
             return list(jobs)
         asked = await asyncio.gather(
             *(self._store.apply(job.job_id, ask, tenant=job.tenant) for job in jobs), return_exceptions=True
         )
-        found = []
+        taken = []
         for answer in asked:
             if not isinstance(answer, BaseException):
-                found.append(answer.job)
-            elif not isinstance(answer, JobNotFound):
+                taken.append(answer.job)
+            elif not isinstance(
+                answer, JobNotFound | WrongStatus
+            ):  # deleted, or ended, since the page was read
                 raise answer
-        return found
+        return taken
 
     async def _ends(self, tenant: str, job_ids: Sequence[str], seconds: float) -> tuple[list[Job], list[str]]:
         """The jobs that have ended when the time is over, and the ids of the others."""
@@ -202,3 +230,16 @@ def stop_request(limits: Limits, *, grace: int, reason: str, requested_by: str) 
     if not 0 <= grace <= limits.grace_seconds * 1_000_000:
         raise InvalidArgument(FieldViolation("grace_period", f"It is 0 to {limits.grace_seconds} s."))
     return partial(verbs.request_stop, grace=grace, reason=reason, requested_by=requested_by)
+
+
+def update_request(limits: Limits, *, fields: Mapping[str, Any], etag: str = "") -> Decision:
+    """New values of fields as a caller gives them. Raises InvalidArgument."""
+    violations: list[FieldViolation] = []
+    if "description" in fields:
+        violations += check_text("patch.description", fields["description"], limits.description_chars)
+    if "labels" in fields:
+        violations += check_labels("patch.labels", fields["labels"])
+    if "priority" in fields:
+        violations += check_priority("patch.priority", fields["priority"])
+    raise_violations(violations)
+    return partial(verbs.update, fields=fields, etag=etag)

@@ -3,25 +3,22 @@
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import partial
 from typing import Any
 
 from headrace_server.control import chronicle
-from headrace_server.control.bulk import Bulk, stop_request
+from headrace_server.control.bulk import Bulk, stop_request, update_request
 from headrace_server.control.filters import check_filter, raise_violations
 from headrace_server.control.hub import Hub
 from headrace_server.control.limits import Limits
 from headrace_server.control.pages import make_token, page_size, read_token
 from headrace_server.control.spec import (
     GivenSpec,
-    check_labels,
-    check_priority,
     check_spec,
     check_text,
 )
 from headrace_server.control.watch import Update, Watch, WatchOptions, wait_final
 from headrace_server.domain import verbs
-from headrace_server.domain.errors import Draining, FieldViolation
+from headrace_server.domain.errors import Draining
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Cursor, JobTypes, Page, Store, Submission, Submitted, TypeInfo
@@ -146,17 +143,8 @@ class Jobs:
 
     async def update(self, tenant: str, job_id: str, *, fields: Mapping[str, Any], etag: str) -> FullJob:
         """Change fields. Raises JobNotFound, EtagMismatch, WrongStatus, InvalidArgument."""
-        violations: list[FieldViolation] = []
-        if "description" in fields:
-            violations += check_text(
-                "patch.description", fields["description"], self.limits.description_chars
-            )
-        if "labels" in fields:
-            violations += check_labels("patch.labels", fields["labels"])
-        if "priority" in fields:
-            violations += check_priority("patch.priority", fields["priority"])
-        raise_violations(violations)
-        await self._store.apply(job_id, partial(verbs.update, fields=fields, etag=etag), tenant=tenant)
+        change = update_request(self.limits, fields=fields, etag=etag)
+        await self._store.apply(job_id, change, tenant=tenant)
         return await self.get(tenant, job_id)
 
     async def delete(self, tenant: str, job_id: str) -> None:

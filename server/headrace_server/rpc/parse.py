@@ -140,7 +140,11 @@ def job_filter(message: job_pb2.JobFilter) -> Filter:
     )
 
 
-def selection(request: job_service_pb2.StopJobsRequest | admin_service_pb2.PurgeJobsRequest) -> Selection:
+def selection(
+    request: job_service_pb2.StopJobsRequest
+    | job_service_pb2.UpdateJobsRequest
+    | admin_service_pb2.PurgeJobsRequest,
+) -> Selection:
     """Which jobs something is done with."""
     return Selection(tenant(request.tenant), job_filter(request.filter), request.page_token)
 
@@ -185,7 +189,7 @@ def full_view(view: int, *, default: bool) -> bool:
     return default if view == job_pb2.JOB_VIEW_UNSPECIFIED else view == job_pb2.JOB_VIEW_FULL
 
 
-def patch(request: job_service_pb2.UpdateJobRequest) -> dict[str, Any]:
+def patch(request: job_service_pb2.UpdateJobRequest | job_service_pb2.UpdateJobsRequest) -> dict[str, Any]:
     """The fields that an update changes, with their new values."""
     paths = list(dict.fromkeys(request.update_mask.paths))
     if not paths:

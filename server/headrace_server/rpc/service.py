@@ -164,6 +164,12 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         )
         return pb.UpdateJobResponse(job=convert.job_info(job))
 
+    async def UpdateJobs(self, request: pb.UpdateJobsRequest, context: Context) -> pb.UpdateJobsResponse:
+        done = await self._jobs.bulk.update(
+            parse.selection(request), parse.patch(request), dry=request.validate_only
+        )
+        return pb.UpdateJobsResponse(updated=done.updated, next_page_token=done.token)
+
     async def DeleteJob(self, request: pb.DeleteJobRequest, context: Context) -> pb.DeleteJobResponse:
         try:
             await self._jobs.delete(parse.tenant(request.tenant), parse.job_id(request.job_id))

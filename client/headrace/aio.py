@@ -8,8 +8,8 @@ import grpc
 
 from headrace._records.enums import CountGroup, JobOrder, JobView
 from headrace._rpc import requests
+from headrace._rpc.aio_bulk_verbs import AsyncBulkVerbs
 from headrace._rpc.aio_calls import AsyncCalls
-from headrace._rpc.aio_job_verbs import AsyncJobVerbs
 from headrace._rpc.channel import (
     DEFAULT_MAX_MESSAGE_BYTES,
     DEFAULT_RECONNECT_TIMEOUT,
@@ -25,7 +25,7 @@ from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, Pr
 from headrace.v1 import job_service_pb2
 
 
-class AsyncClient(AsyncJobVerbs):
+class AsyncClient(AsyncBulkVerbs):
     """Submits jobs to one Headrace server, and follows, stops and lists them. For one event loop.
 
     It connects when first used, and belongs to the loop that runs then. The arguments, the verbs and what they

@@ -8,6 +8,7 @@ import grpc
 
 from headrace._records.enums import CountGroup, JobOrder, JobView
 from headrace._rpc import requests
+from headrace._rpc.bulk_verbs import BulkVerbs
 from headrace._rpc.calls import Calls
 from headrace._rpc.channel import (
     DEFAULT_MAX_MESSAGE_BYTES,
@@ -15,7 +16,6 @@ from headrace._rpc.channel import (
     DEFAULT_TIMEOUT,
     Connection,
 )
-from headrace._rpc.job_verbs import JobVerbs
 from headrace._rpc.options import JobFilters, JobOptions, Span
 from headrace._rpc.run import LEAVE_TIMEOUT, Listener, leaving_reason
 from headrace._rpc.watch import Watch
@@ -25,7 +25,7 @@ from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, Pr
 from headrace.v1 import job_service_pb2
 
 
-class Client(JobVerbs):
+class Client(BulkVerbs):
     """Submits jobs to one Headrace server, and follows, stops and lists them. Thread-safe; connects when first used.
 
     target: the address; else the environment's HEADRACE_TARGET, else 127.0.0.1:50551.

@@ -63,11 +63,13 @@ __all__ = [
     "MessagesDropped",
     "Page",
     "Progress",
+    "PurgeCounts",
     "ResultSet",
     "ServerInfo",
     "Snapshot",
     "StatusChange",
     "StopChange",
+    "StopCounts",
     "StopInfo",
     "StopOutcome",
     "StopPhase",
@@ -116,6 +118,41 @@ class StopResult:
 
     outcome: StopOutcome
     job: JobInfo
+
+
+@dataclass(frozen=True, slots=True)
+class StopCounts:
+    """What became of the jobs that were to be stopped."""
+
+    stopped: int = 0
+    """They are ABORTED: they had not started."""
+    stopping: int = 0
+    """The stop is under way."""
+
+    def __add__(self, other: "StopCounts") -> "StopCounts":
+        return StopCounts(self.stopped + other.stopped, self.stopping + other.stopping)
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeCounts:
+    """What became of the jobs that were to be purged."""
+
+    purged: int = 0
+    """They were deleted."""
+    stopping: int = 0
+    """They were told to stop and have not ended yet: they are still there."""
+    locked: int = 0
+    """They are locked, and stay as they are."""
+    unended: int = 0
+    """They have not ended, and stay as they are."""
+
+    def __add__(self, other: "PurgeCounts") -> "PurgeCounts":
+        return PurgeCounts(
+            self.purged + other.purged,
+            self.stopping + other.stopping,
+            self.locked + other.locked,
+            self.unended + other.unended,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

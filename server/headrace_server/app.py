@@ -26,6 +26,7 @@ import uuid_utils
 from headrace_server import stacks
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
+from headrace_server.control.housekeeping import Housekeeping
 from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
 from headrace_server.control.limits import WAIT_SECONDS, Limits
@@ -35,6 +36,7 @@ from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError
 from headrace_server.domain.event import Event
 from headrace_server.domain.lease import LeaseTimes
+from headrace_server.domain.retention import Retention
 from headrace_server.rpc.admin import AdminService, ServerInfo
 from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.edge import Edge
@@ -169,12 +171,15 @@ class App:
             store.on_dead = lives.others_died
             pool = self._pool(dispatcher, workspaces, lock_fd)
             dispatcher.attach(pool)
+            housekeeping = Housekeeping(store, retention_of(settings), settings.sweep_interval)
             await lives.begin()
             await pool.start()
             try:
                 await lives.take_over()
                 dispatcher.start()
                 lives.keep_up(hub, dispatcher)
+                if settings.sweeps:
+                    housekeeping.start()
                 jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
 
                 def gauges() -> Mapping[str, int]:
@@ -183,6 +188,7 @@ class App:
                         "watchers": hub.feeds,
                         "waiting_jobs": store.waiting,
                         "free_disk_bytes": disk.free,
+                        "swept_jobs_total": housekeeping.deleted,
                     }
 
                 await self._answer(
@@ -191,6 +197,7 @@ class App:
                 await dispatcher.close()
             finally:
                 await lives.close()
+                await housekeeping.close()
                 await pool.close()
         finally:
             await store.close()
@@ -232,6 +239,7 @@ class App:
             JobService(jobs, members, heartbeat=settings.heartbeat_interval),
             AdminService(
                 info,
+                jobs,
                 members,
                 instance=lambda: store.instance,
                 counters=lambda: {**gauges(), **edge.counters()},
@@ -281,6 +289,15 @@ class App:
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
+
+
+def retention_of(settings: Settings) -> Retention:
+    """How long these settings have ended jobs kept."""
+    succeeded, failed, aborted = (
+        int(seconds * 1_000_000) or None
+        for seconds in (settings.retention_succeeded, settings.retention_failed, settings.retention_aborted)
+    )
+    return Retention(succeeded, failed, aborted)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -18,6 +18,7 @@ DEFAULT_ADDRESS = "127.0.0.1:50551"
 JOB_ROOM_KIB = 2048
 """What a job may need in a message besides its parameters and results."""
 DATABASES = ("sqlite:///", "postgresql://")
+YEARS = 100 * 365 * 86_400.0
 LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 
 
@@ -105,6 +106,22 @@ class Settings(BaseSettings):
     )
     max_waiting_jobs: int = Field(
         default=1_000_000, ge=1, description="Jobs held or queued; more submits are told to come again."
+    )
+    retention_succeeded: float = Field(
+        default=86_400.0, ge=0, le=YEARS, description="How long a job that succeeded is kept; 0: for ever."
+    )
+    retention_failed: float = Field(
+        default=30 * 86_400.0, ge=0, le=YEARS, description="How long a job that failed is kept; 0: for ever."
+    )
+    retention_aborted: float = Field(
+        default=30 * 86_400.0,
+        ge=0,
+        le=YEARS,
+        description="How long a job that was aborted is kept; 0: for ever.",
+    )
+    sweeps: bool = Field(default=True, description="false: this instance deletes nothing by itself.")
+    sweep_interval: float = Field(
+        default=60.0, ge=0.05, le=86_400, description="Between two looks for jobs that are to be deleted."
     )
     warn_free_disk_mib: int = Field(
         default=2048, ge=0, description="Free disk space for workspaces below which the log warns."

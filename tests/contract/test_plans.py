@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from contract.deeds import LOST, Clock, claim, continued, end, found, page, run, submission, submit
+from contract.deeds import LOST, SECOND, Clock, claim, continued, end, found, page, run, submission, submit
 from sqlalchemy import event
 
 from headrace_server.domain.job import Status
 from headrace_server.domain.query import Order
+from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore
 
 pytestmark = pytest.mark.only("sqlite")
@@ -61,6 +62,10 @@ async def test_hot_statements_seek(store: SqlStore, clock: Clock) -> None:
         clock.pass_time(2000)
         await store.run_timers()
         await store.delete(ended.job_id, tenant="default")
+        old = [await end(store, kind="x", request_id=f"old-{number}") for number in range(2)]
+        await store.purge([old[0].job_id], tenant="default")
+        clock.pass_time(100_000)
+        assert (await store.sweep(Retention(SECOND, SECOND, SECOND), None)).jobs > 0
     assert len(statements) > 20
     assert {statement: steps for statement, steps in plans(store, statements) if slow(steps)} == {}
 
@@ -102,6 +107,15 @@ async def queue(store: SqlStore, jobs: int, tenants: int = 1, kind: str = "t") -
     """Queue many jobs, dealt out to tenants."""
     submissions = (submission(kind, tenant=f"tenant-{number % tenants:04d}") for number in range(jobs))
     await asyncio.gather(*(store.submit(asked) for asked in submissions))
+
+
+async def test_a_sweep_does_not_feel_what_stays(store: SqlStore) -> None:
+    """The statements that find what retention lets go seek in their own indexes, in order."""
+    with recorded(store) as statements:
+        await store.sweep(Retention(SECOND, None, SECOND), None)
+    steps = [step for _, plan in plans(store, statements) for step in plan]
+    assert any("job_ended (status=? AND end_time>? AND end_time<?)" in step for step in steps), steps
+    assert any("request_forgotten (forget_at>? AND forget_at<?)" in step for step in steps), steps
 
 
 @pytest.mark.parametrize("seats", [1, 16])

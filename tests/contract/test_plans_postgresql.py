@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from contract.deeds import LOST, Clock, claim, end, run, submission, submit
+from contract.deeds import LOST, SECOND, Clock, claim, end, run, submission, submit
 from sqlalchemy import event
 
+from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore
 
 pytestmark = pytest.mark.only("postgresql")
@@ -98,6 +99,10 @@ async def life(store: SqlStore, clock: Clock, number: int) -> None:
     await store.run_timers()
     await store.recover(LOST, confirmed=True)
     await store.delete(ended.job_id, tenant="default")
+    old = [await end(store, kind="x", request_id=f"old-{number}-{n}") for n in range(2)]
+    await store.purge([old[0].job_id], tenant="default")
+    clock.pass_time(2 * 86_400)
+    assert (await store.sweep(Retention(86_400 * SECOND, None, None), None)).jobs > 0
 
 
 async def test_hot_statements_seek(store: SqlStore, clock: Clock) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from contract.deeds import Clock, claim, finish, stop, submission, submit
+from contract.deeds import SECOND, Clock, claim, finish, stop, submission, submit
 from contract.test_writer import describe
 from sqlalchemy import text
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
+from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore
 from support.figures import figure, seed
 
@@ -67,6 +68,22 @@ async def test_one_request_id_from_all_sides(stores: list[SqlStore]) -> None:
         )
         assert len({answer.job.job.job_id for answer in answers}) == 1
         assert sum(not answer.existing for answer in answers) == 1
+
+
+async def test_one_of_all_sweeps(stores: list[SqlStore], clock: Clock) -> None:
+    """Of stores that come to sweep in the same moment one does, the others let a period go by; every job goes once (acceptance 75)."""
+    soon = Retention(None, None, SECOND)
+    turns = dict.fromkeys(range(len(stores)), 0)
+    for _ in range(figure(20, 200)):
+        jobs = await asyncio.gather(*(submit(stores[0], hold=True) for _ in range(9)))
+        await asyncio.gather(*(stop(stores[0], job) for job in jobs))
+        clock.pass_time(2)
+        swept = await asyncio.gather(*(store.sweep(soon, turns[place]) for place, store in enumerate(stores)))
+        assert sorted(one.jobs for one in swept) == [0, 0, 9], swept
+        # Those that were too late look once more, with nothing to delete, and know the turn again.
+        for place, store in enumerate(stores):
+            turns[place] = (await store.sweep(soon, swept[place].turn)).turn
+    assert len(set(turns.values())) == 1
 
 
 class Tail:

@@ -16,11 +16,13 @@ from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.job import ErrorKind, JobError, Progress, RetryPolicy, Spec, StopPhase
 from headrace_server.domain.ports import ClaimRequest, Page, Seat, Submission
 from headrace_server.domain.query import Filter, Group, Order
+from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore
 
 HERE = "here"
 START = 1_800_000_000_000_000
 SECOND = 1_000_000
+DAY = 86_400 * SECOND
 BROKE = JobError(ErrorKind.EXCEPTION, "it broke", type="ValueError")
 LOST = JobError(ErrorKind.INSTANCE_LOST, "The instance is gone.")
 AGAIN = RetryPolicy(max_attempts=2, initial_backoff=0)
@@ -226,6 +228,16 @@ async def deletes(life: Life) -> Answers:
     )
 
 
+async def sweeps(life: Life) -> Answers:
+    """What ended long ago goes, beside a purge and a new job."""
+    life.store._writer._clock.now = START + DAY  # type: ignore[attr-defined] # it is our Clock
+    return await life.batch(
+        life.store.sweep(Retention(None, None, SECOND), None),
+        life.store.purge(["d", "c"], tenant="default"),
+        life.submit("h", request_id="r-h"),
+    )
+
+
 async def reads(life: Life) -> Answers:
     """A job with its payload, a history, a list, counts."""
     page = Page("default", Filter(), Order.CREATE_TIME_ASC, 9, after=None, payload=True)
@@ -254,4 +266,5 @@ WRITES: tuple[Step, ...] = (
     claims_again,
     recovery,
     deletes,
+    sweeps,
 )

@@ -11,6 +11,7 @@ import typer
 import typer.core
 import typer.main
 
+from headrace.cli.bulk import purge, stop_jobs
 from headrace.cli.changing import delete, queue, stop, update
 from headrace.cli.following import wait, watch
 from headrace.cli.reading import count, events, get, list_
@@ -84,9 +85,11 @@ def application() -> typer.Typer:
             "count": count,
             "events": events,
             "stop": stop,
+            "stop-jobs": stop_jobs,
             "queue": queue,
             "update": update,
             "delete": delete,
+            "purge": purge,
         },
         "Server": {"types": types, "instances": instances, "info": info, "health": health},
     }

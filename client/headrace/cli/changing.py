@@ -21,7 +21,7 @@ _OUTCOMES = {
     StopOutcome.FINISHED_FIRST: "it ended before the stop reached it",
     StopOutcome.ALREADY_FINISHED: "it had ended before",
 }
-_ANSWER_WAIT = timedelta(seconds=60)
+ANSWER_WAIT = timedelta(seconds=60)
 """The longest that one answer may wait."""
 
 
@@ -43,7 +43,7 @@ def stop(
     """
     output = form.read()
     with session.connect() as client:
-        longest = min(session.timeout or _ANSWER_WAIT, _ANSWER_WAIT)
+        longest = min(session.timeout or ANSWER_WAIT, ANSWER_WAIT)
         result = client.stop(job_id, reason, grace_period=grace, wait_timeout=longest if wait else None)
         if wait and result.outcome is StopOutcome.STOPPING:
             job = client.wait(job_id, session.timeout)

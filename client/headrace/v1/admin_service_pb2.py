@@ -22,10 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from headrace.v1 import job_pb2 as headrace_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadrace/v1/admin_service.proto\x12\x0bheadrace.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"&\n\x14GetServerInfoRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xd5\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x08settings\x18\x04 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.SettingsEntry\x12>\n\x06limits\x18\x05 \x03(\x0b\x32..headrace.v1.GetServerInfoResponse.LimitsEntry\x12\x42\n\x08\x63ounters\x18\x06 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.CountersEntry\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"&\n\x14ListInstancesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"A\n\x15ListInstancesResponse\x12(\n\tinstances\x18\x01 \x03(\x0b\x32\x15.headrace.v1.Instance\"\xda\x01\n\x08Instance\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04live\x18\x02 \x01(\x08\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04host\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\x0f\n\x07workers\x18\x08 \x01(\x05\x12\x0f\n\x07running\x18\t \x01(\x05\x12\r\n\x05types\x18\n \x03(\t\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\x32\xbe\x01\n\x0c\x41\x64minService\x12V\n\rGetServerInfo\x12!.headrace.v1.GetServerInfoRequest\x1a\".headrace.v1.GetServerInfoResponse\x12V\n\rListInstances\x12!.headrace.v1.ListInstancesRequest\x1a\".headrace.v1.ListInstancesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadrace/v1/admin_service.proto\x12\x0bheadrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15headrace/v1/job.proto\"&\n\x14GetServerInfoRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xd5\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x08settings\x18\x04 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.SettingsEntry\x12>\n\x06limits\x18\x05 \x03(\x0b\x32..headrace.v1.GetServerInfoResponse.LimitsEntry\x12\x42\n\x08\x63ounters\x18\x06 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.CountersEntry\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"&\n\x14ListInstancesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"A\n\x15ListInstancesResponse\x12(\n\tinstances\x18\x01 \x03(\x0b\x32\x15.headrace.v1.Instance\"\xda\x01\n\x08Instance\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04live\x18\x02 \x01(\x08\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04host\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\x0f\n\x07workers\x18\x08 \x01(\x05\x12\x0f\n\x07running\x18\t \x01(\x05\x12\r\n\x05types\x18\n \x03(\t\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\"\x81\x02\n\x10PurgeJobsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12&\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x16.headrace.v1.JobFilter\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x12\n\nstop_first\x18\x04 \x01(\x08\x12/\n\x0cgrace_period\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cwait_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0crequested_by\x18\x07 \x01(\t\x12\x12\n\npage_token\x18\x08 \x01(\t\"o\n\x11PurgeJobsResponse\x12\x0e\n\x06purged\x18\x01 \x01(\x03\x12\x10\n\x08stopping\x18\x02 \x01(\x03\x12\x0e\n\x06locked\x18\x03 \x01(\x03\x12\x0f\n\x07unended\x18\x04 \x01(\x03\x12\x17\n\x0fnext_page_token\x18\x05 \x01(\t2\x8a\x02\n\x0c\x41\x64minService\x12V\n\rGetServerInfo\x12!.headrace.v1.GetServerInfoRequest\x1a\".headrace.v1.GetServerInfoResponse\x12V\n\rListInstances\x12!.headrace.v1.ListInstancesRequest\x1a\".headrace.v1.ListInstancesResponse\x12J\n\tPurgeJobs\x12\x1d.headrace.v1.PurgeJobsRequest\x1a\x1e.headrace.v1.PurgeJobsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,22 +40,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_options = b'8\001'
   _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._loaded_options = None
   _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_options = b'8\001'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=81
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=119
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=122
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=591
-  _globals['_GETSERVERINFORESPONSE_SETTINGSENTRY']._serialized_start=448
-  _globals['_GETSERVERINFORESPONSE_SETTINGSENTRY']._serialized_end=495
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=497
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=542
-  _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_start=544
-  _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_end=591
-  _globals['_LISTINSTANCESREQUEST']._serialized_start=593
-  _globals['_LISTINSTANCESREQUEST']._serialized_end=631
-  _globals['_LISTINSTANCESRESPONSE']._serialized_start=633
-  _globals['_LISTINSTANCESRESPONSE']._serialized_end=698
-  _globals['_INSTANCE']._serialized_start=701
-  _globals['_INSTANCE']._serialized_end=919
-  _globals['_ADMINSERVICE']._serialized_start=922
-  _globals['_ADMINSERVICE']._serialized_end=1112
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=136
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=174
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=177
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=646
+  _globals['_GETSERVERINFORESPONSE_SETTINGSENTRY']._serialized_start=503
+  _globals['_GETSERVERINFORESPONSE_SETTINGSENTRY']._serialized_end=550
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=552
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=597
+  _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_start=599
+  _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_end=646
+  _globals['_LISTINSTANCESREQUEST']._serialized_start=648
+  _globals['_LISTINSTANCESREQUEST']._serialized_end=686
+  _globals['_LISTINSTANCESRESPONSE']._serialized_start=688
+  _globals['_LISTINSTANCESRESPONSE']._serialized_end=753
+  _globals['_INSTANCE']._serialized_start=756
+  _globals['_INSTANCE']._serialized_end=974
+  _globals['_PURGEJOBSREQUEST']._serialized_start=977
+  _globals['_PURGEJOBSREQUEST']._serialized_end=1234
+  _globals['_PURGEJOBSRESPONSE']._serialized_start=1236
+  _globals['_PURGEJOBSRESPONSE']._serialized_end=1347
+  _globals['_ADMINSERVICE']._serialized_start=1350
+  _globals['_ADMINSERVICE']._serialized_end=1616
 # @@protoc_insertion_point(module_scope)

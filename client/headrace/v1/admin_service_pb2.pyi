@@ -5,9 +5,11 @@ For operators."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from headrace.v1 import job_pb2 as _job_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -266,3 +268,97 @@ class Instance(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Instance: _TypeAlias = Instance  # noqa: Y015
+
+@_typing.final
+class PurgeJobsRequest(_message.Message):
+    """Request of PurgeJobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    STOP_FIRST_FIELD_NUMBER: _builtins.int
+    GRACE_PERIOD_FIELD_NUMBER: _builtins.int
+    WAIT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """The tenant; empty means "default"."""
+    validate_only: _builtins.bool
+    """Change nothing: answer what would be done."""
+    stop_first: _builtins.bool
+    """Also jobs that have not ended: stop them first."""
+    requested_by: _builtins.str
+    """With stop_first: who asks, as in StopJobRequest."""
+    page_token: _builtins.str
+    """The next_page_token of the call before. Only with the same tenant and filter."""
+    @_builtins.property
+    def filter(self) -> _job_pb2.JobFilter:
+        """Which jobs. An empty one is refused."""
+
+    @_builtins.property
+    def grace_period(self) -> _duration_pb2.Duration:
+        """With stop_first: the time until SIGKILL, as in StopJobRequest."""
+
+    @_builtins.property
+    def wait_timeout(self) -> _duration_pb2.Duration:
+        """With stop_first: wait this long for jobs to end, at most 60 s. Not set: do not wait."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        filter: _job_pb2.JobFilter | None = ...,
+        validate_only: _builtins.bool = ...,
+        stop_first: _builtins.bool = ...,
+        grace_period: _duration_pb2.Duration | None = ...,
+        wait_timeout: _duration_pb2.Duration | None = ...,
+        requested_by: _builtins.str = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "grace_period", b"grace_period", "wait_timeout", b"wait_timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "grace_period", b"grace_period", "page_token", b"page_token", "requested_by", b"requested_by", "stop_first", b"stop_first", "tenant", b"tenant", "validate_only", b"validate_only", "wait_timeout", b"wait_timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeJobsRequest: _TypeAlias = PurgeJobsRequest  # noqa: Y015
+
+@_typing.final
+class PurgeJobsResponse(_message.Message):
+    """Response of PurgeJobs: what became of the jobs that matched, as far as this call came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURGED_FIELD_NUMBER: _builtins.int
+    STOPPING_FIELD_NUMBER: _builtins.int
+    LOCKED_FIELD_NUMBER: _builtins.int
+    UNENDED_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    purged: _builtins.int
+    """They were deleted."""
+    stopping: _builtins.int
+    """They were told to stop and have not ended yet: they are still there."""
+    locked: _builtins.int
+    """They are locked, and stay as they are."""
+    unended: _builtins.int
+    """They have not ended, and stay as they are: stop_first was not asked for."""
+    next_page_token: _builtins.str
+    """Goes on where this call ended. Empty when it came to the end."""
+    def __init__(
+        self,
+        *,
+        purged: _builtins.int = ...,
+        stopping: _builtins.int = ...,
+        locked: _builtins.int = ...,
+        unended: _builtins.int = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["locked", b"locked", "next_page_token", b"next_page_token", "purged", b"purged", "stopping", b"stopping", "unended", b"unended"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurgeJobsResponse: _TypeAlias = PurgeJobsResponse  # noqa: Y015

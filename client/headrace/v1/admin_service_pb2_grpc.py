@@ -45,6 +45,11 @@ class AdminServiceStub(object):
                 request_serializer=headrace_dot_v1_dot_admin__service__pb2.ListInstancesRequest.SerializeToString,
                 response_deserializer=headrace_dot_v1_dot_admin__service__pb2.ListInstancesResponse.FromString,
                 _registered_method=True)
+        self.PurgeJobs = channel.unary_unary(
+                '/headrace.v1.AdminService/PurgeJobs',
+                request_serializer=headrace_dot_v1_dot_admin__service__pb2.PurgeJobsRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_admin__service__pb2.PurgeJobsResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -66,6 +71,21 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgeJobs(self, request, context):
+        """Deletes the jobs that match a filter and have ended, with their history, whatever their retention. A locked
+        job stays.
+
+        With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted once they have
+        ended: none is deleted while it runs. Those that have not ended when wait_timeout is over stay, counted as
+        stopping; a later call deletes them if its filter matches them still.
+
+        A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
+        job is counted by the call that deletes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +98,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListInstances,
                     request_deserializer=headrace_dot_v1_dot_admin__service__pb2.ListInstancesRequest.FromString,
                     response_serializer=headrace_dot_v1_dot_admin__service__pb2.ListInstancesResponse.SerializeToString,
+            ),
+            'PurgeJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeJobs,
+                    request_deserializer=headrace_dot_v1_dot_admin__service__pb2.PurgeJobsRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_admin__service__pb2.PurgeJobsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +160,33 @@ class AdminService(object):
             '/headrace.v1.AdminService/ListInstances',
             headrace_dot_v1_dot_admin__service__pb2.ListInstancesRequest.SerializeToString,
             headrace_dot_v1_dot_admin__service__pb2.ListInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.AdminService/PurgeJobs',
+            headrace_dot_v1_dot_admin__service__pb2.PurgeJobsRequest.SerializeToString,
+            headrace_dot_v1_dot_admin__service__pb2.PurgeJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

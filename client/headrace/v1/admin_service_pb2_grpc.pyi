@@ -39,6 +39,17 @@ class AdminServiceStub:
     """Answers the instances that serve the same database, oldest first: those that live, and those that have died
     within a day. An instance that was ended in order leaves the list.
     """
+    PurgeJobs: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PurgeJobsRequest, _admin_service_pb2.PurgeJobsResponse]
+    """Deletes the jobs that match a filter and have ended, with their history, whatever their retention. A locked
+    job stays.
+
+    With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted once they have
+    ended: none is deleted while it runs. Those that have not ended when wait_timeout is over stay, counted as
+    stopping; a later call deletes them if its filter matches them still.
+
+    A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
+    job is counted by the call that deletes it.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -50,6 +61,17 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListInstances: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListInstancesRequest, _admin_service_pb2.ListInstancesResponse]  # type: ignore[assignment]
     """Answers the instances that serve the same database, oldest first: those that live, and those that have died
     within a day. An instance that was ended in order leaves the list.
+    """
+    PurgeJobs: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PurgeJobsRequest, _admin_service_pb2.PurgeJobsResponse]  # type: ignore[assignment]
+    """Deletes the jobs that match a filter and have ended, with their history, whatever their retention. A locked
+    job stays.
+
+    With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted once they have
+    ended: none is deleted while it runs. Those that have not ended when wait_timeout is over stay, counted as
+    stopping; a later call deletes them if its filter matches them still.
+
+    A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
+    job is counted by the call that deletes it.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +93,23 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_service_pb2.ListInstancesResponse, _abc.Awaitable[_admin_service_pb2.ListInstancesResponse]]:
         """Answers the instances that serve the same database, oldest first: those that live, and those that have died
         within a day. An instance that was ended in order leaves the list.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeJobs(
+        self,
+        request: _admin_service_pb2.PurgeJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.PurgeJobsResponse, _abc.Awaitable[_admin_service_pb2.PurgeJobsResponse]]:
+        """Deletes the jobs that match a filter and have ended, with their history, whatever their retention. A locked
+        job stays.
+
+        With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted once they have
+        ended: none is deleted while it runs. Those that have not ended when wait_timeout is over stay, counted as
+        stopping; a later call deletes them if its filter matches them still.
+
+        A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
+        job is counted by the call that deletes it.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -709,6 +709,86 @@ class StopJobResponse(_message.Message):
 Global___StopJobResponse: _TypeAlias = StopJobResponse  # noqa: Y015
 
 @_typing.final
+class StopJobsRequest(_message.Message):
+    """Request of StopJobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    GRACE_PERIOD_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """The tenant; empty means "default"."""
+    validate_only: _builtins.bool
+    """Change nothing: answer what would be done."""
+    reason: _builtins.str
+    """As in StopJobRequest."""
+    requested_by: _builtins.str
+    """As in StopJobRequest."""
+    page_token: _builtins.str
+    """The next_page_token of the call before. Only with the same tenant and filter."""
+    @_builtins.property
+    def filter(self) -> _job_pb2.JobFilter:
+        """Which jobs: by their ids, or any other way. An empty one is refused."""
+
+    @_builtins.property
+    def grace_period(self) -> _duration_pb2.Duration:
+        """As in StopJobRequest."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        filter: _job_pb2.JobFilter | None = ...,
+        validate_only: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        grace_period: _duration_pb2.Duration | None = ...,
+        requested_by: _builtins.str = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "grace_period", b"grace_period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "grace_period", b"grace_period", "page_token", b"page_token", "reason", b"reason", "requested_by", b"requested_by", "tenant", b"tenant", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopJobsRequest: _TypeAlias = StopJobsRequest  # noqa: Y015
+
+@_typing.final
+class StopJobsResponse(_message.Message):
+    """Response of StopJobs: what became of the jobs that matched, as far as this call came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOPPED_FIELD_NUMBER: _builtins.int
+    STOPPING_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    stopped: _builtins.int
+    """They are ABORTED: they had not started."""
+    stopping: _builtins.int
+    """The stop is under way."""
+    next_page_token: _builtins.str
+    """Goes on where this call ended. Empty when it came to the end."""
+    def __init__(
+        self,
+        *,
+        stopped: _builtins.int = ...,
+        stopping: _builtins.int = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "stopped", b"stopped", "stopping", b"stopping"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopJobsResponse: _TypeAlias = StopJobsResponse  # noqa: Y015
+
+@_typing.final
 class JobPatch(_message.Message):
     """The fields that UpdateJob can change."""
 
@@ -841,6 +921,80 @@ class UpdateJobResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateJobResponse: _TypeAlias = UpdateJobResponse  # noqa: Y015
+
+@_typing.final
+class UpdateJobsRequest(_message.Message):
+    """Request of UpdateJobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    PATCH_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """The tenant; empty means "default"."""
+    validate_only: _builtins.bool
+    """Change nothing: answer what would be done."""
+    page_token: _builtins.str
+    """The next_page_token of the call before. Only with the same tenant and filter."""
+    @_builtins.property
+    def filter(self) -> _job_pb2.JobFilter:
+        """Which jobs. An empty one is refused."""
+
+    @_builtins.property
+    def patch(self) -> Global___JobPatch:
+        """The new values."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which fields of patch to take; at least one."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        filter: _job_pb2.JobFilter | None = ...,
+        validate_only: _builtins.bool = ...,
+        patch: Global___JobPatch | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "patch", b"patch", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_token", b"page_token", "patch", b"patch", "tenant", b"tenant", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateJobsRequest: _TypeAlias = UpdateJobsRequest  # noqa: Y015
+
+@_typing.final
+class UpdateJobsResponse(_message.Message):
+    """Response of UpdateJobs, as far as this call came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPDATED_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    updated: _builtins.int
+    """How many jobs hold the new values now."""
+    next_page_token: _builtins.str
+    """Goes on where this call ended. Empty when it came to the end."""
+    def __init__(
+        self,
+        *,
+        updated: _builtins.int = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "updated", b"updated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateJobsResponse: _TypeAlias = UpdateJobsResponse  # noqa: Y015
 
 @_typing.final
 class DeleteJobRequest(_message.Message):

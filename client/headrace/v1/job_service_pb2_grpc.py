@@ -83,10 +83,20 @@ class JobServiceStub(object):
                 request_serializer=headrace_dot_v1_dot_job__service__pb2.StopJobRequest.SerializeToString,
                 response_deserializer=headrace_dot_v1_dot_job__service__pb2.StopJobResponse.FromString,
                 _registered_method=True)
+        self.StopJobs = channel.unary_unary(
+                '/headrace.v1.JobService/StopJobs',
+                request_serializer=headrace_dot_v1_dot_job__service__pb2.StopJobsRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_job__service__pb2.StopJobsResponse.FromString,
+                _registered_method=True)
         self.UpdateJob = channel.unary_unary(
                 '/headrace.v1.JobService/UpdateJob',
                 request_serializer=headrace_dot_v1_dot_job__service__pb2.UpdateJobRequest.SerializeToString,
                 response_deserializer=headrace_dot_v1_dot_job__service__pb2.UpdateJobResponse.FromString,
+                _registered_method=True)
+        self.UpdateJobs = channel.unary_unary(
+                '/headrace.v1.JobService/UpdateJobs',
+                request_serializer=headrace_dot_v1_dot_job__service__pb2.UpdateJobsRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_job__service__pb2.UpdateJobsResponse.FromString,
                 _registered_method=True)
         self.DeleteJob = channel.unary_unary(
                 '/headrace.v1.JobService/DeleteJob',
@@ -201,9 +211,30 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StopJobs(self, request, context):
+        """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
+
+        A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
+        harmless.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UpdateJob(self, request, context):
         """Changes fields of a job: description, labels and locked in any status; priority, run_after and expire_time
         until it is terminal (else WRONG_STATUS). Fields that hold the wanted values already: OK.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateJobs(self, request, context):
+        """Changes fields of the jobs that match a filter, each as UpdateJob does without an etag. Where the fields can be
+        changed only before the end, jobs that have ended are left out.
+
+        A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
+        harmless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -278,10 +309,20 @@ def add_JobServiceServicer_to_server(servicer, server):
                     request_deserializer=headrace_dot_v1_dot_job__service__pb2.StopJobRequest.FromString,
                     response_serializer=headrace_dot_v1_dot_job__service__pb2.StopJobResponse.SerializeToString,
             ),
+            'StopJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopJobs,
+                    request_deserializer=headrace_dot_v1_dot_job__service__pb2.StopJobsRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_job__service__pb2.StopJobsResponse.SerializeToString,
+            ),
             'UpdateJob': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateJob,
                     request_deserializer=headrace_dot_v1_dot_job__service__pb2.UpdateJobRequest.FromString,
                     response_serializer=headrace_dot_v1_dot_job__service__pb2.UpdateJobResponse.SerializeToString,
+            ),
+            'UpdateJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateJobs,
+                    request_deserializer=headrace_dot_v1_dot_job__service__pb2.UpdateJobsRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_job__service__pb2.UpdateJobsResponse.SerializeToString,
             ),
             'DeleteJob': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteJob,
@@ -557,6 +598,33 @@ class JobService(object):
             _registered_method=True)
 
     @staticmethod
+    def StopJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.JobService/StopJobs',
+            headrace_dot_v1_dot_job__service__pb2.StopJobsRequest.SerializeToString,
+            headrace_dot_v1_dot_job__service__pb2.StopJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def UpdateJob(request,
             target,
             options=(),
@@ -573,6 +641,33 @@ class JobService(object):
             '/headrace.v1.JobService/UpdateJob',
             headrace_dot_v1_dot_job__service__pb2.UpdateJobRequest.SerializeToString,
             headrace_dot_v1_dot_job__service__pb2.UpdateJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.JobService/UpdateJobs',
+            headrace_dot_v1_dot_job__service__pb2.UpdateJobsRequest.SerializeToString,
+            headrace_dot_v1_dot_job__service__pb2.UpdateJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

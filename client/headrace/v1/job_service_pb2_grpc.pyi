@@ -106,9 +106,22 @@ class JobServiceStub:
     it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
     seen, not before. A later StopJob can only bring the kill forward.
     """
+    StopJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.StopJobsRequest, _job_service_pb2.StopJobsResponse]
+    """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
+
+    A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
+    harmless.
+    """
     UpdateJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_service_pb2.UpdateJobResponse]
     """Changes fields of a job: description, labels and locked in any status; priority, run_after and expire_time
     until it is terminal (else WRONG_STATUS). Fields that hold the wanted values already: OK.
+    """
+    UpdateJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobsRequest, _job_service_pb2.UpdateJobsResponse]
+    """Changes fields of the jobs that match a filter, each as UpdateJob does without an etag. Where the fields can be
+    changed only before the end, jobs that have ended are left out.
+
+    A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
+    harmless.
     """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]
     """Deletes a job that has ended, with its history. WRONG_STATUS before it has ended, JOB_LOCKED when locked."""
@@ -176,9 +189,22 @@ class JobServiceAsyncStub(JobServiceStub):
     it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
     seen, not before. A later StopJob can only bring the kill forward.
     """
+    StopJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.StopJobsRequest, _job_service_pb2.StopJobsResponse]  # type: ignore[assignment]
+    """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
+
+    A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
+    harmless.
+    """
     UpdateJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_service_pb2.UpdateJobResponse]  # type: ignore[assignment]
     """Changes fields of a job: description, labels and locked in any status; priority, run_after and expire_time
     until it is terminal (else WRONG_STATUS). Fields that hold the wanted values already: OK.
+    """
+    UpdateJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobsRequest, _job_service_pb2.UpdateJobsResponse]  # type: ignore[assignment]
+    """Changes fields of the jobs that match a filter, each as UpdateJob does without an etag. Where the fields can be
+    changed only before the end, jobs that have ended are left out.
+
+    A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
+    harmless.
     """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]  # type: ignore[assignment]
     """Deletes a job that has ended, with its history. WRONG_STATUS before it has ended, JOB_LOCKED when locked."""
@@ -299,6 +325,18 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def StopJobs(
+        self,
+        request: _job_service_pb2.StopJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.StopJobsResponse, _abc.Awaitable[_job_service_pb2.StopJobsResponse]]:
+        """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
+
+        A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
+        harmless.
+        """
+
+    @_abc_1.abstractmethod
     def UpdateJob(
         self,
         request: _job_service_pb2.UpdateJobRequest,
@@ -306,6 +344,19 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_job_service_pb2.UpdateJobResponse, _abc.Awaitable[_job_service_pb2.UpdateJobResponse]]:
         """Changes fields of a job: description, labels and locked in any status; priority, run_after and expire_time
         until it is terminal (else WRONG_STATUS). Fields that hold the wanted values already: OK.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateJobs(
+        self,
+        request: _job_service_pb2.UpdateJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.UpdateJobsResponse, _abc.Awaitable[_job_service_pb2.UpdateJobsResponse]]:
+        """Changes fields of the jobs that match a filter, each as UpdateJob does without an etag. Where the fields can be
+        changed only before the end, jobs that have ended are left out.
+
+        A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
+        harmless.
         """
 
     @_abc_1.abstractmethod

@@ -1,10 +1,10 @@
 """What a filter may hold. Without bounds one request of 4 MiB would keep the database busy for every caller."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from headrace_server.control.spec import LABELS_MAX, check_text
-from headrace_server.domain.errors import FieldViolation
+from headrace_server.domain.errors import FieldViolation, InvalidArgument
 from headrace_server.domain.query import Filter, ParameterFilter
 from headrace_server.domain.values import NAME_MAX
 
@@ -52,3 +52,14 @@ def _parameter_violations(path: str, parameter: ParameterFilter) -> Iterator[Fie
 def _few(path: str, count: int, most: int) -> Iterator[FieldViolation]:
     if count > most:
         yield FieldViolation(path, f"There are {count} entries; at most {most} are allowed.")
+
+
+def check_filter(which: Filter) -> None:
+    """Raise InvalidArgument for a filter that no query can answer."""
+    raise_violations(filter_violations(which))
+
+
+def raise_violations(violations: Iterable[FieldViolation]) -> None:
+    """Raise InvalidArgument when there are any."""
+    if found := list(violations):
+        raise InvalidArgument(*found)

@@ -3,31 +3,28 @@
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import partial
 from typing import Any
 
 from headrace_server.control import chronicle
-from headrace_server.control.filters import filter_violations
+from headrace_server.control.bulk import Bulk, stop_request, update_request
+from headrace_server.control.filters import check_filter, raise_violations
 from headrace_server.control.hub import Hub
 from headrace_server.control.limits import Limits
 from headrace_server.control.pages import make_token, page_size, read_token
 from headrace_server.control.spec import (
     GivenSpec,
-    check_labels,
-    check_priority,
     check_spec,
     check_text,
 )
 from headrace_server.control.watch import Update, Watch, WatchOptions, wait_final
 from headrace_server.domain import verbs
-from headrace_server.domain.errors import Draining, FieldViolation, InvalidArgument
+from headrace_server.domain.errors import Draining
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Cursor, JobTypes, Page, Store, Submission, Submitted, TypeInfo
 from headrace_server.domain.query import ALL_TENANTS, Counts, Filter, FullJob, Group, Order
 
 REQUEST_ID_MAX = 100
-REASON_MAX = 1000
 CHUNK = 20
 """Jobs read with their payload at a time: a page ends at 2 MiB, so a thousand full jobs are never in memory."""
 
@@ -67,6 +64,7 @@ class Jobs:
         self._hub = hub
         self._types = types
         self._new_id = new_id
+        self.bulk = Bulk(store, hub, limits)
 
     async def submit(
         self, tenant: str, given: GivenSpec, *, request_id: str, digest: str, hold: bool
@@ -131,13 +129,7 @@ class Jobs:
         self, tenant: str, job_id: str, *, reason: str, grace: int, wait: float, requested_by: str
     ) -> tuple[StopOutcome, FullJob]:
         """Ask for a stop; grace in microseconds. Raises JobNotFound, InvalidArgument, TooManyWatchers where it waits."""
-        raise_violations(check_text("reason", reason, REASON_MAX))
-        raise_violations(check_text("requested_by", requested_by, self.limits.name_chars))
-        if not 0 <= grace <= self.limits.grace_seconds * 1_000_000:
-            raise InvalidArgument(
-                FieldViolation("grace_period", f"It is 0 to {self.limits.grace_seconds} s.")
-            )
-        ask = partial(verbs.request_stop, grace=grace, reason=reason, requested_by=requested_by)
+        ask = stop_request(self.limits, grace=grace, reason=reason, requested_by=requested_by)
         if wait > 0:
             self._hub.check_room()  # now: once the stop is asked for, an error would hide that it is
         asked = await self._store.apply(job_id, ask, tenant=tenant)
@@ -151,17 +143,8 @@ class Jobs:
 
     async def update(self, tenant: str, job_id: str, *, fields: Mapping[str, Any], etag: str) -> FullJob:
         """Change fields. Raises JobNotFound, EtagMismatch, WrongStatus, InvalidArgument."""
-        violations: list[FieldViolation] = []
-        if "description" in fields:
-            violations += check_text(
-                "patch.description", fields["description"], self.limits.description_chars
-            )
-        if "labels" in fields:
-            violations += check_labels("patch.labels", fields["labels"])
-        if "priority" in fields:
-            violations += check_priority("patch.priority", fields["priority"])
-        raise_violations(violations)
-        await self._store.apply(job_id, partial(verbs.update, fields=fields, etag=etag), tenant=tenant)
+        change = update_request(self.limits, fields=fields, etag=etag)
+        await self._store.apply(job_id, change, tenant=tenant)
         return await self.get(tenant, job_id)
 
     async def delete(self, tenant: str, job_id: str) -> None:
@@ -200,14 +183,3 @@ def sort_key(job: Job, order: Order) -> int:
             return job.status_time
         case Order.PRIORITY_DESC | Order.PRIORITY_ASC:
             return job.priority
-
-
-def check_filter(which: Filter) -> None:
-    """Raise InvalidArgument for a filter that no query can answer."""
-    raise_violations(filter_violations(which))
-
-
-def raise_violations(violations: Any) -> None:
-    """Raise InvalidArgument when there are any."""
-    if found := list(violations):
-        raise InvalidArgument(*found)

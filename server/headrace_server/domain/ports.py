@@ -11,6 +11,7 @@ from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, JobError, RetryPolicy, Spec
 from headrace_server.domain.query import Counts, Filter, FullJob, Group, Order
+from headrace_server.domain.retention import Retention
 
 Decision = Callable[[Job, int], Change]
 """A function of domain.verbs, passing or running with its arguments bound: (the job as it stands, now) -> Change."""
@@ -101,6 +102,20 @@ class Page:
     payload: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one step of a sweep has done.
+
+    turn: to be given with the next step. mine: False when another instance has swept since, and nothing was done.
+    jobs: how many were deleted. more: there are more to be deleted now.
+    """
+
+    turn: int
+    mine: bool
+    jobs: int = 0
+    more: bool = False
+
+
 class Store(Protocol):
     """The durable truth. An answer to a write means: on disk.
 
@@ -121,6 +136,17 @@ class Store(Protocol):
 
     async def delete(self, job_id: str, *, tenant: str) -> None:
         """Delete a job with its payload and history, if domain.verbs.check_delete lets it. Raises JobNotFound."""
+        ...
+
+    async def purge(self, job_ids: Sequence[str], *, tenant: str) -> int:
+        """Delete those of these jobs that have ended and are not locked, in one transaction; answer how many."""
+        ...
+
+    async def sweep(self, retention: Retention, turn: int | None) -> Swept:
+        """Delete some of the jobs whose retention is over, and request_ids that need not be remembered any longer.
+
+        turn is that of the last answer, None at first. Nothing is done when another instance has swept since.
+        """
         ...
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:

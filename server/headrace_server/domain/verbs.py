@@ -91,6 +91,11 @@ def update(job: Job, now: int, *, fields: Mapping[str, Any], etag: str) -> Chang
     return draft.done()
 
 
+def may_delete(job: Job) -> bool:
+    """Whether the job may be deleted: it has ended and is not locked."""
+    return job.status.final and not job.locked
+
+
 def check_delete(job: Job) -> None:
     """Raise unless the job may be deleted."""
     if job.locked:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from headrace.v1 import admin_service_pb2 as pb
 from headrace.v1 import admin_service_pb2_grpc
+from headrace_server.control.bulk import StopFirst, stop_request
+from headrace_server.control.jobs import Jobs
 from headrace_server.control.members import Members
 from headrace_server.rpc import parse
 from headrace_server.rpc.convert import timestamp
@@ -27,6 +29,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     def __init__(
         self,
         info: ServerInfo,
+        jobs: Jobs,
         members: Members,
         *,
         instance: Callable[[], str],
@@ -37,6 +40,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         self._info = info
         self._members = members
         self._instance = instance
+        self._jobs = jobs
         self._counters = counters
         self._draining = draining
 
@@ -70,4 +74,25 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
                 )
                 for one in await self._members.all()
             ]
+        )
+
+    async def PurgeJobs(self, request: pb.PurgeJobsRequest, context: Context) -> pb.PurgeJobsResponse:
+        ask = stop_request(
+            self._jobs.limits,
+            grace=parse.grace(request),
+            reason="purged",
+            requested_by=request.requested_by,
+        )
+        wait = parse.seconds(request, "wait_timeout", 0)
+        done = await self._jobs.bulk.purge(
+            parse.selection(request),
+            StopFirst(ask, wait) if request.stop_first else None,
+            dry=request.validate_only,
+        )
+        return pb.PurgeJobsResponse(
+            purged=done.purged,
+            stopping=done.stopping,
+            locked=done.locked,
+            unended=done.unended,
+            next_page_token=done.token,
         )

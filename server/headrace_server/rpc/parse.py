@@ -7,8 +7,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from headrace.v1 import job_pb2, job_service_pb2
+from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2
 from headrace.wire import InvalidValue, from_proto, map_from_proto
+from headrace_server.control.bulk import Selection
 from headrace_server.control.spec import GivenRetry, GivenSpec
 from headrace_server.domain.errors import FieldViolation, InvalidArgument
 from headrace_server.domain.job import Status
@@ -18,6 +19,7 @@ from headrace_server.domain.verbs import ANY_STATUS_FIELDS, LIVE_FIELDS
 T = TypeVar("T")
 
 TENANT_MAX = 100
+DEFAULT_GRACE = 10_000_000
 TIMESTAMP_SECONDS = range(-62_135_596_800, 253_402_300_800)
 DURATION_SECONDS = range(-315_576_000_000, 315_576_000_001)
 NANOS = 1_000_000_000
@@ -68,6 +70,12 @@ def duration(message: Message, field: str, path: str) -> int | None:
     if span.seconds not in DURATION_SECONDS or abs(span.nanos) >= NANOS or mixed:
         raise refuse(path, "That is not a length of time.")
     return span.seconds * 1_000_000 + int(span.nanos / 1000)
+
+
+def grace(message: Message) -> int:
+    """The grace period of a stop in microseconds."""
+    span = duration(message, "grace_period", "grace_period")
+    return DEFAULT_GRACE if span is None else span
 
 
 def seconds(message: Message, field: str, default: float) -> float:
@@ -132,6 +140,15 @@ def job_filter(message: job_pb2.JobFilter) -> Filter:
     )
 
 
+def selection(
+    request: job_service_pb2.StopJobsRequest
+    | job_service_pb2.UpdateJobsRequest
+    | admin_service_pb2.PurgeJobsRequest,
+) -> Selection:
+    """Which jobs something is done with."""
+    return Selection(tenant(request.tenant), job_filter(request.filter), request.page_token)
+
+
 def _parameter(message: job_pb2.ParameterFilter, path: str) -> ParameterFilter:
     match message.WhichOneof("match"):
         case "equals":
@@ -172,7 +189,7 @@ def full_view(view: int, *, default: bool) -> bool:
     return default if view == job_pb2.JOB_VIEW_UNSPECIFIED else view == job_pb2.JOB_VIEW_FULL
 
 
-def patch(request: job_service_pb2.UpdateJobRequest) -> dict[str, Any]:
+def patch(request: job_service_pb2.UpdateJobRequest | job_service_pb2.UpdateJobsRequest) -> dict[str, Any]:
     """The fields that an update changes, with their new values."""
     paths = list(dict.fromkeys(request.update_mask.paths))
     if not paths:

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from headrace.v1 import job_service_pb2 as pb
 from headrace.v1 import job_service_pb2_grpc
+from headrace_server.control.bulk import stop_request
 from headrace_server.control.jobs import Jobs, Listed
 from headrace_server.control.members import Members
 from headrace_server.control.watch import WatchOptions
@@ -14,7 +15,6 @@ from headrace_server.rpc import convert, parse
 from headrace_server.rpc.edge import Context
 
 PAGE_BYTES = 2 << 20
-DEFAULT_GRACE = 10_000_000
 
 
 class JobService(job_service_pb2_grpc.JobServiceServicer):
@@ -133,16 +133,28 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         return pb.WaitJobResponse(job=convert.job_info(job))
 
     async def StopJob(self, request: pb.StopJobRequest, context: Context) -> pb.StopJobResponse:
-        grace = parse.duration(request, "grace_period", "grace_period")
         outcome, job = await self._jobs.stop(
             parse.tenant(request.tenant),
             parse.job_id(request.job_id),
             reason=request.reason,
-            grace=DEFAULT_GRACE if grace is None else grace,
+            grace=parse.grace(request),
             wait=parse.seconds(request, "wait_timeout", 0),
             requested_by=request.requested_by,
         )
         return pb.StopJobResponse(outcome=int(outcome), job=convert.job_info(job))  # type: ignore[arg-type] # same numbers
+
+    async def StopJobs(self, request: pb.StopJobsRequest, context: Context) -> pb.StopJobsResponse:
+        done = await self._jobs.bulk.stop(
+            parse.selection(request),
+            stop_request(
+                self._jobs.limits,
+                grace=parse.grace(request),
+                reason=request.reason,
+                requested_by=request.requested_by,
+            ),
+            dry=request.validate_only,
+        )
+        return pb.StopJobsResponse(stopped=done.stopped, stopping=done.stopping, next_page_token=done.token)
 
     async def UpdateJob(self, request: pb.UpdateJobRequest, context: Context) -> pb.UpdateJobResponse:
         job = await self._jobs.update(
@@ -152,6 +164,12 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             etag=request.etag,
         )
         return pb.UpdateJobResponse(job=convert.job_info(job))
+
+    async def UpdateJobs(self, request: pb.UpdateJobsRequest, context: Context) -> pb.UpdateJobsResponse:
+        done = await self._jobs.bulk.update(
+            parse.selection(request), parse.patch(request), dry=request.validate_only
+        )
+        return pb.UpdateJobsResponse(updated=done.updated, next_page_token=done.token)
 
     async def DeleteJob(self, request: pb.DeleteJobRequest, context: Context) -> pb.DeleteJobResponse:
         try:

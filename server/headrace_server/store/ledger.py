@@ -8,13 +8,14 @@ in its last state, every event in order, and what follows in the derived tables.
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from headrace_server.domain.change import Change, merge
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.job import Job
 from headrace_server.domain.ports import Submission
+from headrace_server.domain.retention import REQUEST_MEMORY
 from headrace_server.store import derived, rows
 from headrace_server.store.dialect.entries import among, pairs
 from headrace_server.store.schema import job, job_event, job_parameters, job_result, request
@@ -51,6 +52,16 @@ _upsert_results = Bulk(
         index_elements=["job_id", "name"], set_={"body": _new_result.excluded.body}
     ),
     job_result.columns.keys(),
+)
+_forget = Bulk(
+    delete(request).where(request.c.job_id == bindparam("made"), request.c.at <= bindparam("until")),
+    ("made", "until"),
+)
+_forget_later = Bulk(
+    update(request)
+    .values(forget_at=request.c.at + literal_column(str(REQUEST_MEMORY)))
+    .where(request.c.job_id == bindparam("made")),
+    ("made",),
 )
 _delete_jobs = [delete_by(table, ["job_id"]) for table in (job, job_parameters, job_result, job_event)]
 
@@ -131,7 +142,7 @@ class Ledger:
         return change
 
     def delete(self, ended: Job) -> None:
-        """Take an ended job away, with payload and history; its request_id stays known.
+        """Take an ended job away, with payload and history; its request_id stays known for REQUEST_MEMORY from its submit.
 
         Nothing of it is in the derived tables: a job that has ended waits for nothing.
         """
@@ -146,9 +157,16 @@ class Ledger:
         if self._pending:
             self._flush_changes()
         if self._deleted:
-            for delete in _delete_jobs:
-                delete(self.connection, [(job_id,) for job_id in self._deleted])
-            self._deleted = []
+            self._flush_deleted()
+
+    def _flush_deleted(self) -> None:
+        gone = [(job_id,) for job_id in self._deleted]
+        self._deleted = []
+        for delete_from in _delete_jobs:
+            delete_from(self.connection, gone)
+        until = self.now - REQUEST_MEMORY
+        _forget(self.connection, [(job_id, until) for (job_id,) in gone])
+        _forget_later(self.connection, gone)
 
     def _flush_submitted(self) -> None:
         _insert_parameters(self.connection, [(s.job_id, s.spec.parameters) for s in self._submitted])
@@ -156,7 +174,7 @@ class Ledger:
         _insert_requests(
             self.connection,
             sorted(
-                (s.tenant, s.request_id, s.job_id, s.digest, self.now)
+                (s.tenant, s.request_id, s.job_id, s.digest, self.now, None)
                 for s in self._submitted
                 if s.request_id
             ),

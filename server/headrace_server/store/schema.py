@@ -5,7 +5,8 @@
           ├── job_event        the log: gap-free revisions for each job; (writer, seq) is the place in the log
           ├── ready            exactly the jobs that may be claimed now, in the order in which they are      ┐ derived
           └── timer            what is due when: the end of a wait, the expiry of a job that has not begun   ┘ from job
-    request                    request_id -> job; outlives the job
+    request                    request_id -> job; outlives the job, until forget_at
+    duty                       what one instance at a time does, and how often it was done; see retention
     writer                     one row for each connection that writes: its number is the first half of a place
     batch                      the COMMITs of a writer on a shared database; see marker
     instance                   who serves this database, and its beat; see lease
@@ -44,6 +45,12 @@ TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 
 HELD = text("status IN (3, 4)")
 """TO_BE_RUN and RUNNING. The literal text, in index and query alike: a partial index serves no bound parameter."""
+
+ENDED = text("end_time IS NOT NULL AND NOT locked")
+"""What retention may delete: likewise the literal text."""
+
+FORGOTTEN = text("forget_at IS NOT NULL")
+"""The request_ids whose job is gone: likewise."""
 
 job = Table(
     "job",
@@ -91,6 +98,8 @@ job = Table(
     Index("job_by_owner", "tenant", "owner", "create_time", "job_id"),
     # What instances hold: as many rows as there are slots, for recovery.
     Index("job_held", "job_id", sqlite_where=HELD, postgresql_where=HELD),
+    # What has ended, oldest first, for retention.
+    Index("job_ended", "status", "end_time", sqlite_where=ENDED, postgresql_where=ENDED),
 )
 
 job_parameters = Table(
@@ -154,7 +163,17 @@ request = Table(
     Column("job_id", TEXT, nullable=False),
     Column("digest", TEXT, nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("forget_at", BigInteger),
+    Index("request_by_job", "job_id"),
+    Index("request_forgotten", "forget_at", sqlite_where=FORGOTTEN, postgresql_where=FORGOTTEN),
     sqlite_with_rowid=False,
+)
+
+duty = Table(
+    "duty",
+    metadata,
+    Column("name", TEXT, primary_key=True),
+    Column("turn", BigInteger, nullable=False),
 )
 
 writer = Table(
@@ -184,9 +203,12 @@ batch = Table(
 )
 
 __all__ = [
+    "ENDED",
+    "FORGOTTEN",
     "HELD",
     "TEXT",
     "batch",
+    "duty",
     "instance",
     "job",
     "job_event",

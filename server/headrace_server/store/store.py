@@ -23,13 +23,16 @@ from headrace_server.domain.ports import (
     Page,
     Submission,
     Submitted,
+    Swept,
 )
 from headrace_server.domain.query import Counts, Filter, FullJob, Group
+from headrace_server.domain.retention import Retention
 from headrace_server.store import dialect, instances, listing, migrate, reads, schema, work
 from headrace_server.store.claims import Claim, Turn
 from headrace_server.store.dialect import Dialect, Engines, refused
 from headrace_server.store.lease import Heartbeat, stopwatch
 from headrace_server.store.order import CommitOrder
+from headrace_server.store.retention import Sweep
 from headrace_server.store.tail import Tail
 from headrace_server.store.transaction import transaction
 from headrace_server.store.waiting import Waiting
@@ -221,6 +224,14 @@ class SqlStore:
     async def delete(self, job_id: str, *, tenant: str) -> None:
         """Delete an ended job with its payload and history. Raises JobNotFound, JobLocked, WrongStatus."""
         await self._writer.put(work.Delete(job_id, tenant))
+
+    async def purge(self, job_ids: Sequence[str], *, tenant: str) -> int:
+        """Delete those of these jobs that have ended and are not locked, in one transaction; answer how many."""
+        return await self._writer.put(work.Purge(job_ids, tenant))
+
+    async def sweep(self, retention: Retention, turn: int | None) -> Swept:
+        """Delete some of what retention lets go, in one transaction, unless another instance has swept since `turn`."""
+        return await self._writer.put(Sweep(retention, turn))
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Fill seats with ready jobs; fewer when there are fewer.

@@ -1,8 +1,8 @@
 """What callers ask of the writer: each kind of work says what it must read first, and then decides.
 
-    FOLD     Submit · Apply · Delete     in the order in which they came
-    SWEEP    Timers · Recover            what time has brought, or a death
-    CLAIM    claims.Claim                last: a stop that came in the same moment has won
+    FOLD     Submit · Apply · Delete · Purge      in the order in which they came
+    SWEEP    Timers · Recover · retention.Sweep   what time has brought, or a death
+    CLAIM    claims.Claim                         last: a stop that came in the same moment has won
 
 Work is carried out again from the start when its transaction was rolled back, so it keeps nothing of it.
 """
@@ -149,6 +149,29 @@ class Delete(Work[None]):
         found = ledger.job(self.job_id, self.tenant)
         verbs.check_delete(found)
         ledger.delete(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Purge(Work[int]):
+    """Delete those of these jobs that may be deleted."""
+
+    phase = Phase.FOLD
+    wanted: Sequence[str]
+    tenant: str
+
+    def job_ids(self) -> Iterable[str]:
+        """The jobs."""
+        return self.wanted
+
+    def carry_out(self, ledger: Ledger) -> int:
+        """Answer how many they were."""
+        found = (ledger.jobs.get(job_id) for job_id in self.wanted)
+        gone = [
+            one for one in found if one is not None and one.tenant == self.tenant and verbs.may_delete(one)
+        ]
+        for ended in gone:
+            ledger.delete(ended)
+        return len(gone)
 
 
 _due = Query(

@@ -1,0 +1,117 @@
+"""stop-jobs and purge: what is done with all jobs that match."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, TypeVar
+
+import typer
+
+from headrace.cli.changing import ANSWER_WAIT
+from headrace.cli.moments import read_span
+from headrace.cli.options import FilterOptions, OutputOptions
+from headrace.cli.record import Record, plain
+from headrace.cli.session import Session
+from headrace.cli.terminal import write
+from headrace.info import PurgeCounts, StopCounts
+
+Counts = TypeVar("Counts", StopCounts, PurgeCounts)
+
+Grace = Annotated[
+    timedelta | None,
+    typer.Option(parser=read_span, metavar="TIME", help="The time until processes are killed (10s)."),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssentOptions:
+    """Whether it is to be done."""
+
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing: print what would be done.")] = (
+        False
+    )
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+
+    def act(self, act: Callable[[bool], Counts], say: Callable[[Counts], str]) -> Counts:
+        """Do it, if the user agrees; `act` is told whether to change nothing. Raises ValueError where nobody can be asked."""
+        if self.dry_run:
+            return act(True)
+        if not self.yes:
+            if not sys.stdin.isatty():
+                raise ValueError("There is nobody to ask: --dry-run shows what would be done, --yes does it.")
+            typer.confirm(f"It would be: {say(act(True))}. Go on?", abort=True, err=True)
+        return act(False)
+
+    def write(self, words: str) -> None:
+        """Write what was done, or would be."""
+        write(f"It would be: {words}" if self.dry_run else words)
+
+
+def stop_jobs(
+    session: Session,
+    filters: FilterOptions,
+    assent: AssentOptions,
+    form: OutputOptions,
+    *,
+    reason: Annotated[str, typer.Option(help="Why; the jobs' code can read it.")] = "",
+    grace: Grace = None,
+) -> None:
+    """Stop all jobs that match, and do not wait for them.
+
+    Example: headrace stop-jobs --type 'image.*' --owner ann --reason 'wrong files' --yes
+    """
+    output = form.read()
+    with session.connect(tenant=filters.tenant) as client:
+        counts = assent.act(
+            lambda dry: client.stop_jobs(reason, validate_only=dry, grace_period=grace, **filters.read()),
+            _stopped,
+        )
+    record = Record("stop", str(counts.stopped + counts.stopping), plain(counts))
+    output.one(record, lambda: assent.write(_stopped(counts)))
+
+
+def purge(
+    session: Session,
+    filters: FilterOptions,
+    assent: AssentOptions,
+    form: OutputOptions,
+    *,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Also jobs that have not ended: stop them first.")
+    ] = False,
+    grace: Grace = None,
+) -> None:
+    """Delete all jobs that match and have ended, with their history. Locked jobs stay.
+
+    Example: headrace purge --status FAILED --until 7d --dry-run
+    """
+    output = form.read()
+    longest = min(session.timeout or ANSWER_WAIT, ANSWER_WAIT)
+    with session.connect(tenant=filters.tenant) as client:
+        counts = assent.act(
+            lambda dry: client.purge_jobs(
+                validate_only=dry,
+                stop_first=stop,
+                grace_period=grace,
+                wait_timeout=longest if stop else None,
+                **filters.read(),
+            ),
+            _purged,
+        )
+    output.one(Record("purge", str(counts.purged), plain(counts)), lambda: assent.write(_purged(counts)))
+
+
+def _stopped(counts: StopCounts) -> str:
+    return f"{counts.stopped} stopped before they began, {counts.stopping} told to stop"
+
+
+def _purged(counts: PurgeCounts) -> str:
+    parts = [f"{counts.purged} deleted"]
+    if counts.stopping:
+        parts.append(f"{counts.stopping} told to stop and still there")
+    if counts.locked:
+        parts.append(f"{counts.locked} locked")
+    if counts.unended:
+        parts.append(f"{counts.unended} not ended (--stop stops them first)")
+    return ", ".join(parts)

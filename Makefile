@@ -6,7 +6,7 @@ FLOOR_VENV := .venv-floor
 BIN := $(VENV)/bin
 STUBS := client/headrace/v1
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-floor test-tools test-fast test-chaos coverage acceptance bench proto proto-check clean
+.PHONY: help demo check format test test-floor test-tools test-fast test-chaos coverage acceptance settings bench proto proto-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -54,6 +54,9 @@ coverage: $(VENV)/.done test-tools ## lines of server and client that the tests 
 
 acceptance: $(VENV)/.done ## the acceptance list: row, test, outcome
 	$(BIN)/python tests/acceptance.py
+
+settings: $(VENV)/.done ## the table of settings in docs/operations.md
+	$(BIN)/python tests/settings_table.py
 
 bench: $(VENV)/.done ## submit beside a bare echo; drain and latency beside celery (needs rabbitmq-server); times after kills and stops
 	$(BIN)/python -m benchmarks.submit

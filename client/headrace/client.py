@@ -28,7 +28,8 @@ from headrace.v1 import job_service_pb2
 class Client(BulkVerbs):
     """Submits jobs to one Headrace server, and follows, stops and lists them. Thread-safe; connects when first used.
 
-    target: the address; else the environment's HEADRACE_TARGET, else 127.0.0.1:50551.
+    target: the address; else the environment's HEADRACE_TARGET, else 127.0.0.1:50551. Several servers of one database are
+    ipv4:10.0.0.1:50551,10.0.0.2:50551, or dns:///name: calls take turns, and what one refuses another is asked.
     tenant: that of all calls that name none; empty means "default". Each verb takes another by its own `tenant`.
     credentials: for TLS, from grpc.ssl_channel_credentials(). None: without.
     timeout: for each call that does not wait for a job: 30 s.

@@ -1,10 +1,11 @@
 """SqlStore: the Store of domain.ports over one database."""
 
 import asyncio
+import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import DatabaseError
@@ -12,12 +13,14 @@ from sqlalchemy.exc import DatabaseError
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
+from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import JobError
 from headrace_server.domain.ports import Claimed, ClaimRequest, Decision, Page, Submission, Submitted
 from headrace_server.domain.query import Counts, Filter, FullJob, Group
-from headrace_server.store import dialect, listing, migrate, reads, schema, work
+from headrace_server.store import dialect, gates, listing, migrate, reads, schema, work
 from headrace_server.store.claims import Claim, Turn
 from headrace_server.store.dialect import Dialect, Engines
+from headrace_server.store.gates import Gates
 from headrace_server.store.order import CommitOrder
 from headrace_server.store.refusal import StoreRefused
 from headrace_server.store.transaction import transaction
@@ -25,6 +28,9 @@ from headrace_server.store.waiting import Waiting
 from headrace_server.store.writer import Writer
 
 Answer = TypeVar("Answer")
+
+BUSY_SECONDS: Final = (0.002, 0.01)
+"""After so long, at least and at most, a claim is asked for again that has met a gate which another held."""
 
 
 def wall_clock() -> int:
@@ -36,7 +42,8 @@ class SqlStore:
     """The durable truth in a database. See domain.ports.Store for what each method promises.
 
     on_commit is called on the event loop's thread with the changes of each commit, one Change for each job with all
-    its events of that commit, before any caller of that commit is answered. Deletion is no change.
+    its events of that commit, before any caller of that commit is answered. Deletion is no change. on_open is called
+    there when more may be claimed though no job has changed: a gate was changed, or was busy.
     """
 
     def __init__(
@@ -51,6 +58,8 @@ class SqlStore:
     ) -> None:
         self._max_waiting = max_waiting
         self.on_commit: Callable[[Sequence[Change]], None] = lambda _changes: None
+        self.on_open: Callable[[], None] = lambda: None
+        self.gates = Gates()
         self._database = database
         self._engines = engines
         self._reads = engines.reads
@@ -144,7 +153,23 @@ class SqlStore:
 
         A job that expired at its permit is answered as FAILED, and its seat goes to the next.
         """
-        return await self._claims.put(Claim(request, self._turn))
+        taken = await self._claims.put(Claim(request, self._turn, self.gates))
+        if taken.busy and len(taken.claimed) < len(request.seats):
+            asyncio.get_running_loop().call_later(random.uniform(*BUSY_SECONDS), self.on_open)
+        return taken.claimed
+
+    async def change_gate(self, gate: Gate, fields: Mapping[str, Any]) -> Gate:
+        """Change fields of the gate of this scope and name; answer it as it is now.
+
+        What is claimed after this was answered, by any store of the database, is claimed under the new values.
+        """
+        changed = await self._writer.put(work.ChangeGate(gate, fields))
+        self.on_open()
+        return changed
+
+    async def list_gates(self) -> Sequence[Gate]:
+        """Every gate of which anything was said."""
+        return await self._read(gates.everything)
 
     async def run_timers(self) -> int | None:
         """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""

@@ -65,6 +65,11 @@ _OWNER: Final = {"jit": "off", "statement_timeout": "0", "lock_timeout": "60s"}
 _SCHEMA_LOCK: Final = 0x6865616472616365
 """The key of the advisory lock that a change of the tables holds: "headrace"."""
 
+_GATES_LOCK: Final = _SCHEMA_LOCK + 1
+"""The key of the advisory lock of the gates: it writes nothing, so those who share it do not feel each other."""
+_SHARE_GATES: Final = f"SELECT pg_advisory_xact_lock_shared({_GATES_LOCK})"
+_HOLD_GATES: Final = f"SELECT pg_advisory_xact_lock({_GATES_LOCK})"
+
 _CONFLICTS: Final = (
     errors.DeadlockDetected,
     errors.SerializationFailure,
@@ -100,6 +105,12 @@ class _Postgresql(Dialect):
 
     def hold_schema(self, connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
+
+    def share_gates(self, connection: Connection) -> None:
+        connection.connection.cursor().execute(_SHARE_GATES)
+
+    def hold_gates(self, connection: Connection) -> None:
+        connection.connection.cursor().execute(_HOLD_GATES)
 
     def keep(self, engines: Engines, url: str) -> None:
         """A server does not lose its database unnoticed."""

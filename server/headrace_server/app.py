@@ -23,6 +23,7 @@ import uuid_utils
 
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
+from headrace_server.control.gates import GateKeeper
 from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
 from headrace_server.control.limits import WAIT_SECONDS, Limits
@@ -98,6 +99,7 @@ class App:
                 store,
                 instance=self.instance,
                 types=lambda: registry.names if disk.room() else frugal,
+                queues=frozenset(settings.queues),
                 settings=RunSettings(settings.progress_interval, limits.messages_per_attempt),
                 on_progress=hub.report,
             )
@@ -108,6 +110,7 @@ class App:
                 dispatcher.committed(changes)
 
             store.on_commit = committed
+            store.on_open = dispatcher.wake
             pool = self._pool(dispatcher, lock)
             dispatcher.attach(pool)
             await pool.start()
@@ -127,7 +130,10 @@ class App:
                         "free_disk_bytes": disk.free,
                     }
 
-                await self._answer(jobs, hub, dispatcher, gauges, on_ready)
+                keeper = GateKeeper(store, limits)
+                await self._answer(
+                    jobs=jobs, keeper=keeper, hub=hub, dispatcher=dispatcher, gauges=gauges, on_ready=on_ready
+                )
                 await dispatcher.close()
             finally:
                 await pool.close()
@@ -136,7 +142,9 @@ class App:
 
     async def _answer(
         self,
+        *,
         jobs: Jobs,
+        keeper: GateKeeper,
         hub: Hub,
         dispatcher: Dispatcher,
         gauges: Callable[[], Mapping[str, int]],
@@ -156,7 +164,10 @@ class App:
         rpc = RpcServer(
             JobService(jobs, heartbeat=settings.heartbeat_interval, running=settings.workers > 0),
             AdminService(
-                info, counters=lambda: {**gauges(), **edge.counters()}, draining=lambda: self.draining
+                info,
+                keeper,
+                counters=lambda: {**gauges(), **edge.counters()},
+                draining=lambda: self.draining,
             ),
             edge,
             message_bytes=self.limits.message_bytes,

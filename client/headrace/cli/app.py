@@ -12,6 +12,7 @@ import typer.core
 import typer.main
 
 from headrace.cli.changing import delete, queue, stop, update
+from headrace.cli.choosing import gates, limit, pause, queues, resume, tenants
 from headrace.cli.following import wait, watch
 from headrace.cli.reading import count, events, get, list_
 from headrace.cli.serving import info, types, version
@@ -87,6 +88,14 @@ def application() -> typer.Typer:
             "queue": queue,
             "update": update,
             "delete": delete,
+        },
+        "Choosing what runs": {
+            "queues": queues,
+            "tenants": tenants,
+            "gates": gates,
+            "pause": pause,
+            "resume": resume,
+            "limit": limit,
         },
         "Server": {"types": types, "info": info},
     }

@@ -71,3 +71,21 @@ class Lane:
     def keys(self) -> tuple[str, str, str]:
         """The keys of the gates that its jobs pass."""
         return Scope.QUEUE.key(self.queue), Scope.TYPE.key(self.type), Scope.TENANT.key(self.tenant)
+
+
+WAITING_LIMIT = 10_000
+"""Waiting jobs of a queue or a tenant that are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a queue or a tenant is doing: its gate, what could be claimed, and what instances hold.
+
+    waiting is exact up to WAITING_LIMIT, then at_least. oldest: when the oldest of those counted was released.
+    """
+
+    gate: Gate
+    waiting: int
+    at_least: bool
+    oldest: int | None
+    running: int

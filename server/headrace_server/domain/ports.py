@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event
-from headrace_server.domain.gate import Gate
+from headrace_server.domain.gate import Gate, Scope, Traffic
 from headrace_server.domain.job import Job, JobError, RetryPolicy, Spec
 from headrace_server.domain.query import Counts, Filter, FullJob, Group, Order
 
@@ -117,6 +117,10 @@ class Store(Protocol):
 
     async def list_gates(self) -> Sequence[Gate]:
         """Every gate of which anything was said."""
+        ...
+
+    async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[Traffic]:
+        """What the queues, or the tenants, behind a name are doing, by name."""
         ...
 
     async def run_timers(self) -> int | None:

@@ -13,11 +13,11 @@ from sqlalchemy.exc import DatabaseError
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
-from headrace_server.domain.gate import Gate
+from headrace_server.domain.gate import Gate, Scope, Traffic
 from headrace_server.domain.job import JobError
 from headrace_server.domain.ports import Claimed, ClaimRequest, Decision, Page, Submission, Submitted
 from headrace_server.domain.query import Counts, Filter, FullJob, Group
-from headrace_server.store import dialect, gates, listing, migrate, reads, schema, work
+from headrace_server.store import dialect, gates, listing, migrate, reads, schema, traffic, work
 from headrace_server.store.claims import Claim, Turn
 from headrace_server.store.dialect import Dialect, Engines
 from headrace_server.store.gates import Gates
@@ -170,6 +170,10 @@ class SqlStore:
     async def list_gates(self) -> Sequence[Gate]:
         """Every gate of which anything was said."""
         return await self._read(gates.everything)
+
+    async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[Traffic]:
+        """What the queues, or the tenants, behind a name are doing, by name."""
+        return await self._read(lambda connection: traffic.read(connection, scope, after=after, limit=limit))
 
     async def run_timers(self) -> int | None:
         """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""

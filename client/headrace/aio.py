@@ -8,6 +8,7 @@ import grpc
 
 from headrace._records.enums import CountGroup, JobOrder, JobView
 from headrace._rpc import requests
+from headrace._rpc.aio_admin_verbs import AsyncAdminVerbs
 from headrace._rpc.aio_bulk_verbs import AsyncBulkVerbs
 from headrace._rpc.aio_calls import AsyncCalls
 from headrace._rpc.channel import (
@@ -25,7 +26,7 @@ from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, Pr
 from headrace.v1 import job_service_pb2
 
 
-class AsyncClient(AsyncBulkVerbs):
+class AsyncClient(AsyncBulkVerbs, AsyncAdminVerbs):
     """Submits jobs to one Headrace server, and follows, stops and lists them. For one event loop.
 
     It connects when first used, and belongs to the loop that runs then. The arguments, the verbs and what they

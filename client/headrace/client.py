@@ -8,6 +8,7 @@ import grpc
 
 from headrace._records.enums import CountGroup, JobOrder, JobView
 from headrace._rpc import requests
+from headrace._rpc.admin_verbs import AdminVerbs
 from headrace._rpc.bulk_verbs import BulkVerbs
 from headrace._rpc.calls import Calls
 from headrace._rpc.channel import (
@@ -25,7 +26,7 @@ from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, Pr
 from headrace.v1 import job_service_pb2
 
 
-class Client(BulkVerbs):
+class Client(BulkVerbs, AdminVerbs):
     """Submits jobs to one Headrace server, and follows, stops and lists them. Thread-safe; connects when first used.
 
     target: the address; else the environment's HEADRACE_TARGET, else 127.0.0.1:50551. Several servers of one database are

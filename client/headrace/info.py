@@ -14,6 +14,7 @@ from headrace._records.enums import (
     CountGroup,
     ErrorKind,
     EventKind,
+    GateScope,
     JobOrder,
     JobStatus,
     JobView,
@@ -48,6 +49,8 @@ __all__ = [
     "EventKind",
     "FieldsUpdated",
     "Finished",
+    "Gate",
+    "GateScope",
     "Instance",
     "JobEvent",
     "JobFailure",
@@ -74,6 +77,7 @@ __all__ = [
     "StopOutcome",
     "StopPhase",
     "StopResult",
+    "Traffic",
     "Update",
 ]
 
@@ -176,6 +180,35 @@ class JobType:
     """Why the module failed to load; empty when it did not."""
     needs_workspace: bool = False
     """Whether it uses a workspace: such jobs stay QUEUED while the disk is too full for one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What an operator lets run of a queue, a tenant or a type of job."""
+
+    scope: GateScope
+    name: str
+    paused: bool
+    max_running: int | None
+    """None: no limit."""
+    max_running_per_owner: int | None
+    """Of each owner of each tenant. None: no limit."""
+    weight: int
+    """A tenant's places in a lap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What a queue or a tenant is doing."""
+
+    gate: Gate
+    waiting: int
+    """Jobs that could be claimed now: exact up to 10,000, then at_least."""
+    waiting_at_least: bool
+    oldest_queue_time: datetime | None
+    """When the oldest of those counted was released; None when none waits."""
+    running: int
+    """Jobs that instances hold: TO_BE_RUN and RUNNING."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

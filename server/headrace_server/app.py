@@ -26,6 +26,7 @@ import uuid_utils
 from headrace_server import stacks
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
+from headrace_server.control.gates import GateKeeper
 from headrace_server.control.housekeeping import Housekeeping
 from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
@@ -144,6 +145,7 @@ class App:
                 store,
                 me=store,
                 types=lambda: registry.names if disk.room() else frugal,
+                queues=frozenset(settings.queues),
                 settings=RunSettings(settings.progress_interval, limits.messages_per_attempt),
                 on_progress=hub.report,
             )
@@ -169,6 +171,7 @@ class App:
             )
             store.on_lost = lives.lost
             store.on_dead = lives.others_died
+            store.on_open = dispatcher.wake
             pool = self._pool(dispatcher, workspaces, lock_fd)
             dispatcher.attach(pool)
             housekeeping = Housekeeping(store, retention_of(settings), settings.sweep_interval)
@@ -241,6 +244,7 @@ class App:
                 info,
                 jobs,
                 members,
+                GateKeeper(store, self.limits),
                 instance=lambda: store.instance,
                 counters=lambda: {**gauges(), **edge.counters()},
                 draining=lambda: self.draining,

@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     workers: int = Field(
         default=os.cpu_count() or 2, ge=0, le=1000, description="Worker processes; 0 runs no jobs."
     )
+    queues: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Run jobs of these queues only; in the environment separated by commas. Default: all.",
+    )
     nice: int = Field(default=0, ge=0, le=19, description="Added to the workers' niceness.")
     max_jobs_per_worker: int = Field(
         default=10_000, ge=1, description="Runs after which a worker is replaced."
@@ -137,7 +141,7 @@ class Settings(BaseSettings):
         default="auto", description="auto: console on a terminal, json elsewhere."
     )
 
-    @field_validator("jobs", mode="before")
+    @field_validator("jobs", "queues", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
@@ -204,6 +208,7 @@ class Settings(BaseSettings):
         """Every setting as text, secrets masked."""
         shown = {name: str(value) for name, value in self.model_dump().items()}
         shown["jobs"] = ",".join(self.jobs)
+        shown["queues"] = ",".join(self.queues)
         shown["workspace"] = str(self.workspace_root())
         parts = urlsplit(self.database_url)
         if parts.password:

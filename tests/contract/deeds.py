@@ -8,6 +8,7 @@ from typing import Any
 
 from headrace_server.domain import running, verbs
 from headrace_server.domain.change import Change, Outcome
+from headrace_server.domain.gate import Gate, Scope
 from headrace_server.domain.job import ErrorKind, Job, JobError, Spec
 from headrace_server.domain.ports import Claimed, ClaimRequest, Page, Seat, Submission
 from headrace_server.domain.query import Filter, Order
@@ -61,11 +62,23 @@ async def submit(store: SqlStore, kind: str = "t", **given: Any) -> Job:
 
 
 async def claim(
-    store: SqlStore, seats: int = 1, *, permit: bool = True, kinds: Iterable[str] = ("t",)
+    store: SqlStore,
+    seats: int = 1,
+    *,
+    permit: bool = True,
+    kinds: Iterable[str] = ("t",),
+    queues: Iterable[str] = (),
+    without_limits: bool = False,
 ) -> list[Claimed]:
     """Jobs for so many seats."""
     places = [Seat(f"worker-{number}", permit) for number in range(1, seats + 1)]
-    return await store.claim(ClaimRequest(INSTANCE, places, frozenset(kinds)))
+    asked = ClaimRequest(INSTANCE, places, frozenset(kinds), frozenset(queues), without_limits=without_limits)
+    return await store.claim(asked)
+
+
+async def set_gate(store: SqlStore, scope: Scope, name: str, **fields: Any) -> Gate:
+    """What is said of a queue, a tenant or a type is changed."""
+    return await store.change_gate(Gate(scope, name), fields)
 
 
 async def run(store: SqlStore, **given: Any) -> Job:

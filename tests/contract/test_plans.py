@@ -6,9 +6,23 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from contract.deeds import LOST, SECOND, Clock, claim, continued, end, found, page, run, submission, submit
+from contract.deeds import (
+    LOST,
+    SECOND,
+    Clock,
+    claim,
+    continued,
+    end,
+    found,
+    page,
+    run,
+    set_gate,
+    submission,
+    submit,
+)
 from sqlalchemy import event
 
+from headrace_server.domain.gate import Scope
 from headrace_server.domain.job import Status
 from headrace_server.domain.query import Order
 from headrace_server.domain.retention import Retention
@@ -43,7 +57,7 @@ def plans(store: SqlStore, statements: set[str]) -> Iterator[tuple[str, list[str
 
 def slow(steps: list[str]) -> list[str]:
     """Steps that grow with the tables: scans of any of them, and sorts."""
-    tables = ("job", "job_event", "job_parameters", "job_result", "ready", "timer", "request")
+    tables = ("job", "job_event", "job_parameters", "job_result", "ready", "timer", "request", "gate")
     scans = [step for step in steps if step.startswith("SCAN") and step.split()[1] in tables]
     # The first or last entry of an index is found without a scan, though SQLite calls it one.
     return [step for step in scans if "USING" not in step] + [step for step in steps if "TEMP B-TREE" in step]
@@ -52,6 +66,7 @@ def slow(steps: list[str]) -> list[str]:
 async def test_hot_statements_seek(store: SqlStore, clock: Clock) -> None:
     """No statement of a job's whole life scans a table or sorts."""
     with recorded(store) as statements:
+        await set_gate(store, Scope.QUEUE, "default", max_running=9, max_running_per_owner=3)
         await submit(store, request_id="r", tenant="a")
         await run(store, tenant="b", kind="u", expire_time=clock.now + 10**9)
         ended = await end(store, kind="v")
@@ -135,3 +150,16 @@ async def test_a_claim_does_not_feel_the_tenants(store: SqlStore) -> None:
     few = await cost(store, 16)
     await queue(store, 3000, tenants=1000)
     assert await cost(store, 16) <= 1.2 * few
+
+
+@pytest.mark.parametrize("seats", [1, 16])
+async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, seats: int) -> None:
+    """A claim costs the same behind 300 and behind 6,000 jobs of an owner who has no room for one more."""
+    await set_gate(store, Scope.QUEUE, "default", max_running_per_owner=1)
+    full = [submission(owner="full", priority=1) for _ in range(6000)]
+    others = [submission(owner=f"other-{number:03}") for number in range(50)]
+    await asyncio.gather(*(store.submit(asked) for asked in full[:300] + others))
+    assert [one.job.owner for one in await claim(store)] == ["full"]
+    short = await cost(store, seats)
+    await asyncio.gather(*(store.submit(asked) for asked in full[300:]))
+    assert await cost(store, seats) <= 1.2 * short

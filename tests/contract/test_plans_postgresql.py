@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from contract.deeds import LOST, SECOND, Clock, claim, end, run, submission, submit
+from contract.deeds import LOST, SECOND, Clock, claim, end, run, set_gate, submission, submit
 from sqlalchemy import event
 
+from headrace_server.domain.gate import Scope
 from headrace_server.domain.retention import Retention
-from headrace_server.store import SqlStore
+from headrace_server.store import SqlStore, lanes
 
 pytestmark = pytest.mark.only("postgresql")
 
@@ -89,6 +90,7 @@ def _bad(step: Plan, most: int) -> bool:
 async def life(store: SqlStore, clock: Clock, number: int) -> None:
     """Everything that becomes of jobs."""
     tenant = f"new-{number}"
+    await set_gate(store, Scope.TENANT, tenant, max_running=9, max_running_per_owner=3)
     await submit(store, request_id=f"r{number}", tenant=tenant, kind="w")
     await run(store, tenant=tenant, kind="u", expire_time=clock.now + 10**9)
     ended = await end(store, kind="v")
@@ -130,3 +132,20 @@ async def test_a_claim_does_not_feel_the_queue(store: SqlStore, seats: int) -> N
         assert len(await claim(store, seats, kinds=kinds)) == seats
     assert len(plans) > 5
     assert costly(plans, 10 * (seats + 1)) == {}
+
+
+@pytest.mark.parametrize("seats", [1, 16])
+async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, seats: int) -> None:
+    """With 3,000 jobs of an owner without room in front, no step of a claim meets more rows than it looks at owners."""
+    await claim(store, seats)
+    await set_gate(store, Scope.QUEUE, "default", max_running=1000, max_running_per_owner=1)
+    await asyncio.gather(*(submit(store, owner="full", priority=1) for _ in range(3000)))
+    await asyncio.gather(*(submit(store, owner=f"other-{number:03}") for number in range(200)))
+    assert [one.job.owner for one in await claim(store)] == ["full"]
+    for _ in range(6):
+        assert len(await claim(store, seats)) == seats
+    with carried_out(store) as plans:
+        assert len(await claim(store, seats)) == seats
+    assert len(plans) > 8
+    # Those at their limit are passed one by one; each is met by three steps that find its best.
+    assert costly(plans, lanes.OWNERS + 8 * seats + 20) == {}

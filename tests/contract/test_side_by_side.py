@@ -3,19 +3,24 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from contract.deeds import SECOND, Clock, claim, finish, stop, submission, submit
+from contract.deeds import SECOND, Clock, claim, finish, set_gate, stop, submission, submit
 from contract.test_writer import describe
 from sqlalchemy import text
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
+from headrace_server.domain.gate import Gate, Scope
+from headrace_server.domain.job import Job
 from headrace_server.domain.retention import Retention
-from headrace_server.store import SqlStore
+from headrace_server.domain.room import Held
+from headrace_server.store import SqlStore, dialect
+from headrace_server.store.gates import Gates
+from headrace_server.store.rows import dumps
 from support.figures import figure, seed
 
 pytestmark = pytest.mark.only("postgresql")
@@ -28,6 +33,7 @@ TAIL = text(
 GAPS = text(
     "SELECT job_id FROM job JOIN job_event USING (job_id) GROUP BY job_id, job.revision HAVING count(*) <> job.revision"
 )
+WAITING = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
 DEADLOCKS = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
 
 
@@ -58,6 +64,131 @@ async def test_side_by_side_claims(stores: list[SqlStore]) -> None:
         shares = await asyncio.gather(*(take(store) for store in stores))
     print(f"shares {shares}")
     assert taken == Counter(job.job_id for job in made)
+
+
+class AtOnce:
+    """Jobs that are worked off by several stores, and how many of them were held at once: by gate, and by gate and owner."""
+
+    def __init__(self, jobs: Collection[Job]) -> None:
+        self.most: Counter[str] = Counter()
+        self._now: Counter[str] = Counter()
+        self._left = len(jobs)
+
+    async def work(self, stores: list[SqlStore]) -> None:
+        """Until no job is left."""
+        async with asyncio.timeout(120):
+            await asyncio.gather(*(self._work(store) for store in stores))
+
+    async def _work(self, store: SqlStore) -> None:
+        chance = random.Random(seed())
+        mine: list[Job] = []
+        while self._left:
+            claimed = [one.job for one in await claim(store, chance.randint(1, 9), kinds=["t", "u"])]
+            for job in claimed:
+                self._count(job, 1)
+            mine += claimed
+            chance.shuffle(mine)
+            ending, mine = mine[: len(mine) // 2 + 1], mine[len(mine) // 2 + 1 :]
+            for job in (
+                ending
+            ):  # It counts no more from before its end is asked for: what is seen is never too much.
+                self._count(job, -1)
+            await asyncio.gather(*(finish(store, job, result="1") for job in ending))
+            self._left -= len(ending)
+
+    def _count(self, job: Job, more: int) -> None:
+        for key in (f"queue:{job.queue}", f"tenant:{job.tenant}", f"type:{job.type}"):
+            for name in (key, f"{key} {job.tenant} {job.owner}"):
+                self._now[name] += more
+                self.most[name] = max(self.most[name], self._now[name])
+
+
+async def crowd(stores: list[SqlStore], count: int) -> AtOnce:
+    """Many jobs of which some are limited."""
+    made = await asyncio.gather(
+        *(
+            submit(
+                stores[n % 3],
+                queue=("limited", "limited", "free")[n % 3],
+                tenant=f"t{n % 5}",
+                kind="tu"[n % 2],
+                owner=f"o{n % 7}",
+            )
+            for n in range(count)
+        )
+    )
+    await set_gate(stores[0], Scope.QUEUE, "limited", max_running=5)
+    await set_gate(stores[0], Scope.TENANT, "t0", max_running=3, max_running_per_owner=1)
+    await set_gate(stores[0], Scope.TYPE, "u", max_running=7)
+    return AtOnce(made)
+
+
+async def test_limits_are_exact(stores: list[SqlStore]) -> None:
+    """Stores that claim in the same moment never let more through together than a queue, a tenant, a type or an owner may run."""
+    seen = await crowd(stores, figure(1500, 10_000))
+    await seen.work(stores)
+    print(f"most at once {seen.most.most_common(12)}")
+    assert (seen.most["queue:limited"], seen.most["tenant:t0"], seen.most["type:u"]) == (5, 3, 7)
+    assert max(count for name, count in seen.most.items() if name.startswith("tenant:t0 ")) == 1
+    assert seen.most["queue:free"] > 5
+
+
+class CountsInTheLock(Gates):
+    """A bug: what runs is counted by the statement that waits for the gate, as it was before the wait."""
+
+    def hold(self, connection: Any, gates: Collection[Gate]) -> tuple[Collection[Gate], Iterable[Held]]:
+        """Lock and count in one breath."""
+        found = connection.execute(
+            text(
+                "SELECT j.queue, j.type, j.tenant, j.owner FROM gate LEFT JOIN job AS j ON j.status IN (3, 4) "
+                "WHERE gate = ANY (ARRAY(SELECT json_array_elements_text(CAST(:keys AS json)))) FOR UPDATE OF gate"
+            ),
+            {"keys": dumps([one.key for one in gates])},
+        ).all()
+        return gates, {tuple(row) for row in found if row[0] is not None}  # type: ignore[return-value] # four texts
+
+
+async def test_a_limit_counted_in_the_lock_is_caught(stores: list[SqlStore]) -> None:
+    """With the planted bug more run at once than the limit lets: the test above would see it."""
+    for store in stores:
+        store.gates = CountsInTheLock()
+    # One job of each owner: what the bug counts is then right, but for when it is counted.
+    made = await asyncio.gather(*(submit(stores[0], owner=f"o{n}") for n in range(600)))
+    await set_gate(stores[0], Scope.QUEUE, "default", max_running=5)
+    seen = AtOnce(made)
+    await seen.work(stores)
+    print(f"most at once {seen.most['queue:default']}")
+    assert seen.most["queue:default"] > 5
+
+
+async def test_nobody_waits_for_a_gate(stores: list[SqlStore]) -> None:
+    """While another holds a gate its lanes are left out, the others are served; whoever claims is told to ask again."""
+    behind = await submit(stores[0], queue="limited", priority=9)
+    free = await submit(stores[0])
+    await set_gate(stores[0], Scope.QUEUE, "limited", max_running=5)
+    told = asyncio.Event()
+    stores[0].on_open = told.set
+    with stores[1]._engines.reads.connect() as other:
+        other.exec_driver_sql("COMMIT; BEGIN READ WRITE; SELECT FROM gate FOR UPDATE")
+        taken = await claim(stores[0], 2)
+        assert [one.job.job_id for one in taken] == [free.job_id]
+        await asyncio.wait_for(told.wait(), 10)
+        other.rollback()
+    assert [one.job.job_id for one in await claim(stores[0])] == [behind.job_id]
+
+
+async def test_a_change_waits_for_claims_under_way(stores: list[SqlStore]) -> None:
+    """A pause is answered when every claim that began before it has ended: behind the answer nothing more is claimed."""
+    await submit(stores[0], queue="q")
+    with stores[1]._engines.reads.connect() as other:
+        dialect.of(other).share_gates(other)
+        pausing = asyncio.ensure_future(set_gate(stores[0], Scope.QUEUE, "q", paused=True))
+        while not other.execute(WAITING).scalar_one():  # noqa: ASYNC110 - the database knows
+            await asyncio.sleep(0)
+        assert not pausing.done()
+        other.rollback()
+    await pausing
+    assert await claim(stores[2]) == []
 
 
 async def test_one_request_id_from_all_sides(stores: list[SqlStore]) -> None:

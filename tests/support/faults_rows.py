@@ -131,7 +131,15 @@ def _check_history(job: sqlite3.Row, events: list[sqlite3.Row]) -> None:
 
 def _check_derived(connection: sqlite3.Connection, jobs: list[sqlite3.Row]) -> None:
     ready = {
-        (job["type"], job["tenant"], -job["priority"], job["queue_time"], job["job_id"])
+        (
+            job["queue"],
+            job["type"],
+            job["tenant"],
+            -job["priority"],
+            job["queue_time"],
+            job["job_id"],
+            job["owner"],
+        )
         for job in jobs
         if job["status"] == QUEUED and job["due_time"] is None
     }

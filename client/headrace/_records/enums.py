@@ -116,6 +116,15 @@ class JobOrder(_Word):
     PRIORITY_ASC = auto()
 
 
+class GateScope(_Word):
+    """What a gate is for."""
+
+    QUEUE = auto()
+    TENANT = auto()
+    TYPE = auto()
+    UNKNOWN = auto()
+
+
 class CountGroup(_Word):
     """What counts are grouped by."""
 

@@ -15,6 +15,7 @@ from headrace._records.enums import (
     CountGroup,
     ErrorKind,
     EventKind,
+    GateScope,
     JobStatus,
     MessageLevel,
     MessageSource,
@@ -24,7 +25,7 @@ from headrace._records.enums import (
 from headrace.jobs import RetryPolicy
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2, value_pb2
 
-W = TypeVar("W", JobStatus, ErrorKind, StopOutcome, StopPhase, MessageLevel, MessageSource)
+W = TypeVar("W", JobStatus, ErrorKind, StopOutcome, StopPhase, MessageLevel, MessageSource, GateScope)
 
 
 def job(message: job_pb2.JobInfo) -> info.JobInfo:
@@ -154,6 +155,31 @@ def instances(answer: admin_service_pb2.ListInstancesResponse) -> tuple[info.Ins
             draining=one.draining,
         )
         for one in answer.instances
+    )
+
+
+def gate(message: admin_service_pb2.Gate) -> info.Gate:
+    """What an operator lets run."""
+    return info.Gate(
+        scope=_word(GateScope, admin_service_pb2.GateScope.DESCRIPTOR, message.scope, "GATE_SCOPE_"),
+        name=message.name,
+        paused=message.paused,
+        max_running=message.max_running if message.HasField("max_running") else None,
+        max_running_per_owner=message.max_running_per_owner
+        if message.HasField("max_running_per_owner")
+        else None,
+        weight=message.weight,
+    )
+
+
+def traffic(message: admin_service_pb2.Traffic) -> info.Traffic:
+    """What a queue or a tenant is doing."""
+    return info.Traffic(
+        gate=gate(message.gate),
+        waiting=message.waiting,
+        waiting_at_least=message.waiting_at_least,
+        oldest_queue_time=_time(message, "oldest_queue_time"),
+        running=message.running,
     )
 
 

@@ -68,6 +68,19 @@ class JobFilters(TypedDict, total=False):
     """With text parameters that begin like this; needs exactly one type without "*"."""
 
 
+class GateChanges(TypedDict, total=False):
+    """The fields of a gate that update_gate changes: those given, and no others."""
+
+    paused: bool
+    """True: nothing of it is claimed."""
+    max_running: int | None
+    """How many of its jobs run at once. None: no limit."""
+    max_running_per_owner: int | None
+    """How many of them for each owner of each tenant. None: no limit."""
+    weight: int
+    """A tenant's places in a lap: 1 to 1,000."""
+
+
 class JobChanges(TypedDict, total=False):
     """The fields that update changes: those given, and no others."""
 

@@ -13,11 +13,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from headrace import values, wire
-from headrace._records.enums import JobStatus
-from headrace._rpc.options import JobChanges, JobFilters, JobOptions, Span
+from headrace._records.enums import GateScope, JobStatus
+from headrace._rpc.options import GateChanges, JobChanges, JobFilters, JobOptions, Span
 from headrace.errors import InvalidArgument
 from headrace.jobs import RetryPolicy
-from headrace.v1 import job_pb2, job_service_pb2, value_pb2
+from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2, value_pb2
 
 W = TypeVar("W", bound=StrEnum)
 
@@ -85,6 +85,19 @@ def job_patch(changes: JobChanges) -> job_service_pb2.JobPatch:
         priority=int32("priority", changes.get("priority", 0)),
         run_after=time("run_after", changes.get("run_after")),
         expire_time=time("expire_time", changes.get("expire_time")),
+    )
+
+
+def gate(scope: GateScope | str, name: str, changes: GateChanges) -> admin_service_pb2.Gate:
+    """Which gate, with the new values of the fields that are given."""
+    _check_names(changes, GateChanges)
+    limits = {field: changes.get(field) for field in ("max_running", "max_running_per_owner")}
+    return admin_service_pb2.Gate(
+        scope=admin_service_pb2.GateScope.Value(f"GATE_SCOPE_{word('scope', GateScope, scope)}"),
+        name=name,
+        paused=changes.get("paused", False),
+        weight=int32("weight", changes.get("weight", 1)),
+        **{field: int32(field, bound) for field, bound in limits.items() if isinstance(bound, int)},
     )
 
 

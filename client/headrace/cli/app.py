@@ -13,6 +13,7 @@ import typer.main
 
 from headrace.cli.bulk import purge, stop_jobs
 from headrace.cli.changing import delete, queue, stop, update
+from headrace.cli.choosing import gates, limit, pause, queues, resume, tenants
 from headrace.cli.following import wait, watch
 from headrace.cli.reading import count, events, get, list_
 from headrace.cli.serving import health, info, instances, types, version
@@ -90,6 +91,14 @@ def application() -> typer.Typer:
             "update": update,
             "delete": delete,
             "purge": purge,
+        },
+        "Choosing what runs": {
+            "queues": queues,
+            "tenants": tenants,
+            "gates": gates,
+            "pause": pause,
+            "resume": resume,
+            "limit": limit,
         },
         "Server": {"types": types, "instances": instances, "info": info, "health": health},
     }

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from headrace.cli.moments import json_moment, json_span
-from headrace.info import EventDetail, Instance, JobEvent, JobInfo, JobType, ServerInfo
+from headrace.info import EventDetail, Gate, Instance, JobEvent, JobInfo, JobType, ServerInfo, Traffic
 
 _CONTRACT_NAMES = {"retry": "retry_policy", "from_status": "from", "to_status": "to"}
 """Fields that Python had to name otherwise."""
@@ -49,6 +49,18 @@ def of_type(job_type: JobType) -> Record:
 def of_instance(instance: Instance) -> Record:
     """One of the servers of a database."""
     return Record("instance", instance.instance, plain(instance))
+
+
+def of_gate(gate: Gate) -> Record:
+    """What an operator lets run."""
+    return Record("gate", gate.name, plain(gate))
+
+
+def of_traffic(traffic: Traffic) -> Record:
+    """What a queue or a tenant is doing: its gate's fields beside its own."""
+    data: dict[str, Any] = plain(traffic)
+    gate = data.pop("gate")
+    return Record(traffic.gate.scope.lower(), traffic.gate.name, {**gate, **data})
 
 
 def of_server(info: ServerInfo) -> Record:

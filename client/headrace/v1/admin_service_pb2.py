@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from headrace.v1 import job_pb2 as headrace_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadrace/v1/admin_service.proto\x12\x0bheadrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15headrace/v1/job.proto\"&\n\x14GetServerInfoRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xd5\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x08settings\x18\x04 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.SettingsEntry\x12>\n\x06limits\x18\x05 \x03(\x0b\x32..headrace.v1.GetServerInfoResponse.LimitsEntry\x12\x42\n\x08\x63ounters\x18\x06 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.CountersEntry\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"&\n\x14ListInstancesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"A\n\x15ListInstancesResponse\x12(\n\tinstances\x18\x01 \x03(\x0b\x32\x15.headrace.v1.Instance\"\xda\x01\n\x08Instance\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04live\x18\x02 \x01(\x08\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04host\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\x0f\n\x07workers\x18\x08 \x01(\x05\x12\x0f\n\x07running\x18\t \x01(\x05\x12\r\n\x05types\x18\n \x03(\t\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\"\x81\x02\n\x10PurgeJobsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12&\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x16.headrace.v1.JobFilter\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x12\n\nstop_first\x18\x04 \x01(\x08\x12/\n\x0cgrace_period\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cwait_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0crequested_by\x18\x07 \x01(\t\x12\x12\n\npage_token\x18\x08 \x01(\t\"o\n\x11PurgeJobsResponse\x12\x0e\n\x06purged\x18\x01 \x01(\x03\x12\x10\n\x08stopping\x18\x02 \x01(\x03\x12\x0e\n\x06locked\x18\x03 \x01(\x03\x12\x0f\n\x07unended\x18\x04 \x01(\x03\x12\x17\n\x0fnext_page_token\x18\x05 \x01(\t2\x8a\x02\n\x0c\x41\x64minService\x12V\n\rGetServerInfo\x12!.headrace.v1.GetServerInfoRequest\x1a\".headrace.v1.GetServerInfoResponse\x12V\n\rListInstances\x12!.headrace.v1.ListInstancesRequest\x1a\".headrace.v1.ListInstancesResponse\x12J\n\tPurgeJobs\x12\x1d.headrace.v1.PurgeJobsRequest\x1a\x1e.headrace.v1.PurgeJobsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadrace/v1/admin_service.proto\x12\x0bheadrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15headrace/v1/job.proto\"&\n\x14GetServerInfoRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xd5\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x08settings\x18\x04 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.SettingsEntry\x12>\n\x06limits\x18\x05 \x03(\x0b\x32..headrace.v1.GetServerInfoResponse.LimitsEntry\x12\x42\n\x08\x63ounters\x18\x06 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.CountersEntry\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"&\n\x14ListInstancesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"A\n\x15ListInstancesResponse\x12(\n\tinstances\x18\x01 \x03(\x0b\x32\x15.headrace.v1.Instance\"\xda\x01\n\x08Instance\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04live\x18\x02 \x01(\x08\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04host\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\x03\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\x0f\n\x07workers\x18\x08 \x01(\x05\x12\x0f\n\x07running\x18\t \x01(\x05\x12\r\n\x05types\x18\n \x03(\t\x12\x10\n\x08\x64raining\x18\x0b \x01(\x08\"\x81\x02\n\x10PurgeJobsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12&\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x16.headrace.v1.JobFilter\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x12\n\nstop_first\x18\x04 \x01(\x08\x12/\n\x0cgrace_period\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cwait_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0crequested_by\x18\x07 \x01(\t\x12\x12\n\npage_token\x18\x08 \x01(\t\"o\n\x11PurgeJobsResponse\x12\x0e\n\x06purged\x18\x01 \x01(\x03\x12\x10\n\x08stopping\x18\x02 \x01(\x03\x12\x0e\n\x06locked\x18\x03 \x01(\x03\x12\x0f\n\x07unended\x18\x04 \x01(\x03\x12\x17\n\x0fnext_page_token\x18\x05 \x01(\t\"\xc3\x01\n\x04Gate\x12%\n\x05scope\x18\x01 \x01(\x0e\x32\x16.headrace.v1.GateScope\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06paused\x18\x03 \x01(\x08\x12\x18\n\x0bmax_running\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x15max_running_per_owner\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x0e\n\x06weight\x18\x06 \x01(\x05\x42\x0e\n\x0c_max_runningB\x18\n\x16_max_running_per_owner\"\x9d\x01\n\x07Traffic\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x18\n\x10waiting_at_least\x18\x03 \x01(\x08\x12\x35\n\x11oldest_queue_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07running\x18\x05 \x01(\x05\"J\n\x11ListQueuesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"S\n\x12ListQueuesResponse\x12$\n\x06queues\x18\x01 \x03(\x0b\x32\x14.headrace.v1.Traffic\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x12ListTenantsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x13ListTenantsResponse\x12%\n\x07tenants\x18\x01 \x03(\x0b\x32\x14.headrace.v1.Traffic\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x10ListGatesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"5\n\x11ListGatesResponse\x12 \n\x05gates\x18\x01 \x03(\x0b\x32\x11.headrace.v1.Gate\"u\n\x11UpdateGateRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x1f\n\x04gate\x18\x02 \x01(\x0b\x32\x11.headrace.v1.Gate\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"5\n\x12UpdateGateResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\"2\n\x11PauseQueueRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\"5\n\x12PauseQueueResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\"3\n\x12ResumeQueueRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\"6\n\x13ResumeQueueResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\"$\n\x12PauseTenantRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"6\n\x13PauseTenantResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\"%\n\x13ResumeTenantRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"7\n\x14ResumeTenantResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate*i\n\tGateScope\x12\x1a\n\x16GATE_SCOPE_UNSPECIFIED\x10\x00\x12\x14\n\x10GATE_SCOPE_QUEUE\x10\x01\x12\x15\n\x11GATE_SCOPE_TENANT\x10\x02\x12\x13\n\x0fGATE_SCOPE_TYPE\x10\x03\x32\x8e\x07\n\x0c\x41\x64minService\x12V\n\rGetServerInfo\x12!.headrace.v1.GetServerInfoRequest\x1a\".headrace.v1.GetServerInfoResponse\x12V\n\rListInstances\x12!.headrace.v1.ListInstancesRequest\x1a\".headrace.v1.ListInstancesResponse\x12J\n\tPurgeJobs\x12\x1d.headrace.v1.PurgeJobsRequest\x1a\x1e.headrace.v1.PurgeJobsResponse\x12M\n\nListQueues\x12\x1e.headrace.v1.ListQueuesRequest\x1a\x1f.headrace.v1.ListQueuesResponse\x12P\n\x0bListTenants\x12\x1f.headrace.v1.ListTenantsRequest\x1a .headrace.v1.ListTenantsResponse\x12J\n\tListGates\x12\x1d.headrace.v1.ListGatesRequest\x1a\x1e.headrace.v1.ListGatesResponse\x12M\n\nUpdateGate\x12\x1e.headrace.v1.UpdateGateRequest\x1a\x1f.headrace.v1.UpdateGateResponse\x12M\n\nPauseQueue\x12\x1e.headrace.v1.PauseQueueRequest\x1a\x1f.headrace.v1.PauseQueueResponse\x12P\n\x0bResumeQueue\x12\x1f.headrace.v1.ResumeQueueRequest\x1a .headrace.v1.ResumeQueueResponse\x12P\n\x0bPauseTenant\x12\x1f.headrace.v1.PauseTenantRequest\x1a .headrace.v1.PauseTenantResponse\x12S\n\x0cResumeTenant\x12 .headrace.v1.ResumeTenantRequest\x1a!.headrace.v1.ResumeTenantResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,26 +41,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_options = b'8\001'
   _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._loaded_options = None
   _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_options = b'8\001'
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=136
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=174
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=177
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=646
-  _globals['_GETSERVERINFORESPONSE_SETTINGSENTRY']._serialized_start=503
-  _globals['_GETSERVERINFORESPONSE_SETTINGSENTRY']._serialized_end=550
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=552
-  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=597
-  _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_start=599
-  _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_end=646
-  _globals['_LISTINSTANCESREQUEST']._serialized_start=648
-  _globals['_LISTINSTANCESREQUEST']._serialized_end=686
-  _globals['_LISTINSTANCESRESPONSE']._serialized_start=688
-  _globals['_LISTINSTANCESRESPONSE']._serialized_end=753
-  _globals['_INSTANCE']._serialized_start=756
-  _globals['_INSTANCE']._serialized_end=974
-  _globals['_PURGEJOBSREQUEST']._serialized_start=977
-  _globals['_PURGEJOBSREQUEST']._serialized_end=1234
-  _globals['_PURGEJOBSRESPONSE']._serialized_start=1236
-  _globals['_PURGEJOBSRESPONSE']._serialized_end=1347
-  _globals['_ADMINSERVICE']._serialized_start=1350
-  _globals['_ADMINSERVICE']._serialized_end=1616
+  _globals['_GATESCOPE']._serialized_start=2737
+  _globals['_GATESCOPE']._serialized_end=2842
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=170
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=208
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=211
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=680
+  _globals['_GETSERVERINFORESPONSE_SETTINGSENTRY']._serialized_start=537
+  _globals['_GETSERVERINFORESPONSE_SETTINGSENTRY']._serialized_end=584
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_start=586
+  _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_end=631
+  _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_start=633
+  _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_end=680
+  _globals['_LISTINSTANCESREQUEST']._serialized_start=682
+  _globals['_LISTINSTANCESREQUEST']._serialized_end=720
+  _globals['_LISTINSTANCESRESPONSE']._serialized_start=722
+  _globals['_LISTINSTANCESRESPONSE']._serialized_end=787
+  _globals['_INSTANCE']._serialized_start=790
+  _globals['_INSTANCE']._serialized_end=1008
+  _globals['_PURGEJOBSREQUEST']._serialized_start=1011
+  _globals['_PURGEJOBSREQUEST']._serialized_end=1268
+  _globals['_PURGEJOBSRESPONSE']._serialized_start=1270
+  _globals['_PURGEJOBSRESPONSE']._serialized_end=1381
+  _globals['_GATE']._serialized_start=1384
+  _globals['_GATE']._serialized_end=1579
+  _globals['_TRAFFIC']._serialized_start=1582
+  _globals['_TRAFFIC']._serialized_end=1739
+  _globals['_LISTQUEUESREQUEST']._serialized_start=1741
+  _globals['_LISTQUEUESREQUEST']._serialized_end=1815
+  _globals['_LISTQUEUESRESPONSE']._serialized_start=1817
+  _globals['_LISTQUEUESRESPONSE']._serialized_end=1900
+  _globals['_LISTTENANTSREQUEST']._serialized_start=1902
+  _globals['_LISTTENANTSREQUEST']._serialized_end=1977
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=1979
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=2064
+  _globals['_LISTGATESREQUEST']._serialized_start=2066
+  _globals['_LISTGATESREQUEST']._serialized_end=2100
+  _globals['_LISTGATESRESPONSE']._serialized_start=2102
+  _globals['_LISTGATESRESPONSE']._serialized_end=2155
+  _globals['_UPDATEGATEREQUEST']._serialized_start=2157
+  _globals['_UPDATEGATEREQUEST']._serialized_end=2274
+  _globals['_UPDATEGATERESPONSE']._serialized_start=2276
+  _globals['_UPDATEGATERESPONSE']._serialized_end=2329
+  _globals['_PAUSEQUEUEREQUEST']._serialized_start=2331
+  _globals['_PAUSEQUEUEREQUEST']._serialized_end=2381
+  _globals['_PAUSEQUEUERESPONSE']._serialized_start=2383
+  _globals['_PAUSEQUEUERESPONSE']._serialized_end=2436
+  _globals['_RESUMEQUEUEREQUEST']._serialized_start=2438
+  _globals['_RESUMEQUEUEREQUEST']._serialized_end=2489
+  _globals['_RESUMEQUEUERESPONSE']._serialized_start=2491
+  _globals['_RESUMEQUEUERESPONSE']._serialized_end=2545
+  _globals['_PAUSETENANTREQUEST']._serialized_start=2547
+  _globals['_PAUSETENANTREQUEST']._serialized_end=2583
+  _globals['_PAUSETENANTRESPONSE']._serialized_start=2585
+  _globals['_PAUSETENANTRESPONSE']._serialized_end=2639
+  _globals['_RESUMETENANTREQUEST']._serialized_start=2641
+  _globals['_RESUMETENANTREQUEST']._serialized_end=2678
+  _globals['_RESUMETENANTRESPONSE']._serialized_start=2680
+  _globals['_RESUMETENANTRESPONSE']._serialized_end=2735
+  _globals['_ADMINSERVICE']._serialized_start=2845
+  _globals['_ADMINSERVICE']._serialized_end=3755
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,46 @@ class AdminServiceStub(object):
                 request_serializer=headrace_dot_v1_dot_admin__service__pb2.PurgeJobsRequest.SerializeToString,
                 response_deserializer=headrace_dot_v1_dot_admin__service__pb2.PurgeJobsResponse.FromString,
                 _registered_method=True)
+        self.ListQueues = channel.unary_unary(
+                '/headrace.v1.AdminService/ListQueues',
+                request_serializer=headrace_dot_v1_dot_admin__service__pb2.ListQueuesRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_admin__service__pb2.ListQueuesResponse.FromString,
+                _registered_method=True)
+        self.ListTenants = channel.unary_unary(
+                '/headrace.v1.AdminService/ListTenants',
+                request_serializer=headrace_dot_v1_dot_admin__service__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_admin__service__pb2.ListTenantsResponse.FromString,
+                _registered_method=True)
+        self.ListGates = channel.unary_unary(
+                '/headrace.v1.AdminService/ListGates',
+                request_serializer=headrace_dot_v1_dot_admin__service__pb2.ListGatesRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_admin__service__pb2.ListGatesResponse.FromString,
+                _registered_method=True)
+        self.UpdateGate = channel.unary_unary(
+                '/headrace.v1.AdminService/UpdateGate',
+                request_serializer=headrace_dot_v1_dot_admin__service__pb2.UpdateGateRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_admin__service__pb2.UpdateGateResponse.FromString,
+                _registered_method=True)
+        self.PauseQueue = channel.unary_unary(
+                '/headrace.v1.AdminService/PauseQueue',
+                request_serializer=headrace_dot_v1_dot_admin__service__pb2.PauseQueueRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_admin__service__pb2.PauseQueueResponse.FromString,
+                _registered_method=True)
+        self.ResumeQueue = channel.unary_unary(
+                '/headrace.v1.AdminService/ResumeQueue',
+                request_serializer=headrace_dot_v1_dot_admin__service__pb2.ResumeQueueRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_admin__service__pb2.ResumeQueueResponse.FromString,
+                _registered_method=True)
+        self.PauseTenant = channel.unary_unary(
+                '/headrace.v1.AdminService/PauseTenant',
+                request_serializer=headrace_dot_v1_dot_admin__service__pb2.PauseTenantRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_admin__service__pb2.PauseTenantResponse.FromString,
+                _registered_method=True)
+        self.ResumeTenant = channel.unary_unary(
+                '/headrace.v1.AdminService/ResumeTenant',
+                request_serializer=headrace_dot_v1_dot_admin__service__pb2.ResumeTenantRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_admin__service__pb2.ResumeTenantResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -86,6 +126,64 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListQueues(self, request, context):
+        """Answers a page of the queues, by name: those with jobs that wait or run, and those with a gate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenants(self, request, context):
+        """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a gate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGates(self, request, context):
+        """Answers every gate of which anything was said, by scope and name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateGate(self, request, context):
+        """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at once, weighs it.
+        Once this is answered, every instance claims under the new values: a claim that had begun before was waited for.
+        Jobs that run go on, even if there are more than a new limit lets; none is added until there is room.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseQueue(self, request, context):
+        """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeQueue(self, request, context):
+        """Ends the pause of a queue. This instance claims of it at once, others within a second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseTenant(self, request, context):
+        """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeTenant(self, request, context):
+        """Ends the pause of a tenant. This instance claims of it at once, others within a second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -103,6 +201,46 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.PurgeJobs,
                     request_deserializer=headrace_dot_v1_dot_admin__service__pb2.PurgeJobsRequest.FromString,
                     response_serializer=headrace_dot_v1_dot_admin__service__pb2.PurgeJobsResponse.SerializeToString,
+            ),
+            'ListQueues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueues,
+                    request_deserializer=headrace_dot_v1_dot_admin__service__pb2.ListQueuesRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_admin__service__pb2.ListQueuesResponse.SerializeToString,
+            ),
+            'ListTenants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenants,
+                    request_deserializer=headrace_dot_v1_dot_admin__service__pb2.ListTenantsRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_admin__service__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'ListGates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGates,
+                    request_deserializer=headrace_dot_v1_dot_admin__service__pb2.ListGatesRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_admin__service__pb2.ListGatesResponse.SerializeToString,
+            ),
+            'UpdateGate': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateGate,
+                    request_deserializer=headrace_dot_v1_dot_admin__service__pb2.UpdateGateRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_admin__service__pb2.UpdateGateResponse.SerializeToString,
+            ),
+            'PauseQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseQueue,
+                    request_deserializer=headrace_dot_v1_dot_admin__service__pb2.PauseQueueRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_admin__service__pb2.PauseQueueResponse.SerializeToString,
+            ),
+            'ResumeQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeQueue,
+                    request_deserializer=headrace_dot_v1_dot_admin__service__pb2.ResumeQueueRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_admin__service__pb2.ResumeQueueResponse.SerializeToString,
+            ),
+            'PauseTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseTenant,
+                    request_deserializer=headrace_dot_v1_dot_admin__service__pb2.PauseTenantRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_admin__service__pb2.PauseTenantResponse.SerializeToString,
+            ),
+            'ResumeTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeTenant,
+                    request_deserializer=headrace_dot_v1_dot_admin__service__pb2.ResumeTenantRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_admin__service__pb2.ResumeTenantResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -187,6 +325,222 @@ class AdminService(object):
             '/headrace.v1.AdminService/PurgeJobs',
             headrace_dot_v1_dot_admin__service__pb2.PurgeJobsRequest.SerializeToString,
             headrace_dot_v1_dot_admin__service__pb2.PurgeJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQueues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.AdminService/ListQueues',
+            headrace_dot_v1_dot_admin__service__pb2.ListQueuesRequest.SerializeToString,
+            headrace_dot_v1_dot_admin__service__pb2.ListQueuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.AdminService/ListTenants',
+            headrace_dot_v1_dot_admin__service__pb2.ListTenantsRequest.SerializeToString,
+            headrace_dot_v1_dot_admin__service__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.AdminService/ListGates',
+            headrace_dot_v1_dot_admin__service__pb2.ListGatesRequest.SerializeToString,
+            headrace_dot_v1_dot_admin__service__pb2.ListGatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateGate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.AdminService/UpdateGate',
+            headrace_dot_v1_dot_admin__service__pb2.UpdateGateRequest.SerializeToString,
+            headrace_dot_v1_dot_admin__service__pb2.UpdateGateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.AdminService/PauseQueue',
+            headrace_dot_v1_dot_admin__service__pb2.PauseQueueRequest.SerializeToString,
+            headrace_dot_v1_dot_admin__service__pb2.PauseQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.AdminService/ResumeQueue',
+            headrace_dot_v1_dot_admin__service__pb2.ResumeQueueRequest.SerializeToString,
+            headrace_dot_v1_dot_admin__service__pb2.ResumeQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.AdminService/PauseTenant',
+            headrace_dot_v1_dot_admin__service__pb2.PauseTenantRequest.SerializeToString,
+            headrace_dot_v1_dot_admin__service__pb2.PauseTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.AdminService/ResumeTenant',
+            headrace_dot_v1_dot_admin__service__pb2.ResumeTenantRequest.SerializeToString,
+            headrace_dot_v1_dot_admin__service__pb2.ResumeTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,25 @@ class AdminServiceStub:
     A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
     job is counted by the call that deletes it.
     """
+    ListQueues: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListQueuesRequest, _admin_service_pb2.ListQueuesResponse]
+    """Answers a page of the queues, by name: those with jobs that wait or run, and those with a gate."""
+    ListTenants: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]
+    """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a gate."""
+    ListGates: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListGatesRequest, _admin_service_pb2.ListGatesResponse]
+    """Answers every gate of which anything was said, by scope and name."""
+    UpdateGate: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateGateRequest, _admin_service_pb2.UpdateGateResponse]
+    """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at once, weighs it.
+    Once this is answered, every instance claims under the new values: a claim that had begun before was waited for.
+    Jobs that run go on, even if there are more than a new limit lets; none is added until there is room.
+    """
+    PauseQueue: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PauseQueueRequest, _admin_service_pb2.PauseQueueResponse]
+    """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
+    ResumeQueue: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeQueueRequest, _admin_service_pb2.ResumeQueueResponse]
+    """Ends the pause of a queue. This instance claims of it at once, others within a second."""
+    PauseTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PauseTenantRequest, _admin_service_pb2.PauseTenantResponse]
+    """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
+    ResumeTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeTenantRequest, _admin_service_pb2.ResumeTenantResponse]
+    """Ends the pause of a tenant. This instance claims of it at once, others within a second."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -73,6 +92,25 @@ class AdminServiceAsyncStub(AdminServiceStub):
     A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
     job is counted by the call that deletes it.
     """
+    ListQueues: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListQueuesRequest, _admin_service_pb2.ListQueuesResponse]  # type: ignore[assignment]
+    """Answers a page of the queues, by name: those with jobs that wait or run, and those with a gate."""
+    ListTenants: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
+    """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a gate."""
+    ListGates: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListGatesRequest, _admin_service_pb2.ListGatesResponse]  # type: ignore[assignment]
+    """Answers every gate of which anything was said, by scope and name."""
+    UpdateGate: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateGateRequest, _admin_service_pb2.UpdateGateResponse]  # type: ignore[assignment]
+    """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at once, weighs it.
+    Once this is answered, every instance claims under the new values: a claim that had begun before was waited for.
+    Jobs that run go on, even if there are more than a new limit lets; none is added until there is room.
+    """
+    PauseQueue: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PauseQueueRequest, _admin_service_pb2.PauseQueueResponse]  # type: ignore[assignment]
+    """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
+    ResumeQueue: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeQueueRequest, _admin_service_pb2.ResumeQueueResponse]  # type: ignore[assignment]
+    """Ends the pause of a queue. This instance claims of it at once, others within a second."""
+    PauseTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PauseTenantRequest, _admin_service_pb2.PauseTenantResponse]  # type: ignore[assignment]
+    """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
+    ResumeTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeTenantRequest, _admin_service_pb2.ResumeTenantResponse]  # type: ignore[assignment]
+    """Ends the pause of a tenant. This instance claims of it at once, others within a second."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """For operators. Errors are as in JobService."""
@@ -111,5 +149,72 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
         job is counted by the call that deletes it.
         """
+
+    @_abc_1.abstractmethod
+    def ListQueues(
+        self,
+        request: _admin_service_pb2.ListQueuesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListQueuesResponse, _abc.Awaitable[_admin_service_pb2.ListQueuesResponse]]:
+        """Answers a page of the queues, by name: those with jobs that wait or run, and those with a gate."""
+
+    @_abc_1.abstractmethod
+    def ListTenants(
+        self,
+        request: _admin_service_pb2.ListTenantsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListTenantsResponse, _abc.Awaitable[_admin_service_pb2.ListTenantsResponse]]:
+        """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a gate."""
+
+    @_abc_1.abstractmethod
+    def ListGates(
+        self,
+        request: _admin_service_pb2.ListGatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListGatesResponse, _abc.Awaitable[_admin_service_pb2.ListGatesResponse]]:
+        """Answers every gate of which anything was said, by scope and name."""
+
+    @_abc_1.abstractmethod
+    def UpdateGate(
+        self,
+        request: _admin_service_pb2.UpdateGateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.UpdateGateResponse, _abc.Awaitable[_admin_service_pb2.UpdateGateResponse]]:
+        """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at once, weighs it.
+        Once this is answered, every instance claims under the new values: a claim that had begun before was waited for.
+        Jobs that run go on, even if there are more than a new limit lets; none is added until there is room.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseQueue(
+        self,
+        request: _admin_service_pb2.PauseQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.PauseQueueResponse, _abc.Awaitable[_admin_service_pb2.PauseQueueResponse]]:
+        """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
+
+    @_abc_1.abstractmethod
+    def ResumeQueue(
+        self,
+        request: _admin_service_pb2.ResumeQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ResumeQueueResponse, _abc.Awaitable[_admin_service_pb2.ResumeQueueResponse]]:
+        """Ends the pause of a queue. This instance claims of it at once, others within a second."""
+
+    @_abc_1.abstractmethod
+    def PauseTenant(
+        self,
+        request: _admin_service_pb2.PauseTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.PauseTenantResponse, _abc.Awaitable[_admin_service_pb2.PauseTenantResponse]]:
+        """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
+
+    @_abc_1.abstractmethod
+    def ResumeTenant(
+        self,
+        request: _admin_service_pb2.ResumeTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ResumeTenantResponse, _abc.Awaitable[_admin_service_pb2.ResumeTenantResponse]]:
+        """Ends the pause of a tenant. This instance claims of it at once, others within a second."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event
+from headrace_server.domain.gate import Gate, Scope, Traffic
 from headrace_server.domain.job import Job, JobError, RetryPolicy, Spec
 from headrace_server.domain.query import Counts, Filter, FullJob, Group, Order
 from headrace_server.domain.retention import Retention
@@ -50,11 +51,17 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """Seats to fill with ready jobs of `types`: tenants in turn; within a tenant priority, then age."""
+    """Seats to fill with ready jobs of `types`: tenants in turn; within a tenant priority, then age.
+
+    queues: of these only; empty means all. without_limits: leave out what is counted by a limit, since it would count
+    while it waits behind another.
+    """
 
     instance: str
     seats: Sequence[Seat]
     types: frozenset[str]
+    queues: frozenset[str] = frozenset()
+    without_limits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +158,21 @@ class Store(Protocol):
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Fill seats with ready jobs; fewer when there are fewer."""
+        ...
+
+    async def change_gate(self, gate: Gate, fields: Mapping[str, Any]) -> Gate:
+        """Change fields of the gate of this scope and name; answer it as it is now.
+
+        What is claimed after this was answered, by any instance, is claimed under the new values.
+        """
+        ...
+
+    async def list_gates(self) -> Sequence[Gate]:
+        """Every gate of which anything was said."""
+        ...
+
+    async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[Traffic]:
+        """What the queues, or the tenants, behind a name are doing, by name."""
         ...
 
     async def run_timers(self) -> int | None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from headrace.v1 import admin_service_pb2 as pb
 from headrace.v1 import admin_service_pb2_grpc
 from headrace_server.control.bulk import StopFirst, stop_request
+from headrace_server.control.gates import GateKeeper
 from headrace_server.control.jobs import Jobs
 from headrace_server.control.members import Members
+from headrace_server.domain.gate import Gate, Scope
 from headrace_server.rpc import parse
-from headrace_server.rpc.convert import timestamp
+from headrace_server.rpc.convert import gate, timestamp, traffic
 from headrace_server.rpc.edge import Context
 
 
@@ -31,6 +33,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         info: ServerInfo,
         jobs: Jobs,
         members: Members,
+        keeper: GateKeeper,
         *,
         instance: Callable[[], str],
         counters: Callable[[], Mapping[str, int]],
@@ -41,6 +44,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         self._members = members
         self._instance = instance
         self._jobs = jobs
+        self._keeper = keeper
         self._counters = counters
         self._draining = draining
 
@@ -96,3 +100,47 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             unended=done.unended,
             next_page_token=done.token,
         )
+
+    async def ListQueues(self, request: pb.ListQueuesRequest, context: Context) -> pb.ListQueuesResponse:
+        parse.tenant(request.tenant)
+        found, token = await self._keeper.traffic(
+            Scope.QUEUE, size=parse.page_size(request.page_size), token=request.page_token
+        )
+        return pb.ListQueuesResponse(queues=map(traffic, found), next_page_token=token)
+
+    async def ListTenants(self, request: pb.ListTenantsRequest, context: Context) -> pb.ListTenantsResponse:
+        parse.tenant(request.tenant)
+        found, token = await self._keeper.traffic(
+            Scope.TENANT, size=parse.page_size(request.page_size), token=request.page_token
+        )
+        return pb.ListTenantsResponse(tenants=map(traffic, found), next_page_token=token)
+
+    async def ListGates(self, request: pb.ListGatesRequest, context: Context) -> pb.ListGatesResponse:
+        parse.tenant(request.tenant)
+        return pb.ListGatesResponse(gates=map(gate, await self._keeper.everything()))
+
+    async def UpdateGate(self, request: pb.UpdateGateRequest, context: Context) -> pb.UpdateGateResponse:
+        parse.tenant(request.tenant)
+        changed = await self._keeper.change(parse.gate(request.gate), parse.gate_patch(request))
+        return pb.UpdateGateResponse(gate=gate(changed))
+
+    async def PauseQueue(self, request: pb.PauseQueueRequest, context: Context) -> pb.PauseQueueResponse:
+        parse.tenant(request.tenant)
+        return pb.PauseQueueResponse(gate=await self._pause(Scope.QUEUE, request.queue, paused=True))
+
+    async def ResumeQueue(self, request: pb.ResumeQueueRequest, context: Context) -> pb.ResumeQueueResponse:
+        parse.tenant(request.tenant)
+        return pb.ResumeQueueResponse(gate=await self._pause(Scope.QUEUE, request.queue, paused=False))
+
+    async def PauseTenant(self, request: pb.PauseTenantRequest, context: Context) -> pb.PauseTenantResponse:
+        tenant = parse.tenant(request.tenant)
+        return pb.PauseTenantResponse(gate=await self._pause(Scope.TENANT, tenant, paused=True))
+
+    async def ResumeTenant(
+        self, request: pb.ResumeTenantRequest, context: Context
+    ) -> pb.ResumeTenantResponse:
+        tenant = parse.tenant(request.tenant)
+        return pb.ResumeTenantResponse(gate=await self._pause(Scope.TENANT, tenant, paused=False))
+
+    async def _pause(self, scope: Scope, name: str, *, paused: bool) -> pb.Gate:
+        return gate(await self._keeper.change(Gate(scope, name or "default"), {"paused": paused}))

@@ -7,10 +7,11 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from headrace.v1 import job_pb2
+from headrace.v1 import admin_service_pb2, job_pb2
 from headrace.wire import map_to_proto, to_proto
 from headrace_server.control.watch import Finished, Heartbeat, Snapshot, Update
 from headrace_server.domain.event import Event, EventKind
+from headrace_server.domain.gate import Gate, Traffic
 from headrace_server.domain.job import Job, JobError, Progress, RetryPolicy, Stop
 from headrace_server.domain.ports import TypeInfo
 from headrace_server.domain.query import FullJob, Payload
@@ -32,6 +33,29 @@ def duration(micros: int) -> Duration:
     sign = -1 if micros < 0 else 1
     seconds, rest = divmod(abs(micros), 1_000_000)
     return Duration(seconds=sign * seconds, nanos=sign * rest * 1000)
+
+
+def gate(gate: Gate) -> admin_service_pb2.Gate:
+    """What is said of a queue, a tenant or a type."""
+    return admin_service_pb2.Gate(
+        scope=admin_service_pb2.GateScope.Value(f"GATE_SCOPE_{gate.scope.name}"),
+        name=gate.name,
+        paused=gate.paused,
+        max_running=gate.max_running,
+        max_running_per_owner=gate.max_running_per_owner,
+        weight=gate.weight,
+    )
+
+
+def traffic(found: Traffic) -> admin_service_pb2.Traffic:
+    """What a queue or a tenant is doing."""
+    return admin_service_pb2.Traffic(
+        gate=gate(found.gate),
+        waiting=found.waiting,
+        waiting_at_least=found.at_least,
+        oldest_queue_time=_time(found.oldest),
+        running=found.running,
+    )
 
 
 def job_info(full: FullJob) -> job_pb2.JobInfo:

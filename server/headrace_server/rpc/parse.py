@@ -12,6 +12,7 @@ from headrace.wire import InvalidValue, from_proto, map_from_proto
 from headrace_server.control.bulk import Selection
 from headrace_server.control.spec import GivenRetry, GivenSpec
 from headrace_server.domain.errors import FieldViolation, InvalidArgument
+from headrace_server.domain.gate import Gate, Scope
 from headrace_server.domain.job import Status
 from headrace_server.domain.query import ALL_TENANTS, Filter, Group, Order, ParameterFilter
 from headrace_server.domain.verbs import ANY_STATUS_FIELDS, LIVE_FIELDS
@@ -24,6 +25,9 @@ TIMESTAMP_SECONDS = range(-62_135_596_800, 253_402_300_800)
 DURATION_SECONDS = range(-315_576_000_000, 315_576_000_001)
 NANOS = 1_000_000_000
 UPDATABLE = (*ANY_STATUS_FIELDS, *LIVE_FIELDS)
+GATE_FIELDS = ("paused", "max_running", "max_running_per_owner", "weight")
+SCOPES = dict(enumerate(Scope, 1))
+"""Scopes by the numbers of the contract."""
 
 
 def refuse(field: str, description: str) -> InvalidArgument:
@@ -205,6 +209,28 @@ def patch(request: job_service_pb2.UpdateJobRequest | job_service_pb2.UpdateJobs
         else:
             value = getattr(request.patch, path)
             fields[path] = dict(value) if path == "labels" else value
+    return fields
+
+
+def gate(message: admin_service_pb2.Gate) -> Gate:
+    """Which gate is meant; nothing is said of it yet."""
+    if message.scope not in SCOPES:
+        raise refuse("gate.scope", "It is a queue, a tenant or a type.")
+    return Gate(SCOPES[message.scope], message.name)
+
+
+def gate_patch(request: admin_service_pb2.UpdateGateRequest) -> dict[str, Any]:
+    """The fields of a gate that an update changes, with their new values."""
+    paths = list(dict.fromkeys(request.update_mask.paths))
+    if not paths or not set(paths) <= set(GATE_FIELDS):
+        raise refuse("update_mask", f"Name at least one of {', '.join(GATE_FIELDS)}, and nothing else.")
+    message = request.gate
+    fields: dict[str, Any] = {
+        path: getattr(message, path) if not path.startswith("max_") or message.HasField(path) else None  # type: ignore[arg-type] # a name of a limit
+        for path in paths
+    }
+    if "weight" in fields:
+        fields["weight"] = fields["weight"] or 1
     return fields
 
 

@@ -1,120 +1,98 @@
-"""Claims: tenants in turn, and of each tenant the best that may be run here.
+"""Claims: tenants in turn, and of each tenant the best that may be run here and now.
 
-`ready` holds what may be claimed in lanes, one for each (type, tenant), each in order of priority, then age:
+`ready` holds what may be claimed in lanes, one for each (queue, type, tenant), each in order of priority, then age:
 
-    resize · acme     -5 09:00 │ 0 08:10 │ 0 08:11 …      acme:  resize -5, report 0, resize 0 ─┐  dealt in laps,
-    report · acme      0 08:00 │ 0 08:30 …                                                      ├─ one from each
-    resize · birch     0 07:59 │ …                        birch: resize 0, … ───────────────────┘  tenant in a lap
+    mail · resize · acme     -5 09:00 │ 0 08:10 │ 0 08:11 …   acme:  resize -5, report 0, resize 0 ─┐  dealt in laps,
+    mail · report · acme      0 08:00 │ 0 08:30 …                                                   ├─ as many from each
+    mail · resize · birch     0 07:59 │ …                     birch: resize 0, … ───────────────────┘  tenant as it weighs
 
-A claim skips from type to type and from tenant to tenant by seeks (the next that is greater), takes the heads of
-the lanes of as many tenants as it has seats, and deals. What it costs depends on seats and types, never on how much
-is queued: no statement here sorts or counts the queue, and jobs of types that are not run here are not even met.
+A claim skips from kind to kind (a queue and a type) and from tenant to tenant by seeks (the next that is greater), takes
+the heads of the lanes of as many tenants as it has seats, and deals. What it costs depends on seats, on kinds and on how
+many runs are at a limit, never on how much is queued: no statement here sorts or counts the queue, and jobs of kinds that
+are not run here are not even met.
+
+Gates (see gates) close lanes. One that is paused, or full, is left out before its jobs are looked at. Where owners have
+limits the best of a lane are looked at first; when owners at their limit are before all others there, the lane is
+seen owner by owner, at one seek for each that is full, however many jobs he has. With more than OWNERS others
+in a lane it is then the best of the next OWNERS of them: in turn, so that each is met.
 
 The turn goes on behind the tenant that was served last. It is kept in memory: after a restart it begins anew.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from heapq import merge
-from itertools import chain, islice, zip_longest
-
-from sqlalchemy import (
-    CTE,
-    ColumnElement,
-    Connection,
-    ScalarSelect,
-    bindparam,
-    func,
-    literal,
-    select,
-    union_all,
-)
+from typing import NamedTuple
 
 from headrace_server.domain import running
+from headrace_server.domain.gate import Gate, Lane, Scope
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Claimed, ClaimRequest, Seat
-from headrace_server.store import instances
-from headrace_server.store.dialect.entries import each
+from headrace_server.domain.room import Room
+from headrace_server.store import gates, instances, lanes
+from headrace_server.store.gates import Gates
+from headrace_server.store.lanes import Head, Kind
 from headrace_server.store.ledger import Ledger
 from headrace_server.store.payloads import read_parameters
-from headrace_server.store.rows import dumps
-from headrace_server.store.schema import ready
-from headrace_server.store.statement import Query, distinct, least
 from headrace_server.store.work import Phase, Work
-
-_lane = distinct(ready.c.type)
-_types = Query(select(_lane.c.type).where(_lane.c.type.is_not(None)))
-"""The types of which anything is ready."""
-
-
-def _next_tenant(after: ColumnElement[str]) -> ScalarSelect[str]:
-    kind = each("types")
-    of_kind = least(ready.c.tenant, ready.c.type == kind.c.value, ready.c.tenant > after)
-    return select(func.min(of_kind)).select_from(kind).correlate_except(kind).scalar_subquery()
-
-
-def _turn(name: str, after: ColumnElement[str], *, until: ColumnElement[str] | None = None) -> CTE:
-    """The tenants behind `after`, one after the other, until one is not less than `until`."""
-    turn = select(_next_tenant(after).label("tenant")).cte(name, recursive=True)
-    goes_on = turn.c.tenant.is_not(None) if until is None else turn.c.tenant < until
-    return turn.union_all(select(_next_tenant(turn.c.tenant)).where(goes_on))
-
-
-_rest = _turn("rest", bindparam("last"))
-_again = _turn("again", literal(""), until=bindparam("last"))
-_tenants = Query(
-    union_all(
-        select(_rest.c.tenant).where(_rest.c.tenant.is_not(None)),
-        select(_again.c.tenant).where(_again.c.tenant <= bindparam("last")),
-    ).limit(bindparam("seats"))
-)
-"""The tenants that have anything of `types` ready, from the one behind `last` round to `last` itself."""
-
-_heads = Query(
-    select(ready.c.neg_priority, ready.c.at, ready.c.job_id)
-    .where(ready.c.type == bindparam("type"), ready.c.tenant == bindparam("tenant"))
-    .order_by(ready.c.neg_priority, ready.c.at, ready.c.job_id)
-    .limit(bindparam("depth"))
-    .with_for_update(skip_locked=True)
-)
-"""The best of one lane, but for those that another claim is taking."""
 
 
 @dataclass(slots=True)
 class Turn:
-    """Whose turn it is: the tenant after `last`."""
+    """Whose turn it is: `last`, while it has places left in its lap, and then the tenant after it."""
 
     last: str = ""
+    left: int = 0
+    owners: dict[Lane, str] = field(default_factory=dict)
+    """The owner to go on with in lanes that have too many to look at each."""
+
+    def served(self, tenant: str, weight: int) -> None:
+        """A tenant has had a place."""
+        self.left = (self.left if tenant == self.last and self.left else weight) - 1
+        self.last = tenant
+
+
+class Taken(NamedTuple):
+    """What a claim took. busy: there may be more, behind a gate that another claim holds just now."""
+
+    claimed: list[Claimed]
+    busy: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Claim(Work[list[Claimed]]):
+class Claim(Work[Taken]):
     """Fill seats with ready jobs."""
 
     phase = Phase.CLAIM
     request: ClaimRequest
     turn: Turn
+    gates: Gates
     prove: bool
     """That the instance is alive: then one that is dead takes nothing."""
 
-    def carry_out(self, ledger: Ledger) -> list[Claimed]:
+    def carry_out(self, ledger: Ledger) -> Taken:
         """Answer the jobs taken, in the order of the seats."""
         if self.prove and not instances.proved(ledger.connection, self.request.instance):
-            return []
+            return Taken([], busy=False)
+        gates.share(ledger.connection)
         claimed: list[Claimed] = []
         free = deque(self.request.seats)
+        deal = Deal(ledger, self.request, self.turn, self.gates)
         # A second round is rare: a tenant had less than its share, or a job expired at its permit.
-        while free and (dealt := self._deal(ledger, len(free))):
-            parameters = read_parameters(ledger.connection, dealt)
-            for job_id in dealt:
+        while free and (dealt := deal.round(len(free))):
+            parameters = read_parameters(ledger.connection, [head.job_id for head in dealt])
+            for head in dealt:
                 seat = free[0]
-                taken = self._take(ledger, job_id, seat)
-                claimed.append(Claimed(taken, parameters[job_id], seat))
-                self.turn.last = taken.tenant
-                if taken.status is not Status.FAILED:
+                taken = self._take(ledger, head.job_id, seat)
+                claimed.append(Claimed(taken, parameters[head.job_id], seat))
+                self.turn.served(taken.tenant, deal.room.weight(Scope.TENANT.key(taken.tenant)))
+                if taken.status is Status.FAILED:
+                    deal.room.give_back(head.lane, head.owner)
+                else:
                     free.popleft()
             ledger.flush()
-        return claimed
+        return Taken(claimed, deal.busy)
 
     def _take(self, ledger: Ledger, job_id: str, seat: Seat) -> Job:
         who = {"instance": self.request.instance, "worker": seat.worker}
@@ -123,29 +101,152 @@ class Claim(Work[list[Claimed]]):
             taken = ledger.fold(running.permit(taken, ledger.now, claim=taken.claim, **who)).job
         return taken
 
-    def _deal(self, ledger: Ledger, seats: int) -> list[str]:
-        """Lock the jobs for so many seats, one of each tenant in a lap; fewer when there are fewer.
+
+class Deal:
+    """Which jobs a claim takes."""
+
+    def __init__(self, ledger: Ledger, request: ClaimRequest, turn: Turn, held: Gates) -> None:
+        self.room = Room()
+        self.busy = False
+        self._ledger = ledger
+        self._connection = ledger.connection
+        self._request = request
+        self._turn = turn
+        self._gates = held
+        self._known: set[str] = set()
+
+    def round(self, seats: int) -> list[Head]:
+        """Lock the jobs for so many seats, as many of each tenant in a lap as it weighs; fewer when there are fewer.
 
         One that another is changing just now is left to him: its stop, or its expiry, wins.
         """
-        connection = ledger.connection
-        types = sorted(self.request.types.intersection(kind for (kind,) in _types(connection)))
-        if not types:
-            return []
-        tenants = [
-            tenant for (tenant,) in _tenants(connection, types=dumps(types), last=self.turn.last, seats=seats)
+        kinds = self._kinds()
+        wanted = seats
+        dealt: list[Head] = []
+        all_met = not kinds
+        while not dealt and not all_met:
+            tenants, all_met = self._tenants(kinds, wanted)
+            dealt = self._lap(kinds, tenants, seats)
+            wanted *= 2  # None of these may take anything: look further.
+        jobs = self._ledger.jobs
+        self._ledger.load([head.job_id for head in dealt], free=True)
+        taken = [head for head in dealt if (found := jobs.get(head.job_id)) is not None and found.ready]
+        for head in dealt:
+            if head not in taken:
+                self.room.give_back(head.lane, head.owner)
+        return taken
+
+    def _kinds(self) -> list[Kind]:
+        """The kinds that are run here, are ready and are let through."""
+        queues, types = self._request.queues, self._request.types
+        found = [
+            (queue, kind)
+            for queue, kind in lanes.kinds(self._connection)
+            if kind in types and (not queues or queue in queues)
         ]
-        if not tenants:  # Another has taken them all, between the two statements.
-            return []
-        depth = -(-seats // len(tenants))
-        best = [_best(connection, types, tenant, depth) for tenant in tenants]
-        laps = chain.from_iterable(zip_longest(*best))
-        dealt = [job_id for job_id in laps if job_id is not None][:seats]
-        ledger.load(dealt, free=True)
-        return [job_id for job_id in dealt if (found := ledger.jobs.get(job_id)) is not None and found.ready]
+        keys = [(Scope.QUEUE.key(queue), Scope.TYPE.key(kind)) for queue, kind in found]
+        self._admit({key for pair in keys for key in pair})
+        return [kind for kind, pair in zip(found, keys, strict=True) if all(map(self.room.open, pair))]
+
+    def _tenants(self, kinds: list[Kind], wanted: int) -> tuple[list[str], bool]:
+        """So many tenants whose turn it is and who are let through, and whether these are all."""
+        limit = wanted
+        while True:
+            met = lanes.tenants(self._connection, kinds, last=self._turn.last, limit=limit)
+            if self._turn.left:
+                met = [self._turn.last, *(tenant for tenant in met if tenant != self._turn.last)]
+            self._admit({Scope.TENANT.key(tenant) for tenant in met})
+            let_through = [tenant for tenant in met if self.room.open(Scope.TENANT.key(tenant))]
+            if len(met) < limit or len(let_through) >= wanted:
+                return let_through, len(met) < limit
+            limit *= 2
+
+    def _admit(self, keys: set[str]) -> None:
+        """Learn what is said of these gates, and hold those that have a limit."""
+        new = keys - self._known
+        if not new:
+            return
+        self._known |= new
+        said = self._gates.read(self._connection, new)
+        limited: list[Gate] = []
+        for gate in said:
+            self.room.weigh(gate)
+            if gate.paused or (gate.limited and self._request.without_limits):
+                self.room.close(gate.key)
+            elif gate.limited:
+                limited.append(gate)
+        if limited:
+            mine, held = self._gates.hold(self._connection, limited)
+            self.room.bound(mine, held)
+            for gate in limited:
+                if gate not in mine:
+                    self.busy = True
+                    self.room.close(gate.key)
+
+    def _lap(self, kinds: list[Kind], tenants: list[str], seats: int) -> list[Head]:
+        """Deal the seats, lap by lap."""
+        weights = {tenant: self.room.weight(Scope.TENANT.key(tenant)) for tenant in tenants}
+        laps = -(-seats // max(1, sum(weights.values())))
+        hands = {
+            tenant: _Hand(self._best(kinds, tenant, min(seats, laps * weight)), laps * weight)
+            for tenant, weight in weights.items()
+        }
+        dealt: list[Head] = []
+        places = {**weights, self._turn.last: self._turn.left or weights.get(self._turn.last, 1)}
+        while hands:
+            for tenant, hand in list(hands.items()):
+                for _ in range(places[tenant]):
+                    if len(dealt) == seats:
+                        return dealt
+                    head = hand.next(self.room)
+                    if head is None:
+                        del hands[tenant]
+                        break
+                    dealt.append(head)
+            places = weights
+        return dealt
+
+    def _best(self, kinds: list[Kind], tenant: str, depth: int) -> Iterator[Head]:
+        """The first jobs of a tenant over all its lanes, for which there is room in their lane."""
+        found = []
+        for queue, kind in kinds:
+            lane = Lane(queue, kind, tenant)
+            limit = min(depth, self.room.left(lane))
+            if limit and self.room.counts_owners(lane):
+                found.append(self._best_of_owners(lane, limit))
+            elif limit:
+                found.append(lanes.heads(self._connection, lane, limit))
+        return merge(*found)
+
+    def _best_of_owners(self, lane: Lane, depth: int) -> list[Head]:
+        """The first jobs of a lane whose owners have room."""
+        look = depth + lanes.OWNERS
+        seen = lanes.seen(self._connection, lane, look)
+        free = [seen[place] for place in self.room.fitting(lane, [head.owner for head in seen])]
+        if len(free) >= depth or len(seen) < look:
+            return free[:depth]
+        look = lanes.OWNERS + self.room.full_owners(lane)
+        begin = self._turn.owners.pop(lane, "")
+        while True:
+            met = lanes.of_owners(self._connection, lane, begin=begin, limit=look)
+            free = [head for head in met if self.room.left_of(lane, head.owner)]
+            if len(met) == look:
+                self._turn.owners[lane] = met[-1].owner
+            if free or not begin:
+                return sorted(free)[:depth]
+            begin = ""
 
 
-def _best(connection: Connection, types: list[str], tenant: str, depth: int) -> list[str]:
-    """The first jobs of a tenant over all its lanes."""
-    heads = [_heads(connection, type=kind, tenant=tenant, depth=depth) for kind in types]
-    return [job_id for _, _, job_id in islice(merge(*heads), depth)]
+class _Hand:
+    """What a tenant may be dealt."""
+
+    def __init__(self, best: Iterator[Head], most: int) -> None:
+        self._best = best
+        self._left = most
+
+    def next(self, room: Room) -> Head | None:
+        """The best for which there is room, and that takes it up."""
+        if not self._left:
+            return None
+        self._left -= 1
+        return next((head for head in self._best if room.take(head.lane, head.owner)), None)

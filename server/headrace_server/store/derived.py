@@ -27,7 +27,7 @@ def ready_rows(job: Job) -> tuple[Row, ...]:
     """The row of a job that may be claimed. Its age counts from its first release, retries included."""
     if not job.ready:
         return ()
-    return ((job.type, job.tenant, -job.priority, job.queue_time, job.job_id),)
+    return ((job.queue, job.type, job.tenant, -job.priority, job.queue_time, job.job_id, job.owner),)
 
 
 def timer_rows(job: Job) -> tuple[Row, ...]:
@@ -40,12 +40,13 @@ def timer_rows(job: Job) -> tuple[Row, ...]:
 
 
 class _Derived:
-    """A derived table; all its columns are its key."""
+    """A derived table; its key comes first in its columns."""
 
     def __init__(self, table: Table, rows_of: Callable[[Job], tuple[Row, ...]]) -> None:
         self._rows_of = rows_of
+        self._key = len(table.primary_key)
         self._insert = insert_into(table)
-        self._delete = delete_by(table, table.columns.keys())
+        self._delete = delete_by(table, table.primary_key.columns.keys())
 
     def write(self, connection: Connection, jobs: list[tuple[Job | None, Job]]) -> None:
         gone: list[Row] = []
@@ -54,7 +55,7 @@ class _Derived:
             there = self._rows_of(before) if before is not None else ()
             wanted = self._rows_of(after)
             if there != wanted:
-                gone += (row for row in there if row not in wanted)
+                gone += (row[: self._key] for row in there if row not in wanted)
                 new += (row for row in wanted if row not in there)
         self._delete(connection, gone)
         self._insert(connection, new)

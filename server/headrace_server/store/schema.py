@@ -10,6 +10,7 @@
     writer                     one row for each connection that writes: its number is the first half of a place
     batch                      the COMMITs of a writer on a shared database; see marker
     instance                   who serves this database, and its beat; see lease
+    gate                       what an operator has said of a queue, a tenant or a type; see gates
 
 `ready` and `timer` follow from the job's row alone (`rows.ready_key`, `rows.timer_keys`) and are written in its
 transaction. There are no foreign keys: who holds a job's row keeps its other rows, and a check of each insert would cost
@@ -136,13 +137,17 @@ job_event = Table(
 ready = Table(
     "ready",
     metadata,
-    # The type comes first: a claim seeks the lanes (type, tenant) that it may take from, and never walks over
-    # jobs of a type that it may not take.
+    # Queue and type come first: a claim seeks the lanes (queue, type, tenant) that it may take from, and never walks
+    # over jobs of a queue or a type that it may not take.
+    Column("queue", TEXT, primary_key=True),
     Column("type", TEXT, primary_key=True),
     Column("tenant", TEXT, primary_key=True),
     Column("neg_priority", Integer, primary_key=True),
     Column("at", BigInteger, primary_key=True),
     Column("job_id", TEXT, primary_key=True),
+    Column("owner", TEXT, nullable=False),
+    # Where owners have limits, those that are at theirs are passed at a seek each.
+    Index("ready_by_owner", "queue", "type", "tenant", "owner", "neg_priority", "at", "job_id"),
     sqlite_with_rowid=False,
 )
 
@@ -202,6 +207,16 @@ batch = Table(
     sqlite_with_rowid=False,
 )
 
+gate = Table(
+    "gate",
+    metadata,
+    Column("gate", TEXT, primary_key=True),
+    Column("paused", Boolean, nullable=False),
+    Column("max_running", Integer),
+    Column("max_running_per_owner", Integer),
+    Column("weight", Integer, nullable=False),
+)
+
 __all__ = [
     "ENDED",
     "FORGOTTEN",
@@ -209,6 +224,7 @@ __all__ = [
     "TEXT",
     "batch",
     "duty",
+    "gate",
     "instance",
     "job",
     "job_event",

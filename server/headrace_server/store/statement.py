@@ -22,7 +22,6 @@ from sqlalchemy import (
     Update,
     bindparam,
     delete,
-    func,
     insert,
     select,
 )
@@ -81,8 +80,12 @@ class Query:
 
 
 def least(column: Column[Value], *where: ColumnElement[bool]) -> ScalarSelect[Value]:
-    """The least value of a column where this holds: the first entry of an index."""
-    return select(func.min(column)).where(*where).correlate_except(column.table).scalar_subquery()
+    """The least value of a column where this holds: the first entry of an index, NULL when there is none.
+
+    Not min(): planned on an empty table, and kept, it may read every entry to find the least.
+    """
+    first = select(column).where(*where).order_by(column).limit(1)
+    return first.correlate_except(column.table).scalar_subquery()
 
 
 def distinct(column: Column[Value]) -> CTE:

@@ -1,11 +1,12 @@
 """SqlStore: the Store of domain.ports over one database."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import DatabaseError
@@ -13,6 +14,7 @@ from sqlalchemy.exc import DatabaseError
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
+from headrace_server.domain.gate import Gate, Scope, Traffic
 from headrace_server.domain.job import Job, JobError
 from headrace_server.domain.lease import LeaseTimes
 from headrace_server.domain.ports import (
@@ -27,9 +29,20 @@ from headrace_server.domain.ports import (
 )
 from headrace_server.domain.query import Counts, Filter, FullJob, Group
 from headrace_server.domain.retention import Retention
-from headrace_server.store import dialect, instances, listing, migrate, reads, schema, work
+from headrace_server.store import (
+    dialect,
+    gates,
+    instances,
+    listing,
+    migrate,
+    reads,
+    schema,
+    traffic,
+    work,
+)
 from headrace_server.store.claims import Claim, Turn
 from headrace_server.store.dialect import Dialect, Engines, refused
+from headrace_server.store.gates import Gates
 from headrace_server.store.lease import Heartbeat, stopwatch
 from headrace_server.store.order import CommitOrder
 from headrace_server.store.retention import Sweep
@@ -42,6 +55,8 @@ Answer = TypeVar("Answer")
 
 NEWER_PAGE = 1000
 """Jobs asked for at a time: what one answer carries well."""
+BUSY_SECONDS: Final = (0.002, 0.01)
+"""After so long, at least and at most, a claim is asked for again that has met a gate which another held."""
 
 
 def wall_clock() -> int:
@@ -53,7 +68,8 @@ class SqlStore:
     """The durable truth in a database. See domain.ports.Store for what each method promises.
 
     on_commit is called on the event loop's thread with the changes of each commit, one Change for each job with all
-    its events of that commit, before any caller of that commit is answered. Deletion is no change.
+    its events of that commit, before any caller of that commit is answered. Deletion is no change. on_open is called
+    there when more may be claimed though no job has changed: a gate was changed, or was busy.
 
     On a database that others serve too, and after `join`: on_elsewhere is called with events that they have committed,
     on_lost when this instance is not alive any more (`join` again, with another id), on_dead when others may have left
@@ -80,6 +96,8 @@ class SqlStore:
         self._numbers = numbers
         self._heartbeat: Heartbeat | None = None
         self._tail: Tail | None = None
+        self.on_open: Callable[[], None] = lambda: None
+        self.gates = Gates()
         self._database = database
         self._engines = engines
         self._reads = engines.reads
@@ -238,7 +256,28 @@ class SqlStore:
 
         A job that expired at its permit is answered as FAILED, and its seat goes to the next.
         """
-        return await self._claims.put(Claim(request, self._turn, prove=self._heartbeat is not None))
+        prove = self._heartbeat is not None
+        taken = await self._claims.put(Claim(request, self._turn, self.gates, prove=prove))
+        if taken.busy and len(taken.claimed) < len(request.seats):
+            asyncio.get_running_loop().call_later(random.uniform(*BUSY_SECONDS), self.on_open)
+        return taken.claimed
+
+    async def change_gate(self, gate: Gate, fields: Mapping[str, Any]) -> Gate:
+        """Change fields of the gate of this scope and name; answer it as it is now.
+
+        What is claimed after this was answered, by any store of the database, is claimed under the new values.
+        """
+        changed = await self._writer.put(work.ChangeGate(gate, fields))
+        self.on_open()
+        return changed
+
+    async def list_gates(self) -> Sequence[Gate]:
+        """Every gate of which anything was said."""
+        return await self._read(gates.everything)
+
+    async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[Traffic]:
+        """What the queues, or the tenants, behind a name are doing, by name."""
+        return await self._read(lambda connection: traffic.read(connection, scope, after=after, limit=limit))
 
     async def run_timers(self) -> int | None:
         """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""

@@ -1,6 +1,7 @@
 """What callers ask of the writer: each kind of work says what it must read first, and then decides.
 
     FOLD     Submit · Apply · Delete · Purge      in the order in which they came
+             ChangeGate
     SWEEP    Timers · Recover · retention.Sweep   what time has brought, or a death
     CLAIM    claims.Claim                         last: a stop that came in the same moment has won
 
@@ -8,20 +9,21 @@ Work is carried out again from the start when its transaction was rolled back, s
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal_column, select
 
 from headrace_server.domain import passing, running, verbs
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import QueueFull, RequestIdReused
+from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import JobError, Status
 from headrace_server.domain.ports import Decision, Instance, Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
-from headrace_server.store import instances
+from headrace_server.store import gates, instances
 from headrace_server.store.ledger import Ledger
 from headrace_server.store.payloads import read_payloads
 from headrace_server.store.schema import job, timer
@@ -172,6 +174,21 @@ class Purge(Work[int]):
         for ended in gone:
             ledger.delete(ended)
         return len(gone)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeGate(Work[Gate]):
+    """Change what is said of a queue, a tenant or a type."""
+
+    phase = Phase.FOLD
+    gate: Gate
+    """Which one: as it is when nothing was said of it yet."""
+    fields: Mapping[str, Any]
+
+    def carry_out(self, ledger: Ledger) -> Gate:
+        """Answer the gate as it is now."""
+        ledger.wrote = True
+        return gates.change(ledger.connection, self.gate, self.fields)
 
 
 _due = Query(

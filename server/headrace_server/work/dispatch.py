@@ -49,16 +49,18 @@ class Dispatcher:
         *,
         me: Membership,
         types: Callable[[], frozenset[str]],
+        queues: frozenset[str] = frozenset(),
         settings: RunSettings,
         on_progress: Callable[[str, Progress], None],
     ) -> None:
-        """Before each claim, types is asked which may be started now.
+        """Before each claim, types is asked which may be started now. queues: of these only; empty means all.
 
         on_progress is told the latest progress of every running job, by job id.
         """
         self._store = store
         self._me = me
         self._types = types
+        self._queues = queues
         self._settings = settings
         self._on_progress = on_progress
         self._wake = asyncio.Event()
@@ -162,10 +164,10 @@ class Dispatcher:
             return
         startable = self._types()
         asked = [
-            ClaimRequest(self._me.instance, seats, types)
-            for seats, types in (
-                (seating.free_seats(), startable),
-                (seating.backlog_seats() if self._more else (), seating.short_types() & startable),
+            ClaimRequest(self._me.instance, seats, types, self._queues, without_limits=behind)
+            for seats, types, behind in (
+                (seating.free_seats(), startable, False),
+                (seating.backlog_seats() if self._more else (), seating.short_types() & startable, True),
             )
             if seats and types
         ]
@@ -192,6 +194,10 @@ class Dispatcher:
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
+
+    def wake(self) -> None:
+        """More may be claimed than before: claim at once."""
+        self._wake.set()
 
     # Commits.
 

@@ -85,6 +85,14 @@ class Dialect(ABC):
         """Until the end of this transaction let nobody else change the tables."""
 
     @abstractmethod
+    def share_gates(self, connection: Connection) -> None:
+        """Until the end of this transaction let no gate be changed; many may do so at once."""
+
+    @abstractmethod
+    def hold_gates(self, connection: Connection) -> None:
+        """Until the end of this transaction let nobody claim, once those are done who do."""
+
+    @abstractmethod
     def keep(self, engines: Engines, url: str) -> None:
         """From now on refuse to go on with another database than the one that is there now."""
 

@@ -81,6 +81,10 @@ _END: Final = text(
     "WHERE datname = current_database() AND application_name = ANY(:names)"
 )
 """It waits for the end of each, half a second at most."""
+_GATES_LOCK: Final = _SCHEMA_LOCK + 1
+"""The key of the advisory lock of the gates: it writes nothing, so those who share it do not feel each other."""
+_SHARE_GATES: Final = f"SELECT pg_advisory_xact_lock_shared({_GATES_LOCK})"
+_HOLD_GATES: Final = f"SELECT pg_advisory_xact_lock({_GATES_LOCK})"
 
 _CONFLICTS: Final = (
     errors.DeadlockDetected,
@@ -123,6 +127,12 @@ class _Postgresql(Dialect):
 
     def hold_schema(self, connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
+
+    def share_gates(self, connection: Connection) -> None:
+        connection.connection.cursor().execute(_SHARE_GATES)
+
+    def hold_gates(self, connection: Connection) -> None:
+        connection.connection.cursor().execute(_HOLD_GATES)
 
     def keep(self, engines: Engines, url: str) -> None:
         """A server does not lose its database unnoticed."""

@@ -198,6 +198,12 @@ class _Sqlite(Dialect):
     def hold_schema(self, connection: Connection) -> None:
         """BEGIN IMMEDIATE has done it."""
 
+    def share_gates(self, connection: Connection) -> None:
+        """BEGIN IMMEDIATE has done it."""
+
+    def hold_gates(self, connection: Connection) -> None:
+        """BEGIN IMMEDIATE has done it."""
+
     def keep(self, engines: Engines, url: str) -> None:
         for engine in {engines.writes, engines.reads}:
             keep_to_file(engine, Path(database_path(url)))

@@ -1,0 +1,91 @@
+"""Gates: what an operator lets run of a queue, a tenant or a type, and how much of it at once.
+
+    queue emails      at most 20 at once, 2 of each owner
+    tenant acme       paused
+    tenant birch      three places in a lap
+    type resize       at most 4 at once
+
+A job passes three gates, that of its queue, that of its tenant and that of its type; where nothing was said there is
+none. What counts as running is what instances hold: TO_BE_RUN and RUNNING.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+
+class Scope(StrEnum):
+    """What a gate is for."""
+
+    QUEUE = "queue"
+    TENANT = "tenant"
+    TYPE = "type"
+
+    def key(self, name: str) -> str:
+        """The key of the gate of this name."""
+        return f"{self.value}:{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One gate. max_running_per_owner counts each owner of each tenant by itself; None is no limit."""
+
+    scope: Scope
+    name: str
+    paused: bool = False
+    max_running: int | None = None
+    max_running_per_owner: int | None = None
+    weight: int = 1
+    """Places in a lap; of a tenant's gate only."""
+
+    @property
+    def key(self) -> str:
+        """What it is found by."""
+        return self.scope.key(self.name)
+
+    @property
+    def limited(self) -> bool:
+        """Whether what runs must be counted before more is let through."""
+        return self.max_running is not None or self.max_running_per_owner is not None
+
+    @property
+    def silent(self) -> bool:
+        """Whether it says no more than none would."""
+        return self == Gate(self.scope, self.name)
+
+    def changed(self, fields: Mapping[str, Any]) -> "Gate":
+        """The gate with other values in these fields."""
+        return replace(self, **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Where jobs wait in one order, by priority, then age: those of a queue, a type and a tenant."""
+
+    queue: str
+    type: str
+    tenant: str
+
+    @property
+    def keys(self) -> tuple[str, str, str]:
+        """The keys of the gates that its jobs pass."""
+        return Scope.QUEUE.key(self.queue), Scope.TYPE.key(self.type), Scope.TENANT.key(self.tenant)
+
+
+WAITING_LIMIT = 10_000
+"""Waiting jobs of a queue or a tenant that are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a queue or a tenant is doing: its gate, what could be claimed, and what instances hold.
+
+    waiting is exact up to WAITING_LIMIT, then at_least. oldest: when the oldest of those counted was released.
+    """
+
+    gate: Gate
+    waiting: int
+    at_least: bool
+    oldest: int | None
+    running: int

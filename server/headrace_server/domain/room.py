@@ -1,0 +1,109 @@
+"""Room: how many jobs may still be taken through the gates that a claim holds."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from headrace_server.domain.gate import Gate, Lane
+
+NO_LIMIT: Final = 1_000_000_000
+
+Held = tuple[str, str, str, str]
+"""The queue, the type, the tenant and the owner of a job that an instance holds."""
+
+
+class Room:
+    """What is left under each gate. A gate that was not named here is open, and weighs 1."""
+
+    def __init__(self) -> None:
+        self._closed: set[str] = set()
+        self._left: dict[str, int] = {}
+        self._per_owner: dict[str, int] = {}
+        self._weights: dict[str, int] = {}
+        self._owned: Counter[tuple[str, str, str]] = Counter()
+        """How many run through a gate of (its key, a tenant, an owner)."""
+
+    def close(self, key: str) -> None:
+        """Nothing passes this gate."""
+        self._closed.add(key)
+
+    def weigh(self, gate: Gate) -> None:
+        """Places of a gate's jobs in a lap."""
+        self._weights[gate.key] = gate.weight
+
+    def bound(self, gates: Iterable[Gate], held: Iterable[Held]) -> None:
+        """Bound these gates, through which these jobs have gone."""
+        known = {gate.key: gate for gate in gates}
+        running: Counter[str] = Counter()
+        for queue, kind, tenant, owner in held:
+            for key in Lane(queue, kind, tenant).keys:
+                if key in known:
+                    running[key] += 1
+                    self._owned[key, tenant, owner] += 1
+        for key, gate in known.items():
+            if gate.max_running is not None:
+                self._left[key] = gate.max_running - running[key]
+            if gate.max_running_per_owner is not None:
+                self._per_owner[key] = gate.max_running_per_owner
+
+    def open(self, key: str) -> bool:
+        """Whether anything passes this gate."""
+        return key not in self._closed and self._left.get(key, 1) > 0
+
+    def weight(self, key: str) -> int:
+        """Places in a lap."""
+        return self._weights.get(key, 1)
+
+    def left(self, lane: Lane) -> int:
+        """How many of a lane may be taken, whoever owns them."""
+        if self._closed.intersection(lane.keys):
+            return 0
+        return max(0, min(self._left.get(key, NO_LIMIT) for key in lane.keys))
+
+    def counts_owners(self, lane: Lane) -> bool:
+        """Whether it matters who owns a job of this lane."""
+        return any(key in self._per_owner for key in lane.keys)
+
+    def left_of(self, lane: Lane, owner: str) -> int:
+        """How many of a lane may be taken of this owner."""
+        return max(0, min(self.left(lane), *(self._left_of(key, lane, owner) for key in lane.keys)))
+
+    def _left_of(self, key: str, lane: Lane, owner: str) -> int:
+        bound = self._per_owner.get(key)
+        return NO_LIMIT if bound is None else bound - self._owned[key, lane.tenant, owner]
+
+    def full_owners(self, lane: Lane) -> int:
+        """How many owners, at most, have no room in this lane."""
+        return sum(
+            1
+            for (key, tenant, _), count in self._owned.items()
+            if tenant == lane.tenant and key in lane.keys and count >= self._per_owner.get(key, NO_LIMIT)
+        )
+
+    def fitting(self, lane: Lane, owners: Sequence[str]) -> list[int]:
+        """Of jobs of a lane, by their owners, the places of those that may be taken together as far as owners go."""
+        counts: Counter[str] = Counter()
+        fitting = []
+        for place, owner in enumerate(owners):
+            if counts[owner] < self.left_of(lane, owner):
+                counts[owner] += 1
+                fitting.append(place)
+        return fitting
+
+    def take(self, lane: Lane, owner: str) -> bool:
+        """Take one; False when there is no room for it."""
+        if not self.left_of(lane, owner):
+            return False
+        self._count(lane, owner, 1)
+        return True
+
+    def give_back(self, lane: Lane, owner: str) -> None:
+        """One that was taken is not used."""
+        self._count(lane, owner, -1)
+
+    def _count(self, lane: Lane, owner: str, more: int) -> None:
+        for key in lane.keys:
+            if key in self._left:
+                self._left[key] -= more
+            if key in self._per_owner:
+                self._owned[key, lane.tenant, owner] += more

@@ -33,9 +33,11 @@ test: $(VENV)/.done test-tools test-floor ## every test
 test-floor: $(FLOOR_VENV)/.done ## the client's tests at the oldest versions it promises to work with
 	$(FLOOR_VENV)/bin/python -m pytest -q tests/client
 
-test-tools: # what tests need from the system: strace, and PostgreSQL unless HEADRACE_TEST_POSTGRESQL_URL names one
+test-tools: # what tests need from the system: strace, systemd-analyze, and PostgreSQL unless HEADRACE_TEST_POSTGRESQL_URL names one
 	@command -v strace >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -yqq strace >/dev/null; } \
 	    || { echo "The tests need the package strace: install it, or run this as root." >&2; exit 1; }
+	@command -v systemd-analyze >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -yqq systemd >/dev/null; } \
+	    || { echo "The tests need the package systemd: install it, or run this as root." >&2; exit 1; }
 	@[ -n "$$HEADRACE_TEST_POSTGRESQL_URL" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
 	    || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -yqq postgresql >/dev/null; } \
 	    || { echo "The tests need the package postgresql: install it, or run this as root." >&2; exit 1; }

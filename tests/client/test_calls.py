@@ -10,6 +10,7 @@ from client.scripted import Connect, Failure, Hang, ScriptedServer, job
 
 import headrace
 from headrace import Client, errors
+from headrace._rpc.channel import Connection, service_config
 from headrace.v1 import admin_service_pb2 as admin
 from headrace.v1 import job_service_pb2 as pb
 
@@ -236,3 +237,20 @@ def test_wait_does_not_look_for_a_server_that_was_never_there(
     server.close()
     with pytest.raises(errors.Unavailable, match="is it running"):
         connect(server.target).wait("j1")
+
+
+@pytest.mark.parametrize(
+    ("target", "several"),
+    [
+        ("127.0.0.1:50551", False),
+        ("jobs.internal:50551", False),
+        ("ipv4:10.0.0.1:50551", False),
+        ("ipv4:10.0.0.1:50551,10.0.0.2:50551", True),
+        ("dns:///jobs.internal:50551", True),
+    ],
+)
+def test_calls_take_turns_among_several_servers(target: str, several: bool) -> None:
+    """A target that may name several servers has its calls take turns, and looks for one that has gone every half second."""
+    assert ("round_robin" in service_config(target)) is several
+    connection = Connection.to(target, 1.0)
+    assert (dict(connection.options())["grpc.max_reconnect_backoff_ms"] == 500) is several

@@ -127,7 +127,7 @@ def _durability(found: Survey, *, durable: bool) -> Finding:
         return warning(
             "durability",
             f"{' and '.join(found.unsafe)} {'is' if len(found.unsafe) == 1 else 'are'} off: a crash of the machine may "
-            "damage the database; set it on in postgresql.conf.",
+            f"damage the database; set {'it' if len(found.unsafe) == 1 else 'them'} on in postgresql.conf.",
         )
     if not durable:
         return warning(

@@ -17,10 +17,10 @@ from headrace.info import JobEvent
 from support.checker_evidence import Evidence
 from support.figures import LONG, figure, guard
 from support.follower import Follower
+from support.relay import Relay
 from support.resident import KIB, resident
 from support.server import Server, until
 from support.watchers import Watchers
-from support.watchers_relay import Relay
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(figure(240, 1800))]
 

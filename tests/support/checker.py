@@ -159,6 +159,8 @@ def _lost(job: JobInfo) -> bool:
 
 
 def _watches(evidence: Evidence, histories: dict[str, Sequence[JobEvent]]) -> Iterator[tuple[str, Problem]]:
+    for job_id, why in evidence.torn:
+        yield job_id, (Invariant.I4, f"a watch broke off: {why}")
     for job_id, updates in evidence.watches:
         if job_id in histories:
             for problem in watch_problems(updates, histories[job_id]):

@@ -15,12 +15,15 @@ from typing import Any, ClassVar, Self
 
 from sqlalchemy import Connection
 
+from headrace_server.control.hub import Feed
 from headrace_server.domain import running, verbs
 from headrace_server.domain.change import Change, Message, Outcome
+from headrace_server.domain.event import Event
 from headrace_server.domain.job import ErrorKind, Job, JobError, Status
+from headrace_server.domain.lease import OwnLease
 from headrace_server.domain.ports import Seat, Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
-from headrace_server.store import ledger, store, writer
+from headrace_server.store import lease, ledger, store, tail, writer
 from headrace_server.store.store import SqlStore, wall_clock
 from headrace_server.work.contract import PoolPort, RunKey
 from headrace_server.work.running import Active
@@ -181,6 +184,64 @@ class StartsFirst(DoomedDispatcher):
         super().logged(slot, run, messages, dropped)
 
 
+class NoFence(DoomedStore):
+    """A write that names no claim: whoever believes that he runs a job may write for it."""
+
+    @classmethod
+    def open(cls, url: str, **options: Any) -> Self:
+        """Open the database, and let everything pass."""
+        running._fence = lambda *_: None
+        return super().open(url, **options)
+
+
+class _OneSeq(tail.Cursor):
+    """What was numbered before the last that was seen is taken for seen, whoever wrote it."""
+
+    def read(self, connection: Connection) -> list[Event]:
+        """What is new by one number for all."""
+        events = super().read(connection)
+        others = [number for number in self._seqs if self._seqs[number] != tail._EVER]
+        last = max((self._seqs[number] for number in others), default=0)
+        self._seqs.update(dict.fromkeys(others, last))
+        return events
+
+
+def _trust(feed: Feed, revision: int) -> list[Event] | None:
+    return [event for event in feed.topic.events if event.revision > revision] or None
+
+
+class OneSeq(DoomedStore):
+    """A tail by one number, and watches that show what it brings: the product's read the log where they see a gap."""
+
+    @classmethod
+    def open(cls, url: str, **options: Any) -> Self:
+        """Open the database, follow it so."""
+        tail.Cursor = _OneSeq  # type: ignore[misc] # the bug
+        Feed.events_after = _trust  # type: ignore[method-assign] # the bug
+        return super().open(url, **options)
+
+
+class _Eternal(OwnLease):
+    """A lease that ends when its holder says so."""
+
+    def answered(self, sent: float) -> None:
+        """It would have been valid without."""
+        self.deadline = sent + 1e6
+
+    def end(self) -> None:
+        """Not so."""
+
+
+class NeverLost(DoomedStore):
+    """An instance that goes on when its lease is over."""
+
+    @classmethod
+    def open(cls, url: str, **options: Any) -> Self:
+        """Open the database."""
+        lease.OwnLease = _Eternal  # type: ignore[misc] # the bug
+        return super().open(url, **options)
+
+
 BUGS: dict[str, dict[str, Any]] = {
     "AnswersFirst": {"store": AnswersFirst},
     "ForgetsRequests": {"store": ForgetsRequests},
@@ -189,6 +250,9 @@ BUGS: dict[str, dict[str, Any]] = {
     "AbortsFirst": {"dispatcher": AbortsFirst},
     "RequeuesFirst": {"dispatcher": RequeuesFirst},
     "StartsFirst": {"dispatcher": StartsFirst},
+    "NoFence": {"store": NoFence},
+    "OneSeq": {"store": OneSeq},
+    "NeverLost": {"store": NeverLost},
 }
 
 if __name__ == "__main__":

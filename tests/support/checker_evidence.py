@@ -41,6 +41,8 @@ class Evidence:
         self.watches: list[tuple[str, Sequence[Update]]] = []
         self.frozen: set[tuple[str, int]] = set()
         """(job, attempt) of runs that were stopped with everything that could have killed them."""
+        self.torn: list[tuple[str, str]] = []
+        """Jobs of which a watch broke off, and why."""
         self.outages: list[tuple[datetime, datetime]] = []
         self.kills: Counter[str] = Counter()
         """How many kills hit which phase."""

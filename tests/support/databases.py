@@ -1,6 +1,7 @@
 """PostgreSQL for tests: one server for the session, a database of its own for each test that asks for one.
 
 shared_url    a database with its tables, for stores and servers that share it
+module_url    the same, for all tests of a module
 """
 
 import os
@@ -19,7 +20,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Have the server started before the test: else it would be taken for something that the test leaves behind."""
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     names: list[str] = getattr(item, "fixturenames", [])
-    if parameters.get("database") == "postgresql" or "shared_url" in names:
+    if parameters.get("database") == "postgresql" or not {"shared_url", "module_url"}.isdisjoint(names):
         item.fixturenames = [SHARED, *names]  # type: ignore[attr-defined] # a function
 
 
@@ -55,6 +56,16 @@ def postgresql_template(postgresql: Server, prefix: str) -> Iterator[str]:
 @pytest.fixture
 def shared_url(postgresql: Server, postgresql_template: str, prefix: str) -> Iterator[str]:
     """A database of this test's own, with its tables."""
+    yield from _copy(postgresql, postgresql_template, prefix)
+
+
+@pytest.fixture(scope="module")
+def module_url(postgresql: Server, postgresql_template: str, prefix: str) -> Iterator[str]:
+    """The same for all tests of a module."""
+    yield from _copy(postgresql, postgresql_template, prefix)
+
+
+def _copy(postgresql: Server, template: str, prefix: str) -> Iterator[str]:
     name = f"{prefix}_{secrets.token_hex(4)}"
-    yield postgresql.create(name, template=postgresql_template)
+    yield postgresql.create(name, template=template)
     postgresql.drop(name)

@@ -5,6 +5,7 @@ from collections.abc import Generator
 from contextlib import ExitStack
 from typing import Any
 
+from headrace.errors import InternalError
 from headrace.info import Finished, Update
 from support.checker_evidence import Evidence
 from support.server import until
@@ -39,6 +40,9 @@ class Follower:
                         opened.enter_context(self._evidence.calling("watch", self._target))
                     self._updates.append(update)
             self._evidence.watches.append((self.job_id, self._updates))
+        except InternalError as error:
+            self._evidence.torn.append((self.job_id, str(error)))
+            self._error = error
         except BaseException as error:  # noqa: BLE001 - raised on the test's thread
             self._error = error
 

@@ -5,17 +5,21 @@
         url = server.create("jobs2", template="jobs")
         server.drop("jobs2")
 
+    with own() as made:                   # one that may be stopped and started: made.stop(), made.start()
+        server = Server(made.url)
+
 PostgreSQL refuses to run as root: then it runs as the user postgres. Nothing of it outlives the process that started
 it, not even when that is killed.
 """
 
-import ctypes
+import contextlib
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +41,22 @@ SETTINGS = {
     "max_connections": "100",
     "log_min_messages": "fatal",
 }
-PR_SET_PDEATHSIG = 1
+USER = "postgres"
+AS_USER = (
+    sys.executable,
+    "-ISc",
+    f"""
+import ctypes, os, pwd, sys
+if os.geteuid() == 0:
+    account = pwd.getpwnam({USER!r})
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+ctypes.CDLL(None).prctl(1, {int(signal.SIGINT)})  # PR_SET_PDEATHSIG: it ends with the thread that starts it
+os.execv(sys.argv[1], sys.argv[1:])
+""",
+)
+"""Runs a command as the user. Not by preexec_fn or user=: that forks, and gRPC may be at work in this process."""
 
 
 class Server:
@@ -88,87 +107,82 @@ def binaries() -> Path | None:
 def cluster() -> Iterator[Server]:
     """A server for as long as the block lasts. Raises FileNotFoundError when there is none."""
     given = os.environ.get(GIVEN)
-    if given:
-        server = Server(given)
+    with contextlib.nullcontext(given) if given else own() as made:
+        server = Server(made if isinstance(made, str) else made.url)
         try:
             yield server
         finally:
             server.close()
-        return
+
+
+class Cluster:
+    """Data and programs of a server: it can be stopped, and started again on its data and its port."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        if os.geteuid() == 0:
+            account = pwd.getpwnam(USER)
+            os.chown(folder, account.pw_uid, account.pw_gid)
+        options = ["-U", "headrace", "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"]
+        _run([*AS_USER, programs / "initdb", "-D", folder / "data", *options], folder)
+        self.port = _free_port()
+        self.url = f"postgresql://headrace@127.0.0.1:{self.port}/postgres"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections. On the main thread: it ends with the thread that starts it."""
+        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *AS_USER,
+                    self._programs / "postgres",
+                    "-D",
+                    self._folder / "data",
+                    f"--port={self.port}",
+                    f"--unix_socket_directories={self._folder}",
+                    *settings,
+                ],
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+            )
+        _wait(self._process, self._folder, self.port)
+
+    def stop(self, how: int = signal.SIGINT) -> None:
+        """End it: SIGINT cuts clients off and shuts down in order, SIGQUIT leaves recovery to the next start."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def own() -> Iterator[Cluster]:
+    """A cluster that has been started, for as long as the block lasts. Raises FileNotFoundError without the programs."""
     programs = binaries()
     if programs is None:
         raise FileNotFoundError(MISSING)
     folder = Path(tempfile.mkdtemp(prefix="headrace-postgresql-", dir=TEMPORARY))
     try:
-        with _started(programs, folder) as url:
-            server = Server(url)
-            try:
-                yield server
-            finally:
-                server.close()
+        made = Cluster(programs, folder)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.stop()
     finally:
         shutil.rmtree(folder)
 
 
-@contextmanager
-def _started(programs: Path, folder: Path) -> Iterator[str]:
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        account = pwd.getpwnam(user)
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    data = folder / "data"
-    _run(
-        [
-            programs / "initdb",
-            "-D",
-            data,
-            "-U",
-            "headrace",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale",
-            "C.UTF-8",
-            "--no-sync",
-        ],
-        user,
-        folder,
-    )
-    port = _free_port()
-    settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
-    log = (folder / "log").open("wb")
-    with (
-        log,
-        subprocess.Popen(
-            [
-                programs / "postgres",
-                "-D",
-                data,
-                f"--port={port}",
-                f"--unix_socket_directories={folder}",
-                *settings,
-            ],
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            user=user,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 one system call, made in the main thread
-        ) as process,
-    ):
-        try:
-            _wait(process, folder, port)
-            yield f"postgresql://headrace@127.0.0.1:{port}/postgres"
-        finally:
-            process.send_signal(signal.SIGINT)  # "fast": clients are cut off
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def _run(command: Sequence[str | Path], user: str | None, folder: Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, user=user, cwd=folder)
+def _run(command: Sequence[str | Path], folder: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed: {done.stderr or done.stdout}")
 
@@ -193,7 +207,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)

@@ -7,11 +7,12 @@ module_url    the same, for all tests of a module
 import os
 import secrets
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace_server.store import migrate
-from support.postgresql import Server, cluster
+if TYPE_CHECKING:
+    from support.postgresql import Server
 
 SHARED = "postgresql_template"
 
@@ -25,8 +26,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Server]:
+def postgresql() -> "Iterator[Server]":
     """A PostgreSQL server. A missing one fails in CI and for root, who can install it; else its tests are skipped."""
+    from support.postgresql import cluster  # noqa: PLC0415 - see the module
+
     running = cluster()
     try:
         server = running.__enter__()
@@ -45,8 +48,10 @@ def prefix() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(postgresql: Server, prefix: str) -> Iterator[str]:
+def postgresql_template(postgresql: "Server", prefix: str) -> Iterator[str]:
     """The name of an empty PostgreSQL database with its tables, to be copied."""
+    from headrace_server.store import migrate  # noqa: PLC0415 - see the module
+
     name = f"{prefix}_template"
     migrate.upgrade(postgresql.create(name))
     yield name
@@ -54,18 +59,18 @@ def postgresql_template(postgresql: Server, prefix: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def shared_url(postgresql: Server, postgresql_template: str, prefix: str) -> Iterator[str]:
+def shared_url(postgresql: "Server", postgresql_template: str, prefix: str) -> Iterator[str]:
     """A database of this test's own, with its tables."""
     yield from _copy(postgresql, postgresql_template, prefix)
 
 
 @pytest.fixture(scope="module")
-def module_url(postgresql: Server, postgresql_template: str, prefix: str) -> Iterator[str]:
+def module_url(postgresql: "Server", postgresql_template: str, prefix: str) -> Iterator[str]:
     """The same for all tests of a module."""
     yield from _copy(postgresql, postgresql_template, prefix)
 
 
-def _copy(postgresql: Server, template: str, prefix: str) -> Iterator[str]:
+def _copy(postgresql: "Server", template: str, prefix: str) -> Iterator[str]:
     name = f"{prefix}_{secrets.token_hex(4)}"
     yield postgresql.create(name, template=template)
     postgresql.drop(name)

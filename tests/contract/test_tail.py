@@ -155,12 +155,12 @@ async def test_the_tail_goes_on_after_its_connection_was_lost(
 
 
 async def test_newer_tells_what_is_further_than_is_known(stores: list[SqlStore]) -> None:
-    """Of many jobs those are answered that have another revision; an unknown job is none of them."""
+    """Of many jobs those are answered that have another revision, and by their ids those that are gone."""
     jobs = [await submit(stores[0]) for _ in range(3)]
     moved = (await stop(stores[1], jobs[1])).job
     known = {job.job_id: job.revision for job in jobs} | {"unknown": 1}
-    assert await stores[2].newer(known) == [moved]
-    assert await stores[2].newer({moved.job_id: moved.revision}) == []
+    assert await stores[2].newer(known) == ([moved], ["unknown"])
+    assert await stores[2].newer({moved.job_id: moved.revision}) == ([], [])
 
 
 async def test_a_claim_of_one_is_told_to_the_other(stores: list[SqlStore], heard: list[list[Event]]) -> None:

@@ -10,7 +10,7 @@ from headrace_server.control.hub import KEPT_EVENTS, TAKEN_EVENTS, TURNS, Hub
 from headrace_server.control.watch import Finished, Heartbeat, Snapshot, Update, Watch, WatchOptions
 from headrace_server.domain import change, running, verbs
 from headrace_server.domain.change import Change, Outcome
-from headrace_server.domain.errors import Draining
+from headrace_server.domain.errors import Draining, JobNotFound
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress, Spec, Status
 from headrace_server.domain.query import FullJob
@@ -242,3 +242,14 @@ async def test_what_never_came_as_an_event_is_found_on_the_row() -> None:
     hub.catch_up(log.job)
     assert [type(update) async for update in following] == [Finished]
     assert not hub.known()
+
+
+async def test_a_job_that_is_gone() -> None:
+    """A watch of a job that was deleted elsewhere ends with JobNotFound."""
+    log, hub = Log(), Hub(100_000)
+    following = watch(log, hub).updates()
+    await anext(following)
+    hub.gone("another")
+    hub.gone("j")
+    with pytest.raises(JobNotFound):
+        await anext(following)

@@ -1,7 +1,8 @@
 """The net under the tail, where several instances share a database.
 
 What other instances commit is told by the tail as soon as it is there. Should anything have been missed, it is found
-here: once a second the rows of the jobs that somebody cares for are asked whether they are further than is known. Progress is
+here: once a second the rows of the jobs that somebody cares for are asked whether they are further than is known. A
+job may also be gone: it ended elsewhere and was deleted before the tail could read how. Progress is
 found in no other way: it is on the row and not in the log, so that of a job on another instance is a second old at
 most.
 """
@@ -31,6 +32,10 @@ class Follower(Protocol):
         """This is how a job stands by now."""
         ...
 
+    def gone(self, job_id: str) -> None:
+        """A job was deleted."""
+        ...
+
 
 async def keep_up(store: Store, followers: Sequence[Follower]) -> None:
     """Ask once a second, for as long as the instance lives."""
@@ -43,9 +48,12 @@ async def keep_up(store: Store, followers: Sequence[Follower]) -> None:
         if not known:
             continue
         try:
-            for job in await store.newer(known):
-                for follower in followers:
+            newer, gone = await store.newer(known)
+            for follower in followers:
+                for job in newer:
                     follower.catch_up(job)
+                for job_id in gone:
+                    follower.gone(job_id)
         except StoreUnavailable as error:
             log.warning("cannot see what other instances have done: %s", error)
         except Exception:

@@ -43,6 +43,8 @@ class Topic:
         self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self.progress: Progress | None = None
         self.final = False
+        self.gone = False
+        """Deleted, before its end was heard of."""
         self.feeds: set[Feed] = set()
         self._end: tuple[int, asyncio.Task[FullJob]] | None = None
 
@@ -221,6 +223,13 @@ class Hub:
             if known is None or known.update_time < job.progress.update_time:
                 topic.progress = job.progress
                 topic.wake()
+
+    def gone(self, job_id: str) -> None:
+        """A job was deleted elsewhere: whoever watches it is to be told."""
+        topic = self._topics.get(job_id)
+        if topic is not None and not topic.final:
+            topic.gone = True
+            topic.wake()
 
     def report(self, job_id: str, progress: Progress) -> None:
         """The latest progress of a running job."""

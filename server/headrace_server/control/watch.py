@@ -102,8 +102,7 @@ class Watch:
                         yield event
             if feed.topic.final:
                 return
-            if self._hub.closing:
-                raise Draining
+            self._check(feed)
             progress = feed.topic.progress
             pause = self._options.heartbeat
             if progress is not None and progress is not shown:
@@ -115,6 +114,13 @@ class Watch:
                     continue
             if not await feed.wait(pause) and pause == self._options.heartbeat:
                 yield Heartbeat(cursor)
+
+    def _check(self, feed: Feed) -> None:
+        """Raise when there is nothing to wait for."""
+        if feed.topic.gone:
+            raise JobNotFound(self._job_id)
+        if self._hub.closing:
+            raise Draining
 
     async def _events(self, feed: Feed, cursor: int) -> list[Event]:
         events = feed.events_after(cursor)
@@ -135,7 +141,7 @@ async def wait_final(store: Store, hub: Hub, tenant: str, job_id: str, seconds: 
     with hub.subscribe(job_id, wait=True) as feed:
         job = await store.get(job_id, tenant=tenant, payload=True)
         _raise_to(feed, job.job)
-        while not feed.topic.final:
+        while not (feed.topic.final or feed.topic.gone):
             if hub.closing:
                 raise Draining
             left = deadline - loop.time()

@@ -192,8 +192,8 @@ class Store(Protocol):
         """Apply domain.running.recover to every job that an instance holds which is not alive; answer how many."""
         ...
 
-    async def newer(self, known: Mapping[str, int]) -> list[Job]:
-        """Of the jobs whose revision is known: those that have another by now, or show progress."""
+    async def newer(self, known: Mapping[str, int]) -> tuple[list[Job], list[str]]:
+        """Of the jobs whose revision is known: those that have another by now, or show progress; and those that are gone."""
         ...
 
     async def instances(self) -> list[Instance]:

@@ -36,9 +36,14 @@ _events = Query(
 
 _known = pairs("known")
 _newer = Query(
-    select(job)
-    .join(_known, job.c.job_id == _known.c.first)
-    .where((job.c.revision > cast(_known.c.second, Integer)) | job.c.progress.is_not(None))
+    # An outer join begins with the known ones, and finds those whose row is gone.
+    select(_known.c.first, job)
+    .outerjoin_from(_known, job, job.c.job_id == _known.c.first)
+    .where(
+        job.c.job_id.is_(None)
+        | (job.c.revision > cast(_known.c.second, Integer))
+        | job.c.progress.is_not(None)
+    )
 )
 
 
@@ -50,9 +55,11 @@ def get(connection: Connection, job_id: str, tenant: str, *, payload: bool) -> F
     return FullJob(rows.job_of(found[0]), read_payloads(connection, [job_id])[job_id] if payload else None)
 
 
-def newer(connection: Connection, known: Sequence[tuple[str, int]]) -> list[Job]:
-    """Of these jobs and revisions: those that have another by now, or show progress."""
-    return [rows.job_of(row) for row in _newer(connection, known=rows.dumps(known))]
+def newer(connection: Connection, known: Sequence[tuple[str, int]]) -> tuple[list[Job], list[str]]:
+    """Of these jobs and revisions: those that have another by now, or show progress; and the ids of those that are gone."""
+    found = _newer(connection, known=rows.dumps(known))
+    gone = [job_id for job_id, stored, *_ in found if stored is None]
+    return [rows.job_of(row) for _, *row in found if row[0] is not None], gone
 
 
 def events(connection: Connection, job_id: str, after: int, limit: int) -> list[Event]:

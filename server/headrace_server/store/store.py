@@ -287,14 +287,17 @@ class SqlStore:
         """Settle every job that is held by an instance which is not alive, in one transaction; answer how many."""
         return await self._writer.put(work.Recover(error, confirmed))
 
-    async def newer(self, known: Mapping[str, int]) -> list[Job]:
-        """Of the jobs whose revision is known: those that have another by now, or show progress."""
+    async def newer(self, known: Mapping[str, int]) -> tuple[list[Job], list[str]]:
+        """Of the jobs whose revision is known: those that have another by now, or show progress; and those that are gone."""
         pairs = list(known.items())
         pages = [pairs[first : first + NEWER_PAGE] for first in range(0, len(pairs), NEWER_PAGE)]
         found: list[Job] = []
+        gone: list[str] = []
         for page in pages:
-            found += await self._read(lambda connection, page=page: reads.newer(connection, page))  # type: ignore[misc] # mypy knows no defaults of lambdas
-        return found
+            there, missing = await self._read(lambda connection, page=page: reads.newer(connection, page))  # type: ignore[misc] # mypy knows no defaults of lambdas
+            found += there
+            gone += missing
+        return found, gone
 
     async def instances(self) -> list[Instance]:
         """Those that serve the database, and those that have died lately, oldest first."""

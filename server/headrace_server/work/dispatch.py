@@ -242,14 +242,22 @@ class Dispatcher:
             else:
                 self.seating.replaced(active, "another instance has taken it over")
 
+    def gone(self, job_id: str) -> None:
+        """The row of a job that runs here is gone: nothing that the run says can be kept."""
+        for active in [run for run in self.seating.runs.values() if run.key.job_id == job_id]:
+            self.seating.replaced(active, "it was deleted")
+
     def _catch_up(self, job_ids: Iterable[str]) -> None:
         wanted = {job_id: revision for job_id, revision in self.known().items() if job_id in job_ids}
         self.seating.spawn(self._read_again(wanted))
 
     async def _read_again(self, wanted: Mapping[str, int]) -> None:
         try:
-            for job in await self._store.newer(wanted):
+            newer, gone = await self._store.newer(wanted)
+            for job in newer:
                 self.catch_up(job)
+            for job_id in gone:
+                self.gone(job_id)
         except StoreUnavailable as error:
             log.warning("cannot read what others have changed, trying again soon: %s", error)
 

@@ -6,7 +6,7 @@ FLOOR_VENV := .venv-floor
 BIN := $(VENV)/bin
 STUBS := client/headrace/v1
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-floor test-tools test-fast test-chaos coverage acceptance settings bench proto proto-check clean
+.PHONY: help demo check format test test-floor test-tools test-fast test-chaos storm coverage acceptance settings bench proto proto-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -47,6 +47,9 @@ test-fast: $(VENV)/.done test-tools ## the tests that answer within a minute
 
 test-chaos: $(VENV)/.done test-tools ## the long form of the tests that break things; HEADRACE_SEED=N repeats a run
 	HEADRACE_LONG=1 $(BIN)/pytest -s -o timeout=7200 tests/chaos tests/property
+
+storm: $(VENV)/.done test-tools ## three instances on one PostgreSQL, killed under load; a report at the end
+	$(BIN)/pytest -q tests/chaos/test_storm_fleet.py
 
 coverage: $(VENV)/.done test-tools ## lines of server and client that the tests reach: at least 90 of 100
 	$(BIN)/coverage erase

@@ -276,6 +276,7 @@ class App:
             workspace_root=workspaces,
             lock_fd=lock_fd,
             silence=LeaseTimes(settings.lease_time).silence if settings.shared else SILENCE,
+            fence=dispatcher.fence,
             nice=settings.nice,
             max_jobs_per_child=settings.max_jobs_per_worker,
             max_memory_bytes=settings.max_worker_memory_mib << 20,

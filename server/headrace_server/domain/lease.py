@@ -18,7 +18,9 @@ apart: while the database was away, or B itself was stopped, nobody could have b
 **The deadline.** A beat that is answered proves that A was alive when it was sent, not when the answer came. So A's
 own end is counted from the sending, and is earlier than the lease by a margin for what a look and a mark may take. Until
 then A may begin runs; afterwards it recalls what its children have not begun and kills them, whatever the reason: a
-network that was cut, a process that was stopped (the stopwatch is CLOCK_BOOTTIME and goes on), a database away.
+network that was cut, a process that was stopped (the stopwatch is CLOCK_BOOTTIME and goes on), a database away. Should
+A not come to it, its supervisor does, which A keeps telling until when its children may live: the fence. Silence
+alone would not do: the last word may be younger than the last beat.
 
 **What is left to fencing.** Between a deadline and the moment in which a stopped process notices it, anything may be
 on its way. Every write of a run names its claim, which the new holder has raised: it hits nothing. A claim proves
@@ -56,7 +58,7 @@ class LeaseTimes:
 
     @property
     def silence(self) -> float:
-        """How long the children of an instance live that says nothing: they too end before the lease does."""
+        """How long the children of an instance live that says nothing at all."""
         return min(8.0, self.lease * 0.8)
 
 
@@ -72,6 +74,11 @@ class OwnLease:
     def answered(self, sent: float) -> None:
         """A beat that was sent then has been answered."""
         self.deadline = max(self.deadline, sent + self._times.lease - self._times.margin)
+
+    @property
+    def fence(self) -> float:
+        """When whoever could still run its code is killed, whatever its instance does: later than by itself, before the others."""
+        return self.deadline + self._times.margin * 2 / 3
 
     def end(self) -> None:
         """It was said that this instance is dead."""

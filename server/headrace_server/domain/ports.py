@@ -96,6 +96,10 @@ class Membership(Protocol):
         """Whether a run may be begun now; false once others may have taken its runs over."""
         ...
 
+    def fence(self) -> float | None:
+        """When, by CLOCK_BOOTTIME, nothing may be left of its runs; None where nobody takes any over."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

@@ -72,6 +72,10 @@ class Heartbeat:
         """Whether a run may be begun now."""
         return self._own.valid(stopwatch())
 
+    def fence(self) -> float:
+        """When nothing may be left of what was begun."""
+        return self._own.fence
+
     def stop(self) -> None:
         """Beat no more. Blocks until a beat that is under way has come to its end."""
         self._watch.cancel()

@@ -204,6 +204,10 @@ class SqlStore:
         """Whether this instance is alive, so that a run may be begun."""
         return self._heartbeat is None or self._heartbeat.valid()
 
+    def fence(self) -> float | None:
+        """When, by CLOCK_BOOTTIME, nothing may be left of its runs; None where nobody takes any over. From any thread."""
+        return None if self._heartbeat is None else self._heartbeat.fence()
+
     @property
     def waiting(self) -> int:
         """How many jobs are held or queued."""

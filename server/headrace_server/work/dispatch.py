@@ -117,6 +117,11 @@ class Dispatcher:
             active.ladder.cut(error, 0)
         await seating.emptied()
 
+    def fence(self) -> float | None:
+        """When, by CLOCK_BOOTTIME, what runs here is to be dead; None when nothing can run. From any thread."""
+        seating = self.seating
+        return None if seating.suspended and not seating.runs else self._me.fence()
+
     def resume(self) -> None:
         """A new life has begun."""
         self.seating.suspended = False

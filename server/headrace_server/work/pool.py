@@ -13,7 +13,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from headrace_server.work import workspace
@@ -38,7 +38,8 @@ class Pool:
     modules, entry_points: where jobs are found. workspace_root: emptied at the start. lock_fd: a descriptor with the
     store's lock, held by the supervisor too. max_jobs_per_child runs, or resident memory over max_memory_bytes
     after a run, end a child, and another takes its place. max_results bytes of all results of a run. output: what is
-    kept of the output of each; of its own messages as many.
+    kept of the output of each; of its own messages as many. fence: asked from another thread, when by CLOCK_BOOTTIME all
+    children are to be dead unless it says otherwise by then.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Pool:
         max_results: int = 1 << 20,
         output: OutputLimits | None = None,
         silence: float = SILENCE,
+        fence: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._root = workspace_root.absolute()
         output = output or OutputLimits()
@@ -70,7 +72,9 @@ class Pool:
             max_results=max_results,
             max_messages=output.messages,
         )
-        self._supervision = Supervision(child, lock_fd, silence, self._child_ended, self._all_ended)
+        self._supervision = Supervision(
+            child, lock_fd, silence, fence=fence, on_exited=self._child_ended, on_lost=self._all_ended
+        )
         self._slots = {
             name: Slot(name, listener, self._supervision, self._leave_workspace, output)
             for name in (f"worker-{number}" for number in range(1, size + 1))

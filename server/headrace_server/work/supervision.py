@@ -2,7 +2,7 @@
 
     pool ── spawn, signal ──> control socket ──> supervisor
          <─ started, exited ─
-    ping thread ── every 2 s ──>    (a thread: a busy event loop is no reason to kill the jobs)
+    ping thread ── with the fence ──>    (a thread: a busy event loop is no reason to kill the jobs)
          <───────── pong ────────   8 s without a word from it: it is stuck, and is killed
 
 When the supervisor dies its children die too (PR_SET_PDEATHSIG). What was below them comes to this process, which is
@@ -29,6 +29,8 @@ from headrace_server.work.supervisor import SupervisorSettings
 
 _SWEEP_PAUSE = 0.005
 _FRAMES_PER_WAKE = 64
+PINGS = 10
+"""In the time of silence: so many that a fence which is put off, or is none any more, is known before it comes."""
 _START_MAX = 30.0
 """Seconds that a supervisor may take until its first word."""
 
@@ -45,12 +47,15 @@ class Supervision:
         child: ChildSettings,
         lock_fd: int | None,
         silence: float,
+        *,
+        fence: Callable[[], float | None],
         on_exited: Callable[[int, int | None, str], None],
         on_lost: Callable[[], None],
     ) -> None:
         self._child = child
         self._lock_fd = lock_fd
         self._silence = silence
+        self._fence = fence
         self._on_exited = on_exited
         self._on_lost = on_lost
         self._mark = process_tree.new_mark()
@@ -74,7 +79,7 @@ class Supervision:
         """Start a supervisor. Raises OSError when that is not possible."""
         process_tree.become_subreaper()
         settings = SupervisorSettings(0, self._mark, self._silence, asdict(self._child))
-        self._link = _Link(settings, self._lock_fd, self._heard, self._ended)
+        self._link = _Link(settings, self._lock_fd, self._fence, self._heard, self._ended)
 
     def spawn(self, fds: Sequence[int]) -> int:
         """Have a child started with these descriptors; answer its life."""
@@ -128,10 +133,12 @@ class _Link:
         self,
         settings: SupervisorSettings,
         lock_fd: int | None,
+        fence: Callable[[], float | None],
         on_frame: Callable[[bytes], None],
         on_end: Callable[[], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._fence = fence
         self._on_frame = on_frame
         self._on_end = on_end
         self._silence = settings.silence
@@ -175,9 +182,9 @@ class _Link:
         return self._gone.is_set()
 
     def _ping(self) -> None:
-        while not self._hung_up.wait(self._silence / 4):
+        while not self._hung_up.wait(self._silence / PINGS):
             with contextlib.suppress(OSError):  # no room, or no supervisor: found out elsewhere
-                self._sock.send(encode(("ping",)), socket.MSG_DONTWAIT)
+                self._sock.send(encode(("ping", self._fence())), socket.MSG_DONTWAIT)
 
     def _read(self) -> None:
         for _ in range(_FRAMES_PER_WAKE):

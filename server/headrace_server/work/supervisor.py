@@ -7,13 +7,14 @@
 It is there for the day on which the server dies. Whatever is below it is then killed, to the last leaf, and only
 after that does the lock on the store go, with this process: a server that is started again cannot claim a job
 while an old run of it is alive. It takes the server for dead when the control socket closes (SIGKILL, a crash),
-or when nothing was heard for 8 s (SIGSTOP, a machine that is starved): the server pings every 2 s.
+or when nothing was heard for 8 s (SIGSTOP, a machine that is starved): the server pings all the time. And with each
+ping it hears when its children have to be dead, because others will take over what they do: the fence (domain.lease).
 
 And it is there for the end of each child. As the parent of all children it signals them without fear that a pid
 has been used again, and as a subreaper it inherits what a dead child leaves behind: every process below it that
 is below no living child. It kills those and reports the end of the child only when none of them is left.
 
-    server says   ["spawn", life] with socket, stop page, stdout, stderr;   ["signal", life, number];   ["ping"]
+    server says   ["spawn", life] with socket, stop page, stdout, stderr;   ["signal", life, number];   ["ping", fence]
     it answers    ["started", life, pid];   ["exited", life, status, note];   ["pong"]
 
 A life is the server's number for one child. status is a wait status; None with a note where it could not start.
@@ -66,6 +67,8 @@ class Supervisor:
         self._children: dict[int, tuple[int, int]] = {}
         self._swept_for: list[tuple[int, int]] = []
         self._alone = False
+        self._fence: float | None = None
+        """By CLOCK_BOOTTIME. One that has passed when it is told is that of runs which have ended."""
         # A server that reads nothing for so long is as good as silent.
         timeout = struct.pack("ll", int(silence), int(silence % 1 * 1_000_000))
         control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
@@ -75,6 +78,8 @@ class Supervisor:
         heard = time.monotonic()
         while not self._alone:
             left = heard + self._silence - time.monotonic()
+            if self._fence is not None:
+                left = min(left, self._fence - _now())
             wait = min(_SWEEP_PAUSE, left) if self._swept_for else left
             ready = dict(self._poll.poll(max(0.0, wait) * 1000))
             if ready.pop(self._control.fileno(), 0):
@@ -103,7 +108,8 @@ class Supervisor:
                     self._spawn(life, fds)
                 case ["signal", life, number] if life in self._lives:
                     os.kill(self._lives[life], number)
-                case ["ping"]:
+                case ["ping", fence]:
+                    self._fence = fence if fence is None or fence > _now() else self._fence
                     self._say("pong")
 
     def _spawn(self, life: int, fds: Sequence[int]) -> None:
@@ -148,6 +154,10 @@ class Supervisor:
             send(self._control, encode(header))
         except (BrokenPipeError, ConnectionResetError, BlockingIOError):  # the last: no room for too long
             self._alone = True
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from support.server import COMMAND, Server, until
 pytestmark = pytest.mark.slow
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-SPARE = 15
-"""Seconds that a server may take beside its drain time: the last writes, the ends of streams and workers."""
+SPARE = 25
+"""Seconds that a server may take beside its drain time, if its database is away: a last claim, the last writes, the ends of streams."""
 
 
 def tool(name: str) -> str:

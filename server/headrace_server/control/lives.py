@@ -108,12 +108,12 @@ class Lives:
     async def _live_again(self) -> None:
         dead = self._store.instance
         log.error(
-            "the lease is lost: the runs of this instance are ended, and others take them over",
+            "the lease of this instance is lost: its runs are ended, and others take them over",
             extra={"instance": dead},
         )
         await self._runs.evict()
         await self.begin()
-        log.warning("alive again, as another", extra={"instance": self._store.instance})
+        log.warning("this instance is alive again, as another", extra={"instance": self._store.instance})
         self._runs.resume()
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:

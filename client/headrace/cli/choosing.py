@@ -46,7 +46,7 @@ def gates(session: Session, form: OutputOptions) -> None:
     """
     output = form.read()
     with session.connect() as client:
-        found = client.gates()
+        found = list(client.gates())
     if not output.for_people:
         output.many(map(of_gate, found))
         return

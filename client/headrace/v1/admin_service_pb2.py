@@ -26,7 +26,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadrace/v1/admin_service.proto\x12\x0bheadrace.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"&\n\x14GetServerInfoRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xd5\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x08settings\x18\x04 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.SettingsEntry\x12>\n\x06limits\x18\x05 \x03(\x0b\x32..headrace.v1.GetServerInfoResponse.LimitsEntry\x12\x42\n\x08\x63ounters\x18\x06 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.CountersEntry\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xc3\x01\n\x04Gate\x12%\n\x05scope\x18\x01 \x01(\x0e\x32\x16.headrace.v1.GateScope\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06paused\x18\x03 \x01(\x08\x12\x18\n\x0bmax_running\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x15max_running_per_owner\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x0e\n\x06weight\x18\x06 \x01(\x05\x42\x0e\n\x0c_max_runningB\x18\n\x16_max_running_per_owner\"\x9d\x01\n\x07Traffic\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x18\n\x10waiting_at_least\x18\x03 \x01(\x08\x12\x35\n\x11oldest_queue_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07running\x18\x05 \x01(\x05\"J\n\x11ListQueuesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"S\n\x12ListQueuesResponse\x12$\n\x06queues\x18\x01 \x03(\x0b\x32\x14.headrace.v1.Traffic\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x12ListTenantsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x13ListTenantsResponse\x12%\n\x07tenants\x18\x01 \x03(\x0b\x32\x14.headrace.v1.Traffic\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x10ListGatesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"5\n\x11ListGatesResponse\x12 \n\x05gates\x18\x01 \x03(\x0b\x32\x11.headrace.v1.Gate\"u\n\x11UpdateGateRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x1f\n\x04gate\x18\x02 \x01(\x0b\x32\x11.headrace.v1.Gate\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"5\n\x12UpdateGateResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\"2\n\x11PauseQueueRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\"5\n\x12PauseQueueResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\"3\n\x12ResumeQueueRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\"6\n\x13ResumeQueueResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\"$\n\x12PauseTenantRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"6\n\x13PauseTenantResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\"%\n\x13ResumeTenantRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"7\n\x14ResumeTenantResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate*i\n\tGateScope\x12\x1a\n\x16GATE_SCOPE_UNSPECIFIED\x10\x00\x12\x14\n\x10GATE_SCOPE_QUEUE\x10\x01\x12\x15\n\x11GATE_SCOPE_TENANT\x10\x02\x12\x13\n\x0fGATE_SCOPE_TYPE\x10\x03\x32\xea\x05\n\x0c\x41\x64minService\x12V\n\rGetServerInfo\x12!.headrace.v1.GetServerInfoRequest\x1a\".headrace.v1.GetServerInfoResponse\x12M\n\nListQueues\x12\x1e.headrace.v1.ListQueuesRequest\x1a\x1f.headrace.v1.ListQueuesResponse\x12P\n\x0bListTenants\x12\x1f.headrace.v1.ListTenantsRequest\x1a .headrace.v1.ListTenantsResponse\x12J\n\tListGates\x12\x1d.headrace.v1.ListGatesRequest\x1a\x1e.headrace.v1.ListGatesResponse\x12M\n\nUpdateGate\x12\x1e.headrace.v1.UpdateGateRequest\x1a\x1f.headrace.v1.UpdateGateResponse\x12M\n\nPauseQueue\x12\x1e.headrace.v1.PauseQueueRequest\x1a\x1f.headrace.v1.PauseQueueResponse\x12P\n\x0bResumeQueue\x12\x1f.headrace.v1.ResumeQueueRequest\x1a .headrace.v1.ResumeQueueResponse\x12P\n\x0bPauseTenant\x12\x1f.headrace.v1.PauseTenantRequest\x1a .headrace.v1.PauseTenantResponse\x12S\n\x0cResumeTenant\x12 .headrace.v1.ResumeTenantRequest\x1a!.headrace.v1.ResumeTenantResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fheadrace/v1/admin_service.proto\x12\x0bheadrace.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"&\n\x14GetServerInfoRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xd5\x03\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x08settings\x18\x04 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.SettingsEntry\x12>\n\x06limits\x18\x05 \x03(\x0b\x32..headrace.v1.GetServerInfoResponse.LimitsEntry\x12\x42\n\x08\x63ounters\x18\x06 \x03(\x0b\x32\x30.headrace.v1.GetServerInfoResponse.CountersEntry\x12\x10\n\x08\x64raining\x18\x07 \x01(\x08\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLimitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xc3\x01\n\x04Gate\x12%\n\x05scope\x18\x01 \x01(\x0e\x32\x16.headrace.v1.GateScope\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06paused\x18\x03 \x01(\x08\x12\x18\n\x0bmax_running\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x15max_running_per_owner\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x0e\n\x06weight\x18\x06 \x01(\x05\x42\x0e\n\x0c_max_runningB\x18\n\x16_max_running_per_owner\"\x9d\x01\n\x07Traffic\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x18\n\x10waiting_at_least\x18\x03 \x01(\x08\x12\x35\n\x11oldest_queue_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07running\x18\x05 \x01(\x05\"J\n\x11ListQueuesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"S\n\x12ListQueuesResponse\x12$\n\x06queues\x18\x01 \x03(\x0b\x32\x14.headrace.v1.Traffic\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x12ListTenantsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x13ListTenantsResponse\x12%\n\x07tenants\x18\x01 \x03(\x0b\x32\x14.headrace.v1.Traffic\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x10ListGatesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"N\n\x11ListGatesResponse\x12 \n\x05gates\x18\x01 \x03(\x0b\x32\x11.headrace.v1.Gate\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x11UpdateGateRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x1f\n\x04gate\x18\x02 \x01(\x0b\x32\x11.headrace.v1.Gate\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"5\n\x12UpdateGateResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\"2\n\x11PauseQueueRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\"5\n\x12PauseQueueResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\"3\n\x12ResumeQueueRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05queue\x18\x02 \x01(\t\"6\n\x13ResumeQueueResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\"$\n\x12PauseTenantRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"6\n\x13PauseTenantResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate\"%\n\x13ResumeTenantRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"7\n\x14ResumeTenantResponse\x12\x1f\n\x04gate\x18\x01 \x01(\x0b\x32\x11.headrace.v1.Gate*i\n\tGateScope\x12\x1a\n\x16GATE_SCOPE_UNSPECIFIED\x10\x00\x12\x14\n\x10GATE_SCOPE_QUEUE\x10\x01\x12\x15\n\x11GATE_SCOPE_TENANT\x10\x02\x12\x13\n\x0fGATE_SCOPE_TYPE\x10\x03\x32\xea\x05\n\x0c\x41\x64minService\x12V\n\rGetServerInfo\x12!.headrace.v1.GetServerInfoRequest\x1a\".headrace.v1.GetServerInfoResponse\x12M\n\nListQueues\x12\x1e.headrace.v1.ListQueuesRequest\x1a\x1f.headrace.v1.ListQueuesResponse\x12P\n\x0bListTenants\x12\x1f.headrace.v1.ListTenantsRequest\x1a .headrace.v1.ListTenantsResponse\x12J\n\tListGates\x12\x1d.headrace.v1.ListGatesRequest\x1a\x1e.headrace.v1.ListGatesResponse\x12M\n\nUpdateGate\x12\x1e.headrace.v1.UpdateGateRequest\x1a\x1f.headrace.v1.UpdateGateResponse\x12M\n\nPauseQueue\x12\x1e.headrace.v1.PauseQueueRequest\x1a\x1f.headrace.v1.PauseQueueResponse\x12P\n\x0bResumeQueue\x12\x1f.headrace.v1.ResumeQueueRequest\x1a .headrace.v1.ResumeQueueResponse\x12P\n\x0bPauseTenant\x12\x1f.headrace.v1.PauseTenantRequest\x1a .headrace.v1.PauseTenantResponse\x12S\n\x0cResumeTenant\x12 .headrace.v1.ResumeTenantRequest\x1a!.headrace.v1.ResumeTenantResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,8 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFORESPONSE_LIMITSENTRY']._serialized_options = b'8\001'
   _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._loaded_options = None
   _globals['_GETSERVERINFORESPONSE_COUNTERSENTRY']._serialized_options = b'8\001'
-  _globals['_GATESCOPE']._serialized_start=1981
-  _globals['_GATESCOPE']._serialized_end=2086
+  _globals['_GATESCOPE']._serialized_start=2045
+  _globals['_GATESCOPE']._serialized_end=2150
   _globals['_GETSERVERINFOREQUEST']._serialized_start=115
   _globals['_GETSERVERINFOREQUEST']._serialized_end=153
   _globals['_GETSERVERINFORESPONSE']._serialized_start=156
@@ -64,29 +64,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTTENANTSRESPONSE']._serialized_start=1223
   _globals['_LISTTENANTSRESPONSE']._serialized_end=1308
   _globals['_LISTGATESREQUEST']._serialized_start=1310
-  _globals['_LISTGATESREQUEST']._serialized_end=1344
-  _globals['_LISTGATESRESPONSE']._serialized_start=1346
-  _globals['_LISTGATESRESPONSE']._serialized_end=1399
-  _globals['_UPDATEGATEREQUEST']._serialized_start=1401
-  _globals['_UPDATEGATEREQUEST']._serialized_end=1518
-  _globals['_UPDATEGATERESPONSE']._serialized_start=1520
-  _globals['_UPDATEGATERESPONSE']._serialized_end=1573
-  _globals['_PAUSEQUEUEREQUEST']._serialized_start=1575
-  _globals['_PAUSEQUEUEREQUEST']._serialized_end=1625
-  _globals['_PAUSEQUEUERESPONSE']._serialized_start=1627
-  _globals['_PAUSEQUEUERESPONSE']._serialized_end=1680
-  _globals['_RESUMEQUEUEREQUEST']._serialized_start=1682
-  _globals['_RESUMEQUEUEREQUEST']._serialized_end=1733
-  _globals['_RESUMEQUEUERESPONSE']._serialized_start=1735
-  _globals['_RESUMEQUEUERESPONSE']._serialized_end=1789
-  _globals['_PAUSETENANTREQUEST']._serialized_start=1791
-  _globals['_PAUSETENANTREQUEST']._serialized_end=1827
-  _globals['_PAUSETENANTRESPONSE']._serialized_start=1829
-  _globals['_PAUSETENANTRESPONSE']._serialized_end=1883
-  _globals['_RESUMETENANTREQUEST']._serialized_start=1885
-  _globals['_RESUMETENANTREQUEST']._serialized_end=1922
-  _globals['_RESUMETENANTRESPONSE']._serialized_start=1924
-  _globals['_RESUMETENANTRESPONSE']._serialized_end=1979
-  _globals['_ADMINSERVICE']._serialized_start=2089
-  _globals['_ADMINSERVICE']._serialized_end=2835
+  _globals['_LISTGATESREQUEST']._serialized_end=1383
+  _globals['_LISTGATESRESPONSE']._serialized_start=1385
+  _globals['_LISTGATESRESPONSE']._serialized_end=1463
+  _globals['_UPDATEGATEREQUEST']._serialized_start=1465
+  _globals['_UPDATEGATEREQUEST']._serialized_end=1582
+  _globals['_UPDATEGATERESPONSE']._serialized_start=1584
+  _globals['_UPDATEGATERESPONSE']._serialized_end=1637
+  _globals['_PAUSEQUEUEREQUEST']._serialized_start=1639
+  _globals['_PAUSEQUEUEREQUEST']._serialized_end=1689
+  _globals['_PAUSEQUEUERESPONSE']._serialized_start=1691
+  _globals['_PAUSEQUEUERESPONSE']._serialized_end=1744
+  _globals['_RESUMEQUEUEREQUEST']._serialized_start=1746
+  _globals['_RESUMEQUEUEREQUEST']._serialized_end=1797
+  _globals['_RESUMEQUEUERESPONSE']._serialized_start=1799
+  _globals['_RESUMEQUEUERESPONSE']._serialized_end=1853
+  _globals['_PAUSETENANTREQUEST']._serialized_start=1855
+  _globals['_PAUSETENANTREQUEST']._serialized_end=1891
+  _globals['_PAUSETENANTRESPONSE']._serialized_start=1893
+  _globals['_PAUSETENANTRESPONSE']._serialized_end=1947
+  _globals['_RESUMETENANTREQUEST']._serialized_start=1949
+  _globals['_RESUMETENANTREQUEST']._serialized_end=1986
+  _globals['_RESUMETENANTRESPONSE']._serialized_start=1988
+  _globals['_RESUMETENANTRESPONSE']._serialized_end=2043
+  _globals['_ADMINSERVICE']._serialized_start=2153
+  _globals['_ADMINSERVICE']._serialized_end=2899
 # @@protoc_insertion_point(module_scope)

@@ -210,7 +210,7 @@ class Gate(_message.Message):
     """How many of its jobs run at once, at most: 0 to 1,000,000. Not set: as many as there are workers."""
     max_running_per_owner: _builtins.int
     """How many of its jobs run at once for each owner of each tenant; jobs without an owner are those of one. Not set: no
-    limit. Where more than 100 owners wait behind others that are at theirs, 100 at a time are looked at, in turn.
+    limit. Where more than 50 owners wait behind others that are at theirs, 50 at a time are looked at, in turn.
     """
     weight: _builtins.int
     """Of a tenant: its places in a lap, 1 to 1,000. Tenants are served in turn, one of weight 3 with three jobs

@@ -1,5 +1,6 @@
 """Gates: what is paused is not claimed, limits are exact, and what is closed keeps nothing else waiting."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
@@ -205,3 +206,19 @@ async def test_what_queues_and_tenants_are_doing(
     tenants = await store.traffic(Scope.TENANT, after="a", limit=9)
     assert [(one.gate.name, one.waiting, one.running) for one in tenants] == [("b", 2, 1)]
     assert await store.traffic(Scope.QUEUE, after="q0", limit=1) == queues[1:2]
+
+
+async def test_two_stores_keep_a_limit(store: SqlStore, url: str, clock: Clock) -> None:
+    """Two stores on one database that claim at the same time let no more through together than may run."""
+    await queue_up(store, [{"owner": f"o{number % 4}"} for number in range(60)])
+    await set_gate(store, Scope.QUEUE, "default", max_running=3, max_running_per_owner=1)
+    other = SqlStore.open(url, durable=False, clock=clock)
+    ended = 0
+    async with asyncio.timeout(60):
+        while ended < 60:
+            answers = await asyncio.gather(*(claim(one, 2) for _ in range(3) for one in (store, other)))
+            held = [taken.job for claimed in answers for taken in claimed]
+            assert len(held) == len({job.owner for job in held}) <= 3
+            await asyncio.gather(*(finish(store, job, result="1") for job in held))
+            ended += len(held)
+    await other.close()

@@ -1,6 +1,7 @@
 """The commands, against a server with the example jobs."""
 
 import json
+import uuid
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,29 @@ def test_options_before_and_after_the_command(headrace: Script, tree: Path) -> N
     job_id = headrace("--tenant", "here", "submit", "files.checksum", f"path={tree}", "--hold")
     assert headrace("get", job_id, "--tenant", "here", "--format", "{job.tenant}") == "here"
     headrace.error("--tenant", "here", "get", job_id, "--tenant", "there", code=5)
+
+
+def test_choosing_what_runs(headrace: Script, tree: Path) -> None:
+    """A queue is paused, limited and listed, a tenant weighed, and all of it taken back (acceptance 53, 60)."""
+    queue, tenant = f"q-{uuid.uuid4().hex[:8]}", headrace.environment["HEADRACE_TENANT"]
+    assert headrace("pause", "queue", queue) == f"queue {queue}: paused"
+    said = headrace("limit", "queue", queue, "--running", "5", "--per-owner", "2")
+    assert said == f"queue {queue}: paused, at most 5 at once, at most 2 of each owner"
+    assert headrace("limit", "tenant", tenant, "--weight", "3") == f"tenant {tenant}: weight 3"
+    job_id = headrace("submit", "files.checksum", f"path={tree}", "--queue", queue)
+    listed = [line.split() for line in headrace("queues").splitlines()]
+    assert listed[0] == ["QUEUE", "STATE", "WAITING", "OLDEST", "RUNNING", "LIMIT", "PER", "OWNER"]
+    assert [[row[1], row[2], *row[-3:]] for row in listed if row[0] == queue] == [
+        ["paused", "1", "0", "5", "2"]
+    ]
+    [one] = [one for one in json.loads(headrace("tenants", "-o", "json")) if one["name"] == tenant]
+    assert (one["waiting"], one["running"], one["weight"]) == (1, 0, 3)
+    assert queue in headrace("gates")
+    assert headrace("resume", "queue", queue, "--format", "{gate.paused}") == "false"
+    headrace("wait", job_id)
+    headrace("limit", "queue", queue, "--running", "none", "--per-owner", "none")
+    headrace("limit", "tenant", tenant, "--weight", "1")
+    assert queue not in headrace("gates")
+    assert "none of QUEUE, TENANT, TYPE" in headrace.error("pause", "nothing", "x", code=2)
+    assert "--running" in headrace.error("limit", "queue", "x", code=2)
+    assert "a number, or none" in headrace.error("limit", "queue", "x", "--running", "few", code=2)

@@ -1,17 +1,18 @@
 """Gates: what is paused is not claimed, limits are exact, and what is closed keeps nothing else waiting."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 import pytest
-from contract.deeds import INSTANCE, claim, finish, set_gate, submit
+from contract.deeds import INSTANCE, NOON, SECOND, Clock, claim, finish, set_gate, submit
 
 from headrace_server.domain import running
 from headrace_server.domain.gate import Gate, Scope
 from headrace_server.domain.ports import Claimed
-from headrace_server.store import SqlStore, lanes
+from headrace_server.store import SqlStore, lanes, traffic
 
 OTHER = {Scope.QUEUE: "queue", Scope.TENANT: "tenant", Scope.TYPE: "kind"}
 """How a submission names what a gate is for."""
@@ -33,9 +34,10 @@ async def test_a_gate_is_remembered(store: SqlStore) -> None:
     changed = await set_gate(store, Scope.QUEUE, "mail", paused=True)
     assert changed == Gate(Scope.QUEUE, "mail", paused=True, max_running=3)
     await set_gate(store, Scope.TENANT, "a:b", weight=2)
-    assert list(await store.list_gates()) == [changed, Gate(Scope.TENANT, "a:b", weight=2)]
+    assert await store.find_gates(after="", limit=9) == [changed, Gate(Scope.TENANT, "a:b", weight=2)]
+    assert await store.find_gates(after=changed.key, limit=9) == [Gate(Scope.TENANT, "a:b", weight=2)]
     await set_gate(store, Scope.QUEUE, "mail", paused=False, max_running=None)
-    assert await store.list_gates() == [Gate(Scope.TENANT, "a:b", weight=2)]
+    assert await store.find_gates(after="", limit=9) == [Gate(Scope.TENANT, "a:b", weight=2)]
 
 
 @pytest.mark.parametrize("scope", list(Scope))
@@ -180,3 +182,43 @@ async def test_a_change_opens(store: SqlStore) -> None:
     store.on_open = lambda: told.append("open")
     await set_gate(store, Scope.QUEUE, "default", paused=False)
     assert told == ["open"]
+
+
+async def test_what_queues_and_tenants_are_doing(
+    store: SqlStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those with jobs that wait or run, or with a gate, are told by name: what waits is counted up to a bound."""
+    monkeypatch.setattr(traffic, "WAITING_LIMIT", 3)
+    for number in range(8):
+        await submit(store, queue=f"q{number % 2}", tenant="ab"[number // 5], kind=f"k{number % 3}")
+        clock.pass_time(1)
+    await submit(store, queue="held", hold=True)
+    await set_gate(store, Scope.QUEUE, "q9", paused=True)
+    assert len(await claim(store, 2, kinds=["k0"], queues=["q0"])) == 2
+    queues = await store.traffic(Scope.QUEUE, after="", limit=9)
+    assert [(one.gate.name, one.waiting, one.at_least, one.running) for one in queues] == [
+        ("q0", 2, False, 2),
+        ("q1", 3, True, 0),
+        ("q9", 0, False, 0),
+    ]
+    assert [one.oldest for one in queues] == [NOON + 2 * SECOND, NOON + SECOND, None]
+    assert queues[2].gate.paused
+    tenants = await store.traffic(Scope.TENANT, after="a", limit=9)
+    assert [(one.gate.name, one.waiting, one.running) for one in tenants] == [("b", 2, 1)]
+    assert await store.traffic(Scope.QUEUE, after="q0", limit=1) == queues[1:2]
+
+
+async def test_two_stores_keep_a_limit(store: SqlStore, url: str, clock: Clock) -> None:
+    """Two stores on one database that claim at the same time let no more through together than may run."""
+    await queue_up(store, [{"owner": f"o{number % 4}"} for number in range(60)])
+    await set_gate(store, Scope.QUEUE, "default", max_running=3, max_running_per_owner=1)
+    other = SqlStore.open(url, durable=False, clock=clock)
+    ended = 0
+    async with asyncio.timeout(60):
+        while ended < 60:
+            answers = await asyncio.gather(*(claim(one, 2) for _ in range(3) for one in (store, other)))
+            held = [taken.job for claimed in answers for taken in claimed]
+            assert len(held) == len({job.owner for job in held}) <= 3
+            await asyncio.gather(*(finish(store, job, result="1") for job in held))
+            ended += len(held)
+    await other.close()

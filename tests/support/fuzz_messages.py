@@ -75,7 +75,18 @@ class Maker:
             "max_attempts": lambda: rng.randrange(1, 4),
             "multiplier": lambda: rng.choice((0, 1, 2.5)),
             "service": lambda: rng.choice(("", "headrace.v1.JobService", "headrace.v1.AdminService")),
-            "paths": lambda: rng.choice(("description", "labels", "locked", "priority", "run_after")),
+            "paths": lambda: rng.choice(
+                (
+                    "description",
+                    "labels",
+                    "locked",
+                    "priority",
+                    "run_after",
+                    "paused",
+                    "max_running",
+                    "weight",
+                )
+            ),
             "locked": lambda: rng.random() < 0.1,
             "year": lambda: rng.randrange(1, 10_000),
             "month": lambda: rng.randrange(1, 13),
@@ -157,7 +168,7 @@ class Maker:
     def _fill(self, message: Any, depth: int) -> None:
         rng = self._rng
         for entry in message.DESCRIPTOR.fields:
-            needed = entry.name in ("type", "spec", "update_mask", "job_id", "name", "hold")
+            needed = entry.name in ("type", "spec", "update_mask", "job_id", "name", "hold", "gate")
             if not needed and rng.random() < 0.5:
                 continue
             if entry.is_repeated:

@@ -1,6 +1,7 @@
 """The verbs of an operator, as data: see requests."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -11,8 +12,10 @@ from headrace._rpc.requests import Call
 from headrace.info import Gate, Page, Traffic
 from headrace.v1 import admin_service_pb2 as pb
 
-TrafficCall = Callable[[str, str], Call[Page[Traffic]]]
-"""The call for a page of queues or tenants: (tenant of the caller, page token)."""
+T = TypeVar("T")
+
+Pages = Callable[[str, str], Call[Page[T]]]
+"""The call for one page of a list: (tenant of the caller, page token)."""
 
 
 def queues(tenant: str, page_token: str) -> Call[Page[Traffic]]:
@@ -35,10 +38,14 @@ def tenants(tenant: str, page_token: str) -> Call[Page[Traffic]]:
     return Call("ListTenants", request, read, service="admin")
 
 
-def gates(tenant: str) -> Call[tuple[Gate, ...]]:
+def gates(tenant: str, page_token: str) -> Call[Page[Gate]]:
     """ListGates."""
-    request = pb.ListGatesRequest(tenant=tenant)
-    return Call("ListGates", request, lambda answer: tuple(map(convert.gate, answer.gates)), service="admin")
+    request = pb.ListGatesRequest(tenant=tenant, page_token=page_token)
+
+    def read(answer: pb.ListGatesResponse) -> Page[Gate]:
+        return Page(tuple(map(convert.gate, answer.gates)), answer.next_page_token)
+
+    return Call("ListGates", request, read, service="admin")
 
 
 def update_gate(tenant: str, scope: GateScope | str, name: str, changes: GateChanges) -> Call[Gate]:

@@ -1,13 +1,15 @@
 """What an operator can do about what runs, blocking."""
 
 from collections.abc import Iterator
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 from headrace._records.enums import GateScope
 from headrace._rpc import admin_requests
 from headrace._rpc.calls import Calls
 from headrace._rpc.options import GateChanges
 from headrace.info import Gate, Traffic
+
+T = TypeVar("T")
 
 
 class AdminVerbs:
@@ -18,15 +20,15 @@ class AdminVerbs:
 
     def queues(self) -> Iterator[Traffic]:
         """The queues with jobs that wait or run, or with a gate, by name, read page by page as they are asked for."""
-        return self._traffic(admin_requests.queues)
+        return self._pages(admin_requests.queues)
 
     def tenants(self) -> Iterator[Traffic]:
         """The tenants with jobs that wait or run, or with a gate, by name, read page by page as they are asked for."""
-        return self._traffic(admin_requests.tenants)
+        return self._pages(admin_requests.tenants)
 
-    def gates(self) -> tuple[Gate, ...]:
-        """Every gate of which anything was said, by scope and name."""
-        return self._calls.make(admin_requests.gates(self._own_tenant))
+    def gates(self) -> Iterator[Gate]:
+        """The gates of which anything was said, by scope and name, read page by page as they are asked for."""
+        return self._pages(admin_requests.gates)
 
     def update_gate(self, scope: GateScope | str, name: str, /, **changes: Unpack[GateChanges]) -> Gate:
         """Changes the gate of a queue, a tenant or a type, such as "QUEUE", "mail", max_running=5.
@@ -51,7 +53,7 @@ class AdminVerbs:
         """Ends the pause of a tenant."""
         return self._calls.make(admin_requests.resume_tenant(tenant))
 
-    def _traffic(self, call: admin_requests.TrafficCall) -> Iterator[Traffic]:
+    def _pages(self, call: admin_requests.Pages[T]) -> Iterator[T]:
         token = ""
         while True:
             page = self._calls.make(call(self._own_tenant, token))

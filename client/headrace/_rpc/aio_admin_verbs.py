@@ -1,13 +1,15 @@
 """What an operator can do about what runs, on the running event loop."""
 
 from collections.abc import AsyncIterator
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 from headrace._records.enums import GateScope
 from headrace._rpc import admin_requests
 from headrace._rpc.aio_calls import AsyncCalls
 from headrace._rpc.options import GateChanges
 from headrace.info import Gate, Traffic
+
+T = TypeVar("T")
 
 
 class AsyncAdminVerbs:
@@ -18,15 +20,15 @@ class AsyncAdminVerbs:
 
     def queues(self) -> AsyncIterator[Traffic]:
         """The queues with jobs that wait or run, or with a gate, by name, read page by page as they are asked for."""
-        return self._traffic(admin_requests.queues)
+        return self._pages(admin_requests.queues)
 
     def tenants(self) -> AsyncIterator[Traffic]:
         """The tenants with jobs that wait or run, or with a gate, by name, read page by page as they are asked for."""
-        return self._traffic(admin_requests.tenants)
+        return self._pages(admin_requests.tenants)
 
-    async def gates(self) -> tuple[Gate, ...]:
-        """Every gate of which anything was said, by scope and name."""
-        return await self._calls.make(admin_requests.gates(self._own_tenant))
+    def gates(self) -> AsyncIterator[Gate]:
+        """The gates of which anything was said, by scope and name, read page by page as they are asked for."""
+        return self._pages(admin_requests.gates)
 
     async def update_gate(self, scope: GateScope | str, name: str, /, **changes: Unpack[GateChanges]) -> Gate:
         """Changes the gate of a queue, a tenant or a type, such as "QUEUE", "mail", max_running=5.
@@ -51,7 +53,7 @@ class AsyncAdminVerbs:
         """Ends the pause of a tenant."""
         return await self._calls.make(admin_requests.resume_tenant(tenant))
 
-    async def _traffic(self, call: admin_requests.TrafficCall) -> AsyncIterator[Traffic]:
+    async def _pages(self, call: admin_requests.Pages[T]) -> AsyncIterator[T]:
         token = ""
         while True:
             page = await self._calls.make(call(self._own_tenant, token))

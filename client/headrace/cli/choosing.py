@@ -1,11 +1,9 @@
 """queues, tenants, gates, pause, resume and limit: what runs, and how much of it at once."""
 
-from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import typer
 
-from headrace import Client
 from headrace._rpc.options import GateChanges
 from headrace.cli.moments import show_age
 from headrace.cli.options import OutputOptions
@@ -28,7 +26,9 @@ def queues(session: Session, form: OutputOptions) -> None:
 
     Example: headrace queues
     """
-    _list(session, form, "QUEUE", lambda client: client.queues())
+    output = form.read()
+    with session.connect() as client:
+        _show(output, "QUEUE", list(client.queues()))
 
 
 def tenants(session: Session, form: OutputOptions) -> None:
@@ -36,7 +36,9 @@ def tenants(session: Session, form: OutputOptions) -> None:
 
     Example: headrace tenants -o json
     """
-    _list(session, form, "TENANT", lambda client: client.tenants())
+    output = form.read()
+    with session.connect() as client:
+        _show(output, "TENANT", list(client.tenants()))
 
 
 def gates(session: Session, form: OutputOptions) -> None:
@@ -46,7 +48,7 @@ def gates(session: Session, form: OutputOptions) -> None:
     """
     output = form.read()
     with session.connect() as client:
-        found = client.gates()
+        found = list(client.gates())
     if not output.for_people:
         output.many(map(of_gate, found))
         return
@@ -103,12 +105,7 @@ def limit(
     _change(session, form, scope, name, changes)
 
 
-def _list(
-    session: Session, form: OutputOptions, title: str, ask: Callable[[Client], Iterable[Traffic]]
-) -> None:
-    output = form.read()
-    with session.connect() as client:
-        found = list(ask(client))
+def _show(output: Output, title: str, found: list[Traffic]) -> None:
     if not output.for_people:
         output.many(map(of_traffic, found))
         return
@@ -130,7 +127,7 @@ def _row(one: Traffic) -> list[str]:
 
 
 def _change(session: Session, form: OutputOptions, scope: str, name: str, changes: GateChanges) -> None:
-    output: Output = form.read()
+    output = form.read()
     with session.connect() as client:
         gate = client.update_gate(scope.upper(), name, **changes)
     output.one(of_gate(gate), lambda: write(_sentence(gate)))

@@ -418,7 +418,7 @@ class Gate(_message.Message):
     """How many of its jobs run at once, at most: 0 to 1,000,000. Not set: as many as there are workers."""
     max_running_per_owner: _builtins.int
     """How many of its jobs run at once for each owner of each tenant; jobs without an owner are those of one. Not set: no
-    limit. Where more than 100 owners wait behind others that are at theirs, 100 at a time are looked at, in turn.
+    limit. Where more than 50 owners wait behind others that are at theirs, 50 at a time are looked at, in turn.
     """
     weight: _builtins.int
     """Of a tenant: its places in a lap, 1 to 1,000. Tenants are served in turn, one of weight 3 with three jobs
@@ -616,16 +616,24 @@ class ListGatesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """The tenant; empty means "default". The answer is the same for all."""
+    page_size: _builtins.int
+    """The most to answer: 1 to 1000. 0 means 100; more means 1000."""
+    page_token: _builtins.str
+    """From the answer before; empty for the first page."""
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -638,6 +646,9 @@ class ListGatesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     GATES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Gives the next page; empty on the last."""
     @_builtins.property
     def gates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gate]:
         """The gates."""
@@ -646,10 +657,11 @@ class ListGatesResponse(_message.Message):
         self,
         *,
         gates: _abc.Iterable[Global___Gate] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gates", b"gates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gates", b"gates", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -141,7 +141,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListGates(self, request, context):
-        """Answers every gate of which anything was said, by scope and name.
+        """Answers a page of the gates of which anything was said, by scope and name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,7 +55,7 @@ class AdminServiceStub:
     ListTenants: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]
     """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a gate."""
     ListGates: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListGatesRequest, _admin_service_pb2.ListGatesResponse]
-    """Answers every gate of which anything was said, by scope and name."""
+    """Answers a page of the gates of which anything was said, by scope and name."""
     UpdateGate: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateGateRequest, _admin_service_pb2.UpdateGateResponse]
     """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at once, weighs it.
     Once this is answered, every instance claims under the new values: a claim that had begun before was waited for.
@@ -97,7 +97,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListTenants: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
     """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a gate."""
     ListGates: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListGatesRequest, _admin_service_pb2.ListGatesResponse]  # type: ignore[assignment]
-    """Answers every gate of which anything was said, by scope and name."""
+    """Answers a page of the gates of which anything was said, by scope and name."""
     UpdateGate: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateGateRequest, _admin_service_pb2.UpdateGateResponse]  # type: ignore[assignment]
     """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at once, weighs it.
     Once this is answered, every instance claims under the new values: a claim that had begun before was waited for.
@@ -172,7 +172,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListGatesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListGatesResponse, _abc.Awaitable[_admin_service_pb2.ListGatesResponse]]:
-        """Answers every gate of which anything was said, by scope and name."""
+        """Answers a page of the gates of which anything was said, by scope and name."""
 
     @_abc_1.abstractmethod
     def UpdateGate(

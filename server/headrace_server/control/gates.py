@@ -33,9 +33,12 @@ class GateKeeper:
         log.info("gate of %s %s is changed: %s", gate.scope, gate.name, dict(fields))
         return changed
 
-    async def everything(self) -> Sequence[Gate]:
-        """Every gate of which anything was said, by scope and name."""
-        return await self._store.list_gates()
+    async def find(self, *, size: int, token: str) -> tuple[Sequence[Gate], str]:
+        """A page of the gates, by scope and name, and the token of the next, "" at the end. Raises InvalidPageToken."""
+        place = read_token("gates", token, (str,))
+        limit = page_size(size, self._limits.page_size)
+        found = await self._store.find_gates(after=place[0] if place else "", limit=limit)
+        return found, make_token("gates", (found[-1].key,)) if len(found) == limit else ""
 
     async def traffic(self, scope: Scope, *, size: int, token: str) -> tuple[Sequence[Traffic], str]:
         """A page of the queues or tenants, by name, and the token of the next, "" at the end. Raises InvalidPageToken."""

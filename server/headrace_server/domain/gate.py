@@ -10,7 +10,7 @@ none. What counts as running is what instances hold: TO_BE_RUN and RUNNING.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -66,11 +66,12 @@ class Lane:
     queue: str
     type: str
     tenant: str
+    keys: tuple[str, str, str] = field(init=False, compare=False, repr=False)
+    """The keys of the gates that its jobs pass."""
 
-    @property
-    def keys(self) -> tuple[str, str, str]:
-        """The keys of the gates that its jobs pass."""
-        return Scope.QUEUE.key(self.queue), Scope.TYPE.key(self.type), Scope.TENANT.key(self.tenant)
+    def __post_init__(self) -> None:
+        keys = (Scope.QUEUE.key(self.queue), Scope.TYPE.key(self.type), Scope.TENANT.key(self.tenant))
+        object.__setattr__(self, "keys", keys)
 
 
 WAITING_LIMIT = 10_000

@@ -171,8 +171,8 @@ class Store(Protocol):
         """
         ...
 
-    async def list_gates(self) -> Sequence[Gate]:
-        """Every gate of which anything was said."""
+    async def find_gates(self, *, after: str, limit: int) -> Sequence[Gate]:
+        """The gates of which anything was said behind a key, by scope and name."""
         ...
 
     async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[Traffic]:

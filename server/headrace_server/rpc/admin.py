@@ -117,7 +117,10 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def ListGates(self, request: pb.ListGatesRequest, context: Context) -> pb.ListGatesResponse:
         parse.tenant(request.tenant)
-        return pb.ListGatesResponse(gates=map(gate, await self._keeper.everything()))
+        found, token = await self._keeper.find(
+            size=parse.page_size(request.page_size), token=request.page_token
+        )
+        return pb.ListGatesResponse(gates=map(gate, found), next_page_token=token)
 
     async def UpdateGate(self, request: pb.UpdateGateRequest, context: Context) -> pb.UpdateGateResponse:
         parse.tenant(request.tenant)

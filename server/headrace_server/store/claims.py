@@ -128,11 +128,13 @@ class Deal:
             tenants, all_met = self._tenants(kinds, wanted)
             dealt = self._lap(kinds, tenants, seats)
             wanted *= 2  # None of these may take anything: look further.
-        jobs = self._ledger.jobs
         self._ledger.load([head.job_id for head in dealt], free=True)
-        taken = [head for head in dealt if (found := jobs.get(head.job_id)) is not None and found.ready]
+        taken: list[Head] = []
         for head in dealt:
-            if head not in taken:
+            found = self._ledger.jobs.get(head.job_id)
+            if found is not None and found.ready:
+                taken.append(head)
+            else:
                 self.room.give_back(head.lane, head.owner)
         return taken
 

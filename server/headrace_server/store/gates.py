@@ -98,9 +98,10 @@ def change(connection: Connection, asked: Gate, fields: Mapping[str, Any]) -> Ga
     return changed
 
 
-def everything(connection: Connection) -> Sequence[Gate]:
-    """Every gate of which anything was said, by scope and name."""
-    return [_gate(row) for row in connection.execute(select(gate).order_by(gate.c.gate)).all()]
+def page(connection: Connection, *, after: str, limit: int) -> Sequence[Gate]:
+    """The gates of which anything was said behind a key, by scope and name."""
+    query = select(gate).where(gate.c.gate > after).order_by(gate.c.gate).limit(limit)
+    return [_gate(row) for row in connection.execute(query).all()]
 
 
 def _gate(row: Row) -> Gate:

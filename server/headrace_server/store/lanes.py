@@ -33,7 +33,7 @@ from headrace_server.store.statement import Query, least
 Kind = tuple[str, str]
 """A queue and a type."""
 
-OWNERS: Final = 100
+OWNERS: Final = 50
 """Owners with room that are looked at, at most, to find the best of a lane in which owners at their limit come first."""
 
 

@@ -275,9 +275,9 @@ class SqlStore:
         self.on_open()
         return changed
 
-    async def list_gates(self) -> Sequence[Gate]:
-        """Every gate of which anything was said."""
-        return await self._read(gates.everything)
+    async def find_gates(self, *, after: str, limit: int) -> Sequence[Gate]:
+        """The gates of which anything was said behind a key, by scope and name."""
+        return await self._read(lambda connection: gates.page(connection, after=after, limit=limit))
 
     async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[Traffic]:
         """What the queues, or the tenants, behind a name are doing, by name."""

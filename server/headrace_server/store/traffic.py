@@ -20,7 +20,7 @@ _running = {
 
 
 def _counted(waiting: Select[Any]) -> Query:
-    counted = waiting.limit(WAITING_LIMIT + 1).subquery()
+    counted = waiting.limit(bindparam("limit")).subquery()
     both: Sequence[ColumnElement[Any]] = [func.count(), func.min(counted.c.at)]
     return Query(select(*both).select_from(counted))
 
@@ -44,8 +44,9 @@ _waiting = {
 def read(connection: Connection, scope: Scope, *, after: str, limit: int) -> Sequence[Traffic]:
     """The queues or the tenants behind a name, by name: those with jobs that wait or run, or with a gate."""
     kinds = lanes.kinds(connection)
-    running: dict[str, int] = dict(connection.execute(_running[scope]).tuples().all())
-    said = {gate.name: gate for gate in gates.everything(connection) if gate.scope is scope}
+    running: dict[str, int] = dict(connection.execute(_running[scope]).all())
+    named = gates.page(connection, after=scope.key(after), limit=limit)
+    said = {gate.name: gate for gate in named if gate.scope is scope}
     names = sorted(
         name for name in {*running, *said, *_names(connection, scope, kinds, after, limit)} if name > after
     )
@@ -65,5 +66,5 @@ def _names(
 
 def _traffic(connection: Connection, gate: Gate, kinds: Sequence[Kind], running: int) -> Traffic:
     given = {"kinds": dumps(list(kinds))} if gate.scope is Scope.TENANT else {}
-    ((waiting, oldest),) = _waiting[gate.scope](connection, name=gate.name, **given)
+    ((waiting, oldest),) = _waiting[gate.scope](connection, name=gate.name, limit=WAITING_LIMIT + 1, **given)
     return Traffic(gate, min(waiting, WAITING_LIMIT), waiting > WAITING_LIMIT, oldest, running)

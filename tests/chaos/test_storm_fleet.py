@@ -39,7 +39,7 @@ def servers(tmp_path: Path, shared_url: str) -> Iterator[list[Doomed]]:
 def test_kill_storm_of_several(
     servers: list[Doomed], tmp_path: Path, told: Callable[[str, str], None]
 ) -> None:
-    """However often one of three dies under load: what was answered is there, once, and others have its jobs in time (failure cases 1, 16, 22)."""
+    """However often one of three dies under load: what was answered is there, once, and others have its jobs in time (acceptance 58; failure cases 1, 16, 22)."""
     chosen = seed()
     evidence = Evidence(tmp_path / "log", takeover=PROMISE * LEASE)
     with closing(Several(servers, random.Random(f"{chosen} clients"))) as field:

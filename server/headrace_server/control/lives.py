@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 PAUSE: Final = 0.5
 """Seconds before a database that is away is asked again."""
+LOCKED: Final = 1.0
+"""Seconds after which no lock of a dead instance is left: whoever buries it ends its connections."""
 
 
 class Runs(Protocol):
@@ -81,7 +83,13 @@ class Lives:
 
     def others_died(self) -> None:
         """Others may have left something behind."""
-        self._spawn(self.take_over())
+        self._spawn(self._take_over_twice())
+
+    async def _take_over_twice(self) -> None:
+        """What the dead one's last transaction had locked is left out, and free in a moment."""
+        await self.take_over()
+        await asyncio.sleep(LOCKED)
+        await self.take_over()
 
     async def take_over(self) -> None:
         """Settle what those have left that are not alive."""

@@ -110,11 +110,11 @@ def test_who_is_told_that_it_is_dead_is() -> None:
 
 def lives(rng: random.Random) -> Iterator[tuple[float, float]]:
     """When beats were sent, and when they were on disk: their answers may never have come."""
-    sent = rng.uniform(0, TIMES.beat)
+    sent = rng.uniform(0, TIMES.look)
     for _ in range(rng.randint(1, 20)):
         stored = sent + rng.uniform(0, 2)
         yield sent, stored
-        sent = max(stored, sent + TIMES.beat) + rng.uniform(0, TIMES.look)
+        sent = max(stored, sent + TIMES.look) + rng.uniform(0, TIMES.look)
 
 
 @pytest.mark.parametrize("skew", [-3600.0, 0.0, 3600.0])

@@ -235,7 +235,7 @@ Global___ListInstancesResponse: _TypeAlias = ListInstancesResponse  # noqa: Y015
 
 @_typing.final
 class Instance(_message.Message):
-    """One life of a server. What it does is as old as its last heartbeat: about a third of the lease at most."""
+    """One life of a server. What it does is as old as its last heartbeat: about a second."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1,6 +1,6 @@
 """Leases: which instances of one database are alive, decided by the clock of none but who asks.
 
-An instance that lives raises its beat, a number in its row, every third of the lease or so. Nobody writes a time that
+An instance that lives raises its beat, a number in its row, every second. Nobody writes a time that
 another would have to believe: not the instance, whose clock may be off by an hour, and not the database, whose clock
 may be stepped.
 
@@ -42,13 +42,8 @@ class LeaseTimes:
     lease: float
 
     @property
-    def beat(self) -> float:
-        """Between two beats."""
-        return self.lease * 0.3
-
-    @property
     def look(self) -> float:
-        """Between two looks at the beats of the others."""
+        """Between two beats, and two looks at those of the others."""
         return min(1.0, self.lease * 0.1)
 
     @property

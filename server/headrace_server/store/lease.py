@@ -102,22 +102,18 @@ class Heartbeat:
     # The thread
 
     def _run(self) -> None:
-        beat_at = stopwatch() + self.times.beat
         while not self._end.wait(self.times.look):
-            now = stopwatch()
-            if not self._own.valid(now):
+            sent = stopwatch()
+            if not self._own.valid(sent):
                 return  # to beat on would keep what this life holds from being taken over
             try:
-                if now >= beat_at:
-                    beat_at = now + self.times.beat
-                    if not self._beat(now):
-                        self._own.end()
-                        self._tell(self._lose)
-                        return
+                if not self._beat(sent):
+                    self._own.end()
+                    self._tell(self._lose)
+                    return
                 self._look()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next beat may come through
                 self._observer.blind()
-                beat_at = stopwatch()
                 logger.warning(
                     "No heartbeat: %s", str(error).partition("\n")[0], extra={"instance": self._me}
                 )

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cli.console import LIMIT, SCRIPT, Script, environment
 
+from headrace import Client
+
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -37,9 +39,13 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def headrace(address: str) -> Script:
-    """The script, for a tenant of the test's own on the server."""
-    return Script(environment(HEADRACE_TARGET=address, HEADRACE_TENANT=f"t-{uuid.uuid4().hex[:12]}"))
+def headrace(address: str) -> Iterator[Script]:
+    """The script, for a tenant of the test's own on the server. Nothing of it runs on: that would take a core from all that follow."""
+    tenant = f"t-{uuid.uuid4().hex[:12]}"
+    yield Script(environment(HEADRACE_TARGET=address, HEADRACE_TENANT=tenant))
+    with Client(address, tenant=tenant) as client:
+        for job in client.list(statuses=["QUEUED", "TO_BE_RUN", "RUNNING"]):
+            client.stop(job.job_id, grace_period=0, wait_timeout=20)
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ module_url    the same, for all tests of a module
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,8 @@ import pytest
 if TYPE_CHECKING:
     from support.postgresql import Server
 
+TEMPORARY = Path(tempfile.gettempdir())
+"""That of the machine: the one that tests have later is closed to the user whom the server runs as."""
 SHARED = "postgresql_template"
 
 

@@ -49,6 +49,7 @@ class Postgresql:
         """Take every row away."""
         tables = ", ".join(name for name in schema.metadata.tables if name != "duty")
         self._connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")  # type: ignore[call-overload] # as above
+        self._connection.execute("UPDATE duty SET turn = 0")
 
     def read(self) -> "Rows":
         """Every row of every table, in one snapshot."""

@@ -28,8 +28,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-TEMPORARY = Path(tempfile.gettempdir())
-"""That of the machine: the one that tests have later is closed to the user whom the server runs as."""
+from support.databases import TEMPORARY
 
 GIVEN = "HEADRACE_TEST_POSTGRESQL_URL"
 MISSING = "The tests need PostgreSQL: install the package postgresql, or set HEADRACE_TEST_POSTGRESQL_URL to a superuser's URL."

@@ -161,7 +161,7 @@ class App:
 
             store.on_commit = committed
             store.on_elsewhere = elsewhere
-            store.about = lambda: self._about(registry)
+            store.about = self._about(registry)
             lives = Lives(
                 store,
                 dispatcher,
@@ -205,17 +205,16 @@ class App:
         finally:
             await store.close()
 
-    def _about(self, registry: Registry) -> Mapping[str, Any]:
-        settings = self.settings
-        return {
+    def _about(self, registry: Registry) -> Callable[[], Mapping[str, Any]]:
+        """What this instance tells of itself: asked with every beat, so what stays the same is found out once."""
+        fixed = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "address": self._address,
             "version": version("headrace"),
-            "workers": settings.workers,
+            "workers": self.settings.workers,
             "types": sorted(registry.names),
-            "draining": self.draining,
         }
+        return lambda: {**fixed, "address": self._address, "draining": self.draining}
 
     async def _answer(
         self,

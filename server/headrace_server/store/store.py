@@ -191,6 +191,7 @@ class SqlStore:
             try:
                 self._tail.start()
             except Exception as error:
+                self._tail.stop()  # which closes what it waits with: the next try makes another
                 self._tail = None
                 self._raise_unavailable(error)
                 raise

@@ -181,7 +181,6 @@ class Dispatcher:
             answers = await asyncio.gather(*map(self._store.claim, asked), return_exceptions=True)
         finally:
             self._claiming = False
-        overheard = self._overheard
         for request, claimed in zip(asked, answers, strict=True):
             if isinstance(claimed, BaseException):
                 continue
@@ -189,8 +188,8 @@ class Dispatcher:
                 job = self._unplaced.pop(one.job.job_id, one.job)
                 if not job.status.final:
                     seating.place(job, one.parameters, one.seat.worker)
-            if overheard.intersection(one.job.job_id for one in claimed):
-                self._catch_up(overheard)
+            if self._overheard.intersection(one.job.job_id for one in claimed):
+                self._catch_up(self._overheard)
             self._more = len(claimed) == len(request.seats)
             if self._more:
                 self._wake.set()
@@ -239,7 +238,7 @@ class Dispatcher:
 
     def catch_up(self, job: Job) -> None:
         """A job's row as it stands by now: a stop from elsewhere is carried out, a run that was replaced is ended."""
-        for active in [run for run in self.seating.runs.values() if run.key.job_id == job.job_id]:
+        for active in self._runs_of(job.job_id):
             if job.revision <= active.job.revision:
                 continue
             if running.holds(job, active.key.claim, active.job.instance):
@@ -249,8 +248,11 @@ class Dispatcher:
 
     def gone(self, job_id: str) -> None:
         """The row of a job that runs here is gone: nothing that the run says can be kept."""
-        for active in [run for run in self.seating.runs.values() if run.key.job_id == job_id]:
+        for active in self._runs_of(job_id):
             self.seating.replaced(active, "it was deleted")
+
+    def _runs_of(self, job_id: str) -> list[Active]:
+        return [active for active in self.seating.runs.values() if active.key.job_id == job_id]
 
     def _catch_up(self, job_ids: Iterable[str]) -> None:
         wanted = {job_id: revision for job_id, revision in self.known().items() if job_id in job_ids}

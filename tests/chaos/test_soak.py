@@ -106,11 +106,10 @@ class Caller:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def join(self) -> None:
-        """Wait for its end; raises what went wrong."""
+    def join(self) -> BaseException | None:
+        """Wait for its end; answer what went wrong."""
         self._thread.join()
-        if self._error is not None:
-            raise self._error
+        return self._error
 
     def _run(self) -> None:
         try:
@@ -122,7 +121,7 @@ class Caller:
                         self.done[name] += 1
                         if job is not None:
                             client.delete(job.job_id)  # else the store's cache grows as it should
-        except BaseException as error:  # noqa: BLE001 - raised on the test's thread
+        except BaseException as error:  # noqa: BLE001 - answered by join
             self._error = error
 
     def note(self) -> str:
@@ -215,8 +214,9 @@ def load(server: Server, grown: int, seconds: float) -> Counter[str]:
     """Use the server for some time; answer what was done."""
     end = time.monotonic() + seconds
     callers = [Caller(server, number, grown, end) for number in range(CALLERS)]
-    for caller in callers:
-        caller.join()
+    wrong = [error for error in [caller.join() for caller in callers] if error is not None]
+    if wrong:
+        raise AssertionError(f"{wrong[0]!r}, and {len(wrong) - 1} callers more") from wrong[0]
     return sum((caller.done for caller in callers), Counter())
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from headrace import Client, RetryPolicy
 from headrace.errors import JobNotFound, WrongStatus
+from support import late_answers
 from support.figures import guard
 from support.server import Server, until
 
@@ -50,6 +51,20 @@ def test_stop_of_a_claimed_job(tmp_path: Path, gate: Path, monkeypatch: pytest.M
         gate.touch()
         assert client.submit("slow.noop").wait(30).status == "SUCCEEDED"
         assert job.refresh().attempts == ()
+
+
+@pytest.mark.slow
+def test_stop_of_a_permitted_job(tmp_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job stopped behind the commit of its permit and before its answer runs no code (acceptance 44, failure case 4)."""
+    monkeypatch.setenv("SLOW_IMPORT_GATE", str(gate))
+    server = Server(tmp_path, jobs="support.slow_import", workers=1, command=late_answers.COMMAND)
+    with server, server.client() as client:
+        job = client.submit("slow.noop")
+        until(lambda: job.refresh().status == "TO_BE_RUN", "the job is claimed")
+        gate.touch()
+        until(lambda: job.refresh().status == "RUNNING", "the job is permitted")
+        assert job.stop(wait_timeout=30).job.status == "ABORTED"
+        assert phases(client, job.job_id) == ["REQUESTED", "ENDED"]
 
 
 def test_stop_of_an_obedient_job(client: Client, note: Path, tmp_path: Path) -> None:

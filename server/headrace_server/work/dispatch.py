@@ -269,7 +269,8 @@ class Dispatcher:
             log.warning("cannot read what others have changed, trying again soon: %s", error)
 
     def _follow(self, active: Active, job: Job) -> None:
-        active.job = job
+        if not active.learn(job):
+            return
         if job.status.final and not active.sent:
             self.seating.leave(active)  # stopped or expired before it was handed over
         elif job.stop is not None and not job.status.final:

@@ -83,6 +83,17 @@ class Active:
         self._progress_timer: asyncio.TimerHandle | None = None
         self._progress_written = float("-inf")
 
+    def learn(self, job: Job) -> bool:
+        """Take over the job as it stands by now; False for one that is older than what is known.
+
+        The answer of a write, what the store tells of its commits and what is read after others have written come by
+        different ways: whichever is late must not make a stop forgotten.
+        """
+        if job.revision < self.job.revision:
+            return False
+        self.job = job
+        return True
+
     def run(self) -> Run:
         """What its child is told."""
         job = self.job

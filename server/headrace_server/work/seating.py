@@ -128,7 +128,7 @@ class Seating:
             return
         active.permitting = True
         try:
-            active.job = (await self._store.apply(active.key.job_id, active.permit)).job
+            active.learn((await self._store.apply(active.key.job_id, active.permit)).job)
         except (Replaced, JobNotFound) as error:
             log.info("no start permit: %s", error, extra=active.about())
             self.leave(active)

@@ -43,7 +43,7 @@ CONNECT: Final = 5.0
 """Seconds. Each can be set in the URL."""
 PAUSE_FIRST, PAUSE_MAX = 0.2, 5.0
 """Seconds before the broker is asked again."""
-_ACCESS_REFUSED, _PRECONDITION_FAILED, _NOT_FOUND = 403, 406, 404
+ACCESS_REFUSED, PRECONDITION_FAILED, NOT_FOUND = 403, 406, 404
 END_SECONDS: Final = 5.0
 """So long a connection has to be closed in order."""
 
@@ -224,9 +224,9 @@ class Broker:
 
     def _channel_closed(self, _channel: Channel, error: BaseException) -> None:
         if isinstance(error, ChannelClosedByBroker):
-            if not self._up and error.reply_code in (_ACCESS_REFUSED, _PRECONDITION_FAILED):
+            if not self._up and error.reply_code in (ACCESS_REFUSED, PRECONDITION_FAILED):
                 self._passive = not self._passive
-            elif error.reply_code == _NOT_FOUND:
+            elif error.reply_code == NOT_FOUND:
                 self._passive = False
         if self._connection is not None and self._connection.is_open:
             self._connection.close(reply_text=str(error)[:200])

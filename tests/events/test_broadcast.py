@@ -59,6 +59,20 @@ def test_kinds_format_and_source_are_settings(bench: Bench, server: Server) -> N
     assert MessageToDict(events[-1].updated) == {"paths": ["description"]}
 
 
+def test_progress_on_demand(bench: Bench, server: Server) -> None:
+    """Progress is broadcast where a setting says how often, under keys of its own and without a revision (acceptance 76)."""
+    events, progress = bench.queue("events", "job.#"), bench.queue("progress", "progress.#")
+    server.settings["events_progress_interval"] = 0.001
+    with server, server.client() as client:
+        client.submit("test.report", {"total": 200}).wait(30)
+        (got,) = bench.take(progress, 1)
+        assert got.key == "progress.default.test%2Ereport"
+        assert got.headers["ce-type"] == "headrace.job.progress.v1"
+        assert json.loads(got.body)["total"] == "200"
+        assert "ce-revision" not in got.headers
+        assert len(bench.take(events, 4)) == 4
+
+
 def test_an_exchange_that_is_there_is_used_as_it_is(bench: Bench, server: Server) -> None:
     """An exchange that an operator has declared otherwise, with an alternate for what no queue wants, is not fought over."""
     bench.channel.exchange_declare("unwanted", "fanout", durable=True)

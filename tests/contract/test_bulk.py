@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from contract.deeds import Clock, found, page, submission
 
-from headrace_server.app import limits_of
+from headrace_server.wiring import limits_of
 from headrace_server.config import Settings
 from headrace_server.control import bulk
 from headrace_server.control.bulk import Bulk, Selection, StopFirst

@@ -33,7 +33,8 @@ class EventConsumer:
 
     queue: its name; declared, bound and kept: what happens while nobody consumes waits there. handler: called with one
     JobEvent after the other, on the thread of run(); when it returns, the event is acknowledged.
-    url: amqp:// or amqps://; left out, that of the environment's HEADRACE_AMQP_URL or AMQP_URL.
+    url: amqp:// or amqps://, several nodes of a cluster separated by commas; left out, that of the environment's
+    HEADRACE_AMQP_URL or AMQP_URL.
     statuses, tenants, types: only events with one of these; empty means any. kinds: those to be shown, which the server
     must broadcast (its setting events_kinds). exchange: the server's events_exchange.
     client: fills gaps. positions: how far each job has come, by its id; a mapping of yours that is kept somewhere makes
@@ -178,10 +179,9 @@ class EventConsumer:
     def _fill(self, event: JobEvent, after: int, until: int) -> None:
         """Shows what the job's history has after one revision, up to another."""
         if self._client is None:
-            if not self._selection.statuses:  # else others were never meant to come
-                log.warning(
-                    "Job %s: events after revision %d, up to %d, did not come", event.job_id, after, until
-                )
+            log.warning(
+                "Job %s: events after revision %d, up to %d, did not come", event.job_id, after, until
+            )
             return
         missed = iter(self._client.events(event.job_id, tenant=event.tenant, after_revision=after))
         while (one := _read_on(missed)) is not None and one.revision <= until:

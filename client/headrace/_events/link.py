@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pika
 from pika import exceptions
@@ -26,6 +27,9 @@ from pika import exceptions
 from headrace._events.errors import BrokerRefused
 from headrace.errors import InvalidArgument
 
+HEARTBEAT = 20
+CONNECT = 5.0
+"""Seconds. Each can be set in the URL."""
 TICK = 5.0
 """Seconds that the link looks at its connection without being woken, at most."""
 BIND_AGAIN = 30.0
@@ -39,6 +43,8 @@ _REFUSED = frozenset({402, 403, 405, 406, 530})
 _NOT_FOUND = 404
 
 log = logging.getLogger("headrace.events")
+if not logging.getLogger("pika").level:
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # it reports as errors what is handled and told here
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +77,37 @@ Arrival = Delivery | Connected | Exception | None
 """What an inbox holds. An exception ends the consumer; None only wakes it."""
 
 
-def parameters(url: str, queue: str) -> pika.URLParameters:
-    """How to connect. Raises InvalidArgument for what is no AMQP URL."""
-    try:
-        if not url.startswith(("amqp://", "amqps://")):
-            raise ValueError("it begins with amqp:// or amqps://")  # noqa: TRY301 - one sentence for all
-        read = pika.URLParameters(url)
-    except (ValueError, TypeError) as error:
-        raise InvalidArgument.of("url", f"It is no AMQP URL: {error}.") from error
-    if read.client_properties is None:
-        read.client_properties = {"connection_name": f"headrace events, {queue}"}
-    return read
+def parameters(urls: str, name: str) -> list[pika.URLParameters]:
+    """How to connect: each node in turn. Raises InvalidArgument for what is no AMQP URL.
+
+    name: what the connection is called in the broker's own lists.
+    """
+    found = []
+    for url in urls.split(","):
+        parts = urlsplit(url.strip())
+        if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
+            raise InvalidArgument.of("url", "It is amqp://USER:PASSWORD@HOST/VHOST, or amqps://.")
+        try:
+            read = pika.URLParameters(url.strip())
+        except (ValueError, TypeError) as error:
+            raise InvalidArgument.of("url", f"It cannot be used: {error}.") from error
+        said = parse_qs(parts.query)
+        if "heartbeat" not in said:
+            read.heartbeat = HEARTBEAT
+        if "socket_timeout" not in said:
+            read.socket_timeout = CONNECT
+        if "stack_timeout" not in said:
+            read.stack_timeout = 2 * CONNECT
+        read.client_properties = {"connection_name": name}
+        found.append(read)
+    return found
 
 
 class Link:
     """Keeps a queue consumed until it is closed, through lost connections."""
 
     def __init__(self, url: str, topology: Topology, prefetch: int, inbox: "SimpleQueue[Arrival]") -> None:
-        self._parameters = parameters(url, topology.queue)
+        self._parameters = parameters(url, f"headrace events, {topology.queue}")
         self._topology = topology
         self._prefetch = prefetch
         self._inbox = inbox

@@ -2,6 +2,11 @@
 
 A message's routing key is `job.<status>.<tenant>.<type>`, always four words: what could be taken for a dot, a
 wildcard or anything but a letter, a digit, `_` or `-` is written as %XX for each byte of its UTF-8.
+
+A queue is bound by tenant and type, which every event of a job has in common: the broker gives it all events of a job
+or none. The status is looked at here. Were it in the key, each change that the queue did not ask for would look like
+a gap; and where no other queue wants such a change either, the server would keep it, and the job's later events behind
+it, until one does.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,18 +27,13 @@ _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 W = TypeVar("W", bound=StrEnum)
 
 
-def binding_keys(
-    *,
-    statuses: Iterable[JobStatus | str] = (),
-    tenants: Iterable[str] = (),
-    types: Iterable[str] = (),
-) -> tuple[str, ...]:
-    """The keys that bind a queue to the exchange for these events: one of the statuses, of the tenants, of the types.
+def binding_keys(*, tenants: Iterable[str] = (), types: Iterable[str] = ()) -> tuple[str, ...]:
+    """The keys that bind a queue to the exchange for all events of the jobs of these tenants and types.
 
-    What is left empty is not looked at: binding_keys() is ("job.*.*.*",), all events. Raises InvalidArgument for a
-    status that there is not, and for names that are too long for a key.
+    What is left empty is not looked at: binding_keys() is ("job.*.*.*",), everything. Raises InvalidArgument for names
+    that are too long for a key.
     """
-    return Selection.of(statuses, tenants, types).keys()
+    return Selection.of((), tenants, types).keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,9 @@ class Selection:
         )
 
     def keys(self) -> tuple[str, ...]:
-        """The keys that bind a queue for it."""
-        words = [
-            [_escaped(name) for name in names] or ["*"] for names in (self.statuses, self.tenants, self.types)
-        ]
-        keys = tuple(".".join(("job", *of)) for of in product(*words))
+        """The keys that bind a queue for the jobs that can have such events."""
+        tenants, types = ([_escaped(name) for name in names] or ["*"] for names in (self.tenants, self.types))
+        keys = tuple(f"job.*.{tenant}.{kind}" for tenant, kind in product(tenants, types))
         for key in keys:
             if len(key) > KEY_MAX:
                 raise InvalidArgument(f"The routing key {key} is longer than {KEY_MAX} bytes.")

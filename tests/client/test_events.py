@@ -5,7 +5,6 @@ import sys
 from dataclasses import replace
 
 import pytest
-from support.broadcasts import NOON, Message, message
 
 from headrace import events, info
 from headrace._events.held import LONGEST_PAUSE, Held
@@ -13,6 +12,7 @@ from headrace._events.positions import RecentPositions
 from headrace._events.selection import Selection
 from headrace.errors import HeadraceError, InvalidArgument
 from headrace.events import Broadcast, InvalidBroadcast, binding_keys, decode
+from support.broadcasts import NOON, Message, message
 
 
 def read(made: Message) -> Broadcast:

@@ -184,13 +184,18 @@ class EventConsumer:
             )
             return
         missed = iter(self._client.events(event.job_id, tenant=event.tenant, after_revision=after))
+        shown = 0
         while (one := _read_on(missed)) is not None and one.revision <= until:
-            self._show(one)
+            shown += self._show(one)
+        log.info("Job %s: %d events that did not come were read from its history", event.job_id, shown)
 
-    def _show(self, event: JobEvent) -> None:
-        if self._selection.has(event):
+    def _show(self, event: JobEvent) -> bool:
+        """Calls the handler, if the event is one that was asked for; either way the job has come so far."""
+        wanted = self._selection.has(event)
+        if wanted:
             self._handler(event)
         self._positions[event.job_id] = event.revision
+        return wanted
 
 
 def _read_on(history: Iterator[JobEvent]) -> JobEvent | None:

@@ -39,7 +39,7 @@ from headrace_server.domain.errors import ControlError
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.lease import LeaseTimes
-from headrace_server.events.broker import Broker
+from headrace_server.events.broker import Broker, BrokerRefused
 from headrace_server.events.commands import Commands
 from headrace_server.events.envelope import Envelope
 from headrace_server.rpc.admin import AdminService, ServerInfo
@@ -62,7 +62,7 @@ from headrace_server.work.running import RunSettings
 
 log = logging.getLogger(__name__)
 
-REFUSALS = (StoreRefused, PortInUse, ControlError)
+REFUSALS = (StoreRefused, PortInUse, ControlError, BrokerRefused)
 """Why an instance cannot start; each text is a sentence for the operator."""
 STREAMS_GRACE = 2.0
 """Seconds for calls that are under way when the server has drained."""

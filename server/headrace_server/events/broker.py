@@ -15,6 +15,7 @@ BLOCKED seconds the connection is given up, since a broker in that state answers
 
 import asyncio
 import logging
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import takewhile
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import pika
 from pika.adapters.select_connection import IOLoop, SelectConnection
@@ -50,13 +51,29 @@ END_SECONDS: Final = 2.0
 """So long a connection has to be closed in order."""
 
 
+class BrokerRefused(Exception):
+    """A URL that no broker can be reached by; the text is a sentence for the operator."""
+
+
 def parameters(url: str, name: str) -> pika.URLParameters:
-    """What a URL says, and what it leaves to us. Raises ValueError for one that is none."""
+    """What a URL says, and what it leaves to us. Raises BrokerRefused.
+
+    For amqps:// the broker's certificate is verified. cacertfile, certfile and keyfile in the query are those of
+    RabbitMQ's own URI specification.
+    """
     parts = urlsplit(url)
-    if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
-        raise ValueError("it is amqp://USER:PASSWORD@HOST/VHOST, or amqps://")
-    given = pika.URLParameters(url)
     said = parse_qs(parts.query)
+    files = {key: said.pop(key)[-1] for key in ("cacertfile", "certfile", "keyfile") if key in said}
+    try:
+        given = pika.URLParameters(urlunsplit(parts._replace(query=urlencode(said, doseq=True))))
+        if parts.scheme == "amqps" and "ssl_options" not in said:
+            context = ssl.create_default_context(cafile=files.get("cacertfile"))
+            if "certfile" in files:
+                context.load_cert_chain(files["certfile"], files.get("keyfile"))
+            given.ssl_options = pika.SSLOptions(context, parts.hostname)
+    except (ValueError, OSError) as error:
+        about = f" ({', '.join(f'{name} {path}' for name, path in files.items())})" if files else ""
+        raise BrokerRefused(f"amqp_url cannot be used: {error}{about}.") from None
     if "heartbeat" not in said:
         given.heartbeat = HEARTBEAT
     if "blocked_connection_timeout" not in said:
@@ -81,7 +98,10 @@ class Broker:
         name: str,
         commands: Commands | None = None,
     ) -> None:
-        """Name: what the connection is called in the broker's own lists. commands: taken by the same connection."""
+        """Name: what the connection is called in the broker's own lists. commands: taken by the same connection.
+
+        Raises BrokerRefused.
+        """
         self.on_up: Callable[[], None] = lambda: None
         self.on_down: Callable[[], None] = lambda: None
         self.on_settled: Callable[[Sequence[Settled]], None] = lambda _settled: None

@@ -27,7 +27,7 @@ class Unusable(Exception):
 
 
 def probe(url: str, exchange: str) -> Seen:
-    """Ask one node of a broker. Raises Unusable."""
+    """Ask one node of a broker. Raises Unusable, BrokerRefused."""
     given = parameters(url, "headrace doctor")
     user = urlsplit(url).username or "guest"
     place = f"{given.host}:{given.port}"

@@ -33,14 +33,20 @@ test: $(VENV)/.done test-tools test-floor ## every test
 test-floor: $(FLOOR_VENV)/.done ## the client's tests at the oldest versions it promises to work with
 	$(FLOOR_VENV)/bin/python -m pytest -q tests/client
 
-test-tools: # what tests need from the system: strace, systemd-analyze, and PostgreSQL unless HEADRACE_TEST_POSTGRESQL_URL names one
-	@command -v strace >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -yqq strace >/dev/null; } \
-	    || { echo "The tests need the package strace: install it, or run this as root." >&2; exit 1; }
-	@command -v systemd-analyze >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -yqq systemd >/dev/null; } \
-	    || { echo "The tests need the package systemd: install it, or run this as root." >&2; exit 1; }
+test-tools: # what tests need from the system: strace, systemd-analyze, RabbitMQ, and PostgreSQL unless HEADRACE_TEST_POSTGRESQL_URL names one
+	@command -v strace >/dev/null || $(call need,strace)
+	@command -v systemd-analyze >/dev/null || $(call need,systemd)
+	@[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || $(call need,rabbitmq-server)
 	@[ -n "$$HEADRACE_TEST_POSTGRESQL_URL" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
-	    || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -yqq postgresql >/dev/null; } \
-	    || { echo "The tests need the package postgresql: install it, or run this as root." >&2; exit 1; }
+	    || $(call need,postgresql)
+
+# Root installs the package, and the policy keeps its services from being started; others are told its name.
+define need
+{ [ "$$(id -u)" = 0 ] && policy=/usr/sbin/policy-rc.d && { [ -e $$policy ] || { trap "rm -f $$policy" EXIT; \
+	      printf '#!/bin/sh\nexit 101\n' >$$policy; chmod +x $$policy; }; } \
+	    && apt-get update -qq && apt-get install -yqq --no-install-recommends $(1) >/dev/null; } \
+	    || { echo "The tests need the package $(1): install it, or run this as root." >&2; exit 1; }
+endef
 
 test-fast: $(VENV)/.done test-tools ## the tests that answer within a minute
 	$(BIN)/pytest -q -m "not slow"

@@ -1,11 +1,12 @@
 """The composition root: the only module that knows everyone. Start order, stop order.
 
-Start: lock -> schema -> job types -> supervisor and children -> store, recovery -> dispatcher -> gRPC.
+Start: lock -> schema -> job types -> supervisor and children -> store, recovery -> dispatcher -> events ->
+gRPC.
 The lock comes first because it says that no child of an earlier life is left: only then may claims be recovered.
 The supervisor starts before any gRPC object exists.
 
 Stop (SIGTERM): refuse submits and say NOT_SERVING -> no claims, runs may end -> watches end with UNAVAILABLE ->
-gRPC -> pool -> store -> lock. A second signal ends the wait for runs.
+gRPC -> events -> pool -> store -> lock. A second signal ends the wait for runs.
 """
 
 import asyncio
@@ -26,25 +27,31 @@ import uuid_utils
 from headrace_server import stacks
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
+from headrace_server.control.broadcasting import Broadcasting
 from headrace_server.control.gates import GateKeeper
 from headrace_server.control.housekeeping import Housekeeping
 from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
-from headrace_server.control.limits import WAIT_SECONDS, Limits
 from headrace_server.control.lives import Lives
 from headrace_server.control.members import Members
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError
 from headrace_server.domain.event import Event
+from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.lease import LeaseTimes
-from headrace_server.domain.retention import Retention
+from headrace_server.events.broker import Broker, BrokerRefused
+from headrace_server.events.commands import Commands
+from headrace_server.events.envelope import Envelope
 from headrace_server.rpc.admin import AdminService, ServerInfo
 from headrace_server.rpc.admission import Admission
+from headrace_server.rpc.broadcasts import FORMATS, progress_body
+from headrace_server.rpc.commands import CommandDesk
 from headrace_server.rpc.edge import Edge
 from headrace_server.rpc.server import PortInUse, RpcServer
 from headrace_server.rpc.service import JobService
 from headrace_server.rpc.waiting import WaitingServer
 from headrace_server.store import SqlStore, StoreLock, StoreRefused, StoreUnreachable, migrate
+from headrace_server.wiring import limits_of, retention_of
 from headrace_server.work.disk import DiskSpace
 from headrace_server.work.dispatch import Dispatcher
 from headrace_server.work.home import Home
@@ -55,10 +62,12 @@ from headrace_server.work.running import RunSettings
 
 log = logging.getLogger(__name__)
 
-REFUSALS = (StoreRefused, PortInUse, ControlError)
+REFUSALS = (StoreRefused, PortInUse, ControlError, BrokerRefused)
 """Why an instance cannot start; each text is a sentence for the operator."""
 STREAMS_GRACE = 2.0
 """Seconds for calls that are under way when the server has drained."""
+EVENTS_GRACE = 2.0
+"""Seconds for events that are not published yet, likewise; what is left is published by another, or at the next start."""
 
 
 class App:
@@ -67,6 +76,7 @@ class App:
     make_store = staticmethod(SqlStore.open)
     make_dispatcher = Dispatcher
     make_pool = Pool
+    make_broker = Broker
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -131,37 +141,40 @@ class App:
         settings = self.settings
         limits = self.limits
         hub = Hub(limits.watchers)
-        store = self.make_store(
-            settings.database_url, durable=settings.durable, max_waiting=limits.waiting_jobs
-        )
-        try:
+        async with contextlib.AsyncExitStack() as ends:
+            store = self.make_store(
+                settings.database_url,
+                durable=settings.durable,
+                max_waiting=limits.waiting_jobs,
+                broadcast=settings.broadcast_kinds,
+            )
+            ends.push_async_callback(store.close)
             disk = DiskSpace(
                 workspaces,
                 warn=settings.warn_free_disk_mib << 20,
                 least=limits.min_free_disk_bytes,
             )
             frugal = registry.names - registry.needing_workspace
+
+            def progressed(job: Job, progress: Progress) -> None:
+                hub.report(job.job_id, progress)
+                if events is not None:
+                    events.progressed(job, progress)
+
             dispatcher = self.make_dispatcher(
                 store,
                 me=store,
                 types=lambda: registry.names if disk.room() else frugal,
                 queues=frozenset(settings.queues),
                 settings=RunSettings(settings.progress_interval, limits.messages_per_attempt),
-                on_progress=hub.report,
+                on_progress=progressed,
             )
-
-            def committed(changes: Sequence[Change]) -> None:
-                chronicle.tell(changes)
-                hub.publish(event for change in changes for event in change.events)
-                dispatcher.committed(changes)
-
-            def elsewhere(events: Sequence[Event]) -> None:
-                hub.publish(events)
-                dispatcher.overhear(events)
-
-            store.on_commit = committed
-            store.on_elsewhere = elsewhere
             store.about = self._about(registry)
+            jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
+            members = Members(store, store, store.about)
+            service = JobService(jobs, members, heartbeat=settings.heartbeat_interval)
+            events = self._events(store, service)
+            self._listen(store, hub, dispatcher, events)
             lives = Lives(
                 store,
                 dispatcher,
@@ -171,39 +184,81 @@ class App:
             )
             store.on_lost = lives.lost
             store.on_dead = lives.others_died
-            store.on_open = dispatcher.wake
             pool = self._pool(dispatcher, workspaces, lock_fd)
             dispatcher.attach(pool)
             housekeeping = Housekeeping(store, retention_of(settings), settings.sweep_interval)
             await lives.begin()
             await pool.start()
-            try:
-                await lives.take_over()
-                dispatcher.start()
-                lives.keep_up(hub, dispatcher)
-                if settings.sweeps:
-                    housekeeping.start()
-                jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
+            ends.push_async_callback(pool.close)
+            ends.push_async_callback(housekeeping.close)
+            ends.push_async_callback(lives.close)
+            await lives.take_over()
+            dispatcher.start()
+            lives.keep_up(hub, dispatcher)
+            if settings.sweeps:
+                housekeeping.start()
+            if events is not None:
+                events.start()
+                ends.push_async_callback(events.close, EVENTS_GRACE)
 
-                def gauges() -> Mapping[str, int]:
-                    return {
-                        **dispatcher.counters(),
-                        "watchers": hub.feeds,
-                        "waiting_jobs": store.waiting,
-                        "free_disk_bytes": disk.free,
-                        "swept_jobs_total": housekeeping.deleted,
-                    }
+            def gauges() -> Mapping[str, int]:
+                return {
+                    **dispatcher.counters(),
+                    "watchers": hub.feeds,
+                    "waiting_jobs": store.waiting,
+                    "free_disk_bytes": disk.free,
+                    "swept_jobs_total": housekeeping.deleted,
+                    **(events.counters() if events is not None else {}),
+                }
 
-                await self._answer(
-                    jobs=jobs, store=store, hub=hub, dispatcher=dispatcher, gauges=gauges, on_ready=on_ready
-                )
-                await dispatcher.close()
-            finally:
-                await lives.close()
-                await housekeeping.close()
-                await pool.close()
-        finally:
-            await store.close()
+            await self._answer(
+                jobs,
+                members,
+                service,
+                store=store,
+                hub=hub,
+                dispatcher=dispatcher,
+                gauges=gauges,
+                on_ready=on_ready,
+            )
+            await dispatcher.close()
+
+    @staticmethod
+    def _listen(store: SqlStore, hub: Hub, dispatcher: Dispatcher, events: Broadcasting | None) -> None:
+        """Who is told what the store has committed, and what other instances have."""
+
+        def committed(changes: Sequence[Change]) -> None:
+            chronicle.tell(changes)
+            hub.publish(event for change in changes for event in change.events)
+            dispatcher.committed(changes)
+            if events is not None:
+                events.wake()
+
+        def elsewhere(heard: Sequence[Event]) -> None:
+            hub.publish(heard)
+            dispatcher.overhear(heard)
+            if events is not None:
+                events.wake()
+
+        store.on_commit = committed
+        store.on_elsewhere = elsewhere
+        store.on_open = dispatcher.wake
+
+    def _events(self, store: SqlStore, service: JobService) -> Broadcasting | None:
+        """What is broadcast, and by whom; None without a broker."""
+        settings = self.settings
+        if not settings.amqp_url:
+            return None
+        envelope = Envelope(settings.events_source, *FORMATS[settings.events_format], progress_body)
+        desk = CommandDesk(service)
+        broker = self.make_broker(
+            settings.brokers,
+            settings.events_exchange,
+            envelope,
+            name=f"headrace on {socket.gethostname()}",
+            commands=Commands(settings.command_queue, desk.carry_out) if settings.command_queue else None,
+        )
+        return Broadcasting(store, broker, progress_interval=settings.events_progress_interval)
 
     def _about(self, registry: Registry) -> Callable[[], Mapping[str, Any]]:
         """What this instance tells of itself: asked with every beat, so what stays the same is found out once."""
@@ -218,8 +273,10 @@ class App:
 
     async def _answer(
         self,
-        *,
         jobs: Jobs,
+        members: Members,
+        service: JobService,
+        *,
         store: SqlStore,
         hub: Hub,
         dispatcher: Dispatcher,
@@ -235,10 +292,8 @@ class App:
             settings=settings.shown(),
             limits={name: int(value) for name, value in asdict(self.limits).items()},
         )
-
-        members = Members(store, store, store.about)
         rpc = RpcServer(
-            JobService(jobs, members, heartbeat=settings.heartbeat_interval),
+            service,
             AdminService(
                 info,
                 jobs,
@@ -293,32 +348,3 @@ class App:
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
-
-
-def retention_of(settings: Settings) -> Retention:
-    """How long these settings have ended jobs kept."""
-    succeeded, failed, aborted = (
-        int(seconds * 1_000_000) or None
-        for seconds in (settings.retention_succeeded, settings.retention_failed, settings.retention_aborted)
-    )
-    return Retention(succeeded, failed, aborted)
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The limits that these settings give."""
-    return Limits(
-        message_bytes=settings.max_message_kib << 10,
-        parameters_bytes=settings.max_parameters_kib << 10,
-        page_size=settings.max_page_size,
-        call_seconds=settings.max_call_time,
-        wait_seconds=min(WAIT_SECONDS, int(settings.max_call_time) - 1),
-        results_bytes=settings.max_results_kib << 10,
-        output_bytes=settings.max_output_kib << 10,
-        messages_per_attempt=settings.max_messages_per_attempt,
-        calls=settings.max_calls,
-        call_bytes=settings.max_calls_mib << 20,
-        watchers=settings.max_watchers,
-        streams_per_connection=settings.max_streams_per_connection,
-        waiting_jobs=settings.max_waiting_jobs,
-        min_free_disk_bytes=settings.min_free_disk_mib << 20,
-    )

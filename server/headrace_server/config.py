@@ -6,13 +6,15 @@ a file in the form NAME=value is read where HEADRACE_ENV_FILE names one. GetServ
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from headrace_server.domain.event import EventKind
 
 DEFAULT_ADDRESS = "127.0.0.1:50551"
 JOB_ROOM_KIB = 2048
@@ -46,6 +48,43 @@ class Settings(BaseSettings):
         ge=1,
         le=3600,
         description="On PostgreSQL: how long an instance may be silent before others take its runs over.",
+    )
+    amqp_url: str = Field(
+        default="",
+        validation_alias=AliasChoices("HEADRACE_AMQP_URL", "AMQP_URL", "amqp_url"),
+        description="RabbitMQ for status events: amqp://USER:PASSWORD@HOST/VHOST or amqps://…?cacertfile=PATH; several nodes of "
+        "a cluster separated by commas. Empty: no events.",
+    )
+    events_exchange: str = Field(
+        default="headrace.events",
+        min_length=1,
+        max_length=127,
+        description="The topic exchange that events go to; declared durable, if it is not there.",
+    )
+    events_kinds: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("CREATED", "STATUS_CHANGED"),
+        description="Kinds of events that are broadcast, separated by commas in the environment; also MESSAGE_LOGGED, "
+        "RESULT_SET, STOP_CHANGED, UPDATED, MESSAGES_DROPPED.",
+    )
+    events_format: Literal["json", "protobuf"] = Field(
+        default="json", description="How the body of an event is written."
+    )
+    events_progress_interval: float = Field(
+        default=0.0,
+        ge=0,
+        le=3600,
+        description="Also broadcast a job's progress, at most once in so long; 0: not at all.",
+    )
+    events_source: str = Field(
+        default="/headrace",
+        min_length=1,
+        description="The ce-source of events: a URI that tells installations apart.",
+    )
+    command_queue: str = Field(
+        default="",
+        max_length=255,
+        description="A queue of that broker on which StopJob commands are accepted; declared durable, if it is not there. "
+        "Empty: none.",
     )
     address: str = Field(
         default=DEFAULT_ADDRESS, description="host:port to listen on; port 0 takes a free one."
@@ -141,7 +180,7 @@ class Settings(BaseSettings):
         default="auto", description="auto: console on a terminal, json elsewhere."
     )
 
-    @field_validator("jobs", "queues", mode="before")
+    @field_validator("jobs", "queues", "events_kinds", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
@@ -160,6 +199,26 @@ class Settings(BaseSettings):
             raise ValueError("it is sqlite:///PATH or postgresql://USER@HOST/DATABASE")
         return value
 
+    @field_validator("amqp_url")
+    @classmethod
+    def _broker(cls, value: str) -> str:
+        for url in value.split(",") if value else ():
+            parts = urlsplit(url.strip())
+            if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
+                raise ValueError("it is amqp://USER:PASSWORD@HOST/VHOST, or amqps://")
+        return value
+
+    @field_validator("events_kinds")
+    @classmethod
+    def _known_kinds(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        kinds = tuple(name.upper() for name in value)
+        unknown = [name for name in kinds if name not in EventKind.__members__]
+        if unknown or not kinds:
+            raise ValueError(
+                f"{', '.join(unknown) or 'nothing'}: there are {', '.join(EventKind.__members__)}"
+            )
+        return kinds
+
     @model_validator(mode="after")
     def _loopback(self) -> Self:
         host, _, port = self.address.rpartition(":")
@@ -170,6 +229,12 @@ class Settings(BaseSettings):
                 f"address {self.address} is open to other machines and there is no authentication yet: "
                 "add --insecure if that is meant"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _needs_broker(self) -> Self:
+        if self.command_queue and not self.amqp_url:
+            raise ValueError("command_queue is a queue of the broker that amqp_url names, and there is none")
         return self
 
     @model_validator(mode="after")
@@ -187,6 +252,16 @@ class Settings(BaseSettings):
     def shared(self) -> bool:
         """Whether other instances may serve the same database."""
         return not self.database_url.startswith("sqlite:")
+
+    @property
+    def broadcast_kinds(self) -> frozenset[EventKind]:
+        """The kinds of events that are broadcast; none without a broker."""
+        return frozenset(EventKind[name] for name in self.events_kinds) if self.amqp_url else frozenset()
+
+    @property
+    def brokers(self) -> Sequence[str]:
+        """The URLs of the broker's nodes."""
+        return [url.strip() for url in self.amqp_url.split(",") if url.strip()]
 
     def workspace_root(self) -> Path:
         """The folder of the jobs' private directories.
@@ -209,10 +284,12 @@ class Settings(BaseSettings):
         shown = {name: str(value) for name, value in self.model_dump().items()}
         shown["jobs"] = ",".join(self.jobs)
         shown["queues"] = ",".join(self.queues)
+        shown["events_kinds"] = ",".join(self.events_kinds)
         shown["workspace"] = str(self.workspace_root())
-        parts = urlsplit(self.database_url)
-        if parts.password:
-            shown["database_url"] = self.database_url.replace(f":{parts.password}@", ":***@")
+        for name, urls in (("database_url", [self.database_url]), ("amqp_url", self.brokers)):
+            for url in urls:
+                if password := urlsplit(url).password:
+                    shown[name] = shown[name].replace(f":{password}@", ":***@")
         return shown
 
 

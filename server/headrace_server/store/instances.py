@@ -27,7 +27,8 @@ class State(IntEnum):
     DEAD = 2
 
 
-_live = instance.c.state == literal_column(str(int(State.LIVE)))
+LIVE: Final = instance.c.state == literal_column(str(int(State.LIVE)))
+"""A condition: of an instance that lives."""
 _insert = insert_into(instance)
 _own_writers = Bulk(
     update(writer).where(writer.c.writer == bindparam("number")).values(instance=bindparam("me")),
@@ -35,12 +36,12 @@ _own_writers = Bulk(
 )
 _beat = (
     update(instance)
-    .where(instance.c.instance == bindparam("me"), _live)
+    .where(instance.c.instance == bindparam("me"), LIVE)
     .values(beat=instance.c.beat + 1, about=bindparam("now_about"))
 )
 _bury = Bulk(
     update(instance)
-    .where(instance.c.instance == bindparam("who"), instance.c.beat == bindparam("seen"), _live)
+    .where(instance.c.instance == bindparam("who"), instance.c.beat == bindparam("seen"), LIVE)
     .values(state=literal_column(str(int(State.DEAD)))),
     ("who", "seen"),
 )
@@ -49,7 +50,7 @@ _writers_of_dead = Query(
     .join(instance, instance.c.instance == writer.c.instance)
     .where(writer.c.instance == bindparam("name"), instance.c.state == literal_column(str(int(State.DEAD))))
 )
-_beats = Query(select(instance.c.instance, instance.c.beat).where(_live))
+_beats = Query(select(instance.c.instance, instance.c.beat).where(LIVE))
 _all = Query(
     select(instance.c.instance, instance.c.state, instance.c.start_time, instance.c.about).order_by(
         instance.c.start_time, instance.c.instance
@@ -58,7 +59,7 @@ _all = Query(
 _running = Query(select(job.c.instance, func.count()).where(HELD).group_by(job.c.instance))
 _prove = Query(
     select(instance.c.instance)
-    .where(instance.c.instance == bindparam("me"), _live)
+    .where(instance.c.instance == bindparam("me"), LIVE)
     .with_for_update(read=True, key_share=True)
 )
 _left_behind = Query(
@@ -66,7 +67,7 @@ _left_behind = Query(
     .where(
         HELD,
         job.c.job_id > bindparam("after"),
-        ~exists().where(instance.c.instance == job.c.instance, _live),
+        ~exists().where(instance.c.instance == job.c.instance, LIVE),
     )
     .order_by(job.c.job_id)
     .limit(bindparam("limit"))
@@ -87,7 +88,7 @@ def join(connection: Connection, me: Instance, numbers: Iterable[int], now: int,
 def _clear_up(connection: Connection, now: int) -> None:
     """What the dead have left a day ago: their rows, and what they needed to write."""
     old = now - DAY
-    connection.execute(delete(instance).where(~_live, instance.c.start_time < old))
+    connection.execute(delete(instance).where(~LIVE, instance.c.start_time < old))
     gone = ~exists().where(instance.c.instance == writer.c.instance)
     connection.execute(delete(writer).where(writer.c.start_time < old, gone))
     connection.execute(delete(batch).where(~exists().where(writer.c.writer == batch.c.writer)))

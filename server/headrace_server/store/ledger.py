@@ -18,6 +18,7 @@ from headrace_server.domain.ports import Submission
 from headrace_server.domain.retention import REQUEST_MEMORY
 from headrace_server.store import derived, rows
 from headrace_server.store.dialect.entries import among, pairs
+from headrace_server.store.outbox import Announcer
 from headrace_server.store.schema import job, job_event, job_parameters, job_result, request
 from headrace_server.store.statement import Bulk, Query, delete_by, insert_into
 
@@ -69,10 +70,19 @@ _delete_jobs = [delete_by(table, ["job_id"]) for table in (job, job_parameters, 
 class Ledger:
     """One transaction of the writer numbered `number`; `seq` is the last place in its log, `now` its time.
 
-    waiting: how many jobs are held or queued. Nothing here commits: what is flushed becomes true, and may be told, only after the caller's COMMIT.
+    waiting: how many jobs are held or queued. announcer: what is to be broadcast as well. Nothing here commits: what is flushed becomes true, and may be told, only after the caller's COMMIT.
     """
 
-    def __init__(self, connection: Connection, *, number: int, seq: int, now: int, waiting: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        number: int,
+        seq: int,
+        now: int,
+        waiting: int,
+        announcer: Announcer | None = None,
+    ) -> None:
         self.connection = connection
         self.number = number
         self.seq = seq
@@ -86,6 +96,7 @@ class Ledger:
         """What has been flushed: one Change for each job."""
         self.wrote = False
         """Whether anything has been written. Who writes past the ledger says so."""
+        self._announcer = announcer
         self._stored: dict[str, Job | None] = {}
         self._pending: dict[str, Change] = {}
         self._submitted: list[Submission] = []
@@ -197,6 +208,8 @@ class Ledger:
             self.changes[job_id] = change if known is None else merge(known, change)
 
     def _flush_events(self, changes: list[Change]) -> None:
+        if self._announcer is not None:
+            self._announcer.announce(self.connection, changes, self._stored)
         events = [event for change in changes for event in change.events]
         first = self.seq + 1
         self.seq += len(events)

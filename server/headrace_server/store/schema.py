@@ -6,10 +6,11 @@
           ├── ready            exactly the jobs that may be claimed now, in the order in which they are      ┐ derived
           └── timer            what is due when: the end of a wait, the expiry of a job that has not begun   ┘ from job
     request                    request_id -> job; outlives the job, until forget_at
-    duty                       what one instance at a time does, and how often it was done; see retention
+    duty                       what one instance at a time does: how often it was done, or who does it; see retention, relay
     writer                     one row for each connection that writes: its number is the first half of a place
     batch                      the COMMITs of a writer on a shared database; see marker
     instance                   who serves this database, and its beat; see lease
+    outbox                     events that no broker has confirmed yet; see outbox
     gate                       what an operator has said of a queue, a tenant or a type; see gates
 
 `ready` and `timer` follow from the job's row alone (`rows.ready_key`, `rows.timer_keys`) and are written in its
@@ -52,6 +53,12 @@ ENDED = text("end_time IS NOT NULL AND NOT locked")
 
 FORGOTTEN = text("forget_at IS NOT NULL")
 """The request_ids whose job is gone: likewise."""
+
+OPEN = text("NOT parked")
+"""The broadcasts that may be published now: likewise."""
+
+PARKED = text("parked")
+"""Those that no queue had wanted: likewise."""
 
 job = Table(
     "job",
@@ -179,6 +186,7 @@ duty = Table(
     metadata,
     Column("name", TEXT, primary_key=True),
     Column("turn", BigInteger, nullable=False),
+    Column("holder", TEXT, nullable=False, server_default=""),
 )
 
 writer = Table(
@@ -217,10 +225,32 @@ gate = Table(
     Column("weight", Integer, nullable=False),
 )
 
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("place", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("job_id", TEXT, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("previous", Integer, nullable=False),
+    Column("parked", Boolean, nullable=False),
+    Column("tenant", TEXT, nullable=False),
+    Column("type", TEXT, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("body", TEXT),
+    Index("outbox_by_job", "job_id", "place"),
+    Index("outbox_open", "place", sqlite_where=OPEN, postgresql_where=OPEN),
+    Index("outbox_parked", "place", sqlite_where=PARKED, postgresql_where=PARKED),
+)
+
 __all__ = [
     "ENDED",
     "FORGOTTEN",
     "HELD",
+    "OPEN",
+    "PARKED",
     "TEXT",
     "batch",
     "duty",
@@ -231,6 +261,7 @@ __all__ = [
     "job_parameters",
     "job_result",
     "metadata",
+    "outbox",
     "ready",
     "request",
     "timer",

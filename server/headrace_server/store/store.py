@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, Self, TypeVar
@@ -11,9 +11,10 @@ from typing import Any, Final, Self, TypeVar
 from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import DatabaseError
 
+from headrace_server.domain.broadcast import Backlog, Unsent
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
-from headrace_server.domain.event import Event
+from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.gate import Gate, Scope, Traffic
 from headrace_server.domain.job import Job, JobError
 from headrace_server.domain.lease import LeaseTimes
@@ -35,7 +36,9 @@ from headrace_server.store import (
     instances,
     listing,
     migrate,
+    outbox,
     reads,
+    relay,
     schema,
     traffic,
     work,
@@ -45,6 +48,7 @@ from headrace_server.store.dialect import Dialect, Engines, refused
 from headrace_server.store.gates import Gates
 from headrace_server.store.lease import Heartbeat, stopwatch
 from headrace_server.store.order import CommitOrder
+from headrace_server.store.outbox import Announcer
 from headrace_server.store.retention import Sweep
 from headrace_server.store.tail import Tail
 from headrace_server.store.transaction import transaction
@@ -84,6 +88,7 @@ class SqlStore:
         numbers: Sequence[int],
         waiting: int,
         max_waiting: int,
+        announcer: Announcer | None,
         clock: Callable[[], int],
     ) -> None:
         self._max_waiting = max_waiting
@@ -114,6 +119,7 @@ class SqlStore:
                 number=number,
                 waiting=self._waiting,
                 order=order,
+                announcer=announcer,
                 clock=clock,
                 on_commit=self._announce,
             )
@@ -128,6 +134,7 @@ class SqlStore:
         *,
         durable: bool = True,
         max_waiting: int = 1_000_000,
+        broadcast: Collection[EventKind] = (),
         clock: Callable[[], int] = wall_clock,
     ) -> Self:
         """Open the database of this URL, on the thread of the running event loop.
@@ -135,7 +142,7 @@ class SqlStore:
         The schema must be up to date (`migrate.upgrade`), and the caller should hold the lock (`StoreLock.take`) of
         a SQLite file. durable: a write that was answered survives a loss of power; False is for databases that are
         thrown away. max_waiting: how many jobs may be held or queued at once; a submit beyond that is refused.
-        clock: microseconds since 1970 UTC. Raises StoreRefused.
+        broadcast: the kinds of events that go into the outbox too, for somebody who takes them out again. clock: microseconds since 1970 UTC. Raises StoreRefused.
         """
         migrate.check(url)
         database = dialect.of_url(url)
@@ -153,7 +160,15 @@ class SqlStore:
             raise refused(database, url, "cannot be written", error) from error
         database.name(engines, numbers)
         database.keep(engines, url)
-        return cls(database, engines, numbers=numbers, waiting=waiting, max_waiting=max_waiting, clock=clock)
+        return cls(
+            database,
+            engines,
+            numbers=numbers,
+            waiting=waiting,
+            max_waiting=max_waiting,
+            announcer=Announcer(broadcast) if broadcast else None,
+            clock=clock,
+        )
 
     async def join(self, me: Instance, *, lease: float | None) -> None:
         """Begin a life among those that serve the database; the one before it is over. Raises StoreUnavailable.
@@ -326,6 +341,24 @@ class SqlStore:
     async def events(self, job_id: str, *, after: int, limit: int) -> list[Event]:
         """Events of a job after a revision, oldest first."""
         return await self._read(lambda connection: reads.events(connection, job_id, after, limit))
+
+    async def unsent(self, *, after: int, parked: bool) -> Unsent:
+        """A page of the outbox."""
+        return await self._read(lambda connection: outbox.unsent(connection, after=after, parked=parked))
+
+    async def settle(self, sent: Sequence[int], parked: Sequence[int]) -> None:
+        """Take broadcasts out of the outbox, and mark those that no queue wants, by their places."""
+        await self._writer.put(relay.Settle(sent, parked))
+
+    async def lead(self, *, want: bool) -> bool:
+        """Whether this instance is the one that publishes; want: it would be, if no other is alive that does."""
+        if self._heartbeat is None:
+            return want  # there can be no other
+        return await self._writer.put(relay.Lead(self._me, want))
+
+    async def backlog(self) -> Backlog:
+        """What waits in the outbox."""
+        return await self._read(outbox.backlog)
 
     async def _read(self, question: Callable[[Connection], Answer]) -> Answer:
         """Ask in a transaction of its own, on a reader's thread: a reader that lingers lets the log grow."""

@@ -55,6 +55,7 @@ from headrace_server.store.dialect import Dialect
 from headrace_server.store.ledger import Ledger
 from headrace_server.store.marker import Marker
 from headrace_server.store.order import CommitOrder
+from headrace_server.store.outbox import Announcer
 from headrace_server.store.transaction import transaction
 from headrace_server.store.waiting import Waiting
 from headrace_server.store.work import Phase, Work
@@ -87,6 +88,7 @@ class Writer:
         number: int,
         waiting: Waiting,
         order: CommitOrder,
+        announcer: Announcer | None,
         clock: Callable[[], int],
         on_commit: Callable[[Changes], None],
     ) -> None:
@@ -98,6 +100,7 @@ class Writer:
         self._marker = Marker(number) if database.shared else None
         self._waiting = waiting
         self._order = order
+        self._announcer = announcer
         self._written_at: float | None = time.monotonic()
         """When something was written that may be in the log still; None once that was written back."""
         self._clock = clock
@@ -202,7 +205,12 @@ class Writer:
                 self._waiting.recount(connection)
             waiting = self._waiting.now
             ledger = Ledger(
-                connection, number=self._number, seq=self._seq, now=self._clock(), waiting=waiting
+                connection,
+                number=self._number,
+                seq=self._seq,
+                now=self._clock(),
+                waiting=waiting,
+                announcer=self._announcer,
             )
             outcomes = [
                 outcome

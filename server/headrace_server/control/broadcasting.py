@@ -1,0 +1,300 @@
+"""Broadcasting: from the outbox to the broker, each job's events in their order.
+
+    outbox ──page──> a line for each job ──its head──> publisher ──> CONFIRMED    deleted, the next of its line is published
+       ▲             ▪▪▪  ▪  ▪▪                                 ──> REFUSED      published again in a moment
+       └──────────── on_down: forgotten, and read again         ──> UNROUTABLE   the line is parked, and tried again later
+
+- **In order.** At most one event of a job is under way: were there two, and the broker refused the first, the second
+  would have overtaken it. Many jobs are under way at once.
+- **None lost.** A row goes only when the broker has confirmed it. What was under way when the connection broke is
+  published again, under the same id.
+- **None in the way of another.** An event that no queue wants holds up its own job's events, which stay in the
+  database until a queue wants them.
+- **One instance at a time**, and only one that has a connection: the others stand by with theirs.
+- **Nobody waits for it.** It is woken by commits and asks once a second; a broker that is away costs nothing
+  but the room in the database.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from headrace_server.domain.broadcast import Backlog, Broadcast, Fate, Outbox, Publisher, Settled
+from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.domain.job import Job, Progress
+
+log = logging.getLogger(__name__)
+
+PERIOD: Final = 1.0
+"""Seconds: the safety net beside every wake-up."""
+ROOM: Final = 4000
+"""Broadcasts that are in memory, beyond which no page is read."""
+REFUSED_PAUSE: Final = 1.0
+"""Seconds before an event is published again that the broker could not take."""
+PARKED_PERIOD: Final = 10.0
+"""Seconds between two tries of a page of what no queue wanted."""
+LOOK_PERIOD: Final = 2.0
+"""Seconds between two counts of what waits."""
+PROGRESSED_MAX: Final = 10_000
+"""Jobs that have told of their progress, before those are forgotten that may do so again."""
+REPORT_PERIOD: Final = 60.0
+"""Seconds between two lines in the log that say the same."""
+
+
+class Broadcasting:
+    """Of one instance. Used on the event loop's thread only."""
+
+    def __init__(self, outbox: Outbox, publisher: Publisher, *, progress_interval: float = 0) -> None:
+        """Progress is sent at most once for each job in so many seconds; 0: not at all."""
+        self._outbox = outbox
+        self._progress_interval = progress_interval
+        self._progressed: dict[str, float] = {}
+        self._publisher = publisher
+        self._lines: dict[str, deque[Broadcast]] = {}
+        """What is in memory, by job. The first of each is under way, or will be published again in a moment."""
+        self._places: set[int] = set()
+        """Of what is in the lines, or settled and still in the outbox."""
+        self._sent: list[int] = []
+        self._parked: list[int] = []
+        self._up = False
+        self._leads = False
+        self._asked = float("-inf")
+        self._wanted = False
+        self._cursor = 0
+        self._parked_cursor = 0
+        self._parked_try = 0.0
+        self._looked = 0.0
+        self._reported = 0.0
+        self._backlog = Backlog(0, 0, at_least=False, oldest=None)
+        self._totals = dict.fromkeys(Fate, 0)
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        publisher.on_up = self._went_up
+        publisher.on_down = self._went_down
+        publisher.on_settled = self._settled
+
+    def start(self) -> None:
+        """Begin."""
+        self._publisher.start()
+        self._task = asyncio.create_task(self._run())
+
+    def wake(self) -> None:
+        """There may be something in the outbox."""
+        self._wake.set()
+
+    def progressed(self, job: Job, progress: Progress) -> None:
+        """A job that runs here has come further. It is no event: what cannot be sent now is not sent."""
+        now = time.monotonic()
+        if not self._progress_interval or not self._up or now < self._progressed.get(job.job_id, 0):
+            return
+        if len(self._progressed) > PROGRESSED_MAX:
+            self._progressed = {job_id: due for job_id, due in self._progressed.items() if due > now}
+        self._progressed[job.job_id] = now + self._progress_interval
+        self._publisher.mention(job, progress)
+
+    async def close(self, seconds: float) -> None:
+        """Publish what is there, for so long at most, and leave off."""
+        if self._task is None:
+            return
+        until = time.monotonic() + seconds
+        while self._up and self._leads and time.monotonic() < until:
+            if not self._lines and not self._sent and await self._empty():
+                break
+            await asyncio.sleep(0.02)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            await self._put_away()
+            await self._outbox.lead(want=False)
+        except StoreUnavailable as error:
+            log.warning("some events will be published twice: %s", error)
+        await self._publisher.close()
+
+    def counters(self) -> Mapping[str, int]:
+        """Gauges and counters for GetServerInfo."""
+        oldest = self._backlog.oldest
+        return {
+            "events_connected": int(self._up),
+            "events_leading": int(self._leads),
+            "events_pending": self._backlog.pending,
+            "events_unroutable": self._backlog.parked,
+            "events_oldest_seconds": 0 if oldest is None else max(0, int(time.time() - oldest / 1e6)),
+            "events_published_total": self._totals[Fate.CONFIRMED],
+            "events_unroutable_total": self._totals[Fate.UNROUTABLE],
+            "events_refused_total": self._totals[Fate.REFUSED],
+        }
+
+    # What the publisher says.
+
+    def _went_up(self) -> None:
+        self._up = True
+        self._wake.set()
+
+    def _went_down(self) -> None:
+        self._up = False
+        self._forget()
+        self._wake.set()
+
+    def _forget(self) -> None:
+        """What is in memory is read again, by whoever leads then."""
+        self._lines.clear()
+        self._places = {*self._sent, *self._parked}
+        self._cursor = self._parked_cursor = 0
+
+    def _settled(self, settled: Sequence[Settled]) -> None:
+        following = []
+        for broadcast, fate in settled:
+            self._totals[fate] += 1
+            line = self._lines.get(broadcast.event.job_id)
+            mine = line is not None and line[0].place == broadcast.place
+            if fate is Fate.CONFIRMED:
+                self._sent.append(broadcast.place)
+                self._places.add(broadcast.place)
+                if broadcast.parked:
+                    self._parked_try = 0.0  # a queue wants them by now: go on with the others
+                if line is not None and mine:
+                    line.popleft()
+                    if line:
+                        following.append(line[0])
+                    else:
+                        del self._lines[broadcast.event.job_id]
+            elif line is not None and mine:
+                if fate is Fate.UNROUTABLE:
+                    del self._lines[broadcast.event.job_id]
+                    self._park(line)
+                else:
+                    asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._again, broadcast)
+        self._publisher.publish(following)
+        self._wake.set()
+
+    def _again(self, broadcast: Broadcast) -> None:
+        line = self._lines.get(broadcast.event.job_id)
+        if line is not None and line[0] is broadcast:
+            self._publisher.publish([broadcast])
+
+    def _park(self, line: Iterable[Broadcast]) -> None:
+        for broadcast in line:
+            if broadcast.parked:
+                self._places.discard(broadcast.place)
+            else:
+                self._parked.append(broadcast.place)
+
+    # The task.
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(PERIOD):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self._step()
+            except StoreUnavailable as error:
+                log.warning("events cannot be taken from the store, trying again: %s", error)
+            except Exception:
+                log.exception("events were not published, trying again")
+
+    async def _step(self) -> None:
+        await self._put_away()
+        await self._ask_for_lead()
+        if self._leads:
+            await self._fill()
+            await self._try_parked()
+        await self._look()
+
+    async def _ask_for_lead(self) -> None:
+        """Once in a period; whether it is known by then that another leads matters little: see store.relay."""
+        now = time.monotonic()
+        if now < self._asked + PERIOD and self._up is self._wanted:
+            return
+        self._asked, self._wanted = now, self._up
+        leads = await self._outbox.lead(want=self._wanted)
+        if leads is not self._leads:
+            self._leads = leads
+            self._forget()
+
+    async def _put_away(self) -> None:
+        """What is settled leaves the outbox, or is marked there."""
+        sent, self._sent = self._sent, []
+        parked, self._parked = self._parked, []
+        if not sent and not parked:
+            return
+        try:
+            await self._outbox.settle(sent, parked)
+        except BaseException:
+            self._sent += sent
+            self._parked += parked
+            raise
+        self._places.difference_update(sent, parked)
+
+    async def _fill(self) -> None:
+        """Read a page, while there is room."""
+        if not self._up or len(self._places) >= ROOM:
+            return
+        page = await self._outbox.unsent(after=self._cursor, parked=False)
+        self._cursor = page.end or 0
+        heads: dict[str, Broadcast] = {}
+        for broadcast in page.broadcasts:
+            heads.setdefault(broadcast.event.job_id, broadcast)
+        # Of a job whose first event no queue wants the others wait too.
+        waiting = {job_id for job_id, head in heads.items() if head.parked and job_id not in self._lines}
+        self._take(one for one in page.broadcasts if one.event.job_id not in waiting)
+        late = [one for one in page.broadcasts if one.event.job_id in waiting and not one.parked]
+        self._parked += [one.place for one in late if one.place not in self._places]
+        self._places.update(one.place for one in late)
+        if page.end is not None:
+            self._wake.set()  # there may be more behind it
+
+    async def _try_parked(self) -> None:
+        """Publish some of what no queue wanted: one may by now."""
+        now = time.monotonic()
+        if not self._up or now < self._parked_try or len(self._places) >= ROOM:
+            return
+        self._parked_try = now + PARKED_PERIOD
+        page = await self._outbox.unsent(after=self._parked_cursor, parked=True)
+        self._parked_cursor = page.end or 0
+        self._take(page.broadcasts)
+
+    def _take(self, broadcasts: Iterable[Broadcast]) -> None:
+        """Each goes to the end of its job's line; the first of a new line is published."""
+        heads = []
+        if not self._up:
+            return
+        for broadcast in broadcasts:
+            if broadcast.place in self._places:
+                continue
+            self._places.add(broadcast.place)
+            line = self._lines.get(broadcast.event.job_id)
+            if line is None:
+                self._lines[broadcast.event.job_id] = deque([broadcast])
+                heads.append(broadcast)
+            else:
+                line.append(broadcast)
+        self._publisher.publish(heads)
+
+    async def _empty(self) -> bool:
+        try:
+            return not (await self._outbox.unsent(after=0, parked=False)).broadcasts
+        except StoreUnavailable:
+            return True
+
+    async def _look(self) -> None:
+        """Count what waits, and say so when it should be known."""
+        now = time.monotonic()
+        if now < self._looked:
+            return
+        self._looked = now + LOOK_PERIOD
+        self._backlog = found = await self._outbox.backlog()
+        if now < self._reported or not (found.parked or (found.pending and not self._up)):
+            return
+        self._reported = now + REPORT_PERIOD
+        more = " or more" if found.at_least else ""
+        if found.parked:
+            log.warning("no queue wants %d%s events: they are kept, and tried again", found.parked, more)
+        if found.pending and not self._up:
+            log.warning("%d%s events wait for the broker", found.pending, more)

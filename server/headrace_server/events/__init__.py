@@ -1,0 +1,1 @@
+"""Events on RabbitMQ: the only room that knows pika."""

@@ -1,0 +1,151 @@
+"""The outbox: events that are to be broadcast, from their COMMIT until the broker has confirmed them.
+
+    transaction of the event     INSERT job_event, INSERT outbox ─ COMMIT
+    who leads                    unsent ─> published ─> confirmed ─> settle: DELETE
+
+It is rows and not a cursor into the log: a cursor would miss what is committed late. A row has all of its event, so a
+job may be deleted while its events wait for a broker. Places rise with the revisions of a job, since an event is
+inserted while the job's row is held: what can be seen of a job is a beginning of what there is. Of each job on a page
+every row is read, so none is met with an earlier one missing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    TextClause,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    true,
+    update,
+)
+
+from headrace_server.domain.broadcast import Backlog, Broadcast, Unsent
+from headrace_server.domain.change import Change
+from headrace_server.domain.event import Event, EventKind
+from headrace_server.domain.job import Job
+from headrace_server.store.dialect.entries import each
+from headrace_server.store.rows import dumps, event_of
+from headrace_server.store.schema import OPEN, PARKED, job_event, outbox
+from headrace_server.store.statement import Bulk, Query, Row, delete_by
+
+PAGE: Final = 500
+"""Rows of a page: its jobs are those that they are of."""
+PAGE_ROWS: Final = 2000
+"""Rows that one answer carries; what the jobs have beyond them is met again."""
+COUNTED: Final = 100_000
+"""To count further would cost more than it tells."""
+
+_WRITTEN: Final = tuple(column.name for column in outbox.c if column.name != "place")
+_insert = Bulk(insert(outbox), _WRITTEN)
+_delete = delete_by(outbox, ["place"])
+_park = Bulk(
+    update(outbox).values(parked=true()).where(outbox.c.place == bindparam("at_place")), ("at_place",)
+)
+
+
+_EVENT: Final = ("job_id", "tenant", "type", "revision", "at", "attempt", "status", "kind", "body")
+
+
+def _unsent(which: TextClause) -> Query:
+    page = (
+        select(outbox.c.place, outbox.c.job_id)
+        .where(which, outbox.c.place > bindparam("after"))
+        .order_by(outbox.c.place)
+        .limit(literal_column(str(PAGE)))
+        .cte("page")
+    )
+    jobs = select(page.c.job_id).distinct().subquery()
+    end = select(func.max(page.c.place)).scalar_subquery()
+    return Query(
+        select(end, *(outbox.c[name] for name in ("previous", "place", "parked", *_EVENT)))
+        .join(jobs, jobs.c.job_id == outbox.c.job_id)
+        .order_by(outbox.c.place)
+        .limit(literal_column(str(PAGE_ROWS)))
+    )
+
+
+_pages = {False: _unsent(OPEN), True: _unsent(PARKED)}
+
+
+def _count(which: TextClause) -> Query:
+    some = select(outbox.c.place).where(which).limit(literal_column(str(COUNTED))).subquery()
+    return Query(select(func.count()).select_from(some))
+
+
+_counts = {False: _count(OPEN), True: _count(PARKED)}
+_oldest = Query(select(outbox.c.at).order_by(outbox.c.place).limit(literal_column("1")))
+
+
+class Announcer:
+    """Puts events of some kinds into the outbox."""
+
+    def __init__(self, kinds: Iterable[EventKind]) -> None:
+        self._kinds = frozenset(kinds)
+        listed: list[ColumnElement[int]] = [literal_column(str(int(kind))) for kind in sorted(self._kinds)]
+        entry = each("ids")
+        before = (
+            select(job_event.c.revision)
+            .where(job_event.c.job_id == entry.c.value, job_event.c.kind.in_(listed))
+            .order_by(job_event.c.revision.desc())
+            .limit(literal_column("1"))
+            .scalar_subquery()
+        )
+        self._last = Query(select(entry.c.value, before))
+
+    def announce(
+        self, connection: Connection, changes: Sequence[Change], stored: Mapping[str, Job | None]
+    ) -> None:
+        """Put out what these changes say. Before the log has it: what it has by now tells what was announced before."""
+        told = [[event for event in change.events if event.kind in self._kinds] for change in changes]
+        known = {events[0].job_id for events in told if events and stored[events[0].job_id] is not None}
+        found = self._last(connection, ids=dumps(sorted(known))) if known else ()
+        last = {job_id: revision or 0 for job_id, revision in found}
+        _insert(connection, [row for events in told if events for row in _rows(events, last)])
+
+
+def _rows(events: Sequence[Event], last: Mapping[str, int]) -> Iterable[Row]:
+    previous = last.get(events[0].job_id, 0)
+    for event in events:
+        yield (
+            event.job_id,
+            event.revision,
+            previous,
+            False,
+            event.tenant,
+            event.type,
+            int(event.kind),
+            event.at,
+            event.attempt,
+            int(event.status),
+            dumps(event.body) if event.body else None,
+        )
+        previous = event.revision
+
+
+def unsent(connection: Connection, *, after: int, parked: bool) -> Unsent:
+    """See domain.broadcast.Outbox.unsent."""
+    found = _pages[parked](connection, after=after)
+    broadcasts = [
+        Broadcast(event_of(event), previous, place, bool(is_parked))
+        for _, previous, place, is_parked, *event in found
+    ]
+    return Unsent(broadcasts, found[0][0] if found else None)
+
+
+def settle(connection: Connection, sent: Sequence[int], parked: Sequence[int]) -> None:
+    """See domain.broadcast.Outbox.settle."""
+    _delete(connection, [(place,) for place in sent])
+    _park(connection, [(place,) for place in parked])
+
+
+def backlog(connection: Connection) -> Backlog:
+    """See domain.broadcast.Outbox.backlog."""
+    ((pending,),), ((parked,),) = (_counts[which](connection) for which in (False, True))
+    oldest = _oldest(connection)
+    return Backlog(pending, parked, COUNTED in (pending, parked), oldest[0][0] if oldest else None)

@@ -39,10 +39,12 @@ from headrace_server.domain.errors import ControlError
 from headrace_server.domain.event import Event
 from headrace_server.domain.lease import LeaseTimes
 from headrace_server.events.broker import Broker
+from headrace_server.events.commands import Commands
 from headrace_server.events.envelope import Envelope
 from headrace_server.rpc.admin import AdminService, ServerInfo
 from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.broadcasts import FORMATS
+from headrace_server.rpc.commands import CommandDesk
 from headrace_server.rpc.edge import Edge
 from headrace_server.rpc.server import PortInUse, RpcServer
 from headrace_server.rpc.service import JobService
@@ -160,9 +162,12 @@ class App:
                 settings=RunSettings(settings.progress_interval, limits.messages_per_attempt),
                 on_progress=hub.report,
             )
-            events = self._events(store)
-            self._listen(store, hub, dispatcher, events)
             store.about = self._about(registry)
+            jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
+            members = Members(store, store, store.about)
+            service = JobService(jobs, members, heartbeat=settings.heartbeat_interval)
+            events = self._events(store, service)
+            self._listen(store, hub, dispatcher, events)
             lives = Lives(
                 store,
                 dispatcher,
@@ -188,7 +193,6 @@ class App:
             if events is not None:
                 events.start()
                 ends.push_async_callback(events.close, EVENTS_GRACE)
-            jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
 
             def gauges() -> Mapping[str, int]:
                 return {
@@ -201,7 +205,14 @@ class App:
                 }
 
             await self._answer(
-                jobs=jobs, store=store, hub=hub, dispatcher=dispatcher, gauges=gauges, on_ready=on_ready
+                jobs,
+                members,
+                service,
+                store=store,
+                hub=hub,
+                dispatcher=dispatcher,
+                gauges=gauges,
+                on_ready=on_ready,
             )
             await dispatcher.close()
 
@@ -226,14 +237,19 @@ class App:
         store.on_elsewhere = elsewhere
         store.on_open = dispatcher.wake
 
-    def _events(self, store: SqlStore) -> Broadcasting | None:
+    def _events(self, store: SqlStore, service: JobService) -> Broadcasting | None:
         """What is broadcast, and by whom; None without a broker."""
         settings = self.settings
         if not settings.amqp_url:
             return None
         envelope = Envelope(settings.events_source, *FORMATS[settings.events_format])
+        desk = CommandDesk(service)
         broker = self.make_broker(
-            settings.brokers, settings.events_exchange, envelope, name=f"headrace on {socket.gethostname()}"
+            settings.brokers,
+            settings.events_exchange,
+            envelope,
+            name=f"headrace on {socket.gethostname()}",
+            commands=Commands(settings.command_queue, desk.carry_out) if settings.command_queue else None,
         )
         return Broadcasting(store, broker)
 
@@ -250,8 +266,10 @@ class App:
 
     async def _answer(
         self,
-        *,
         jobs: Jobs,
+        members: Members,
+        service: JobService,
+        *,
         store: SqlStore,
         hub: Hub,
         dispatcher: Dispatcher,
@@ -267,10 +285,8 @@ class App:
             settings=settings.shown(),
             limits={name: int(value) for name, value in asdict(self.limits).items()},
         )
-
-        members = Members(store, store, store.about)
         rpc = RpcServer(
-            JobService(jobs, members, heartbeat=settings.heartbeat_interval),
+            service,
             AdminService(
                 info,
                 jobs,

@@ -74,6 +74,12 @@ class Settings(BaseSettings):
         min_length=1,
         description="The ce-source of events: a URI that tells installations apart.",
     )
+    command_queue: str = Field(
+        default="",
+        max_length=255,
+        description="A queue of that broker on which StopJob commands are accepted; declared durable, if it is not there. "
+        "Empty: none.",
+    )
     address: str = Field(
         default=DEFAULT_ADDRESS, description="host:port to listen on; port 0 takes a free one."
     )
@@ -217,6 +223,12 @@ class Settings(BaseSettings):
                 f"address {self.address} is open to other machines and there is no authentication yet: "
                 "add --insecure if that is meant"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _needs_broker(self) -> Self:
+        if self.command_queue and not self.amqp_url:
+            raise ValueError("command_queue is a queue of the broker that amqp_url names, and there is none")
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,6 @@ from functools import partial
 import pytest
 from contract.deeds import Clock, found, page, submission
 
-from headrace_server.wiring import limits_of
 from headrace_server.config import Settings
 from headrace_server.control import bulk
 from headrace_server.control.bulk import Bulk, Selection, StopFirst
@@ -16,6 +15,7 @@ from headrace_server.domain.errors import InvalidPageToken
 from headrace_server.domain.query import Filter
 from headrace_server.domain.retention import PORTION_JOBS
 from headrace_server.store import SqlStore
+from headrace_server.wiring import limits_of
 
 ASK = partial(verbs.request_stop, grace=0, reason="purged", requested_by="")
 MANY = 2 * PORTION_JOBS + 50

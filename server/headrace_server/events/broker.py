@@ -31,6 +31,7 @@ from pika.frame import Method
 from pika.spec import Basic, BasicProperties
 
 from headrace_server.domain.broadcast import Broadcast, Fate, Settled
+from headrace_server.events.commands import Commands
 from headrace_server.events.envelope import Envelope
 
 log = logging.getLogger(__name__)
@@ -69,8 +70,16 @@ def parameters(url: str, name: str) -> pika.URLParameters:
 class Broker:
     """A domain.broadcast.Publisher. urls: of one broker or of the nodes of a cluster, tried in turn."""
 
-    def __init__(self, urls: Sequence[str], exchange: str, envelope: Envelope, *, name: str) -> None:
-        """Name: what the connection is called in the broker's own lists. Raises ValueError."""
+    def __init__(
+        self,
+        urls: Sequence[str],
+        exchange: str,
+        envelope: Envelope,
+        *,
+        name: str,
+        commands: Commands | None = None,
+    ) -> None:
+        """Name: what the connection is called in the broker's own lists. commands: taken by the same connection."""
         self.on_up: Callable[[], None] = lambda: None
         self.on_down: Callable[[], None] = lambda: None
         self.on_settled: Callable[[Sequence[Settled]], None] = lambda _settled: None
@@ -79,6 +88,9 @@ class Broker:
         self._envelope = envelope
         self._loop = asyncio.get_running_loop()
         self._io = IOLoop()
+        self._commands = commands
+        if commands is not None:
+            commands.attach(self._io, self.call)
         self._connection: SelectConnection | None = None
         self._channel: Channel | None = None
         self._up = False
@@ -111,12 +123,15 @@ class Broker:
             self.call(self._take_over)
 
     def call(self, callback: Callable[[], Any]) -> None:
-        """Have this called on the broker's thread."""
-        self._io.add_callback_threadsafe(callback)
+        """Have this called on the broker's thread, while there is one."""
+        if self._thread.is_alive():
+            self._io.add_callback_threadsafe(callback)
 
     async def close(self) -> None:
         """Close the connection and end the thread. What is published after this is not sent."""
         self._closed_by_us = True
+        if self._commands is not None:
+            await self._commands.close()
         if self._thread.is_alive():
             self.call(self._end)
             await asyncio.to_thread(self._thread.join)
@@ -183,6 +198,8 @@ class Broker:
         connection.add_on_connection_blocked_callback(self._block)
         connection.add_on_connection_unblocked_callback(self._unblock)
         connection.channel(on_open_callback=self._channel_opened)
+        if self._commands is not None:
+            self._commands.opened(connection)
 
     def _block(self, _connection: Any, method: Any) -> None:
         self._blocked = True

@@ -1,0 +1,70 @@
+"""Commands by message: the RPC of the same name, with its validation, its effect and its errors."""
+
+import logging
+import uuid
+from typing import Any, Final
+
+from google.protobuf.json_format import MessageToJson, Parse, ParseError
+from google.protobuf.message import DecodeError, Message
+
+from headrace.v1 import job_service_pb2 as pb
+from headrace_server.domain.command import Answer, Verdict
+from headrace_server.domain.errors import ControlError, FieldViolation, InvalidArgument
+from headrace_server.rpc.service import JobService
+from headrace_server.rpc.status import InternalError, to_status
+
+log = logging.getLogger(__name__)
+
+STOP: Final = "headrace.StopJob.v1"
+STOPPED: Final = "headrace.StopJobResponse.v1"
+STATUS: Final = "google.rpc.Status"
+PROTOBUF: Final = "application/protobuf"
+
+
+class CommandDesk:
+    """Takes commands for the service."""
+
+    def __init__(self, service: JobService) -> None:
+        self._service = service
+
+    async def carry_out(self, kind: str, content_type: str, body: bytes) -> Answer:
+        """Carry a command out. Whatever goes wrong is an answer."""
+        try:
+            request = _read(kind, content_type, body)
+        except ControlError as error:
+            return _refusal(Verdict.INVALID, error)
+        context: Any = None  # what a call knows of its caller: StopJob asks for nothing of it
+        try:
+            response = await self._service.StopJob(request, context)
+        except ControlError as error:
+            if error.retry_after is not None:
+                return _refusal(Verdict.LATER, error)
+            invalid = isinstance(error, InvalidArgument)
+            return _refusal(Verdict.INVALID if invalid else Verdict.DONE, error)
+        except Exception as error:
+            error_id = uuid.uuid4().hex[:12]
+            extra = {"error_id": error_id, "job_id": request.job_id or None}
+            log.exception("internal error %s in the command %s", error_id, kind, extra=extra, exc_info=error)
+            return _refusal(Verdict.DONE, InternalError(error_id))
+        return Answer(Verdict.DONE, STOPPED, _json(response))
+
+
+def _read(kind: str, content_type: str, body: bytes) -> pb.StopJobRequest:
+    """The request of a command. Raises InvalidArgument."""
+    if kind != STOP:
+        raise InvalidArgument(FieldViolation("type", f"{kind!r} is no command: there is {STOP}."))
+    try:
+        if content_type == PROTOBUF:
+            return pb.StopJobRequest.FromString(body)
+        return Parse(body, pb.StopJobRequest())
+    except (ParseError, DecodeError, UnicodeDecodeError) as error:
+        text = f"It is no headrace.v1.StopJobRequest: {error}"
+        raise InvalidArgument(FieldViolation("body", text)) from None
+
+
+def _refusal(verdict: Verdict, error: ControlError) -> Answer:
+    return Answer(verdict, STATUS, _json(to_status(error)), error.message)
+
+
+def _json(message: Message) -> bytes:
+    return MessageToJson(message, indent=None, ensure_ascii=False).encode()

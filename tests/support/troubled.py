@@ -7,7 +7,7 @@ with troubled(tmp_path, broker) as world:
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,7 +28,7 @@ from support.storm_rage import settle
 MORE = figure(24, 240)
 """Jobs that are submitted in each trouble."""
 HEARD_SECONDS = 60.0
-QUICK = "heartbeat=2&blocked_connection_timeout=1"
+QUICK = "heartbeat=2&blocked_connection_timeout=1&stack_timeout=2"
 """Of a URL: seconds after which a silent or a blocked connection is given up, for a test's patience."""
 
 
@@ -58,8 +58,6 @@ class World:
     """Between the servers and the broker."""
     evidence: Evidence
     storm: Storm
-    told: list[str] = field(default_factory=list)
-    """What each trouble has to say of itself."""
 
     def goes_on(self, more: int = MORE) -> None:
         """So many more jobs are submitted, and answered."""
@@ -90,6 +88,14 @@ class World:
         until(lambda: not self.counters()["events_pending"], "nothing waits any more")
         return found
 
+    def leader(self) -> Doomed:
+        """The server that publishes."""
+
+        def leading() -> Doomed | None:
+            return next((one for one in self.servers if counters_of(one)["events_leading"]), None)
+
+        return until(leading, "one of them leads")  # type: ignore[no-any-return]
+
     def counters(self) -> dict[str, int]:
         """Gauges and counters of the servers, added."""
         total: dict[str, int] = {}
@@ -117,8 +123,7 @@ def troubled(
             ends.callback(server.close)
             server.start()
         evidence = Evidence(folder / "log")
-        field_ = Pool(servers) if len(servers) > 1 else servers[0]
-        storm = Storm(field_, evidence, chosen, jobs)
+        storm = Storm(Pool(servers), evidence, chosen, jobs)
         ends.callback(storm.close)
         world = World(broker, servers, listener, link, evidence, storm)
         world.says("events go to the exchange", len(servers))

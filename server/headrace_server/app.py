@@ -37,13 +37,14 @@ from headrace_server.control.members import Members
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError
 from headrace_server.domain.event import Event
+from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.lease import LeaseTimes
 from headrace_server.events.broker import Broker
 from headrace_server.events.commands import Commands
 from headrace_server.events.envelope import Envelope
 from headrace_server.rpc.admin import AdminService, ServerInfo
 from headrace_server.rpc.admission import Admission
-from headrace_server.rpc.broadcasts import FORMATS
+from headrace_server.rpc.broadcasts import FORMATS, progress_body
 from headrace_server.rpc.commands import CommandDesk
 from headrace_server.rpc.edge import Edge
 from headrace_server.rpc.server import PortInUse, RpcServer
@@ -154,13 +155,19 @@ class App:
                 least=limits.min_free_disk_bytes,
             )
             frugal = registry.names - registry.needing_workspace
+
+            def progressed(job: Job, progress: Progress) -> None:
+                hub.report(job.job_id, progress)
+                if events is not None:
+                    events.progressed(job, progress)
+
             dispatcher = self.make_dispatcher(
                 store,
                 me=store,
                 types=lambda: registry.names if disk.room() else frugal,
                 queues=frozenset(settings.queues),
                 settings=RunSettings(settings.progress_interval, limits.messages_per_attempt),
-                on_progress=hub.report,
+                on_progress=progressed,
             )
             store.about = self._about(registry)
             jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
@@ -242,7 +249,7 @@ class App:
         settings = self.settings
         if not settings.amqp_url:
             return None
-        envelope = Envelope(settings.events_source, *FORMATS[settings.events_format])
+        envelope = Envelope(settings.events_source, *FORMATS[settings.events_format], progress_body)
         desk = CommandDesk(service)
         broker = self.make_broker(
             settings.brokers,
@@ -251,7 +258,7 @@ class App:
             name=f"headrace on {socket.gethostname()}",
             commands=Commands(settings.command_queue, desk.carry_out) if settings.command_queue else None,
         )
-        return Broadcasting(store, broker)
+        return Broadcasting(store, broker, progress_interval=settings.events_progress_interval)
 
     def _about(self, registry: Registry) -> Callable[[], Mapping[str, Any]]:
         """What this instance tells of itself: asked with every beat, so what stays the same is found out once."""

@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     events_format: Literal["json", "protobuf"] = Field(
         default="json", description="How the body of an event is written."
     )
+    events_progress_interval: float = Field(
+        default=0.0,
+        ge=0,
+        le=3600,
+        description="Also broadcast a job's progress, at most once in so long; 0: not at all.",
+    )
     events_source: str = Field(
         default="/headrace",
         min_length=1,

@@ -77,7 +77,7 @@ async def test_it_is_true_with_its_event_or_not_at_all(store: SqlStore) -> None:
     before = await unsent(store)
     with pytest.raises(EtagMismatch):
         await store.apply(job.job_id, partial(verbs.update, fields={"locked": True}, etag="stale"))
-    with pytest.raises(Exception, match="surrogates|utf"):
+    with pytest.raises(Exception, match=r"surrogates|utf"):
         await store.submit(submission(description="\ud800"))
     assert await unsent(store) == before
 

@@ -19,6 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import takewhile
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -31,6 +32,7 @@ from pika.frame import Method
 from pika.spec import Basic, BasicProperties
 
 from headrace_server.domain.broadcast import Broadcast, Fate, Settled
+from headrace_server.domain.job import Job, Progress
 from headrace_server.events.commands import Commands
 from headrace_server.events.envelope import Envelope
 
@@ -43,7 +45,7 @@ CONNECT: Final = 5.0
 """Seconds. Each can be set in the URL."""
 PAUSE_FIRST, PAUSE_MAX = 0.2, 5.0
 """Seconds before the broker is asked again."""
-_ACCESS_REFUSED, _PRECONDITION_FAILED, _NOT_FOUND = 403, 406, 404
+ACCESS_REFUSED, PRECONDITION_FAILED, NOT_FOUND = 403, 406, 404
 END_SECONDS: Final = 5.0
 """So long a connection has to be closed in order."""
 
@@ -126,6 +128,10 @@ class Broker:
         """Have this called on the broker's thread, while there is one."""
         if self._thread.is_alive():
             self._io.add_callback_threadsafe(callback)
+
+    def mention(self, job: Job, progress: Progress) -> None:
+        """Send a job's progress, if the broker takes it now."""
+        self.call(partial(self._mention, job, progress))
 
     async def close(self) -> None:
         """Close the connection and end the thread. What is published after this is not sent."""
@@ -224,9 +230,9 @@ class Broker:
 
     def _channel_closed(self, _channel: Channel, error: BaseException) -> None:
         if isinstance(error, ChannelClosedByBroker):
-            if not self._up and error.reply_code in (_ACCESS_REFUSED, _PRECONDITION_FAILED):
+            if not self._up and error.reply_code in (ACCESS_REFUSED, PRECONDITION_FAILED):
                 self._passive = not self._passive
-            elif error.reply_code == _NOT_FOUND:
+            elif error.reply_code == NOT_FOUND:
                 self._passive = False
         if self._connection is not None and self._connection.is_open:
             self._connection.close(reply_text=str(error)[:200])
@@ -260,6 +266,13 @@ class Broker:
             self._tag += 1
             self._unconfirmed[self._tag] = broadcast
             channel.basic_publish(self._exchange, key, body, properties, mandatory=True)
+
+    def _mention(self, job: Job, progress: Progress) -> None:
+        channel = self._channel
+        if self._up and not self._blocked and channel is not None and channel.is_open:
+            key, properties, body = self._envelope.progress(job, progress)
+            self._tag += 1  # it is confirmed too, and nobody waits for that
+            channel.basic_publish(self._exchange, key, body, properties)
 
     def _return(
         self, _channel: Channel, _method: Basic.Return, properties: BasicProperties, _body: bytes

@@ -51,11 +51,11 @@ class Dispatcher:
         types: Callable[[], frozenset[str]],
         queues: frozenset[str] = frozenset(),
         settings: RunSettings,
-        on_progress: Callable[[str, Progress], None],
+        on_progress: Callable[[Job, Progress], None],
     ) -> None:
         """Before each claim, types is asked which may be started now. queues: of these only; empty means all.
 
-        on_progress is told the latest progress of every running job, by job id.
+        on_progress is told the latest progress of every running job.
         """
         self._store = store
         self._me = me
@@ -296,7 +296,8 @@ class Dispatcher:
         """Shown at once, stored at most once per update interval."""
         active = self.seating.runs.get(run)
         if active is not None:
-            self._on_progress(run.job_id, active.progressed(progress, self._settings.progress_interval))
+            latest = active.progressed(progress, self._settings.progress_interval)
+            self._on_progress(active.job, latest)
 
     def logged(self, slot: str, run: RunKey, messages: Sequence[Message], dropped: int) -> None:  # noqa: ARG002
         """Messages go to the log."""

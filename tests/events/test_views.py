@@ -16,7 +16,7 @@ from cloudevents.core.bindings.rabbitmq import RabbitMQMessage, from_rabbitmq_ev
 
 from headrace import Client, JobHandle, RetryPolicy
 from headrace.info import ErrorKind
-from support.broadcasts import Message, histories, judge, watches
+from support.broadcast_judge import Message, histories, judge, watches
 from support.figures import seed
 from support.history import FINAL
 from support.listener import EXCHANGE, Listener

@@ -20,7 +20,7 @@ import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from support.broadcasts import Message
+from support.broadcast_judge import Message
 from support.server import until
 
 EXCHANGE = "headrace.events"

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from headrace import Client
-from support import broadcasts
-from support.broadcasts import judge
+from support import broadcast_judge
+from support.broadcast_judge import judge
 from support.checker_evidence import Evidence
 from support.figures import figure, seed
 from support.listener import Listener
@@ -78,13 +78,13 @@ class World:
         """Wait until a server has said this."""
         until(lambda: self.logged(text) >= times, f"it is said: {text}")
 
-    def settle(self) -> broadcasts.Report:
+    def settle(self) -> broadcast_judge.Report:
         """Everything ends and is judged, by the checker and by what was heard. No caller had noticed anything."""
         self.storm.allowed = self.storm.jobs
         self.storm.submitted()
         report = settle(self.storm, self.evidence)
         self.listener.hears_the_end_of(report.jobs, HEARD_SECONDS)
-        found = judge(self.listener.messages, broadcasts.histories(self.servers[0].target, report.jobs))
+        found = judge(self.listener.messages, broadcast_judge.histories(self.servers[0].target, report.jobs))
         until(lambda: not self.counters()["events_pending"], "nothing waits any more")
         return found
 

@@ -46,7 +46,7 @@ CONNECT: Final = 5.0
 PAUSE_FIRST, PAUSE_MAX = 0.2, 5.0
 """Seconds before the broker is asked again."""
 ACCESS_REFUSED, PRECONDITION_FAILED, NOT_FOUND = 403, 406, 404
-END_SECONDS: Final = 5.0
+END_SECONDS: Final = 2.0
 """So long a connection has to be closed in order."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.json_format import MessageToJson
 
 from headrace.v1 import job_pb2
-from support.broadcasts import JobEvent, Message, Unlike, judge
+from support.broadcast_judge import JobEvent, Message, Unlike, judge
 
 TIME = {"seconds": 1_790_000_000, "nanos": 123_456_000}
 Plant = Callable[[list[Message]], Any]

@@ -1,0 +1,105 @@
+"""Which events a consumer wants: as keys to bind its queue with, and as a question about one event.
+
+A message's routing key is `job.<status>.<tenant>.<type>`, always four words: what could be taken for a dot, a
+wildcard or anything but a letter, a digit, `_` or `-` is written as %XX for each byte of its UTF-8.
+
+A queue is bound by tenant and type, which every event of a job has in common: the broker gives it all events of a job
+or none. The status is looked at here. Were it in the key, each change that the queue did not ask for would look like
+a gap; and where no other queue wants such a change either, the server would keep it, and the job's later events behind
+it, until one does.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+from typing import Self, TypeVar
+
+from headrace.errors import InvalidArgument
+from headrace.info import EventKind, JobEvent, JobStatus
+
+DEFAULT_KINDS = (EventKind.CREATED, EventKind.STATUS_CHANGED)
+"""What a server broadcasts unless it is told otherwise."""
+KEY_MAX = 255
+"""Bytes of a routing key in AMQP 0-9-1."""
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+
+W = TypeVar("W", bound=StrEnum)
+
+
+def binding_keys(*, tenants: Iterable[str] = (), types: Iterable[str] = ()) -> tuple[str, ...]:
+    """The keys that bind a queue to the exchange for all events of the jobs of these tenants and types.
+
+    What is left empty is not looked at: binding_keys() is ("job.*.*.*",), everything. Raises InvalidArgument for names
+    that are too long for a key.
+    """
+    return Selection.of((), tenants, types).keys()
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The events that a consumer is shown. Empty means any."""
+
+    statuses: tuple[JobStatus, ...] = ()
+    tenants: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    kinds: tuple[EventKind, ...] = DEFAULT_KINDS
+
+    @classmethod
+    def of(
+        cls,
+        statuses: Iterable[JobStatus | str],
+        tenants: Iterable[str],
+        types: Iterable[str],
+        kinds: Iterable[EventKind | str] = DEFAULT_KINDS,
+    ) -> Self:
+        """From what a caller gave."""
+        return cls(
+            tuple(_words(JobStatus, "statuses", statuses)),
+            tuple(_names("tenants", tenants)),
+            tuple(_names("types", types)),
+            tuple(_words(EventKind, "kinds", kinds)),
+        )
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys that bind a queue for the jobs that can have such events."""
+        tenants, types = ([_escaped(name) for name in names] or ["*"] for names in (self.tenants, self.types))
+        keys = tuple(f"job.*.{tenant}.{kind}" for tenant, kind in product(tenants, types))
+        for key in keys:
+            if len(key) > KEY_MAX:
+                raise InvalidArgument(f"The routing key {key} is longer than {KEY_MAX} bytes.")
+        return keys
+
+    def has(self, event: JobEvent) -> bool:
+        """Whether an event is one of them."""
+        return (
+            event.kind in self.kinds
+            and (not self.statuses or event.status in self.statuses)
+            and (not self.tenants or event.tenant in self.tenants)
+            and (not self.types or event.type in self.types)
+        )
+
+
+def _escaped(name: str) -> str:
+    return "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in name.encode())
+
+
+def _words(words: type[W], field: str, given: Iterable[W | str]) -> Iterator[W]:
+    for word in _listed(field, given):
+        if word not in words.__members__ or word == "UNKNOWN":
+            known = ", ".join(name for name in words.__members__ if name != "UNKNOWN")
+            raise InvalidArgument.of(field, f"{word!r} is none of {known}.")
+        yield words(word)
+
+
+def _names(field: str, given: Iterable[str]) -> Iterator[str]:
+    for name in _listed(field, given):
+        if not name:
+            raise InvalidArgument.of(field, "A name is empty; leave all out for any.")
+        yield name
+
+
+def _listed(field: str, given: Iterable[W | str]) -> Iterable[W | str]:
+    if isinstance(given, str):
+        raise InvalidArgument.of(field, f"It is a list, not the text {given!r}.")
+    return given

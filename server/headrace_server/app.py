@@ -39,7 +39,8 @@ from headrace_server.domain.errors import ControlError
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.lease import LeaseTimes
-from headrace_server.events.broker import Broker, BrokerRefused
+from headrace_server.events.address import BrokerRefused
+from headrace_server.events.broker import Broker
 from headrace_server.events.commands import Commands
 from headrace_server.events.envelope import Envelope
 from headrace_server.rpc.admin import AdminService, ServerInfo

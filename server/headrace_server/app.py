@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +28,7 @@ from headrace_server import stacks
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
 from headrace_server.control.broadcasting import Broadcasting
+from headrace_server.control.catch_up import CatchUp
 from headrace_server.control.gates import GateKeeper
 from headrace_server.control.housekeeping import Housekeeping
 from headrace_server.control.hub import Hub
@@ -157,6 +158,9 @@ class App:
             )
             frugal = registry.names - registry.needing_workspace
 
+            def stale(job_ids: Collection[str]) -> None:
+                catch_up.look(job_ids)
+
             def progressed(job: Job, progress: Progress) -> None:
                 hub.report(job.job_id, progress)
                 if events is not None:
@@ -169,7 +173,9 @@ class App:
                 queues=frozenset(settings.queues),
                 settings=RunSettings(settings.progress_interval, limits.messages_per_attempt),
                 on_progress=progressed,
+                on_stale=stale,
             )
+            catch_up = CatchUp(store, (hub, dispatcher))
             store.about = self._about(registry)
             jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
             members = Members(store, store, store.about)
@@ -195,7 +201,9 @@ class App:
             ends.push_async_callback(lives.close)
             await lives.take_over()
             dispatcher.start()
-            lives.keep_up(hub, dispatcher)
+            if settings.shared:
+                catch_up.start()
+                ends.push_async_callback(catch_up.close)
             if settings.sweeps:
                 housekeeping.start()
             if events is not None:

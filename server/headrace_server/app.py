@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +28,7 @@ from headrace_server import stacks
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
 from headrace_server.control.broadcasting import Broadcasting
+from headrace_server.control.catch_up import CatchUp
 from headrace_server.control.gates import GateKeeper
 from headrace_server.control.housekeeping import Housekeeping
 from headrace_server.control.hub import Hub
@@ -39,6 +40,7 @@ from headrace_server.domain.errors import ControlError
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.lease import LeaseTimes
+from headrace_server.events.address import BrokerRefused
 from headrace_server.events.broker import Broker
 from headrace_server.events.commands import Commands
 from headrace_server.events.envelope import Envelope
@@ -62,7 +64,7 @@ from headrace_server.work.running import RunSettings
 
 log = logging.getLogger(__name__)
 
-REFUSALS = (StoreRefused, PortInUse, ControlError)
+REFUSALS = (StoreRefused, PortInUse, ControlError, BrokerRefused)
 """Why an instance cannot start; each text is a sentence for the operator."""
 STREAMS_GRACE = 2.0
 """Seconds for calls that are under way when the server has drained."""
@@ -156,6 +158,9 @@ class App:
             )
             frugal = registry.names - registry.needing_workspace
 
+            def stale(job_ids: Collection[str]) -> None:
+                catch_up.look(job_ids)
+
             def progressed(job: Job, progress: Progress) -> None:
                 hub.report(job.job_id, progress)
                 if events is not None:
@@ -168,7 +173,9 @@ class App:
                 queues=frozenset(settings.queues),
                 settings=RunSettings(settings.progress_interval, limits.messages_per_attempt),
                 on_progress=progressed,
+                on_stale=stale,
             )
+            catch_up = CatchUp(store, (hub, dispatcher))
             store.about = self._about(registry)
             jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
             members = Members(store, store, store.about)
@@ -194,7 +201,9 @@ class App:
             ends.push_async_callback(lives.close)
             await lives.take_over()
             dispatcher.start()
-            lives.keep_up(hub, dispatcher)
+            if settings.shared:
+                catch_up.start()
+                ends.push_async_callback(catch_up.close)
             if settings.sweeps:
                 housekeeping.start()
             if events is not None:

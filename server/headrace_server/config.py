@@ -52,8 +52,8 @@ class Settings(BaseSettings):
     amqp_url: str = Field(
         default="",
         validation_alias=AliasChoices("HEADRACE_AMQP_URL", "AMQP_URL", "amqp_url"),
-        description="RabbitMQ for status events: amqp://USER:PASSWORD@HOST/VHOST or amqps://; several nodes of a cluster "
-        "separated by commas. Empty: no events.",
+        description="RabbitMQ for status events: amqp://USER:PASSWORD@HOST/VHOST or amqps://…?cacertfile=PATH; several nodes of "
+        "a cluster separated by commas. Empty: no events.",
     )
     events_exchange: str = Field(
         default="headrace.events",

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from headrace_server.config import Settings
-from headrace_server.doctor.finding import Finding, ok, warning
+from headrace_server.doctor.finding import Finding, ok, problem, warning
+from headrace_server.events.address import BrokerRefused
 from headrace_server.events.probe import Unusable, probe
 
 
@@ -12,6 +13,8 @@ def look(settings: Settings) -> Iterator[Finding]:
     for url in settings.brokers:
         try:
             seen = probe(url, settings.events_exchange)
+        except BrokerRefused as error:
+            yield problem("broker", str(error))
         except Unusable as error:
             yield warning(
                 "broker", f"{error}: events wait in the database until --amqp-url names one that takes them."

@@ -11,7 +11,8 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
-from headrace_server.events.broker import NOT_FOUND, parameters
+from headrace_server.events.address import parameters
+from headrace_server.events.broker import NOT_FOUND
 
 
 class Seen(NamedTuple):
@@ -27,7 +28,7 @@ class Unusable(Exception):
 
 
 def probe(url: str, exchange: str) -> Seen:
-    """Ask one node of a broker. Raises Unusable."""
+    """Ask one node of a broker. Raises Unusable, BrokerRefused."""
     given = parameters(url, "headrace doctor")
     user = urlsplit(url).username or "guest"
     place = f"{given.host}:{given.port}"

@@ -179,5 +179,5 @@ async def test_the_outbox_does_not_feel_what_is_parked(url: str) -> None:
     steps = [step for plan in found.values() for step in plan]
     for index in ("outbox_open", "outbox_parked"):
         assert any(f"{index} (place>?)" in step for step in steps), steps
-    assert sum("outbox_by_job (job_id=?)" in step for step in steps) >= 2, steps
+    assert any("outbox_by_job (job_id=?)" in step for step in steps), steps
     await store.close()

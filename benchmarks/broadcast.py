@@ -6,8 +6,8 @@ First: events that wait in the outbox of a server on SQLite, which is started; t
 for the server as for the bare publisher, in processes of their own, in turn.
 
 Then: two instances with workers on one PostgreSQL, submitted to without a pause. The broker is stopped for a while: events
-fill the outbox. It is started again, and the submits go on: the outbox drains, and what is counted is how many events
-reach the queue in a second. Each job is four events.
+fill the outbox, four for each job. It is started again, and what is counted is how many events reach the queue in a
+second until the outbox is empty: while the submits go on, on the same cores, and after another outage without them.
 """
 
 import asyncio
@@ -42,16 +42,18 @@ LIMIT = 300.0
 def main(count: int, outage: float) -> None:
     """Measure."""
     rates: dict[str, list[float]] = {"relay/s": [], "bare/s": [], "relay / bare": []}
-    drains: dict[str, list[float]] = {"filled/s": [], "drained/s": [], "drained / filled": [], "seconds": []}
+    backlogs: dict[str, list[float]] = {
+        name: [] for name in ("filled/s", "drained/s under load", "drained/s", "drained / filled")
+    }
     with broker() as node:
         for _ in range(REPETITIONS):
             relay, bare = _relay(node, count), _bare(node, count)
             _add(rates, relay, bare, relay / bare)
         for _ in range(REPETITIONS):
-            filled, drained, seconds = _drain(node, outage)
-            _add(drains, filled, drained, drained / filled, seconds)
+            filled, busy, alone = _backlog(node, outage)
+            _add(backlogs, filled, busy, alone, alone / filled)
     show("broadcast", rates, events=count)
-    show("broadcast backlog", drains, instances=INSTANCES, outage_seconds=outage)
+    show("broadcast backlog", backlogs, instances=INSTANCES, outage_seconds=outage)
 
 
 def _add(figures: dict[str, list[float]], *values: float) -> None:
@@ -80,8 +82,8 @@ def _bare(node: Broker, count: int) -> float:
             return queue.rate(count)
 
 
-def _drain(node: Broker, outage: float) -> tuple[float, float, float]:
-    """Events that are put into the outbox in a second, those that then leave it, and how long that takes."""
+def _backlog(node: Broker, outage: float) -> tuple[float, float, float]:
+    """Events that are put into the outbox in a second, that leave it with submits going on, and without."""
     with ExitStack() as ends:
         url = ends.enter_context(node.vhost())
         queue = Queue(url)
@@ -92,23 +94,34 @@ def _drain(node: Broker, outage: float) -> tuple[float, float, float]:
             server = _server(folder, workers=1, amqp_url=url, database_url=database, drain_time=1)
             addresses.append(ends.enter_context(server).target)
         outbox = ends.enter_context(psycopg.connect(database, autocommit=True))
-        node.stop()
-        ends.enter_context(_submitting(addresses))
-        time.sleep(1)
-        before, began = _waiting(outbox), time.perf_counter()
-        time.sleep(outage)
-        filled = (_waiting(outbox) - before) / (time.perf_counter() - began)
-        node.start()
-        return filled, *_drained(queue, outbox)
+        with _submitting(addresses):
+            filled = _outage(node, outbox, outage)
+            busy = _drained(queue, outbox)
+            _outage(node, outbox, outage)
+        return filled, busy, _drained(queue, outbox)
 
 
-def _drained(queue: Queue, outbox: psycopg.Connection) -> tuple[float, float]:
+def _outage(node: Broker, outbox: psycopg.Connection, seconds: float) -> float:
+    """The broker is away for a while: events that are put into the outbox in a second."""
+    node.stop()
+    time.sleep(1)
+    before, began = _waiting(outbox), time.perf_counter()
+    time.sleep(seconds)
+    filled = (_waiting(outbox) - before) / (time.perf_counter() - began)
+    node.start()
+    return filled
+
+
+def _drained(queue: Queue, outbox: psycopg.Connection) -> float:
+    """Messages that come in a second, from the first to the end of the backlog."""
+    counts = queue.counts()
+    _, before = next(counts)
     first: tuple[float, int] | None = None
-    for now, found in queue.counts():
-        if found and first is None:
+    for now, found in counts:
+        if found > before and first is None:
             first = now, found
         if first and _waiting(outbox) <= DRAINED:
-            return (found - first[1]) / (now - first[0]), now - first[0]
+            return (found - first[1]) / (now - first[0])
         if first and now - first[0] > LIMIT:
             raise SystemExit(f"After {LIMIT:g} s {_waiting(outbox)} events still wait.")
     raise AssertionError("not reached")

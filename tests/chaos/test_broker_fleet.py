@@ -11,13 +11,16 @@ from support.fleet import LEASE, fleet
 from support.phases import Doomed
 from support.rabbitmq import Broker
 from support.server import until
-from support.troubled import counters_of, troubled
+from support.storm import SUBMITTERS
+from support.troubled import MORE, counters_of, troubled
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(figure(300, 7200))]
 
 KILLS = figure(2, 20)
 JOBS = figure(300, 2000)
-BACKLOG = figure(100, 200)
+EACH = (JOBS - MORE) // (KILLS + 1) // SUBMITTERS * SUBMITTERS
+"""Jobs that are submitted between two kills."""
+BACKLOG = 100
 """Events that wait when the kill is near: to publish them takes a while."""
 
 
@@ -32,10 +35,9 @@ def test_the_publisher_is_killed_while_it_publishes(
             troubled(tmp_path, own_rabbitmq, jobs=JOBS, servers=servers) as world,  # type: ignore[arg-type] # as made
         ):
             left = []
-            for number in range(1, KILLS + 1):
+            for _ in range(KILLS):
                 with own_rabbitmq.alarm():
-                    enough = JOBS * number // (KILLS + 1) - world.storm.allowed
-                    world.goes_on(enough - enough % 4)
+                    world.goes_on(EACH)
                     until(lambda: waiting(database) >= BACKLOG, "events wait", 60)
                     leader = world.leader()
                     heard = len(world.listener.messages)

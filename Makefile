@@ -69,12 +69,13 @@ acceptance: $(VENV)/.done ## the acceptance list: row, test, outcome
 settings: $(VENV)/.done ## the table of settings in docs/operations.md
 	$(BIN)/python tests/settings_table.py
 
-bench: $(VENV)/.done ## submit beside a bare echo; drain and latency beside celery (needs rabbitmq-server); times after kills and stops; claims from long queues
+bench: $(VENV)/.done ## submit beside a bare echo; drain and latency beside celery (needs rabbitmq-server); times after kills and stops; claims from long queues; events beside a bare publisher
 	$(BIN)/python -m benchmarks.submit
 	$(BIN)/python -m benchmarks.drain
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.recovery
 	$(BIN)/python -m benchmarks.claims
+	$(BIN)/python -m benchmarks.broadcast
 
 proto: $(PROTO_VENV)/.done ## make the stubs anew
 	PATH="$(PROTO_VENV)/bin:$$PATH" $(PROTO_VENV)/bin/python -m grpc_tools.protoc -Iproto \

@@ -29,6 +29,8 @@ def _default(name: str, field: Any) -> str:
             return f"`{str(flag).lower()}`"
         case () | None:
             return "none"
+        case tuple(parts):
+            return f"`{','.join(parts)}`"
         case other:
             return f"`{other:g}`" if isinstance(other, float) else f"`{other}`"
 

@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +28,7 @@ from headrace_server import stacks
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
 from headrace_server.control.broadcasting import Broadcasting
+from headrace_server.control.catch_up import CatchUp
 from headrace_server.control.gates import GateKeeper
 from headrace_server.control.housekeeping import Housekeeping
 from headrace_server.control.hub import Hub
@@ -37,13 +38,15 @@ from headrace_server.control.members import Members
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError
 from headrace_server.domain.event import Event
+from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.lease import LeaseTimes
+from headrace_server.events.address import BrokerRefused
 from headrace_server.events.broker import Broker
 from headrace_server.events.commands import Commands
 from headrace_server.events.envelope import Envelope
 from headrace_server.rpc.admin import AdminService, ServerInfo
 from headrace_server.rpc.admission import Admission
-from headrace_server.rpc.broadcasts import FORMATS
+from headrace_server.rpc.broadcasts import FORMATS, progress_body
 from headrace_server.rpc.commands import CommandDesk
 from headrace_server.rpc.edge import Edge
 from headrace_server.rpc.server import PortInUse, RpcServer
@@ -61,7 +64,7 @@ from headrace_server.work.running import RunSettings
 
 log = logging.getLogger(__name__)
 
-REFUSALS = (StoreRefused, PortInUse, ControlError)
+REFUSALS = (StoreRefused, PortInUse, ControlError, BrokerRefused)
 """Why an instance cannot start; each text is a sentence for the operator."""
 STREAMS_GRACE = 2.0
 """Seconds for calls that are under way when the server has drained."""
@@ -154,14 +157,25 @@ class App:
                 least=limits.min_free_disk_bytes,
             )
             frugal = registry.names - registry.needing_workspace
+
+            def stale(job_ids: Collection[str]) -> None:
+                catch_up.look(job_ids)
+
+            def progressed(job: Job, progress: Progress) -> None:
+                hub.report(job.job_id, progress)
+                if events is not None:
+                    events.progressed(job, progress)
+
             dispatcher = self.make_dispatcher(
                 store,
                 me=store,
                 types=lambda: registry.names if disk.room() else frugal,
                 queues=frozenset(settings.queues),
                 settings=RunSettings(settings.progress_interval, limits.messages_per_attempt),
-                on_progress=hub.report,
+                on_progress=progressed,
+                on_stale=stale,
             )
+            catch_up = CatchUp(store, (hub, dispatcher))
             store.about = self._about(registry)
             jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
             members = Members(store, store, store.about)
@@ -187,7 +201,9 @@ class App:
             ends.push_async_callback(lives.close)
             await lives.take_over()
             dispatcher.start()
-            lives.keep_up(hub, dispatcher)
+            if settings.shared:
+                catch_up.start()
+                ends.push_async_callback(catch_up.close)
             if settings.sweeps:
                 housekeeping.start()
             if events is not None:
@@ -242,7 +258,7 @@ class App:
         settings = self.settings
         if not settings.amqp_url:
             return None
-        envelope = Envelope(settings.events_source, *FORMATS[settings.events_format])
+        envelope = Envelope(settings.events_source, *FORMATS[settings.events_format], progress_body)
         desk = CommandDesk(service)
         broker = self.make_broker(
             settings.brokers,
@@ -251,7 +267,7 @@ class App:
             name=f"headrace on {socket.gethostname()}",
             commands=Commands(settings.command_queue, desk.carry_out) if settings.command_queue else None,
         )
-        return Broadcasting(store, broker)
+        return Broadcasting(store, broker, progress_interval=settings.events_progress_interval)
 
     def _about(self, registry: Registry) -> Callable[[], Mapping[str, Any]]:
         """What this instance tells of itself: asked with every beat, so what stays the same is found out once."""

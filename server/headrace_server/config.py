@@ -52,8 +52,8 @@ class Settings(BaseSettings):
     amqp_url: str = Field(
         default="",
         validation_alias=AliasChoices("HEADRACE_AMQP_URL", "AMQP_URL", "amqp_url"),
-        description="RabbitMQ for status events: amqp://USER:PASSWORD@HOST/VHOST or amqps://; several nodes of a cluster "
-        "separated by commas. Empty: no events.",
+        description="RabbitMQ for status events: amqp://USER:PASSWORD@HOST/VHOST or amqps://…?cacertfile=PATH; several nodes of "
+        "a cluster separated by commas. Empty: no events.",
     )
     events_exchange: str = Field(
         default="headrace.events",
@@ -68,6 +68,12 @@ class Settings(BaseSettings):
     )
     events_format: Literal["json", "protobuf"] = Field(
         default="json", description="How the body of an event is written."
+    )
+    events_progress_interval: float = Field(
+        default=0.0,
+        ge=0,
+        le=3600,
+        description="Also broadcast a job's progress, at most once in so long; 0: not at all.",
     )
     events_source: str = Field(
         default="/headrace",

@@ -1,4 +1,4 @@
-"""The clocks of instances are an hour apart: leases do not care."""
+"""The clocks of instances are an hour apart, and stepped: leases and stops do not care."""
 
 import time
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from headrace import Client
 from headrace.info import ErrorKind
 from support.clocks import Skewed
 from support.figures import guard
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.slow
 HOUR = 3600
 PROMISE = 1.5
 """Leases."""
+GRACE = 1.0
+"""Seconds."""
 
 
 @pytest.fixture
@@ -30,11 +33,11 @@ def servers(tmp_path: Path, shared_url: str) -> Iterator[Fleet]:
         yield made
 
 
-@pytest.mark.parametrize("skew", [-HOUR, HOUR])
-def test_an_hour_off(servers: Fleet, tmp_path: Path, skew: int) -> None:
-    """No early takeover by one whose clock is off, or from it, and no eternal lease (failure case 18)."""
+@pytest.mark.parametrize(("skew", "later"), [(HOUR, -HOUR), (-HOUR, HOUR)])
+def test_an_hour_off(servers: Fleet, tmp_path: Path, skew: int, later: int) -> None:
+    """No early takeover by one whose clock is off or stepped, or from it, and no eternal lease (failure case 18)."""
     off: Any = partial(Skewed, skew=skew)
-    first = servers.start("off", off, workers=1)
+    first: Any = servers.start("off", off, workers=1)
     parameters = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
     with closing(first.client(timeout=60)) as client:
         job_id = client.submit("test.record", parameters).job_id
@@ -46,7 +49,9 @@ def test_an_hour_off(servers: Fleet, tmp_path: Path, skew: int) -> None:
     ):
         pace = "SELECT min(beat) FROM instance WHERE state = 1"
         begun: int = database.execute(pace).fetchone()[0]  # type: ignore[index] # there is one
-        # Six beats are two leases, almost.
+        # Three beats are a lease, almost: one by the clock as it was, one by the other.
+        until(lambda: database.execute(pace).fetchone()[0] > begun + 3, "both live")  # type: ignore[index]
+        first.step(later)
         until(lambda: database.execute(pace).fetchone()[0] > begun + 6, "both live on")  # type: ignore[index]
         assert database.execute("SELECT count(*) FROM instance WHERE state = 1").fetchone() == (2,)
         assert client.get(job_id).status == "RUNNING"
@@ -60,3 +65,37 @@ def test_an_hour_off(servers: Fleet, tmp_path: Path, skew: int) -> None:
     assert took <= guard(PROMISE * LEASE)
     for server in (first, second):
         assert not server.logged("the lease of this instance is lost")
+
+
+@pytest.mark.parametrize("skew", [-HOUR, HOUR])
+def test_a_stop_by_another_clock(servers: Fleet, tmp_path: Path, skew: int) -> None:
+    """Asked where the clock is an hour off, a stubborn job is killed when its grace is over: not at once, nor in an hour (failure cases 4, 18)."""
+    off: Any = partial(Skewed, skew=skew)
+    asked = servers.start("off", off, workers=0)
+    runner: Any = servers.start("right", partial(Skewed, skew=0), workers=2)
+    with closing(asked.client(timeout=60)) as client, closing(runner.client(timeout=60)) as right:
+        once, twice, stepped = (_stubborn(client, tmp_path / name) for name in ("once", "twice", "stepped"))
+        _ends_in_time(client, once)
+        until(lambda: client.get(stepped).status == "RUNNING", "the last one runs")
+        assert right.stop(twice, grace_period=HOUR).outcome == "STOPPING"
+        _ends_in_time(client, twice)
+        assert right.stop(stepped, grace_period=GRACE).outcome == "STOPPING"
+        begun = time.monotonic()
+        runner.step(skew)
+        assert right.wait(stepped, 60).status == "ABORTED"
+        assert GRACE - 0.5 < time.monotonic() - begun < GRACE + guard(2)
+
+
+def _stubborn(client: Client, note: Path) -> str:
+    return client.submit("test.stubborn", {"started": str(note)}).job_id
+
+
+def _ends_in_time(client: Client, job_id: str) -> None:
+    until(lambda: client.get(job_id).status == "RUNNING", "it runs")
+    begun = time.monotonic()
+    stopped = client.stop(job_id, grace_period=GRACE, wait_timeout=30)
+    took = time.monotonic() - begun
+    assert (stopped.outcome, stopped.job.status) == ("STOPPED", "ABORTED")
+    assert stopped.job.stop is not None
+    assert stopped.job.stop.confirmed
+    assert GRACE - 0.1 < took < GRACE + guard(2)

@@ -115,24 +115,45 @@ def mark(words: str) -> Mark:
     ("lines", "said"),
     [
         (["start 1 3.1", "end 1 3.9"], []),
-        (["start 1 3.1"], []),
-        (["start 1 3.1", "start 1 3.2"], ["I5 start of attempt 1 was written 2 times"]),
-        (["start 1 3.1", "start 2 3.2"], ["I5 without a permit"]),
+        (["start 1 3.1"], ["I5 attempt 1 has the end of a run, and its code never came to its end"]),
+        (["start 1 3.1", "start 1 3.2", "end 1 3.9"], ["I5 start of attempt 1 was written 2 times"]),
+        (["start 1 3.1", "end 1 3.9", "start 2 3.2"], ["I5 without a permit"]),
         (["end 1 3.5"], ["I5 ended without a start", "I5 attempt 1 never began"]),
         ([], ["I5 attempt 1 never began"]),
         (["start 1 2.9", "end 1 3.9"], ["I5 before its permit was on disk"]),
         (["start 1 3.1", "end 1 6.1"], ["I5 after the end of its attempt"]),
-        (["start 1 3.1 beside"], ["I5 while an earlier run of the job lived"]),
+        (["start 1 3.1 beside", "end 1 3.9"], ["I5 while an earlier run of the job lived"]),
     ],
 )
 def test_code_that_may_not_be(lines: list[str], said: list[str]) -> None:
-    """Code that ran twice, without a permit, before it, after its end, beside itself or not at all is caught."""
+    """Code that ran twice, without a permit, before it, after its end, beside itself, in part or not at all is caught."""
     events = list(story([*WHOLE[:3], "said", WHOLE[3]]))
     found = [f"{name.name} {text}" for name, text in run_problems(events, [mark(line) for line in lines])]
     assert len(found) == len(said)
     for sentence, expected in zip(found, said, strict=True):
         assert sentence.startswith(expected[:2])
         assert expected[3:] in sentence
+
+
+@pytest.mark.parametrize(
+    ("lines", "end", "said"),
+    [
+        (["start 1 3.1", "end 1 3.9", "start 2 6.1", "end 2 6.9"], "SUCCEEDED 2", []),
+        (["start 1 3.1", "start 2 6.1", "end 2 6.9"], "SUCCEEDED 2", []),
+        (["start 1 3.1", "end 1 3.9", "start 2 6.1"], "SUCCEEDED 2", ["attempt 2 has the end of a run"]),
+        (["start 1 3.1", "end 1 3.9", "start 2 6.1"], "FAILED 2 raised", ["attempt 2 has the end of a run"]),
+        (["start 1 3.1", "end 1 3.9", "start 2 6.1"], "FAILED 2 lost", []),
+        (["start 1 3.1", "end 1 3.9", "start 2 6.1"], "ABORTED 2", []),
+    ],
+)
+def test_attempt_that_another_ended(lines: list[str], end: str, said: list[str]) -> None:
+    """An attempt that has the end of a run whose code never came there is caught; one that was lost or stopped needs no end."""
+    stop = ["stop REQUESTED", "stop ENDED"] if end.startswith("ABORTED") else []
+    steps = [*WHOLE[:3], "QUEUED 1 lost", "TO_BE_RUN 1", "RUNNING 2", *stop, end]
+    found = list(run_problems(list(story(steps)), [mark(line) for line in lines]))
+    assert [name for name, _ in found] == [Invariant.I5] * len(said)
+    for (_, sentence), expected in zip(found, said, strict=True):
+        assert expected in sentence
 
 
 def test_lines_of_a_side_file() -> None:

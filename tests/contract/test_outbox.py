@@ -77,7 +77,7 @@ async def test_it_is_true_with_its_event_or_not_at_all(store: SqlStore) -> None:
     before = await unsent(store)
     with pytest.raises(EtagMismatch):
         await store.apply(job.job_id, partial(verbs.update, fields={"locked": True}, etag="stale"))
-    with pytest.raises(Exception, match="surrogates|utf"):
+    with pytest.raises(Exception, match=r"surrogates|utf"):
         await store.submit(submission(description="\ud800"))
     assert await unsent(store) == before
 
@@ -102,7 +102,7 @@ async def test_pages_never_part_a_job(store: SqlStore) -> None:
     second = await store.unsent(after=first.end, parked=False)
     assert len({one.place for one in [*first.broadcasts, *second.broadcasts]}) == PAGE + 2
     assert second.end is not None
-    assert await store.unsent(after=second.end, parked=False) == type(first)([], None)
+    assert await store.unsent(after=second.end, parked=False) == type(first)((), None)
 
 
 async def test_what_no_queue_wants_is_set_aside(store: SqlStore) -> None:

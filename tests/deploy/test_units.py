@@ -19,8 +19,8 @@ from support.server import COMMAND, Server, until
 pytestmark = pytest.mark.slow
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-SPARE = 25
-"""Seconds that a server may take beside its drain time, if its database is away: a last claim, the last writes, the ends of streams."""
+SPARE = 28
+"""Seconds that a server may take beside its drain time, if its database is away: a last claim, the last writes, the ends of streams, events."""
 
 
 def tool(name: str) -> str:
@@ -63,15 +63,16 @@ def test_compose_is_valid() -> None:
 
 
 def test_compose_says_what_the_server_takes() -> None:
-    """Two instances share one PostgreSQL with settings that exist, are open to nobody beyond this machine, and have time to drain."""
+    """Two instances share one PostgreSQL and one RabbitMQ with settings that exist, are open to nobody beyond this machine, and have time to drain."""
     services = compose()["services"]
-    assert set(services) == {"database", "one", "two"}
+    assert set(services) == {"database", "broker", "one", "two"}
     for name in ("one", "two"):
         service = services[name]
         known = {f"HEADRACE_{setting.upper()}" for setting in Settings.model_fields}
         assert {key for key in service["environment"] if key.startswith("HEADRACE_")} <= known
         settings = settings_of(service["environment"])
         assert settings.shared
+        assert settings.brokers
         assert settings.insecure
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
         assert int(service["stop_grace_period"].removesuffix("s")) > settings.drain_time + SPARE

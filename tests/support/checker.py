@@ -11,7 +11,7 @@
     I2 one terminal status          each job that was ever answered as ended, against the job as it is now
     I3 transition table             histories (support.history)
     I4 revisions                    histories, and what each watch was shown
-    I5 attempts and permits         histories, and the side file (support.checker_runs)
+    I5 attempts, permits and ends   histories, and the side file (support.checker_runs)
     I6 one request_id, one job      answers, and the list of all jobs
     I7 stops                        times on the server, the side file
 

@@ -42,7 +42,7 @@ def runs(events: Iterable[JobEvent]) -> list[Run]:
 def run_problems(
     events: Sequence[JobEvent], marks: Sequence[Mark], frozen: Collection[int] = ()
 ) -> Iterator[Problem]:
-    """What is wrong with the lines of a job: twice, beside each other, without a permit, outside of their run.
+    """What is wrong with the lines of a job: twice, beside each other, without a permit, outside of their run, missing.
 
     frozen: attempts that nobody could end before they were taken over; behind their end they may still be there.
     """
@@ -59,9 +59,12 @@ def run_problems(
             yield Invariant.I5, f"attempt {mark.attempt} began while an earlier run of the job lived"
         if mark.verb == "start" or mark.attempt not in frozen:
             yield from _outside(mark, [run for run in known if run.attempt == mark.attempt], stopped=stopped)
-    for attempt in _begun(events):
+    ended = _ended(events)
+    for attempt in _spoke(events) | ended:
         if ("start", attempt) not in written:
             yield Invariant.I5, f"attempt {attempt} never began"
+        elif attempt in ended and ("end", attempt) not in written:
+            yield Invariant.I5, f"attempt {attempt} has the end of a run, and its code never came to its end"
 
 
 def _outside(mark: Mark, permits: Sequence[Run], *, stopped: bool) -> Iterator[Problem]:
@@ -77,14 +80,21 @@ def _outside(mark: Mark, permits: Sequence[Run], *, stopped: bool) -> Iterator[P
         yield Invariant.I5, f"{mark}: after the end of its attempt had been stored"
 
 
-def _begun(events: Iterable[JobEvent]) -> set[int]:
-    """The attempts whose code has certainly begun: it said something, or it ended by its own doing."""
-    begun = set()
+def _spoke(events: Iterable[JobEvent]) -> set[int]:
+    """The attempts whose code has certainly begun, because it said something."""
+    return {event.attempt for event in events if event.kind in ONLY_RUNNING}
+
+
+def _ended(events: Iterable[JobEvent]) -> set[int]:
+    """The attempts that ended by the doing of their code: it returned, or raised an exception.
+
+    Whoever ends an attempt so has seen that code end. An attempt that ended so while its code did not was ended by
+    another: by a run that had been replaced.
+    """
+    ended = set()
     for event in events:
-        if event.kind in ONLY_RUNNING:
-            begun.add(event.attempt)
         if isinstance(event.detail, StatusChange) and event.detail.from_status == "RUNNING":
             error = event.detail.error
             if event.status == "SUCCEEDED" or (error is not None and error.kind == ErrorKind.EXCEPTION):
-                begun.add(event.attempt)
-    return begun
+                ended.add(event.attempt)
+    return ended

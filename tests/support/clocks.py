@@ -1,13 +1,15 @@
-"""A server whose store has another clock than the machine: an hour ahead, or behind.
+"""A server that has another clock than its machine: an hour ahead, or behind, and stepped while it runs.
 
-python -m support.clocks 3600 serve
+python -m support.clocks FILE serve
+
+The file says by how many seconds. What tells the time in the server's process is off by that; stopwatches are not, as
+where the clock of a machine is.
 """
 
 import sys
-from functools import partial
+import time
 from pathlib import Path
 
-from headrace_server.store.store import SqlStore, wall_clock
 from support.phases import Doomed, serve
 
 
@@ -15,24 +17,30 @@ class Skewed(Doomed):
     """A server whose clock is off by so many seconds."""
 
     def __init__(self, folder: Path, skew: int, **settings: object) -> None:
-        super().__init__(folder, command=(sys.executable, "-m", "support.clocks", str(skew)), **settings)
+        self._skew = folder / "skew"
+        super().__init__(
+            folder, command=(sys.executable, "-m", "support.clocks", str(self._skew)), **settings
+        )
+        self.step(skew)
+
+    def step(self, skew: int) -> None:
+        """From now on its clock is off by so many seconds."""
+        new = self._skew.with_suffix(".new")
+        new.write_text(str(skew))
+        new.rename(self._skew)
 
 
-def _off(skew: int) -> int:
-    return wall_clock() + skew * 1_000_000
+def put_off(file: Path) -> None:
+    """Have the clock of this process off by what the file says."""
+    right = time.time_ns
 
+    def off() -> int:
+        return right() + int(file.read_text()) * 1_000_000_000
 
-class SkewedStore(SqlStore):
-    """Asks another clock."""
-
-    skew = 0
-
-    @classmethod
-    def open(cls, url: str, **options: object) -> "SkewedStore":
-        """Open the database."""
-        return super().open(url, **{**options, "clock": partial(_off, cls.skew)})  # type: ignore[arg-type]
+    time.time_ns = off
+    time.time = lambda: off() / 1e9
 
 
 if __name__ == "__main__":
-    SkewedStore.skew = int(sys.argv.pop(1))
-    serve(store=SkewedStore)
+    put_off(Path(sys.argv.pop(1)))
+    serve()

@@ -49,6 +49,7 @@ class Stop:
 
     phase: str
     kill_time: int
+    grace: int
     confirmed: bool = False
 
 
@@ -172,10 +173,11 @@ class Model:
         if job.status in FINAL:
             return
         if job.stop is None:
-            job.stop = Stop("REQUESTED", self.now + grace)
+            job.stop = Stop("REQUESTED", self.now + grace, grace)
             job.tell("STOP_CHANGED", self.now, "REQUESTED")
-        else:
-            job.stop.kill_time = min(job.stop.kill_time, self.now + grace)
+        elif grace < job.stop.grace:
+            job.stop.kill_time, job.stop.grace = min(job.stop.kill_time, self.now + grace), grace
+            job.tell("UPDATED", self.now, "stop.kill_time")
         if job.status != "RUNNING":
             self._end_stop(job, confirmed=True)
             job.move("ABORTED", self.now)

@@ -14,7 +14,7 @@ from headrace_server.control.broadcasting import Broadcasting
 from headrace_server.domain import verbs
 from headrace_server.domain.broadcast import DEFAULT_KINDS, Broadcast, Fate, Settled
 from headrace_server.domain.event import EventKind
-from headrace_server.domain.job import Spec
+from headrace_server.domain.job import Job, Progress, Spec
 from headrace_server.domain.ports import Submission
 from headrace_server.store import SqlStore, migrate
 from support.figures import seed
@@ -69,6 +69,9 @@ class Moody:
         jobs = Counter(one.event.job_id for one in self.flying)
         for job_id, count in jobs.items():
             self.together[job_id] = max(self.together[job_id], count)
+
+    def mention(self, job: Job, progress: Progress) -> None:
+        """Nobody asks."""
 
     def act(self) -> None:
         """Something happens."""

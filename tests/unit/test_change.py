@@ -160,12 +160,23 @@ def test_stop_before_the_start_is_immediate(hold: bool) -> None:
 
 
 def test_second_stop_only_brings_the_kill_forward() -> None:
-    """A later stop with more grace changes nothing, one with less moves kill_time."""
+    """A later stop with as much grace changes nothing; one with less moves kill_time, and the log says so."""
     job = stopped(started(), grace=100)
-    assert stopped(job, grace=200) == job
-    sooner = stopped(job, grace=50)
-    assert sooner.stop is not None
-    assert sooner.stop.kill_time == NOW + 50
+    assert stopped(job, grace=100) == job
+    again = verbs.request_stop(job, NOW + 5, grace=50, reason="", requested_by="")
+    assert again.job.stop == replace(job.stop, kill_time=NOW + 55, grace=50)  # type: ignore[type-var] # there is one
+    (told,) = again.events
+    assert (told.kind, told.body) == (EventKind.UPDATED, {"paths": ["stop.kill_time"]})
+
+
+@pytest.mark.parametrize("off", [-3600, 3600])
+def test_second_stop_by_another_clock(off: int) -> None:
+    """Who is asked an hour off: the shorter grace counts, and kill_time stays between the request and what it was."""
+    job = stopped(started(), grace=100)
+    later = verbs.request_stop(job, NOW + off, grace=50, reason="", requested_by="").job
+    assert later.stop is not None
+    assert later.stop.grace == 50
+    assert later.stop.kill_time == (NOW + 50 if off < 0 else NOW + 100)
 
 
 def test_expiry_binds_until_the_first_start() -> None:

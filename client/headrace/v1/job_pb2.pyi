@@ -699,7 +699,7 @@ class JobStop(_message.Message):
 
     @_builtins.property
     def kill_time(self) -> _timestamp_pb2.Timestamp:
-        """When SIGKILL is due, or was sent."""
+        """When SIGKILL is due, by the clock of the instance that was asked; or was sent, by that of the one that ran the job."""
 
     def __init__(
         self,
@@ -1002,7 +1002,7 @@ class JobUpdated(_message.Message):
     PATHS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which fields, as in UpdateJobRequest.update_mask."""
+        """Which fields, as in UpdateJobRequest.update_mask; "stop.kill_time" when a later StopJob has a shorter grace period."""
 
     def __init__(
         self,

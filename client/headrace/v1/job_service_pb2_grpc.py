@@ -205,7 +205,8 @@ class JobServiceServicer(object):
         A job that has not started is ABORTED at once. One that runs gets a flag at once (ctx.stop_requested, and
         an exception at its next use of ctx), SIGTERM towards the end of the grace period (its half, or 2 s before
         it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
-        seen, not before. A later StopJob can only bring the kill forward.
+        seen, not before. The grace period counts from when the instance that runs the job hears of the stop. A later
+        StopJob can only bring the kill forward, and does nothing unless its grace period is the shorter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -104,7 +104,8 @@ class JobServiceStub:
     A job that has not started is ABORTED at once. One that runs gets a flag at once (ctx.stop_requested, and
     an exception at its next use of ctx), SIGTERM towards the end of the grace period (its half, or 2 s before
     it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
-    seen, not before. A later StopJob can only bring the kill forward.
+    seen, not before. The grace period counts from when the instance that runs the job hears of the stop. A later
+    StopJob can only bring the kill forward, and does nothing unless its grace period is the shorter.
     """
     StopJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.StopJobsRequest, _job_service_pb2.StopJobsResponse]
     """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
@@ -187,7 +188,8 @@ class JobServiceAsyncStub(JobServiceStub):
     A job that has not started is ABORTED at once. One that runs gets a flag at once (ctx.stop_requested, and
     an exception at its next use of ctx), SIGTERM towards the end of the grace period (its half, or 2 s before
     it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
-    seen, not before. A later StopJob can only bring the kill forward.
+    seen, not before. The grace period counts from when the instance that runs the job hears of the stop. A later
+    StopJob can only bring the kill forward, and does nothing unless its grace period is the shorter.
     """
     StopJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.StopJobsRequest, _job_service_pb2.StopJobsResponse]  # type: ignore[assignment]
     """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
@@ -321,7 +323,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         A job that has not started is ABORTED at once. One that runs gets a flag at once (ctx.stop_requested, and
         an exception at its next use of ctx), SIGTERM towards the end of the grace period (its half, or 2 s before
         it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
-        seen, not before. A later StopJob can only bring the kill forward.
+        seen, not before. The grace period counts from when the instance that runs the job hears of the stop. A later
+        StopJob can only bring the kill forward, and does nothing unless its grace period is the shorter.
         """
 
     @_abc_1.abstractmethod

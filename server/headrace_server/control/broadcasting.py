@@ -24,9 +24,12 @@ from typing import Final
 
 from headrace_server.domain.broadcast import Backlog, Broadcast, Fate, Outbox, Publisher, Settled
 from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.domain.job import Job, Progress
 
 log = logging.getLogger(__name__)
 
+GAP: Final = 0.02
+"""Seconds in which commits are gathered: to take rows away behind each would make submits twice as slow."""
 PERIOD: Final = 1.0
 """Seconds: the safety net beside every wake-up."""
 ROOM: Final = 4000
@@ -35,8 +38,10 @@ REFUSED_PAUSE: Final = 1.0
 """Seconds before an event is published again that the broker could not take."""
 PARKED_PERIOD: Final = 10.0
 """Seconds between two tries of a page of what no queue wanted."""
-LOOK_PERIOD: Final = 5.0
+LOOK_PERIOD: Final = 2.0
 """Seconds between two counts of what waits."""
+PROGRESSED_MAX: Final = 10_000
+"""Jobs that have told of their progress, before those are forgotten that may do so again."""
 REPORT_PERIOD: Final = 60.0
 """Seconds between two lines in the log that say the same."""
 
@@ -44,8 +49,11 @@ REPORT_PERIOD: Final = 60.0
 class Broadcasting:
     """Of one instance. Used on the event loop's thread only."""
 
-    def __init__(self, outbox: Outbox, publisher: Publisher) -> None:
+    def __init__(self, outbox: Outbox, publisher: Publisher, *, progress_interval: float = 0) -> None:
+        """Progress is sent at most once for each job in so many seconds; 0: not at all."""
         self._outbox = outbox
+        self._progress_interval = progress_interval
+        self._progressed: dict[str, float] = {}
         self._publisher = publisher
         self._lines: dict[str, deque[Broadcast]] = {}
         """What is in memory, by job. The first of each is under way, or will be published again in a moment."""
@@ -78,6 +86,16 @@ class Broadcasting:
     def wake(self) -> None:
         """There may be something in the outbox."""
         self._wake.set()
+
+    def progressed(self, job: Job, progress: Progress) -> None:
+        """A job that runs here has come further. It is no event: what cannot be sent now is not sent."""
+        now = time.monotonic()
+        if not self._progress_interval or not self._up or now < self._progressed.get(job.job_id, 0):
+            return
+        if len(self._progressed) > PROGRESSED_MAX:
+            self._progressed = {job_id: due for job_id, due in self._progressed.items() if due > now}
+        self._progressed[job.job_id] = now + self._progress_interval
+        self._publisher.mention(job, progress)
 
     async def close(self, seconds: float) -> None:
         """Publish what is there, for so long at most, and leave off."""
@@ -175,6 +193,7 @@ class Broadcasting:
                     await self._wake.wait()
             except TimeoutError:
                 pass
+            await asyncio.sleep(GAP)
             self._wake.clear()
             try:
                 await self._step()

@@ -7,6 +7,7 @@ It looks at what a server with these settings would use, and does what the serve
 - `modules`   the job modules, imported in a process of their own.
 - `workers`   a pool of one worker, started and ended; descriptors.
 - `folders`   workspaces and temporary files: can they be written, is there room.
+- `broker`    RabbitMQ, where one is named: does it answer, and let us in.
 - `clock`     what time it is.
 - `address`   the port, or who answers there.
 
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from headrace_server.config import Settings
-from headrace_server.doctor import address, clock, database, folders, modules, postgresql, workers
+from headrace_server.doctor import address, broker, clock, database, folders, modules, postgresql, workers
 from headrace_server.doctor.finding import Finding, Level
 from headrace_server.doctor.report import show
 
@@ -37,6 +38,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         modules.look(settings.jobs, entry_points=settings.entry_points),
         workers.look(settings.workers),
         folders.look(settings),
+        broker.look(settings),
         clock.look(),
         address.look(settings),
     )

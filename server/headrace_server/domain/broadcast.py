@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from headrace_server.domain.event import Event, EventKind
+from headrace_server.domain.job import Job, Progress
 
 DEFAULT_KINDS = frozenset({EventKind.CREATED, EventKind.STATUS_CHANGED})
 """What is broadcast when nothing else was asked for."""
@@ -106,6 +107,10 @@ class Publisher(Protocol):
 
     def publish(self, broadcasts: Sequence[Broadcast]) -> None:
         """Have these sent. Never waits."""
+        ...
+
+    def mention(self, job: Job, progress: Progress) -> None:
+        """Send a job's progress, if it can be sent now. Nobody hears whether it arrived."""
         ...
 
     async def close(self) -> None:

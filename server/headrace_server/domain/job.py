@@ -141,7 +141,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A stop that was asked for. kill_time is when SIGKILL is due; grace what remained when it was asked."""
+    """A stop that was asked for. grace is the shortest that was.
+
+    kill_time is when SIGKILL is due by the clock of whoever was asked, or was sent by that of whoever sent it: to be
+    shown, and to be compared with no other clock.
+    """
 
     phase: StopPhase
     request_time: int

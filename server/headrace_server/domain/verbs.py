@@ -53,7 +53,11 @@ def release(job: Job, now: int) -> Change:
 
 
 def request_stop(job: Job, now: int, *, grace: int, reason: str, requested_by: str) -> Change:
-    """A stop: ABORTED at once when no code of it runs, else asked for. A second can only bring the kill forward."""
+    """A stop: ABORTED at once when no code of it runs, else asked for. A second can only bring the kill forward.
+
+    It may do so where its grace is shorter; whether it does, whoever runs the job can tell: the clocks of those who
+    are asked may be apart.
+    """
     draft = Draft(job, now)
     if job.status.final:
         return draft.done()
@@ -62,8 +66,10 @@ def request_stop(job: Job, now: int, *, grace: int, reason: str, requested_by: s
             stop=Stop(StopPhase.REQUESTED, now, now + grace, grace, requested_by=requested_by, reason=reason)
         )
         draft.log(EventKind.STOP_CHANGED, phase=int(StopPhase.REQUESTED))
-    elif now + grace < job.stop.kill_time:
-        draft.set(stop=replace(job.stop, kill_time=now + grace, grace=grace))
+    elif grace < job.stop.grace:
+        kill_time = min(job.stop.kill_time, max(now, job.stop.request_time) + grace)
+        draft.set(stop=replace(job.stop, kill_time=kill_time, grace=grace))
+        draft.log(EventKind.UPDATED, paths=["stop.kill_time"])
     if job.status is not Status.RUNNING:
         draft.end_stop(confirmed=True)
         draft.move(Status.ABORTED)

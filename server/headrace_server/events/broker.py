@@ -10,7 +10,7 @@ on, and many messages under way: to wait for each would cost a round trip and a 
 each. `mandatory` has the broker give back what no queue wants; that comes before the confirm of the same message.
 
 A broker that is short of memory or disk stops reading (connection.blocked): what is published waits here, and after
-BLOCKED seconds the connection is given up, since a broker in that state answers no heartbeats either.
+30 s the connection is given up, since a broker in that state answers no heartbeats either.
 """
 
 import asyncio
@@ -19,11 +19,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import takewhile
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
 
-import pika
 from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker, ConnectionWrongStateError
@@ -31,40 +30,18 @@ from pika.frame import Method
 from pika.spec import Basic, BasicProperties
 
 from headrace_server.domain.broadcast import Broadcast, Fate, Settled
+from headrace_server.domain.job import Job, Progress
+from headrace_server.events.address import parameters
 from headrace_server.events.commands import Commands
 from headrace_server.events.envelope import Envelope
 
 log = logging.getLogger(__name__)
-logging.getLogger("pika").setLevel(logging.CRITICAL)  # it reports as errors what is handled and told here
 
-HEARTBEAT: Final = 20
-BLOCKED: Final = 30.0
-CONNECT: Final = 5.0
-"""Seconds. Each can be set in the URL."""
 PAUSE_FIRST, PAUSE_MAX = 0.2, 5.0
 """Seconds before the broker is asked again."""
-_ACCESS_REFUSED, _PRECONDITION_FAILED, _NOT_FOUND = 403, 406, 404
-END_SECONDS: Final = 5.0
+ACCESS_REFUSED, PRECONDITION_FAILED, NOT_FOUND = 403, 406, 404
+END_SECONDS: Final = 2.0
 """So long a connection has to be closed in order."""
-
-
-def parameters(url: str, name: str) -> pika.URLParameters:
-    """What a URL says, and what it leaves to us. Raises ValueError for one that is none."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
-        raise ValueError("it is amqp://USER:PASSWORD@HOST/VHOST, or amqps://")
-    given = pika.URLParameters(url)
-    said = parse_qs(parts.query)
-    if "heartbeat" not in said:
-        given.heartbeat = HEARTBEAT
-    if "blocked_connection_timeout" not in said:
-        given.blocked_connection_timeout = BLOCKED
-    if "socket_timeout" not in said:
-        given.socket_timeout = CONNECT
-    if "stack_timeout" not in said:
-        given.stack_timeout = 2 * CONNECT
-    given.client_properties = {"connection_name": name}
-    return given
 
 
 class Broker:
@@ -79,7 +56,10 @@ class Broker:
         name: str,
         commands: Commands | None = None,
     ) -> None:
-        """Name: what the connection is called in the broker's own lists. commands: taken by the same connection."""
+        """Name: what the connection is called in the broker's own lists. commands: taken by the same connection.
+
+        Raises BrokerRefused.
+        """
         self.on_up: Callable[[], None] = lambda: None
         self.on_down: Callable[[], None] = lambda: None
         self.on_settled: Callable[[Sequence[Settled]], None] = lambda _settled: None
@@ -126,6 +106,10 @@ class Broker:
         """Have this called on the broker's thread, while there is one."""
         if self._thread.is_alive():
             self._io.add_callback_threadsafe(callback)
+
+    def mention(self, job: Job, progress: Progress) -> None:
+        """Send a job's progress, if the broker takes it now."""
+        self.call(partial(self._mention, job, progress))
 
     async def close(self) -> None:
         """Close the connection and end the thread. What is published after this is not sent."""
@@ -224,9 +208,9 @@ class Broker:
 
     def _channel_closed(self, _channel: Channel, error: BaseException) -> None:
         if isinstance(error, ChannelClosedByBroker):
-            if not self._up and error.reply_code in (_ACCESS_REFUSED, _PRECONDITION_FAILED):
+            if not self._up and error.reply_code in (ACCESS_REFUSED, PRECONDITION_FAILED):
                 self._passive = not self._passive
-            elif error.reply_code == _NOT_FOUND:
+            elif error.reply_code == NOT_FOUND:
                 self._passive = False
         if self._connection is not None and self._connection.is_open:
             self._connection.close(reply_text=str(error)[:200])
@@ -260,6 +244,13 @@ class Broker:
             self._tag += 1
             self._unconfirmed[self._tag] = broadcast
             channel.basic_publish(self._exchange, key, body, properties, mandatory=True)
+
+    def _mention(self, job: Job, progress: Progress) -> None:
+        channel = self._channel
+        if self._up and not self._blocked and channel is not None and channel.is_open:
+            key, properties, body = self._envelope.progress(job, progress)
+            self._tag += 1  # it is confirmed too, and nobody waits for that
+            channel.basic_publish(self._exchange, key, body, properties)
 
     def _return(
         self, _channel: Channel, _method: Basic.Return, properties: BasicProperties, _body: bytes

@@ -7,7 +7,6 @@ message's id too.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import quote
 
 from pika import DeliveryMode
@@ -15,45 +14,62 @@ from pika.spec import BasicProperties
 
 from headrace_server.domain.broadcast import Broadcast
 from headrace_server.domain.event import Event
+from headrace_server.domain.job import Job, Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """How broadcasts are written: source is their ce-source; encode gives the body, of content_type."""
+    """How broadcasts are written: source is their ce-source; encode gives the body of an event, of content_type.
+
+    Progress is always JSON.
+    """
 
     source: str
     content_type: str
     encode: Callable[[Event], bytes]
+    encode_progress: Callable[[Progress], bytes]
 
     def message(self, broadcast: Broadcast) -> tuple[str, BasicProperties, bytes]:
         """Routing key, properties and body."""
         event = broadcast.event
-        kind = f"headrace.job.{event.kind.name.lower()}.v1"
-        at = datetime.fromtimestamp(event.at // 1_000_000, UTC).replace(microsecond=event.at % 1_000_000)
-        headers: dict[str, Any] = {
-            "ce-specversion": "1.0",
-            "ce-id": broadcast.id,
-            "ce-source": self.source,
-            "ce-type": kind,
-            "ce-subject": event.job_id,
-            "ce-time": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "ce-tenant": event.tenant,
-            "ce-jobtype": event.type,
-            "ce-status": event.status.name,
+        place = {
             "ce-final": event.status.final,
             "ce-revision": event.revision,
             "ce-previousrevision": broadcast.previous,
         }
-        properties = BasicProperties(
-            message_id=broadcast.id,
-            content_type=self.content_type,
-            delivery_mode=DeliveryMode.Persistent,
-            timestamp=event.at // 1_000_000,
-            type=kind,
-            app_id="headrace",
-            headers=headers,
-        )
+        properties = self._properties(broadcast.id, event.kind.name.lower(), event, event.at, **place)
+        properties.content_type = self.content_type
+        properties.delivery_mode = DeliveryMode.Persistent.value
         return routing_key(event), properties, self.encode(event)
+
+    def progress(self, job: Job, progress: Progress) -> tuple[str, BasicProperties, bytes]:
+        """Routing key, properties and body: of no revision, and not kept by the broker."""
+        at = progress.update_time
+        properties = self._properties(f"{job.job_id}/progress/{at}", "progress", job, at)
+        properties.content_type = "application/json"
+        properties.delivery_mode = DeliveryMode.Transient.value
+        return f"progress.{word(job.tenant)}.{word(job.type)}", properties, self.encode_progress(progress)
+
+    def _properties(self, name: str, kind: str, of: Event | Job, at: int, **place: int) -> BasicProperties:
+        time = datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000)
+        return BasicProperties(
+            message_id=name,
+            timestamp=at // 1_000_000,
+            type=f"headrace.job.{kind}.v1",
+            app_id="headrace",
+            headers={
+                "ce-specversion": "1.0",
+                "ce-id": name,
+                "ce-source": self.source,
+                "ce-type": f"headrace.job.{kind}.v1",
+                "ce-subject": of.job_id,
+                "ce-time": time.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                "ce-tenant": of.tenant,
+                "ce-jobtype": of.type,
+                "ce-status": of.status.name,
+                **place,
+            },
+        )
 
 
 def routing_key(event: Event) -> str:

@@ -6,15 +6,21 @@ from typing import Final
 from google.protobuf.json_format import MessageToJson
 
 from headrace_server.domain.event import Event
-from headrace_server.rpc.convert import job_event
+from headrace_server.domain.job import Progress
+from headrace_server.rpc import convert
 
 
 def _json(event: Event) -> bytes:
-    return MessageToJson(job_event(event), indent=None, ensure_ascii=False).encode()
+    return MessageToJson(convert.job_event(event), indent=None, ensure_ascii=False).encode()
 
 
 def _protobuf(event: Event) -> bytes:
-    return job_event(event).SerializeToString()
+    return convert.job_event(event).SerializeToString()
+
+
+def progress_body(progress: Progress) -> bytes:
+    """JobProgress as JSON."""
+    return MessageToJson(convert.progress(progress), indent=None, ensure_ascii=False).encode()
 
 
 FORMATS: Final[Mapping[str, tuple[str, Callable[[Event], bytes]]]] = {

@@ -1,9 +1,12 @@
 """The stop ladder: from a flag to SIGKILL of the whole tree, and what the end then means.
 
-    asked          kill_time - min(grace/2, 2 s)        kill_time
+    heard of       grace - min(grace/2, 2 s)             grace
       │ flag                  │ SIGTERM                    │ SIGKILL of the child and everything below it
       ▼                       ▼                            ▼
     DELIVERED             TERMINATING                   KILLING ──> the supervisor has reaped all ──> ENDED
+
+Spans are counted by a stopwatch of this instance, from the moment in which it hears of the stop: who was asked may
+have another clock.
 
 The same ladder serves a caller's stop and a cut: the server's own end of a run, by timeout or drain, with the error
 that the attempt gets. A later stop can only bring the kill forward. The slot's backlog is recalled before each
@@ -11,7 +14,6 @@ signal. ABORTED is written when the end was seen, never before.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -48,7 +50,8 @@ class Ladder:
         self._clear_backlog = clear_backlog
         self._timers: list[asyncio.TimerHandle] = []
         self._timeout: asyncio.TimerHandle | None = None
-        self._kill_time: int | None = None
+        self._kill_at: float | None = None
+        """By the loop's time, for a caller's stop."""
         self._cut: JobError | None = None
         self._killed = False
 
@@ -62,16 +65,16 @@ class Ladder:
 
     def stop(self, stop: Stop) -> None:
         """A caller's stop is on disk, or was brought forward."""
-        if self._kill_time is not None and stop.kill_time >= self._kill_time:
+        kill_at = asyncio.get_running_loop().time() + stop.grace / 1e6
+        first = self._kill_at is None
+        if self._kill_at is not None and kill_at >= self._kill_at:
             return
-        first = self._kill_time is None
-        self._kill_time = stop.kill_time
-        self._pool.flag_stop(self._run.slot, self._run.key, stop.reason)
+        self._kill_at = kill_at
         if first:
+            self._pool.flag_stop(self._run.slot, self._run.key, stop.reason)
             self._phase(StopPhase.DELIVERED)
         notice = min(stop.grace // 2, NOTICE)
-        left = stop.kill_time - time.time_ns() // 1000
-        self._climb(terminate=(left - notice) / 1e6, kill=left / 1e6)
+        self._climb(terminate=(stop.grace - notice) / 1e6, kill=stop.grace / 1e6)
 
     def cut(self, error: JobError, grace: float) -> None:
         """End the run from the server's side: SIGTERM now, SIGKILL after `grace` seconds.

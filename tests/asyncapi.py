@@ -49,7 +49,6 @@ _SCALARS: dict[int, Schema] = {
 _WELL_KNOWN: dict[str, Schema] = {
     "google.protobuf.Any": {"type": "object", "required": ["@type"]},
     "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?s$"},
-    "google.protobuf.NullValue": {"type": "null"},
     "google.protobuf.Struct": {"type": "object"},
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
     "google.protobuf.Value": {},
@@ -70,7 +69,7 @@ def _add(kind: Descriptor | EnumDescriptor, made: dict[str, Schema], said: dict[
         return
     about = {"description": said[kind.full_name]} if kind.full_name in said else {}
     if isinstance(kind, EnumDescriptor):
-        words = [word.name for word in kind.values if not word.name.endswith("_UNSPECIFIED")]
+        words = [word.name for word in kind.values if word.number or len(kind.values) == 1]
         made[_name(kind)] = {**about, "type": "string", "enum": words}
         return
     schema = made[_name(kind)] = {**about, "type": "object"}

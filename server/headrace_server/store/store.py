@@ -187,7 +187,7 @@ class SqlStore:
                 hints=hints,
                 own=self._numbers,
                 on_events=self.on_elsewhere,
-                on_open=lambda: self.on_open(),
+                on_open=self.on_open,
             )
             try:
                 self._tail.start()

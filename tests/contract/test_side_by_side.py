@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import pytest
@@ -14,13 +14,11 @@ from sqlalchemy import text
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
-from headrace_server.domain.gate import Gate, Scope
+from headrace_server.domain.gate import Scope
 from headrace_server.domain.job import Job
 from headrace_server.domain.retention import Retention
-from headrace_server.domain.room import Held
 from headrace_server.store import SqlStore, dialect
-from headrace_server.store.gates import Gates
-from headrace_server.store.rows import dumps
+from support.checker_bugs import CountingGates
 from support.figures import figure, seed
 
 pytestmark = pytest.mark.only("postgresql")
@@ -133,26 +131,10 @@ async def test_limits_are_exact(stores: list[SqlStore]) -> None:
     assert seen.most["queue:free"] > 5
 
 
-class CountsInTheLock(Gates):
-    """A bug: what runs is counted by the statement that waits for the gate, as it was before the wait."""
-
-    def hold(self, connection: Any, gates: Collection[Gate]) -> tuple[Collection[Gate], Iterable[Held]]:
-        """Lock and count in one breath."""
-        found = connection.execute(
-            text(
-                "SELECT j.queue, j.type, j.tenant, j.owner FROM gate LEFT JOIN job AS j ON j.status IN (3, 4) "
-                "WHERE gate = ANY (ARRAY(SELECT json_array_elements_text(CAST(:keys AS json)))) FOR UPDATE OF gate"
-            ),
-            {"keys": dumps([one.key for one in gates])},
-        ).all()
-        return gates, {tuple(row) for row in found if row[0] is not None}  # type: ignore[return-value] # four texts
-
-
 async def test_a_limit_counted_in_the_lock_is_caught(stores: list[SqlStore]) -> None:
     """With the planted bug more run at once than the limit lets: the test above would see it."""
     for store in stores:
-        store.gates = CountsInTheLock()
-    # One job of each owner: what the bug counts is then right, but for when it is counted.
+        store.gates = CountingGates()
     made = await asyncio.gather(*(submit(stores[0], owner=f"o{n}") for n in range(600)))
     await set_gate(stores[0], Scope.QUEUE, "default", max_running=5)
     seen = AtOnce(made)

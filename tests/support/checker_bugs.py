@@ -6,24 +6,27 @@ Each class is a bug that the design forbids, planted as app.py plugs parts in. N
 """
 
 import asyncio
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from headrace_server.control.hub import Feed
 from headrace_server.domain import running, verbs
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.event import Event
+from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import ErrorKind, Job, JobError, Status
 from headrace_server.domain.lease import OwnLease
 from headrace_server.domain.ports import Seat, Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
-from headrace_server.store import lease, ledger, store, tail, writer
+from headrace_server.domain.room import Held
+from headrace_server.store import gates, lease, ledger, store, tail, writer
 from headrace_server.store.store import SqlStore, wall_clock
 from headrace_server.work.contract import PoolPort, RunKey
 from headrace_server.work.running import Active
@@ -242,6 +245,34 @@ class NeverLost(DoomedStore):
         return super().open(url, **options)
 
 
+_COUNTED = text(
+    "SELECT gate.gate, (SELECT json_agg(json_build_array(queue, type, tenant, owner)) FROM job WHERE status IN (3, 4)) "
+    "FROM gate WHERE gate = ANY (ARRAY(SELECT json_array_elements_text(CAST(:keys AS json)))) FOR UPDATE OF gate"
+)
+
+
+class CountingGates(gates.Gates):
+    """What runs is counted by the statement that waits for a gate, as it was before the wait."""
+
+    def hold(
+        self, connection: Connection, gates: Collection[Gate]
+    ) -> tuple[Collection[Gate], Iterable[Held]]:
+        """Lock and count in one breath."""
+        found = connection.execute(_COUNTED, {"keys": json.dumps([one.key for one in gates])}).all()
+        return gates, [tuple(held) for _, running in found[:1] for held in running or ()]
+
+
+class CountsInTheLock(DoomedStore):
+    """A limit that is counted as it was before the gate was held."""
+
+    @classmethod
+    def open(cls, url: str, **options: Any) -> Self:
+        """Open the database, with other gates."""
+        made = super().open(url, **options)
+        made.gates = CountingGates()
+        return made
+
+
 BUGS: dict[str, dict[str, Any]] = {
     "AnswersFirst": {"store": AnswersFirst},
     "ForgetsRequests": {"store": ForgetsRequests},
@@ -253,6 +284,7 @@ BUGS: dict[str, dict[str, Any]] = {
     "NoFence": {"store": NoFence},
     "OneSeq": {"store": OneSeq},
     "NeverLost": {"store": NeverLost},
+    "CountsInTheLock": {"store": CountsInTheLock},
 }
 
 if __name__ == "__main__":

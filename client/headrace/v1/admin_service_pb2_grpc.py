@@ -164,7 +164,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResumeQueue(self, request, context):
-        """Ends the pause of a queue. This instance claims of it at once, others within a second.
+        """Ends the pause of a queue. Every instance claims of it at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,7 +178,7 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResumeTenant(self, request, context):
-        """Ends the pause of a tenant. This instance claims of it at once, others within a second.
+        """Ends the pause of a tenant. Every instance claims of it at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

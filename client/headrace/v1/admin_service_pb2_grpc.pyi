@@ -64,11 +64,11 @@ class AdminServiceStub:
     PauseQueue: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PauseQueueRequest, _admin_service_pb2.PauseQueueResponse]
     """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
     ResumeQueue: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeQueueRequest, _admin_service_pb2.ResumeQueueResponse]
-    """Ends the pause of a queue. This instance claims of it at once, others within a second."""
+    """Ends the pause of a queue. Every instance claims of it at once."""
     PauseTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PauseTenantRequest, _admin_service_pb2.PauseTenantResponse]
     """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
     ResumeTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeTenantRequest, _admin_service_pb2.ResumeTenantResponse]
-    """Ends the pause of a tenant. This instance claims of it at once, others within a second."""
+    """Ends the pause of a tenant. Every instance claims of it at once."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -106,11 +106,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     PauseQueue: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PauseQueueRequest, _admin_service_pb2.PauseQueueResponse]  # type: ignore[assignment]
     """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeQueueRequest, _admin_service_pb2.ResumeQueueResponse]  # type: ignore[assignment]
-    """Ends the pause of a queue. This instance claims of it at once, others within a second."""
+    """Ends the pause of a queue. Every instance claims of it at once."""
     PauseTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PauseTenantRequest, _admin_service_pb2.PauseTenantResponse]  # type: ignore[assignment]
     """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
     ResumeTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeTenantRequest, _admin_service_pb2.ResumeTenantResponse]  # type: ignore[assignment]
-    """Ends the pause of a tenant. This instance claims of it at once, others within a second."""
+    """Ends the pause of a tenant. Every instance claims of it at once."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """For operators. Errors are as in JobService."""
@@ -199,7 +199,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ResumeQueueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ResumeQueueResponse, _abc.Awaitable[_admin_service_pb2.ResumeQueueResponse]]:
-        """Ends the pause of a queue. This instance claims of it at once, others within a second."""
+        """Ends the pause of a queue. Every instance claims of it at once."""
 
     @_abc_1.abstractmethod
     def PauseTenant(
@@ -215,6 +215,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ResumeTenantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ResumeTenantResponse, _abc.Awaitable[_admin_service_pb2.ResumeTenantResponse]]:
-        """Ends the pause of a tenant. This instance claims of it at once, others within a second."""
+        """Ends the pause of a tenant. Every instance claims of it at once."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

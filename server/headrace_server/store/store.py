@@ -73,7 +73,7 @@ class SqlStore:
 
     on_commit is called on the event loop's thread with the changes of each commit, one Change for each job with all
     its events of that commit, before any caller of that commit is answered. Deletion is no change. on_open is called
-    there when more may be claimed though no job has changed: a gate was changed, or was busy.
+    there when more may be claimed though no job has changed: a gate was changed, here or elsewhere, or was busy.
 
     On a database that others serve too, and after `join`: on_elsewhere is called with events that they have committed,
     on_lost when this instance is not alive any more (`join` again, with another id), on_dead when others may have left
@@ -202,6 +202,7 @@ class SqlStore:
                 hints=hints,
                 own=self._numbers,
                 on_events=self.on_elsewhere,
+                on_open=self.on_open,
             )
             try:
                 self._tail.start()
@@ -289,6 +290,8 @@ class SqlStore:
         """
         changed = await self._writer.put(work.ChangeGate(gate, fields))
         self.on_open()
+        if self._tail is not None:
+            self._tail.opened()
         return changed
 
     async def find_gates(self, *, after: str, limit: int) -> Sequence[Gate]:

@@ -14,7 +14,8 @@ listen know the revision that they have reached, and read the log of the job its
 
 **Hints, not data.** After commits a store sends an empty NOTIFY: in no transaction with them, because a
 transaction that notifies holds a lock of the whole server until its commit is on disk. A hint may be lost; once a second
-the tail looks anyway. Many commits share one.
+the tail looks anyway. Many commits share one. Whoever has changed a gate hints too, at what may be claimed now: nothing in
+the log tells of it.
 
 One connection listens, notifies and reads.
 """
@@ -31,7 +32,7 @@ from sqlalchemy import BigInteger, Connection, Engine, Integer, cast, func, sele
 
 from headrace_server.domain.event import Event
 from headrace_server.store import rows
-from headrace_server.store.dialect import Dialect, Hints
+from headrace_server.store.dialect import Dialect, Hints, News
 from headrace_server.store.dialect.entries import pairs
 from headrace_server.store.schema import job, job_event, writer
 from headrace_server.store.statement import Query
@@ -106,7 +107,10 @@ class Cursor:
 
 
 class Tail:
-    """The thread that reads. on_events is called on the event loop's thread; the next page is read after that."""
+    """The thread that reads. on_events is called on the event loop's thread; the next page is read after that.
+
+    on_open is called there too, when another store has changed a gate.
+    """
 
     def __init__(
         self,
@@ -117,14 +121,17 @@ class Tail:
         hints: Hints,
         own: Sequence[int],
         on_events: Callable[[Sequence[Event]], None],
+        on_open: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._loop = loop
         self._on_events = on_events
+        self._on_open = on_open
         self._cursor = Cursor(own)
         self._database = database
         self._hints = hints
         self._committed = False
+        self._opened = False
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-tail", daemon=True)
 
@@ -137,6 +144,11 @@ class Tail:
     def hint(self) -> None:
         """This store has committed something: let the others know. From any thread."""
         self._committed = True
+        self._hints.wake()
+
+    def opened(self) -> None:
+        """This store has changed a gate: let the others know. From any thread."""
+        self._opened = True
         self._hints.wake()
 
     def stop(self) -> None:
@@ -172,12 +184,19 @@ class Tail:
             self._send(connection)
             time.sleep(PACE_SECONDS)
             heard = self._hints.wait(connection, max(0.0, looked + POLL_SECONDS - time.monotonic()))
-            look = heard or time.monotonic() - looked >= POLL_SECONDS
+            if heard.gates:
+                with suppress(RuntimeError):  # the loop has closed
+                    self._loop.call_soon_threadsafe(self._on_open)
+            look = heard.log or time.monotonic() - looked >= POLL_SECONDS
 
     def _send(self, connection: Connection) -> None:
-        if self._committed:
+        news = News(log=self._committed, gates=self._opened)
+        # What is committed from here on has a hint of its own; at worst one too many is sent.
+        if news.log:
             self._committed = False
-            self._hints.send(connection)
+        if news.gates:
+            self._opened = False
+        self._hints.send(connection, news)
 
     def _tell(self, events: Sequence[Event]) -> None:
         told = threading.Event()

@@ -7,6 +7,6 @@ postgresql   many stores, many writers
 """
 
 from headrace_server.store.dialect.choice import of, of_url
-from headrace_server.store.dialect.port import Dialect, Engines, Hints, begins, refused
+from headrace_server.store.dialect.port import Dialect, Engines, Hints, News, begins, refused
 
-__all__ = ["Dialect", "Engines", "Hints", "begins", "of", "of_url", "refused"]
+__all__ = ["Dialect", "Engines", "Hints", "News", "begins", "of", "of_url", "refused"]

@@ -28,20 +28,27 @@ class Engines(NamedTuple):
             engine.dispose()
 
 
+class News(NamedTuple):
+    """What a hint says: that there is something new in the log, that a gate was changed."""
+
+    log: bool
+    gates: bool
+
+
 class Hints(ABC):
-    """Empty messages between the stores of one database: there is something new in the log."""
+    """Messages between the stores of one database that carry no data: that there is news, and of what kind."""
 
     @abstractmethod
     def listen(self, connection: Connection) -> None:
         """Hear on this connection from now on."""
 
     @abstractmethod
-    def send(self, connection: Connection) -> None:
+    def send(self, connection: Connection, news: News) -> None:
         """To all others that listen."""
 
     @abstractmethod
-    def wait(self, connection: Connection, seconds: float) -> bool:
-        """Wait for a hint, for `wake`, or until the time is over; True when a hint has come."""
+    def wait(self, connection: Connection, seconds: float) -> News:
+        """Wait for a hint, for `wake`, or until the time is over; answer what has come."""
 
     @abstractmethod
     def wake(self) -> None:

@@ -42,7 +42,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from headrace_server.store.dialect.entries import Among, Entries, Part
-from headrace_server.store.dialect.port import Dialect, Engines, Hints, begins
+from headrace_server.store.dialect.port import Dialect, Engines, Hints, News, begins
 from headrace_server.store.refusal import StoreRefused
 
 _CONNECT: Final[Mapping[str, int]] = {
@@ -72,7 +72,8 @@ _OWNER: Final = {"jit": "off", "statement_timeout": "0", "lock_timeout": "60s"}
 _SCHEMA_LOCK: Final = 0x6865616472616365
 """The key of the advisory lock that a change of the tables holds: "headrace"."""
 
-_CHANNEL: Final = "headrace"
+_CHANNELS: Final = ("headrace", "headrace_gates")
+"""For each kind of News one."""
 
 _WRITERS: Final = ("writes", "claims")
 
@@ -184,24 +185,27 @@ class _Postgresql(Dialect):
 
 
 class _Notify(Hints):
-    """LISTEN and NOTIFY on one channel. A hint of one's own is not heard."""
+    """LISTEN and NOTIFY on a channel for each kind of news. A hint of one's own is not heard."""
 
     def __init__(self) -> None:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._heard = False
+        self._heard: set[str] = set()
         self._pid = 0
 
     def listen(self, connection: Connection) -> None:
         driver = _driver(connection)
         driver.add_notify_handler(self._hear)  # for those that come while a statement is carried out
         self._pid = driver.pgconn.backend_pid
-        driver.execute(f"LISTEN {_CHANNEL}")
-        self._heard = True  # what came before has not been heard
+        for channel in _CHANNELS:
+            driver.execute(f"LISTEN {channel}")
+        self._heard.update(_CHANNELS)  # what came before has not been heard
 
-    def send(self, connection: Connection) -> None:
-        _driver(connection).execute(f"NOTIFY {_CHANNEL}")
+    def send(self, connection: Connection, news: News) -> None:
+        for channel, said in zip(_CHANNELS, news, strict=True):
+            if said:
+                _driver(connection).execute(f"NOTIFY {channel}")
 
-    def wait(self, connection: Connection, seconds: float) -> bool:
+    def wait(self, connection: Connection, seconds: float) -> News:
         driver = _driver(connection)
         if not self._heard:
             ready, _, _ = select.select((driver.fileno(), self._wake), (), (), seconds)
@@ -210,12 +214,17 @@ class _Notify(Hints):
             if driver.fileno() in ready:
                 driver.pgconn.consume_input()
                 while (notify := driver.pgconn.notifies()) is not None:
-                    self._heard = self._heard or notify.be_pid != self._pid
-        heard, self._heard = self._heard, False
+                    self._note(notify.relname.decode(), notify.be_pid)
+        heard = News(*(channel in self._heard for channel in _CHANNELS))
+        self._heard.clear()
         return heard
 
     def _hear(self, notify: psycopg.Notify) -> None:
-        self._heard = self._heard or notify.pid != self._pid
+        self._note(notify.channel, notify.pid)
+
+    def _note(self, channel: str, pid: int) -> None:
+        if pid != self._pid:
+            self._heard.add(channel)
 
     def wake(self) -> None:
         os.eventfd_write(self._wake, 1)

@@ -267,7 +267,12 @@ class App:
             name=f"headrace on {socket.gethostname()}",
             commands=Commands(settings.command_queue, desk.carry_out) if settings.command_queue else None,
         )
-        return Broadcasting(store, broker, progress_interval=settings.events_progress_interval)
+        return Broadcasting(
+            store,
+            broker,
+            progress_interval=settings.events_progress_interval,
+            keep=settings.events_unroutable == "keep",
+        )
 
     def _about(self, registry: Registry) -> Callable[[], Mapping[str, Any]]:
         """What this instance tells of itself: asked with every beat, so what stays the same is found out once."""

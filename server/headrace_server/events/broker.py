@@ -240,10 +240,16 @@ class Broker:
         channel = self._channel
         while self._waiting and not self._blocked and self._up and channel is not None and channel.is_open:
             broadcast = self._waiting.popleft()
-            key, properties, body = self._envelope.message(broadcast)
+            try:
+                key, properties, body = self._envelope.message(broadcast)
+                channel.basic_publish(self._exchange, key, body, properties, mandatory=True)
+            except Exception:
+                # A defect in one must not end them all: it is kept, as one that no queue wants.
+                log.exception("an event cannot be published", extra={"job_id": broadcast.event.job_id})
+                self._settle(broadcast, Fate.UNROUTABLE)
+                continue
             self._tag += 1
             self._unconfirmed[self._tag] = broadcast
-            channel.basic_publish(self._exchange, key, body, properties, mandatory=True)
 
     def _mention(self, job: Job, progress: Progress) -> None:
         channel = self._channel
@@ -271,10 +277,13 @@ class Broker:
                 fate = Fate.UNROUTABLE
             else:
                 fate = Fate.CONFIRMED if taken else Fate.REFUSED
-            if not self._told:
-                # Told together: what is confirmed before the loop below comes back to this.
-                self._io.call_later(0, self._tell_settled)
-            self._told.append((broadcast, fate))
+            self._settle(broadcast, fate)
+
+    def _settle(self, broadcast: Broadcast, fate: Fate) -> None:
+        if not self._told:
+            # Told together: what is confirmed before the loop below comes back to this.
+            self._io.call_later(0, self._tell_settled)
+        self._told.append((broadcast, fate))
 
     def _tell_settled(self) -> None:
         told, self._told = self._told, []

@@ -6,7 +6,7 @@ FLOOR_VENV := .venv-floor
 BIN := $(VENV)/bin
 STUBS := client/headrace/v1
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-floor test-tools test-fast test-chaos storm coverage acceptance settings bench proto proto-check clean
+.PHONY: help demo check format test test-floor test-tools test-fast test-chaos storm coverage acceptance settings asyncapi bench proto proto-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -14,13 +14,14 @@ help: ## this list
 demo: $(VENV)/.done ## the main job, end to end, on an embedded database
 	@$(BIN)/python examples/demo.py
 
-check: $(VENV)/.done proto-check ## format, lint, types, import contracts, stubs, proto lint
+check: $(VENV)/.done proto-check ## format, lint, types, import contracts, stubs, proto lint, AsyncAPI
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
+	$(BIN)/check-jsonschema --schemafile tests/schemas/asyncapi-3.0.0.json docs/asyncapi.yaml
 
 format: $(VENV)/.done ## put the code into shape
 	$(BIN)/ruff check --fix-only --quiet .
@@ -69,12 +70,16 @@ acceptance: $(VENV)/.done ## the acceptance list: row, test, outcome
 settings: $(VENV)/.done ## the table of settings in docs/operations.md
 	$(BIN)/python tests/settings_table.py
 
-bench: $(VENV)/.done ## submit beside a bare echo; drain and latency beside celery (needs rabbitmq-server); times after kills and stops; claims from long queues
+asyncapi: $(VENV)/.done ## the schemas of messages in docs/asyncapi.yaml
+	@$(BIN)/python tests/asyncapi.py
+
+bench: $(VENV)/.done ## submit beside a bare echo; drain and latency beside celery (needs rabbitmq-server); times after kills and stops; claims from long queues; events beside a bare publisher
 	$(BIN)/python -m benchmarks.submit
 	$(BIN)/python -m benchmarks.drain
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.recovery
 	$(BIN)/python -m benchmarks.claims
+	$(BIN)/python -m benchmarks.broadcast
 
 proto: $(PROTO_VENV)/.done ## make the stubs anew
 	PATH="$(PROTO_VENV)/bin:$$PATH" $(PROTO_VENV)/bin/python -m grpc_tools.protoc -Iproto \

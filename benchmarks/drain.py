@@ -29,8 +29,8 @@ POLL = 0.2
 def main(count: int) -> None:
     """Measure."""
     measured: dict[str, list[float]] = {"headrace/s": [], "celery/s": [], "headrace / celery": []}
-    with tempfile.TemporaryDirectory() as name, broker(Path(name)) as url:
-        celery = Celery(Path(name), url)
+    with tempfile.TemporaryDirectory() as name, broker() as node:
+        celery = Celery(Path(name), node.url)
         for _ in range(REPETITIONS):
             peer = count / _celery_seconds(celery, count)
             rate = count / _headrace_seconds(count)

@@ -31,9 +31,9 @@ def main(count: int) -> None:
         for quantile in ("p50", "p99")
         for system in ("headrace", "celery", "celery / headrace")
     }
-    with tempfile.TemporaryDirectory() as name, broker(Path(name)) as url:
+    with tempfile.TemporaryDirectory() as name, broker() as node:
         folder = Path(name)
-        celery = Celery(folder, url)
+        celery = Celery(folder, node.url)
         with celery.worker(WORKERS), serving(folder, workers=WORKERS) as address, Client(address) as client:
             for _ in range(REPETITIONS):
                 ours = _quantiles(_latencies(client, WARM + count))

@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +28,7 @@ from headrace_server import stacks
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
 from headrace_server.control.broadcasting import Broadcasting
+from headrace_server.control.catch_up import CatchUp
 from headrace_server.control.gates import GateKeeper
 from headrace_server.control.housekeeping import Housekeeping
 from headrace_server.control.hub import Hub
@@ -39,7 +40,8 @@ from headrace_server.domain.errors import ControlError
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.lease import LeaseTimes
-from headrace_server.events.broker import Broker, BrokerRefused
+from headrace_server.events.address import BrokerRefused
+from headrace_server.events.broker import Broker
 from headrace_server.events.commands import Commands
 from headrace_server.events.envelope import Envelope
 from headrace_server.rpc.admin import AdminService, ServerInfo
@@ -156,6 +158,9 @@ class App:
             )
             frugal = registry.names - registry.needing_workspace
 
+            def stale(job_ids: Collection[str]) -> None:
+                catch_up.look(job_ids)
+
             def progressed(job: Job, progress: Progress) -> None:
                 hub.report(job.job_id, progress)
                 if events is not None:
@@ -168,7 +173,9 @@ class App:
                 queues=frozenset(settings.queues),
                 settings=RunSettings(settings.progress_interval, limits.messages_per_attempt),
                 on_progress=progressed,
+                on_stale=stale,
             )
+            catch_up = CatchUp(store, (hub, dispatcher))
             store.about = self._about(registry)
             jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
             members = Members(store, store, store.about)
@@ -194,7 +201,9 @@ class App:
             ends.push_async_callback(lives.close)
             await lives.take_over()
             dispatcher.start()
-            lives.keep_up(hub, dispatcher)
+            if settings.shared:
+                catch_up.start()
+                ends.push_async_callback(catch_up.close)
             if settings.sweeps:
                 housekeeping.start()
             if events is not None:
@@ -258,7 +267,12 @@ class App:
             name=f"headrace on {socket.gethostname()}",
             commands=Commands(settings.command_queue, desk.carry_out) if settings.command_queue else None,
         )
-        return Broadcasting(store, broker, progress_interval=settings.events_progress_interval)
+        return Broadcasting(
+            store,
+            broker,
+            progress_interval=settings.events_progress_interval,
+            keep=settings.events_unroutable == "keep",
+        )
 
     def _about(self, registry: Registry) -> Callable[[], Mapping[str, Any]]:
         """What this instance tells of itself: asked with every beat, so what stays the same is found out once."""

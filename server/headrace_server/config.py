@@ -69,6 +69,11 @@ class Settings(BaseSettings):
     events_format: Literal["json", "protobuf"] = Field(
         default="json", description="How the body of an event is written."
     )
+    events_unroutable: Literal["keep", "drop"] = Field(
+        default="keep",
+        description="What becomes of an event that no queue wants. keep: it waits, and what follows of its job behind it; drop: "
+        "it is let go, for where queues are bound to some statuses only.",
+    )
     events_progress_interval: float = Field(
         default=0.0,
         ge=0,

@@ -42,6 +42,7 @@ def configure(level: str, form: str) -> None:
     root.setLevel(level.upper())
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("sqlalchemy").setLevel(logging.WARNING)
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # it reports as errors what is handled and told here
 
 
 def _drop_empty(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -102,7 +102,7 @@ async def test_pages_never_part_a_job(store: SqlStore) -> None:
     second = await store.unsent(after=first.end, parked=False)
     assert len({one.place for one in [*first.broadcasts, *second.broadcasts]}) == PAGE + 2
     assert second.end is not None
-    assert await store.unsent(after=second.end, parked=False) == type(first)([], None)
+    assert await store.unsent(after=second.end, parked=False) == type(first)((), None)
 
 
 async def test_what_no_queue_wants_is_set_aside(store: SqlStore) -> None:

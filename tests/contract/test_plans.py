@@ -22,6 +22,7 @@ from contract.deeds import (
 )
 from sqlalchemy import event
 
+from headrace_server.domain.broadcast import DEFAULT_KINDS
 from headrace_server.domain.gate import Scope
 from headrace_server.domain.job import Status
 from headrace_server.domain.query import Order
@@ -163,3 +164,20 @@ async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, seats: i
     short = await cost(store, seats)
     await asyncio.gather(*(store.submit(asked) for asked in full[300:]))
     assert await cost(store, seats) <= 1.2 * short
+
+
+async def test_the_outbox_does_not_feel_what_is_parked(url: str) -> None:
+    """A page of the outbox seeks behind its place in the index of its kind, and then by job; a backlog is counted in an index."""
+    store = SqlStore.open(url, durable=False, broadcast=DEFAULT_KINDS)
+    await end(store)
+    with recorded(store) as statements:
+        for parked in (False, True):
+            await store.unsent(after=0, parked=parked)
+        await store.backlog()
+        await end(store)
+    found = {statement: steps for statement, steps in plans(store, statements) if "outbox" in statement}
+    steps = [step for plan in found.values() for step in plan]
+    for index in ("outbox_open", "outbox_parked"):
+        assert any(f"{index} (place>?)" in step for step in steps), steps
+    assert any("outbox_by_job (job_id=?)" in step for step in steps), steps
+    await store.close()

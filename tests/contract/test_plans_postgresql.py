@@ -10,9 +10,11 @@ import pytest
 from contract.deeds import LOST, SECOND, Clock, claim, end, run, set_gate, submission, submit
 from sqlalchemy import event
 
+from headrace_server.domain.broadcast import DEFAULT_KINDS
 from headrace_server.domain.gate import Scope
 from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore, lanes
+from headrace_server.store.outbox import PAGE
 
 pytestmark = pytest.mark.only("postgresql")
 
@@ -149,3 +151,25 @@ async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, seats: i
     assert len(plans) > 8
     # Those at their limit are passed one by one; each is met by three steps that find its best.
     assert costly(plans, lanes.OWNERS + 8 * seats + 20) == {}
+
+
+async def test_the_outbox_does_not_feel_what_is_parked(url: str) -> None:
+    """A page of the outbox costs the same in front of many events, and behind many that no queue wants."""
+    store = SqlStore.open(url, durable=False, broadcast=DEFAULT_KINDS)
+    with store._engines.writes.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO outbox (job_id, revision, previous, parked, tenant, type, kind, at, attempt, status) "
+            "SELECT 'job-' || n / 4, mod(n, 4), 0, n < 20000, 't', 't', 1, n, 0, 1 FROM generate_series(1, 40000) AS n"
+        )
+    with store._engines.writes.connect() as connection:
+        connection.connection.driver_connection.autocommit = True  # type: ignore[union-attr] # psycopg's
+        connection.exec_driver_sql("ANALYZE outbox")
+    with carried_out(store) as plans:
+        for parked in (False, True):
+            for after in (0, 5000, 25_000):
+                await store.unsent(after=after, parked=parked)
+        await end(store)
+    pages = [plan for plan in plans if "outbox" in plan["Query Text"]]
+    assert len(pages) >= 4
+    assert costly(pages, most=2 * PAGE) == {}
+    await store.close()

@@ -101,12 +101,28 @@ def test_what_no_queue_wants_is_kept_and_counted(bench: Bench, server: Server, f
             ignored.stop()
             until(lambda: counters()["events_unroutable"] == 2, "both its events are kept")
             assert counters()["events_pending"] == 0
-            until(lambda: server.logged("no queue wants 2 events"), "the log says so", limit=90)
+            until(
+                lambda: server.logged("no queue wants 2 events: they are kept"), "the log says so", limit=90
+            )
             late = bench.queue("late", "job.*.unwanted.#")
         got = bench.take(late, 2)
         assert [one.headers["ce-revision"] for one in got] == [1, got[1].headers["ce-revision"]]
         assert got[1].headers["ce-status"] == "ABORTED"
     assert folder.exists()
+
+
+def test_what_no_queue_wants_may_be_dropped(bench: Bench, server: Server) -> None:
+    """With events_unroutable=drop a queue that is bound to one status gets its events, and nothing waits."""
+    queue = bench.queue("ends", "job.SUCCEEDED.#")
+    server.settings["events_unroutable"] = "drop"
+    with server, server.client(tenant="ü" * 100) as client:
+        client.submit("test.noop").wait(30)
+        (got,) = bench.take(queue, 1)
+        assert got.key == f"job.SUCCEEDED.{'%C3%BC' * 16}%C3~.test%2Enoop"
+        assert got.headers["ce-tenant"] == "ü" * 100
+        until(lambda: client.server_info().counters["events_unroutable_total"] >= 3, "the others were let go")
+        waits = ("events_pending", "events_unroutable")
+        until(lambda: not any(client.server_info().counters[name] for name in waits), "nothing waits")
 
 
 def test_without_a_broker_jobs_run(folder: Path, rabbitmq: str, bench: Bench) -> None:

@@ -1,6 +1,6 @@
 """RabbitMQ for tests: one node for the session, a virtual host of its own for each test that asks for one.
 
-rabbitmq        the URL of a fresh virtual host; of the broker that HEADRACE_TEST_AMQP_URL names, if it does
+rabbitmq        the URL of a fresh virtual host; in the broker that HEADRACE_TEST_AMQP_URL names, if it does
 own_rabbitmq    a broker that the test may stop, kill, alarm and cut; its url is that of a fresh virtual host
 """
 
@@ -10,11 +10,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from support import given_broker
 from support.rabbitmq import GIVEN, Broker, own
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_node() -> "Iterator[Broker | None]":
+def rabbitmq_node() -> Iterator[Broker | None]:
     """The node of this session; None where a broker is given."""
     if os.environ.get(GIVEN):
         yield None
@@ -35,12 +36,9 @@ def rabbitmq_own_node(rabbitmq_node: Broker | None) -> Iterator[Broker]:
 
 @pytest.fixture
 def rabbitmq(rabbitmq_node: Broker | None) -> Iterator[str]:
-    """A virtual host of this test's own. In a broker that is given, tests take their exchanges and queues away."""
-    if rabbitmq_node is None:
-        yield os.environ[GIVEN]
-    else:
-        with rabbitmq_node.vhost() as url:
-            yield url
+    """A virtual host of this test's own."""
+    with rabbitmq_node.vhost() if rabbitmq_node else given_broker.vhost(os.environ[GIVEN]) as url:
+        yield url
 
 
 @pytest.fixture

@@ -102,11 +102,6 @@ class Broker:
         """End the node as a crash does."""
         self._end(signal.SIGKILL)
 
-    def restart(self) -> None:
-        """Stop it in order and start it again."""
-        self.stop()
-        self.start()
-
     def close(self) -> None:
         """End all of it."""
         self.kill()

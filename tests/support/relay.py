@@ -85,11 +85,14 @@ class Relay:
                     thread.start()
 
     def _pump(self, source: socket.socket, sink: socket.socket, cut: threading.Event) -> None:
+        end = socket.SHUT_RDWR  # a reset ends the other side too
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 if self.delay:
                     time.sleep(self.delay)
                 if not cut.is_set():
                     sink.sendall(data)
-            if not cut.is_set():
-                sink.shutdown(socket.SHUT_WR)
+            end = socket.SHUT_WR
+        if not cut.is_set():
+            with contextlib.suppress(OSError):
+                sink.shutdown(end)

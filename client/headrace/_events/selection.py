@@ -5,8 +5,8 @@ wildcard or anything but a letter, a digit, `_` or `-` is written as %XX for eac
 
 A queue is bound by tenant and type, which every event of a job has in common: the broker gives it all events of a job
 or none. The status is looked at here. Were it in the key, each change that the queue did not ask for would look like
-a gap; and where no other queue wants such a change either, the server would keep it, and the job's later events behind
-it, until one does.
+a gap; and where no other queue wants such a change either, a server would keep it, and the job's later events behind
+it, until one does (its setting events_unroutable).
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,8 +20,8 @@ from headrace.info import EventKind, JobEvent, JobStatus
 
 DEFAULT_KINDS = (EventKind.CREATED, EventKind.STATUS_CHANGED)
 """What a server broadcasts unless it is told otherwise."""
-KEY_MAX = 255
-"""Bytes of a routing key in AMQP 0-9-1."""
+WORD_MAX = 100
+"""Bytes of a tenant or a type in a key; of a longer one the key has the beginning, and `~`."""
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 W = TypeVar("W", bound=StrEnum)
@@ -30,8 +30,7 @@ W = TypeVar("W", bound=StrEnum)
 def binding_keys(*, tenants: Iterable[str] = (), types: Iterable[str] = ()) -> tuple[str, ...]:
     """The keys that bind a queue to the exchange for all events of the jobs of these tenants and types.
 
-    What is left empty is not looked at: binding_keys() is ("job.*.*.*",), everything. Raises InvalidArgument for names
-    that are too long for a key.
+    What is left empty is not looked at: binding_keys() is ("job.*.*.*",), everything.
     """
     return Selection.of((), tenants, types).keys()
 
@@ -64,11 +63,7 @@ class Selection:
     def keys(self) -> tuple[str, ...]:
         """The keys that bind a queue for the jobs that can have such events."""
         tenants, types = ([_escaped(name) for name in names] or ["*"] for names in (self.tenants, self.types))
-        keys = tuple(f"job.*.{tenant}.{kind}" for tenant, kind in product(tenants, types))
-        for key in keys:
-            if len(key) > KEY_MAX:
-                raise InvalidArgument(f"The routing key {key} is longer than {KEY_MAX} bytes.")
-        return keys
+        return tuple(f"job.*.{tenant}.{kind}" for tenant, kind in product(tenants, types))
 
     def has(self, event: JobEvent) -> bool:
         """Whether an event is one of them."""
@@ -81,7 +76,8 @@ class Selection:
 
 
 def _escaped(name: str) -> str:
-    return "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in name.encode())
+    word = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in name.encode())
+    return word if len(word) <= WORD_MAX else f"{word[: WORD_MAX - 1]}~"
 
 
 def _words(words: type[W], field: str, given: Iterable[W | str]) -> Iterator[W]:

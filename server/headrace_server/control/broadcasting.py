@@ -28,6 +28,8 @@ from headrace_server.domain.job import Job, Progress
 
 log = logging.getLogger(__name__)
 
+GAP: Final = 0.02
+"""Seconds in which commits are gathered: to take rows away behind each would make submits twice as slow."""
 PERIOD: Final = 1.0
 """Seconds: the safety net beside every wake-up."""
 ROOM: Final = 4000
@@ -47,10 +49,13 @@ REPORT_PERIOD: Final = 60.0
 class Broadcasting:
     """Of one instance. Used on the event loop's thread only."""
 
-    def __init__(self, outbox: Outbox, publisher: Publisher, *, progress_interval: float = 0) -> None:
-        """Progress is sent at most once for each job in so many seconds; 0: not at all."""
+    def __init__(
+        self, outbox: Outbox, publisher: Publisher, *, progress_interval: float = 0, keep: bool = True
+    ) -> None:
+        """Keep: what no queue wants is kept, else it is let go. Progress is sent at most once for each job in so many seconds; 0: not at all."""
         self._outbox = outbox
         self._progress_interval = progress_interval
+        self._keep = keep
         self._progressed: dict[str, float] = {}
         self._publisher = publisher
         self._lines: dict[str, deque[Broadcast]] = {}
@@ -150,7 +155,7 @@ class Broadcasting:
             self._totals[fate] += 1
             line = self._lines.get(broadcast.event.job_id)
             mine = line is not None and line[0].place == broadcast.place
-            if fate is Fate.CONFIRMED:
+            if fate is Fate.CONFIRMED or (fate is Fate.UNROUTABLE and not self._keep):
                 self._sent.append(broadcast.place)
                 self._places.add(broadcast.place)
                 if broadcast.parked:
@@ -191,6 +196,7 @@ class Broadcasting:
                     await self._wake.wait()
             except TimeoutError:
                 pass
+            await asyncio.sleep(GAP)
             self._wake.clear()
             try:
                 await self._step()
@@ -295,6 +301,11 @@ class Broadcasting:
         self._reported = now + REPORT_PERIOD
         more = " or more" if found.at_least else ""
         if found.parked:
-            log.warning("no queue wants %d%s events: they are kept, and tried again", found.parked, more)
+            log.warning(
+                "no queue wants %d%s events: they are kept, and hold up what follows of their jobs, until a queue is bound "
+                "for them or events_unroutable is drop",
+                found.parked,
+                more,
+            )
         if found.pending and not self._up:
             log.warning("%d%s events wait for the broker", found.pending, more)

@@ -9,7 +9,7 @@ most.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Final, Protocol
 
 from headrace_server.domain.errors import StoreUnavailable
@@ -37,24 +37,55 @@ class Follower(Protocol):
         ...
 
 
-async def keep_up(store: Store, followers: Sequence[Follower]) -> None:
-    """Ask once a second, for as long as the instance lives."""
-    while True:
-        await asyncio.sleep(PERIOD)
+class CatchUp:
+    """Tells followers of the rows that are further than they know: once a second, and at once when asked to look."""
+
+    def __init__(self, store: Store, followers: Sequence[Follower]) -> None:
+        self._store = store
+        self._followers = followers
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to look once a second."""
+        self._spawn(self._run())
+
+    def look(self, job_ids: Collection[str]) -> None:
+        """Look now at these of the jobs that are cared for."""
+        self._spawn(self._look(job_ids))
+
+    async def close(self) -> None:
+        """Leave off."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            await self._look(None)
+
+    async def _look(self, job_ids: Collection[str] | None) -> None:
+        """Of these jobs, or of all."""
         known: dict[str, int] = {}
-        for follower in followers:
+        for follower in self._followers:
             for job_id, revision in follower.known().items():
-                known[job_id] = min(revision, known.get(job_id, revision))
+                if job_ids is None or job_id in job_ids:
+                    known[job_id] = min(revision, known.get(job_id, revision))
         if not known:
-            continue
+            return
         try:
-            newer, gone = await store.newer(known)
-            for follower in followers:
+            newer, gone = await self._store.newer(known)
+            for follower in self._followers:
                 for job in newer:
                     follower.catch_up(job)
                 for job_id in gone:
                     follower.gone(job_id)
         except StoreUnavailable as error:
-            log.warning("cannot see what other instances have done: %s", error)
+            log.warning("cannot see what other instances have done, trying again: %s", error)
         except Exception:
             log.exception("what other instances have done was not taken over, trying again")

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
-from headrace_server.control.catch_up import Follower, keep_up
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import ErrorKind, JobError
 from headrace_server.domain.ports import Instance, Store
@@ -71,11 +70,6 @@ class Lives:
                 await asyncio.sleep(PAUSE)
             else:
                 return
-
-    def keep_up(self, *followers: Follower) -> None:
-        """Tell these what others have done, should they have missed it."""
-        if self._lease is not None:
-            self._spawn(keep_up(self._store, followers))
 
     def lost(self) -> None:
         """The lease is lost: others may take over what runs here."""

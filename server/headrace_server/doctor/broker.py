@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from headrace_server.config import Settings
 from headrace_server.doctor.finding import Finding, ok, problem, warning
-from headrace_server.events.broker import BrokerRefused
+from headrace_server.events.address import BrokerRefused
 from headrace_server.events.probe import Unusable, probe
 
 

@@ -10,12 +10,11 @@ on, and many messages under way: to wait for each would cost a round trip and a 
 each. `mandatory` has the broker give back what no queue wants; that comes before the confirm of the same message.
 
 A broker that is short of memory or disk stops reading (connection.blocked): what is published waits here, and after
-BLOCKED seconds the connection is given up, since a broker in that state answers no heartbeats either.
+30 s the connection is given up, since a broker in that state answers no heartbeats either.
 """
 
 import asyncio
 import logging
-import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,9 +22,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import takewhile
 from typing import Any, Final
-from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
-import pika
 from pika.adapters.select_connection import IOLoop, SelectConnection
 from pika.channel import Channel
 from pika.exceptions import ChannelClosedByBroker, ConnectionWrongStateError
@@ -34,56 +31,17 @@ from pika.spec import Basic, BasicProperties
 
 from headrace_server.domain.broadcast import Broadcast, Fate, Settled
 from headrace_server.domain.job import Job, Progress
+from headrace_server.events.address import parameters
 from headrace_server.events.commands import Commands
 from headrace_server.events.envelope import Envelope
 
 log = logging.getLogger(__name__)
-logging.getLogger("pika").setLevel(logging.CRITICAL)  # it reports as errors what is handled and told here
 
-HEARTBEAT: Final = 20
-BLOCKED: Final = 30.0
-CONNECT: Final = 5.0
-"""Seconds. Each can be set in the URL."""
 PAUSE_FIRST, PAUSE_MAX = 0.2, 5.0
 """Seconds before the broker is asked again."""
 ACCESS_REFUSED, PRECONDITION_FAILED, NOT_FOUND = 403, 406, 404
 END_SECONDS: Final = 2.0
 """So long a connection has to be closed in order."""
-
-
-class BrokerRefused(Exception):
-    """A URL that no broker can be reached by; the text is a sentence for the operator."""
-
-
-def parameters(url: str, name: str) -> pika.URLParameters:
-    """What a URL says, and what it leaves to us. Raises BrokerRefused.
-
-    For amqps:// the broker's certificate is verified. cacertfile, certfile and keyfile in the query are those of
-    RabbitMQ's own URI specification.
-    """
-    parts = urlsplit(url)
-    said = parse_qs(parts.query)
-    files = {key: said.pop(key)[-1] for key in ("cacertfile", "certfile", "keyfile") if key in said}
-    try:
-        given = pika.URLParameters(urlunsplit(parts._replace(query=urlencode(said, doseq=True))))
-        if parts.scheme == "amqps" and "ssl_options" not in said:
-            context = ssl.create_default_context(cafile=files.get("cacertfile"))
-            if "certfile" in files:
-                context.load_cert_chain(files["certfile"], files.get("keyfile"))
-            given.ssl_options = pika.SSLOptions(context, parts.hostname)
-    except (ValueError, OSError) as error:
-        about = f" ({', '.join(f'{name} {path}' for name, path in files.items())})" if files else ""
-        raise BrokerRefused(f"amqp_url cannot be used: {error}{about}.") from None
-    if "heartbeat" not in said:
-        given.heartbeat = HEARTBEAT
-    if "blocked_connection_timeout" not in said:
-        given.blocked_connection_timeout = BLOCKED
-    if "socket_timeout" not in said:
-        given.socket_timeout = CONNECT
-    if "stack_timeout" not in said:
-        given.stack_timeout = 2 * CONNECT
-    given.client_properties = {"connection_name": name}
-    return given
 
 
 class Broker:
@@ -282,10 +240,16 @@ class Broker:
         channel = self._channel
         while self._waiting and not self._blocked and self._up and channel is not None and channel.is_open:
             broadcast = self._waiting.popleft()
-            key, properties, body = self._envelope.message(broadcast)
+            try:
+                key, properties, body = self._envelope.message(broadcast)
+                channel.basic_publish(self._exchange, key, body, properties, mandatory=True)
+            except Exception:
+                # A defect in one must not end them all: it is kept, as one that no queue wants.
+                log.exception("an event cannot be published", extra={"job_id": broadcast.event.job_id})
+                self._settle(broadcast, Fate.UNROUTABLE)
+                continue
             self._tag += 1
             self._unconfirmed[self._tag] = broadcast
-            channel.basic_publish(self._exchange, key, body, properties, mandatory=True)
 
     def _mention(self, job: Job, progress: Progress) -> None:
         channel = self._channel
@@ -313,10 +277,13 @@ class Broker:
                 fate = Fate.UNROUTABLE
             else:
                 fate = Fate.CONFIRMED if taken else Fate.REFUSED
-            if not self._told:
-                # Told together: what is confirmed before the loop below comes back to this.
-                self._io.call_later(0, self._tell_settled)
-            self._told.append((broadcast, fate))
+            self._settle(broadcast, fate)
+
+    def _settle(self, broadcast: Broadcast, fate: Fate) -> None:
+        if not self._told:
+            # Told together: what is confirmed before the loop below comes back to this.
+            self._io.call_later(0, self._tell_settled)
+        self._told.append((broadcast, fate))
 
     def _tell_settled(self) -> None:
         told, self._told = self._told, []

@@ -77,6 +77,11 @@ def routing_key(event: Event) -> str:
     return f"job.{event.status.name}.{word(event.tenant)}.{word(event.type)}"
 
 
+WORD_MAX = 100
+"""Bytes of a tenant or a type in a routing key, which may have 255 in all."""
+
+
 def word(text: str) -> str:
-    """A text as one word of a routing key: bytes of its UTF-8 outside A-Z a-z 0-9 _ - become %XX."""
-    return quote(text, safe="").replace(".", "%2E").replace("~", "%7E")
+    """A text as one word of a routing key: bytes of its UTF-8 outside A-Z a-z 0-9 _ - become %XX. One that is too long ends in ~."""
+    escaped = quote(text, safe="").replace(".", "%2E").replace("~", "%7E")
+    return escaped if len(escaped) <= WORD_MAX else f"{escaped[: WORD_MAX - 1]}~"

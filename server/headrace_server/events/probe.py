@@ -11,7 +11,8 @@ from pika.exceptions import (
     ProbableAuthenticationError,
 )
 
-from headrace_server.events.broker import NOT_FOUND, parameters
+from headrace_server.events.address import parameters
+from headrace_server.events.broker import NOT_FOUND
 
 
 class Seen(NamedTuple):

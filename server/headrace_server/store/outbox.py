@@ -29,7 +29,7 @@ from headrace_server.domain.broadcast import Backlog, Broadcast, Unsent
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Job
-from headrace_server.store.dialect.entries import each
+from headrace_server.store.dialect.entries import among, each
 from headrace_server.store.rows import dumps, event_of
 from headrace_server.store.schema import OPEN, PARKED, job_event, outbox
 from headrace_server.store.statement import Bulk, Query, Row, delete_by
@@ -52,25 +52,23 @@ _park = Bulk(
 _EVENT: Final = ("job_id", "tenant", "type", "revision", "at", "attempt", "status", "kind", "body")
 
 
-def _unsent(which: TextClause) -> Query:
-    page = (
+def _page(which: TextClause) -> Query:
+    return Query(
         select(outbox.c.place, outbox.c.job_id)
         .where(which, outbox.c.place > bindparam("after"))
         .order_by(outbox.c.place)
         .limit(literal_column(str(PAGE)))
-        .cte("page")
-    )
-    jobs = select(page.c.job_id).distinct().subquery()
-    end = select(func.max(page.c.place)).scalar_subquery()
-    return Query(
-        select(end, *(outbox.c[name] for name in ("previous", "place", "parked", *_EVENT)))
-        .join(jobs, jobs.c.job_id == outbox.c.job_id)
-        .order_by(outbox.c.place)
-        .limit(literal_column(str(PAGE_ROWS)))
     )
 
 
-_pages = {False: _unsent(OPEN), True: _unsent(PARKED)}
+_pages = {False: _page(OPEN), True: _page(PARKED)}
+# By a list of jobs and not by a join: that PostgreSQL may turn round, and read all there is.
+_of_jobs = Query(
+    select(*(outbox.c[name] for name in ("previous", "place", "parked", *_EVENT)))
+    .where(among(outbox.c.job_id, "ids"))
+    .order_by(outbox.c.place)
+    .limit(literal_column(str(PAGE_ROWS)))
+)
 
 
 def _count(which: TextClause) -> Query:
@@ -130,12 +128,15 @@ def _rows(events: Sequence[Event], last: Mapping[str, int]) -> Iterable[Row]:
 
 def unsent(connection: Connection, *, after: int, parked: bool) -> Unsent:
     """See domain.broadcast.Outbox.unsent."""
-    found = _pages[parked](connection, after=after)
+    page = _pages[parked](connection, after=after)
+    if not page:
+        return Unsent((), None)
+    found = _of_jobs(connection, ids=dumps(sorted({job_id for _, job_id in page})))
     broadcasts = [
         Broadcast(event_of(event), previous, place, bool(is_parked))
-        for _, previous, place, is_parked, *event in found
+        for previous, place, is_parked, *event in found
     ]
-    return Unsent(broadcasts, found[0][0] if found else None)
+    return Unsent(broadcasts, page[-1][0])
 
 
 def settle(connection: Connection, sent: Sequence[int], parked: Sequence[int]) -> None:

@@ -15,7 +15,7 @@ to the queue at no cost.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from headrace_server.domain import running
@@ -52,10 +52,12 @@ class Dispatcher:
         queues: frozenset[str] = frozenset(),
         settings: RunSettings,
         on_progress: Callable[[Job, Progress], None],
+        on_stale: Callable[[Collection[str]], None],
     ) -> None:
         """Before each claim, types is asked which may be started now. queues: of these only; empty means all.
 
-        on_progress is told the latest progress of every running job.
+        on_progress is told the latest progress of every running job; on_stale, which jobs that run here others have changed:
+        `catch_up` is to be called with their rows, or `gone`.
         """
         self._store = store
         self._me = me
@@ -63,6 +65,7 @@ class Dispatcher:
         self._queues = queues
         self._settings = settings
         self._on_progress = on_progress
+        self._on_stale = on_stale
         self._wake = asyncio.Event()
         self._timers = Timers(store, POLL)
         self._unplaced: dict[str, Job] = {}
@@ -189,7 +192,7 @@ class Dispatcher:
                 if not job.status.final:
                     seating.place(job, one.parameters, one.seat.worker)
             if self._overheard.intersection(one.job.job_id for one in claimed):
-                self._catch_up(self._overheard)
+                self._on_stale(frozenset(self._overheard))
             self._more = len(claimed) == len(request.seats)
             if self._more:
                 self._wake.set()
@@ -230,7 +233,7 @@ class Dispatcher:
             elif self._claiming:
                 self._overheard.add(event.job_id)
         if changed:
-            self._catch_up(changed)
+            self._on_stale(changed)
 
     def known(self) -> Mapping[str, int]:
         """The jobs that run here, with the revisions that are known of them."""
@@ -253,20 +256,6 @@ class Dispatcher:
 
     def _runs_of(self, job_id: str) -> list[Active]:
         return [active for active in self.seating.runs.values() if active.key.job_id == job_id]
-
-    def _catch_up(self, job_ids: Iterable[str]) -> None:
-        wanted = {job_id: revision for job_id, revision in self.known().items() if job_id in job_ids}
-        self.seating.spawn(self._read_again(wanted))
-
-    async def _read_again(self, wanted: Mapping[str, int]) -> None:
-        try:
-            newer, gone = await self._store.newer(wanted)
-            for job in newer:
-                self.catch_up(job)
-            for job_id in gone:
-                self.gone(job_id)
-        except StoreUnavailable as error:
-            log.warning("cannot read what others have changed, trying again soon: %s", error)
 
     def _follow(self, active: Active, job: Job) -> None:
         if not active.learn(job):

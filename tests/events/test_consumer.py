@@ -243,7 +243,8 @@ def test_a_broker_that_is_restarted_is_found_again(own_rabbitmq: Broker) -> None
     with Listening(own_rabbitmq.url) as listening:
         with exchange(own_rabbitmq.url) as made:
             made.publish(*(message("a", revision) for revision in range(1, 51)))
-        own_rabbitmq.restart()
+        own_rabbitmq.stop()
+        own_rabbitmq.start()
         with exchange(own_rabbitmq.url) as made:
             made.publish(*(message("a", revision) for revision in range(51, 61)))
             assert listening.waits_for(60) == [("a", revision) for revision in range(1, 61)]

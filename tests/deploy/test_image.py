@@ -67,6 +67,7 @@ def test_the_steps_make_a_server(tmp_path: Path, shared_url: str) -> None:
     target = f"127.0.0.1:{port}"
     here = {
         "HEADRACE_DATABASE_URL": shared_url,
+        "HEADRACE_AMQP_URL": "amqp://127.0.0.1:1/",
         "HEADRACE_ADDRESS": f"0.0.0.0:{port}",
         "HEADRACE_TARGET": target,
     }

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from events.conftest import Bench
 
+from support.broadcasts import message
+from support.listening import Listening, exchange
 from support.server import Server, until
 
 pytestmark = pytest.mark.slow
@@ -88,3 +90,10 @@ def test_a_certificate_is_verified(bench: Bench, folder: Path, secured: str, cer
     server.settings["amqp_url"] = f"{secured}?cacertfile={certificate}"
     with server:
         assert bench.take(queue, 1)[0].headers["ce-status"] == "PENDING"
+
+
+def test_a_consumer_takes_the_same_url(rabbitmq: str, secured: str, certificate: Path) -> None:
+    """A consumer verifies by the same URL as the server: the environment of both may be one."""
+    with exchange(rabbitmq) as made, Listening(f"{secured}?cacertfile={certificate}") as listening:
+        made.publish(message("a", 1))
+        assert listening.waits_for(1) == [("a", 1)]

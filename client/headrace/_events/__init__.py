@@ -1,1 +1,1 @@
-"""What headrace.events shows: status events from RabbitMQ, read and consumed. Only link.py knows pika."""
+"""What headrace.events shows: status events from RabbitMQ, read and consumed. Only link.py and address.py know pika."""

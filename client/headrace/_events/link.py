@@ -1,4 +1,4 @@
-"""A queue of RabbitMQ, consumed on a thread of its own. The only place of the client that knows pika.
+"""A queue of RabbitMQ, consumed on a thread of its own. With address.py, the only place of the client that knows pika.
 
     broker ══ link thread: heartbeats, reconnecting, declaring ══▶ inbox ──▶ the thread that handles events
                                        ▲                                                  │
@@ -19,17 +19,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pika
 from pika import exceptions
 
+from headrace._events.address import node
 from headrace._events.errors import BrokerRefused
 from headrace.errors import InvalidArgument
 
-HEARTBEAT = 20
-CONNECT = 5.0
-"""Seconds. Each can be set in the URL."""
 TICK = 5.0
 """Seconds that the link looks at its connection without being woken, at most."""
 BIND_AGAIN = 30.0
@@ -82,25 +79,10 @@ def parameters(urls: str, name: str) -> list[pika.URLParameters]:
 
     name: what the connection is called in the broker's own lists.
     """
-    found = []
-    for url in urls.split(","):
-        parts = urlsplit(url.strip())
-        if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
-            raise InvalidArgument.of("url", "It is amqp://USER:PASSWORD@HOST/VHOST, or amqps://.")
-        try:
-            read = pika.URLParameters(url.strip())
-        except (ValueError, TypeError) as error:
-            raise InvalidArgument.of("url", f"It cannot be used: {error}.") from error
-        said = parse_qs(parts.query)
-        if "heartbeat" not in said:
-            read.heartbeat = HEARTBEAT
-        if "socket_timeout" not in said:
-            read.socket_timeout = CONNECT
-        if "stack_timeout" not in said:
-            read.stack_timeout = 2 * CONNECT
-        read.client_properties = {"connection_name": name}
-        found.append(read)
-    return found
+    try:
+        return [node(url.strip(), name) for url in urls.split(",")]
+    except ValueError as error:
+        raise InvalidArgument.of("url", str(error)) from error
 
 
 class Link:

@@ -62,7 +62,7 @@ class Selection:
 
     def keys(self) -> tuple[str, ...]:
         """The keys that bind a queue for the jobs that can have such events."""
-        tenants, types = ([_escaped(name) for name in names] or ["*"] for names in (self.tenants, self.types))
+        tenants, types = ([key_word(name) for name in names] or ["*"] for names in (self.tenants, self.types))
         return tuple(f"job.*.{tenant}.{kind}" for tenant, kind in product(tenants, types))
 
     def has(self, event: JobEvent) -> bool:
@@ -75,9 +75,10 @@ class Selection:
         )
 
 
-def _escaped(name: str) -> str:
-    word = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in name.encode())
-    return word if len(word) <= WORD_MAX else f"{word[: WORD_MAX - 1]}~"
+def key_word(name: str) -> str:
+    """A tenant or a type as one word of a routing key. The server writes its keys with it too."""
+    escaped = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in name.encode())
+    return escaped if len(escaped) <= WORD_MAX else f"{escaped[: WORD_MAX - 1]}~"
 
 
 def _words(words: type[W], field: str, given: Iterable[W | str]) -> Iterator[W]:

@@ -7,11 +7,11 @@ message's id too.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import quote
 
 from pika import DeliveryMode
 from pika.spec import BasicProperties
 
+from headrace._events.selection import key_word
 from headrace_server.domain.broadcast import Broadcast
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress
@@ -48,7 +48,11 @@ class Envelope:
         properties = self._properties(f"{job.job_id}/progress/{at}", "progress", job, at)
         properties.content_type = "application/json"
         properties.delivery_mode = DeliveryMode.Transient.value
-        return f"progress.{word(job.tenant)}.{word(job.type)}", properties, self.encode_progress(progress)
+        return (
+            f"progress.{key_word(job.tenant)}.{key_word(job.type)}",
+            properties,
+            self.encode_progress(progress),
+        )
 
     def _properties(self, name: str, kind: str, of: Event | Job, at: int, **place: int) -> BasicProperties:
         time = datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000)
@@ -74,14 +78,4 @@ class Envelope:
 
 def routing_key(event: Event) -> str:
     """job.<status>.<tenant>.<type>: always four words, since a dot within one is escaped."""
-    return f"job.{event.status.name}.{word(event.tenant)}.{word(event.type)}"
-
-
-WORD_MAX = 100
-"""Bytes of a tenant or a type in a routing key, which may have 255 in all."""
-
-
-def word(text: str) -> str:
-    """A text as one word of a routing key: bytes of its UTF-8 outside A-Z a-z 0-9 _ - become %XX. One that is too long ends in ~."""
-    escaped = quote(text, safe="").replace(".", "%2E").replace("~", "%7E")
-    return escaped if len(escaped) <= WORD_MAX else f"{escaped[: WORD_MAX - 1]}~"
+    return f"job.{event.status.name}.{key_word(event.tenant)}.{key_word(event.type)}"

@@ -1,7 +1,5 @@
 """Commands by message: the RPC of the same name, with its validation, its effect and its errors."""
 
-import logging
-import uuid
 from typing import Any, Final
 
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
@@ -11,9 +9,7 @@ from headrace.v1 import job_service_pb2 as pb
 from headrace_server.domain.command import Answer, Verdict
 from headrace_server.domain.errors import ControlError, FieldViolation, InvalidArgument
 from headrace_server.rpc.service import JobService
-from headrace_server.rpc.status import InternalError, to_status
-
-log = logging.getLogger(__name__)
+from headrace_server.rpc.status import internal, to_status
 
 STOP: Final = "headrace.StopJob.v1"
 STOPPED: Final = "headrace.StopJobResponse.v1"
@@ -41,11 +37,8 @@ class CommandDesk:
                 return _refusal(Verdict.LATER, error)
             invalid = isinstance(error, InvalidArgument)
             return _refusal(Verdict.INVALID if invalid else Verdict.DONE, error)
-        except Exception as error:
-            error_id = uuid.uuid4().hex[:12]
-            extra = {"error_id": error_id, "job_id": request.job_id or None}
-            log.exception("internal error %s in the command %s", error_id, kind, extra=extra, exc_info=error)
-            return _refusal(Verdict.DONE, InternalError(error_id))
+        except Exception as error:  # noqa: BLE001 - told by its error id
+            return _refusal(Verdict.DONE, internal(error, f"the command {kind}", request))
         return Answer(Verdict.DONE, STOPPED, _json(response))
 
 

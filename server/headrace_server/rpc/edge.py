@@ -11,7 +11,6 @@
 
 import asyncio
 import logging
-import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, NoReturn
@@ -23,7 +22,7 @@ from google.protobuf.message import DecodeError
 from headrace_server.domain.errors import CallTooLong, ControlError, FieldViolation, InvalidArgument
 from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.malformed import bad_text
-from headrace_server.rpc.status import CODES, InternalError, to_status
+from headrace_server.rpc.status import CODES, internal, to_status
 
 log = logging.getLogger(__name__)
 
@@ -131,11 +130,7 @@ class Edge(grpc.aio.ServerInterceptor):
         if isinstance(error, grpc.aio.AbortError):
             raise error
         if not isinstance(error, ControlError):
-            error_id = uuid.uuid4().hex[:12]
-            named = {name: getattr(request, name, None) or None for name in ("request_id", "job_id")}
-            extra = {"error_id": error_id, **named}
-            log.error("internal error %s in %s", error_id, method, exc_info=error, extra=extra)
-            error = InternalError(error_id)
+            error = internal(error, method, request)
         self._refused[error.reason] += 1
         await abort(context, error)
 

@@ -3,11 +3,16 @@
 The client's errors.py is the other half of this table; tests/unit/test_error_table.py holds them together.
 """
 
+import logging
+import uuid
+
 import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from headrace_server.domain.errors import ControlError
+
+log = logging.getLogger(__name__)
 
 DOMAIN = "headrace"
 
@@ -42,6 +47,16 @@ class InternalError(ControlError):
 
     def __init__(self, error_id: str) -> None:
         super().__init__(f"Internal error {error_id}: the server's log has the details.", error_id=error_id)
+
+
+def internal(error: Exception, where: str, request: object) -> InternalError:
+    """What a caller is told of what should not happen; the log gets the traceback, and the ids that the request has."""
+    found = InternalError(uuid.uuid4().hex[:12])
+    error_id = found.metadata["error_id"]
+    named = {name: getattr(request, name, None) or None for name in ("request_id", "job_id")}
+    extra = {"error_id": error_id, **named}
+    log.error("internal error %s in %s", error_id, where, exc_info=error, extra=extra)
+    return found
 
 
 def to_status(error: ControlError) -> status_pb2.Status:

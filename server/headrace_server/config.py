@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from headrace_server.domain.broadcast import DEFAULT_KINDS
 from headrace_server.domain.event import EventKind
 
 DEFAULT_ADDRESS = "127.0.0.1:50551"
@@ -22,6 +23,11 @@ JOB_ROOM_KIB = 2048
 DATABASES = ("sqlite:///", "postgresql://")
 YEARS = 100 * 365 * 86_400.0
 LOOPBACK = ("127.", "localhost", "[::1]", "::1")
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    """What commas separate."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 class BadSettings(Exception):
@@ -62,7 +68,7 @@ class Settings(BaseSettings):
         description="The topic exchange that events go to; declared durable, if it is not there.",
     )
     events_kinds: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("CREATED", "STATUS_CHANGED"),
+        default=tuple(kind.name for kind in sorted(DEFAULT_KINDS)),
         description="Kinds of events that are broadcast, separated by commas in the environment; also MESSAGE_LOGGED, "
         "RESULT_SET, STOP_CHANGED, UPDATED, MESSAGES_DROPPED.",
     )
@@ -188,11 +194,7 @@ class Settings(BaseSettings):
     @field_validator("jobs", "queues", "events_kinds", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return (
-            tuple(part.strip() for part in value.split(",") if part.strip())
-            if isinstance(value, str)
-            else value
-        )
+        return _parts(value) if isinstance(value, str) else value
 
     @field_validator("database_url")
     @classmethod
@@ -207,8 +209,8 @@ class Settings(BaseSettings):
     @field_validator("amqp_url")
     @classmethod
     def _broker(cls, value: str) -> str:
-        for url in value.split(",") if value else ():
-            parts = urlsplit(url.strip())
+        for url in _parts(value):
+            parts = urlsplit(url)
             if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
                 raise ValueError("it is amqp://USER:PASSWORD@HOST/VHOST, or amqps://")
         return value
@@ -266,7 +268,7 @@ class Settings(BaseSettings):
     @property
     def brokers(self) -> Sequence[str]:
         """The URLs of the broker's nodes."""
-        return [url.strip() for url in self.amqp_url.split(",") if url.strip()]
+        return _parts(self.amqp_url)
 
     def workspace_root(self) -> Path:
         """The folder of the jobs' private directories.

@@ -36,6 +36,7 @@ class Moody:
         self.together: Counter[str] = Counter()
         """How many of a job were under way at once, at most."""
         self.unwanted: set[str] = set()
+        self.unfit: set[str] = set()
         self.calm = False
         self.up = False
         self._chance = chance
@@ -86,6 +87,8 @@ class Moody:
             self.on_settled([(one, self._fate(one)) for one in now])
 
     def _fate(self, broadcast: Broadcast) -> Fate:
+        if broadcast.event.job_id in self.unfit:
+            return Fate.UNFIT
         if broadcast.event.job_id in self.unwanted:
             return Fate.UNROUTABLE
         if not self.calm and self._chance.random() < 0.1:
@@ -100,6 +103,30 @@ async def happen(broker: Moody, fact: Callable[[], Awaitable[bool]]) -> None:
         while not await fact():
             broker.act()
             await asyncio.sleep(0.002)
+
+
+@pytest.mark.asyncio
+async def test_what_cannot_be_published_is_kept(tmp_path: Path) -> None:
+    """Where what no queue wants is let go, an event that cannot be put into a message stays, and holds up its own job only."""
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    migrate.upgrade(url)
+    store = SqlStore.open(url, durable=False, broadcast=DEFAULT_KINDS)
+    broker = Moody(random.Random(seed()))
+    broker.calm, broker.unfit, broker.unwanted = True, {"unfit"}, {"unwanted"}
+    pump = Broadcasting(store, broker, keep=False)
+    pump.start()
+    for job_id in ("unfit", "unwanted", "sound"):
+        await store.submit(Submission(job_id, "default", Spec("t"), hold=True, request_id="", digest=""))
+
+    async def parted() -> bool:
+        found = await store.backlog()
+        return (found.pending, found.parked) == (0, 1)
+
+    await happen(broker, parted)
+    assert [one.event.job_id for one in (await store.unsent(after=0, parked=True)).broadcasts] == ["unfit"]
+    assert [one.event.job_id for one in broker.taken] == ["sound"]
+    await pump.close(1.0)
+    await store.close()
 
 
 @pytest.mark.asyncio

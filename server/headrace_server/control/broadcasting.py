@@ -108,7 +108,7 @@ class Broadcasting:
         while self._up and self._leads and time.monotonic() < until:
             if not self._lines and not self._sent and await self._empty():
                 break
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(GAP)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         try:
@@ -167,7 +167,7 @@ class Broadcasting:
                     else:
                         del self._lines[broadcast.event.job_id]
             elif line is not None and mine:
-                if fate is Fate.UNROUTABLE:
+                if fate is not Fate.REFUSED:
                     del self._lines[broadcast.event.job_id]
                     self._park(line)
                 else:
@@ -285,7 +285,7 @@ class Broadcasting:
 
     async def _empty(self) -> bool:
         try:
-            return not (await self._outbox.unsent(after=0, parked=False)).broadcasts
+            return not (await self._outbox.backlog()).pending
         except StoreUnavailable:
             return True
 

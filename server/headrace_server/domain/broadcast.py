@@ -39,6 +39,8 @@ class Fate(Enum):
     """The broker has it, on its disk."""
     UNROUTABLE = auto()
     """No queue wanted it: the broker has given it back."""
+    UNFIT = auto()
+    """It cannot be put into a message: a defect, of which the log tells."""
     REFUSED = auto()
     """The broker could not take it now."""
 

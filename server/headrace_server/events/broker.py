@@ -78,7 +78,6 @@ class Broker:
         """Only look whether the exchange is there: it is not ours to declare, or has been declared otherwise."""
         self._pause = PAUSE_FIRST
         self._ending = False
-        self._closed_by_us = False
         self._handed: deque[Broadcast] = deque()
         """Handed over by the event loop, and not yet seen by the thread."""
         self._waiting: deque[Broadcast] = deque()
@@ -98,7 +97,7 @@ class Broker:
 
     def publish(self, broadcasts: Sequence[Broadcast]) -> None:
         """Have these sent."""
-        if broadcasts and not self._closed_by_us:
+        if broadcasts and not self._ending:
             self._handed.extend(broadcasts)
             self.call(self._take_over)
 
@@ -113,7 +112,7 @@ class Broker:
 
     async def close(self) -> None:
         """Close the connection and end the thread. What is published after this is not sent."""
-        self._closed_by_us = True
+        self._ending = True
         if self._commands is not None:
             await self._commands.close()
         if self._thread.is_alive():
@@ -138,20 +137,14 @@ class Broker:
             self._connection = SelectConnection(
                 self._parameters[0],
                 on_open_callback=self._opened,
-                on_open_error_callback=self._not_opened,
-                on_close_callback=self._closed,
+                on_open_error_callback=self._gone,
+                on_close_callback=self._gone,
                 custom_ioloop=self._io,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
-            self._not_opened(None, error)
+            self._gone(None, error)
 
-    def _not_opened(self, _connection: Any, error: BaseException | str) -> None:
-        self._again(error)
-
-    def _closed(self, _connection: Any, error: BaseException) -> None:
-        self._again(error)
-
-    def _again(self, error: BaseException | str) -> None:
+    def _gone(self, _connection: Any, error: BaseException | str) -> None:
         """The connection is gone, or never was: tell, and try the next node in a moment."""
         host = f"{self._parameters[0].host}:{self._parameters[0].port}"
         self._connection = self._channel = None
@@ -244,9 +237,9 @@ class Broker:
                 key, properties, body = self._envelope.message(broadcast)
                 channel.basic_publish(self._exchange, key, body, properties, mandatory=True)
             except Exception:
-                # A defect in one must not end them all: it is kept, as one that no queue wants.
+                # A defect in one must not end them all.
                 log.exception("an event cannot be published", extra={"job_id": broadcast.event.job_id})
-                self._settle(broadcast, Fate.UNROUTABLE)
+                self._settle(broadcast, Fate.UNFIT)
                 continue
             self._tag += 1
             self._unconfirmed[self._tag] = broadcast
@@ -288,13 +281,9 @@ class Broker:
     def _tell_settled(self) -> None:
         told, self._told = self._told, []
         if told and self._up:
-            self._tell(self._deliver, told)
-
-    def _deliver(self, told: Sequence[Settled]) -> None:
-        self.on_settled(told)
+            self._tell(self.on_settled, told)
 
     def _end(self) -> None:
-        self._ending = True
         if self._connection is None:
             self._io.stop()
             return

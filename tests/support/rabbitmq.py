@@ -34,6 +34,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 WATERMARK = "0.4"
 """The part of the machine's memory that the broker may use: its own default."""
+LOWEST_PORT = 20000
 MARK = "HEADRACE_TEST_BROKER"
 ENDS_WITH_US = (
     sys.executable,
@@ -90,7 +91,7 @@ class Broker:
         deadline = time.monotonic() + START_SECONDS
         while not _listens(self.port):
             if not self.running or time.monotonic() > deadline:
-                raise RuntimeError(f"RabbitMQ did not start: {self.log[-4000:]}")
+                raise RuntimeError(f"RabbitMQ did not start ({self._state}).")
             time.sleep(0.05)
         self.ctl("await_startup")
 
@@ -111,11 +112,16 @@ class Broker:
 
     def ctl(self, *arguments: str) -> str:
         """What a rabbitmqctl command prints: a third of a second each. Raises RuntimeError with its words if it fails."""
-        return _output([str(PROGRAMS / "rabbitmqctl"), "-q", *arguments], self._environment)
+        return self._output([str(PROGRAMS / "rabbitmqctl"), "-q", *arguments])
 
     @contextmanager
     def vhost(self) -> Iterator[str]:
-        """A virtual host for as long as the block lasts, and its URL: exchanges and queues of others are not in it."""
+        """A virtual host for as long as the block lasts, and its URL: exchanges and queues of others are not in it.
+
+        A node that is down is started for it: what one test could not mend is not the next one's trouble.
+        """
+        if not self.running:
+            self.start()
         name = f"test-{secrets.token_hex(4)}"
         self._evaluate(
             f'rabbit_vhost:add(<<"{name}">>, <<"tests">>), '
@@ -136,7 +142,8 @@ class Broker:
         try:
             yield
         finally:
-            self.ctl("set_vm_memory_high_watermark", WATERMARK)
+            if self.running:  # else it comes up without the alarm
+                self.ctl("set_vm_memory_high_watermark", WATERMARK)
 
     def close_connections(self, reason: str = "a test") -> None:
         """Have the broker close every connection to the virtual host in use, by its management command."""
@@ -173,9 +180,23 @@ class Broker:
         """Have the node evaluate Erlang: a hundred times as fast as rabbitmqctl."""
         cookie = (self._folder / ".erlang.cookie").read_text().strip()
         command = ["erl_call", "-n", self.node, "-c", cookie, "-e"]
-        answer = _output(command, self._environment, f"{expression}, done.\n")
+        answer = self._output(command, f"{expression}, done.\n")
         if answer != "{ok, done}":
             raise RuntimeError(f"{expression} gave {answer}")
+
+    def _output(self, command: list[str], text: str = "") -> str:
+        done = subprocess.run(
+            command, env=self._environment, input=text, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} failed: {done.stderr or done.stdout} ({self._state})")
+        return done.stdout
+
+    @property
+    def _state(self) -> str:
+        """What a reader of a failure needs of the node and its epmd."""
+        ends = {name: process.poll() for name, process in self._processes.items()}
+        return f"exit codes: {ends}; the node has printed: {self.log[-4000:]}"
 
     def _start(self, name: str, program: str) -> None:
         with (self._folder / f"{name}.out").open("ab") as out:
@@ -226,13 +247,6 @@ def own() -> Iterator[Broker]:
         shutil.rmtree(folder)
 
 
-def _output(command: list[str], environment: dict[str, str], text: str = "") -> str:
-    done = subprocess.run(command, env=environment, input=text, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{command[0]} failed: {done.stderr or done.stdout}")
-    return done.stdout
-
-
 def _marked(mark: str) -> Iterator[int]:
     """The processes that have inherited the mark and have not ended."""
     wanted = f"{MARK}={mark}".encode()
@@ -252,8 +266,12 @@ def _listens(port: int) -> bool:
 
 
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(listening.getsockname()[1]) for listening in sockets]
-    for listening in sockets:
-        listening.close()
-    return ports
+    """Free ports that stay free while a node is down: the kernel gives none of them to who asks for any port."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found: set[int] = set()
+    while len(found) < count:
+        port = secrets.randbelow(lowest - LOWEST_PORT) + LOWEST_PORT
+        with suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            found.add(port)
+    return list(found)

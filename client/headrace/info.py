@@ -245,3 +245,5 @@ class Instance:
     types: tuple[str, ...]
     """The types of job that it can run."""
     draining: bool
+    queues: tuple[str, ...] = ()
+    """The queues whose jobs it runs; empty: all."""

@@ -282,6 +282,7 @@ class App:
             "version": version("headrace"),
             "workers": self.settings.workers,
             "types": sorted(registry.names),
+            "queues": sorted(self.settings.queues),
         }
         return lambda: {**fixed, "address": self._address, "draining": self.draining}
 

@@ -152,6 +152,9 @@ def test_types_and_info(headrace: Script) -> None:
         "types", "none", code=2
     )
     assert json.loads(headrace("types", "-o", "json"))[0]["type"] == "files.checksum"
+    title, row = headrace("instances").splitlines()
+    assert row.split()[title.split().index("QUEUES")] == "all"
+    assert json.loads(headrace("instances", "-o", "json"))[0]["queues"] == []
     assert "Settings" in headrace("info")
     assert json.loads(headrace("info", "-o", "json"))["settings"]["workers"] == "2"
 

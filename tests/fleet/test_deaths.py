@@ -70,8 +70,8 @@ def test_a_killed_instance_is_taken_over(servers: Fleet, tmp_path: Path) -> None
 
 
 def test_an_instance_tells_what_it_is_doing(servers: Fleet, tmp_path: Path) -> None:
-    """ListInstances, asked of any: who lives, what each holds, and who has died (acceptance 66)."""
-    api, worker = servers.start("api", workers=0), servers.start("worker", workers=3)
+    """ListInstances, asked of any: who lives, what each serves and holds, and who has died (acceptance 66)."""
+    api, worker = servers.start("api", workers=0), servers.start("worker", workers=3, queues="mail,default")
     pid = worker.process.pid
     with api.client() as client:
         note = tmp_path / "note"
@@ -83,6 +83,7 @@ def test_an_instance_tells_what_it_is_doing(servers: Fleet, tmp_path: Path) -> N
         assert (seen[pid].workers, seen[pid].running) == (3, 1)
         assert (seen[api.process.pid].workers, seen[api.process.pid].running) == (0, 0)
         assert "test.obedient" in seen[pid].types
+        assert (seen[pid].queues, seen[api.process.pid].queues) == (("default", "mail"), ())
         until(lambda: lives(api)[pid].address == worker.target, "its address is told")
         (kind,) = [one for one in client.types() if one.type == "test.obedient"]
         assert kind.instance_count == 1

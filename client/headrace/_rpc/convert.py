@@ -153,6 +153,7 @@ def instances(answer: admin_service_pb2.ListInstancesResponse) -> tuple[info.Ins
             running=one.running,
             types=tuple(one.types),
             draining=one.draining,
+            queues=tuple(one.queues),
         )
         for one in answer.instances
     )

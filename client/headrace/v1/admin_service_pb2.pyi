@@ -250,6 +250,7 @@ class Instance(_message.Message):
     RUNNING_FIELD_NUMBER: _builtins.int
     TYPES_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    QUEUES_FIELD_NUMBER: _builtins.int
     instance: _builtins.str
     """Its id, as in JobInfo.instance: a restarted server has another."""
     live: _builtins.bool
@@ -276,6 +277,10 @@ class Instance(_message.Message):
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The types of job that it can run."""
 
+    @_builtins.property
+    def queues(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The queues whose jobs it runs. Empty: all."""
+
     def __init__(
         self,
         *,
@@ -290,10 +295,11 @@ class Instance(_message.Message):
         running: _builtins.int = ...,
         types: _abc.Iterable[_builtins.str] | None = ...,
         draining: _builtins.bool = ...,
+        queues: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "draining", b"draining", "host", b"host", "instance", b"instance", "live", b"live", "pid", b"pid", "running", b"running", "start_time", b"start_time", "types", b"types", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "draining", b"draining", "host", b"host", "instance", b"instance", "live", b"live", "pid", b"pid", "queues", b"queues", "running", b"running", "start_time", b"start_time", "types", b"types", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

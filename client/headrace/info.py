@@ -175,7 +175,8 @@ class JobType:
     timeout: timedelta | None
     """The longest run of one attempt; None when there is no limit."""
     instance_count: int
-    """How many live instances run it. 0: such jobs stay QUEUED."""
+    """How many instances run it: they live, have loaded it, have workers and do not drain. 0: such jobs stay QUEUED.
+    Each may serve some queues only."""
     load_error: str
     """Why the module failed to load; empty when it did not."""
     needs_workspace: bool = False

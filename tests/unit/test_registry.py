@@ -253,7 +253,7 @@ def test_an_unknown_type(load_text: Load) -> None:
         assert caught.value.fields == (
             (
                 "spec.type",
-                "There is no type 'image.resise'. Did you mean 'image.resize'? The types are: image.resize, other.",
+                "There is no type 'image.resise' here. Did you mean 'image.resize'? The types are: image.resize, other.",
             ),
         )
     assert registry.names == {"image.resize", "other"}

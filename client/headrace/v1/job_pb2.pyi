@@ -1286,7 +1286,9 @@ class JobType(_message.Message):
     result_schema: _builtins.str
     """JSON Schema of what it returns, as text. Empty when its signature does not say."""
     instance_count: _builtins.int
-    """How many live instances run jobs of this type. 0: such jobs stay QUEUED."""
+    """How many instances run jobs of this type: they live, have loaded it, have workers and do not drain. 0: such jobs
+    stay QUEUED. Each may serve some queues only.
+    """
     load_error: _builtins.str
     """Why the module failed to load. Empty when it did not."""
     needs_workspace: _builtins.bool

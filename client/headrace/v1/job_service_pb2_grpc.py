@@ -256,7 +256,9 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListJobTypes(self, request, context):
-        """Answers the types of job that can be submitted, and the job modules that failed to load.
+        """Answers the types of job that can be submitted to the instance that is asked, which are those that it has loaded,
+        and its job modules that failed to load. It checks parameters by the signature, so a type that only other instances
+        have loaded is JOB_TYPE_UNKNOWN to it, and not listed; ListInstances says who has which.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -129,7 +129,10 @@ class JobServiceStub:
     ListJobEvents: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobEventsRequest, _job_service_pb2.ListJobEventsResponse]
     """Answers a page of a job's history, oldest first."""
     ListJobTypes: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobTypesRequest, _job_service_pb2.ListJobTypesResponse]
-    """Answers the types of job that can be submitted, and the job modules that failed to load."""
+    """Answers the types of job that can be submitted to the instance that is asked, which are those that it has loaded,
+    and its job modules that failed to load. It checks parameters by the signature, so a type that only other instances
+    have loaded is JOB_TYPE_UNKNOWN to it, and not listed; ListInstances says who has which.
+    """
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
@@ -213,7 +216,10 @@ class JobServiceAsyncStub(JobServiceStub):
     ListJobEvents: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobEventsRequest, _job_service_pb2.ListJobEventsResponse]  # type: ignore[assignment]
     """Answers a page of a job's history, oldest first."""
     ListJobTypes: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobTypesRequest, _job_service_pb2.ListJobTypesResponse]  # type: ignore[assignment]
-    """Answers the types of job that can be submitted, and the job modules that failed to load."""
+    """Answers the types of job that can be submitted to the instance that is asked, which are those that it has loaded,
+    and its job modules that failed to load. It checks parameters by the signature, so a type that only other instances
+    have loaded is JOB_TYPE_UNKNOWN to it, and not listed; ListInstances says who has which.
+    """
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Submit, watch and stop jobs.
@@ -384,6 +390,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ListJobTypesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.ListJobTypesResponse, _abc.Awaitable[_job_service_pb2.ListJobTypesResponse]]:
-        """Answers the types of job that can be submitted, and the job modules that failed to load."""
+        """Answers the types of job that can be submitted to the instance that is asked, which are those that it has loaded,
+        and its job modules that failed to load. It checks parameters by the signature, so a type that only other instances
+        have loaded is JOB_TYPE_UNKNOWN to it, and not listed; ListInstances says who has which.
+        """
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

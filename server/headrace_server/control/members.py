@@ -17,17 +17,20 @@ class Members:
         self._about = about
 
     async def all(self) -> Sequence[Instance]:
-        """Those that live and those that have died lately, oldest first. Raises StoreUnavailable."""
-        found = await self._store.instances()
-        return [
-            replace(one, about=self._about()) if one.instance == self._me.instance else one for one in found
-        ]
+        """Those that live and those that have died lately, with what each holds, oldest first. Raises StoreUnavailable."""
+        return await self._known(held=True)
 
     async def serving(self) -> Mapping[str, int]:
-        """How many live instances run jobs of each type. Raises StoreUnavailable."""
+        """How many instances run jobs of each type: live, with workers, not draining. Raises StoreUnavailable."""
         return Counter(
             kind
-            for one in await self.all()
+            for one in await self._known(held=False)
             if one.live and one.about["workers"] and not one.about["draining"]
             for kind in one.about["types"]
         )
+
+    async def _known(self, *, held: bool) -> Sequence[Instance]:
+        found = await self._store.instances(held=held)
+        return [
+            replace(one, about=self._about()) if one.instance == self._me.instance else one for one in found
+        ]

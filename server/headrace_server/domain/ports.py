@@ -200,8 +200,8 @@ class Store(Protocol):
         """Of the jobs whose revision is known: those that have another by now, or show progress; and those that are gone."""
         ...
 
-    async def instances(self) -> list[Instance]:
-        """Those that serve the database, and those that have died lately, oldest first."""
+    async def instances(self, *, held: bool = True) -> list[Instance]:
+        """Those that serve the database, and those that have died lately, oldest first. held: count their runs too."""
         ...
 
     async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:

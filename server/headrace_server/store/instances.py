@@ -129,9 +129,9 @@ def left_behind(connection: Connection, after: str, limit: int) -> Sequence[tupl
     return [(job_id, holder) for job_id, holder in _left_behind(connection, after=after, limit=limit)]
 
 
-def everyone(connection: Connection) -> list[Instance]:
-    """Every instance that lives, or has died lately, with what it holds."""
-    running: dict[str, int] = dict(_running(connection))
+def everyone(connection: Connection, *, held: bool) -> list[Instance]:
+    """Every instance that lives, or has died lately. held: with the number of its runs."""
+    running: dict[str, int] = dict(_running(connection)) if held else {}
     return [
         Instance(name, start_time, loads(about), live=state == State.LIVE, held=running.get(name, 0))
         for name, state, start_time, about in _all(connection)

@@ -322,9 +322,9 @@ class SqlStore:
             gone += missing
         return found, gone
 
-    async def instances(self) -> list[Instance]:
-        """Those that serve the database, and those that have died lately, oldest first."""
-        return await self._read(instances.everyone)
+    async def instances(self, *, held: bool = True) -> list[Instance]:
+        """Those that serve the database, and those that have died lately, oldest first. held: count their runs too."""
+        return await self._read(lambda connection: instances.everyone(connection, held=held))
 
     async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:
         """One job. Raises JobNotFound."""

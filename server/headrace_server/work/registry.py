@@ -73,4 +73,4 @@ class Registry:
         shown = ", ".join(list(self._types)[:_NAMES_SHOWN])
         more = len(self._types) - _NAMES_SHOWN
         rest = f" and {more} more" if more > 0 else ""
-        return f"There is no type {name[:100]!r}.{hint} The types are: {shown or 'none'}{rest}."
+        return f"There is no type {name[:100]!r} here.{hint} The types are: {shown or 'none'}{rest}."

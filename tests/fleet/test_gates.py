@@ -128,3 +128,31 @@ def _until_it_ran(client: Client, shut: Callable[[], object], reopen: Callable[[
     reopen()
     assert job.wait(20).status == "SUCCEEDED"
     return time.monotonic() - begun
+
+
+def test_room_made_elsewhere_is_claimed_at_once(servers: Fleet, tmp_path: Path) -> None:
+    """A job under a full limit ends on one instance: another that waits behind the limit claims at once, without its poll of a second."""
+    api = servers.start("api", workers=0)
+    for name in ("a", "b"):
+        servers.start(name, workers=2, queues=name)
+    with api.client() as client:
+        client.update_gate("TYPE", "test.hold", max_running=1)
+        waits = [_until_the_other_began(client, tmp_path / f"round {n}") for n in range(5)]
+    # Each time the other has just claimed, so that its next poll is almost a second away.
+    assert sorted(waits)[len(waits) // 2] < 0.5, waits
+
+
+def _until_the_other_began(client: Client, folder: Path) -> float:
+    folder.mkdir()
+    started, gate, other = folder / "started", folder / "gate", folder / "other"
+    ends = {"gate": str(gate)}
+    first = client.submit("test.hold", {"started": str(started), **ends}, queue="a")
+    until(started.exists, "the first runs")
+    second = client.submit("test.hold", {"started": str(other), **ends}, queue="b")
+    client.run("test.echo", {"value": 1}, queue="b")
+    begun = time.monotonic()
+    gate.touch()
+    until(other.exists, "the second runs")
+    waited = time.monotonic() - begun
+    assert [job.wait(20).status for job in (first, second)] == ["SUCCEEDED"] * 2
+    return waited

@@ -50,6 +50,14 @@ class Room:
         """Whether anything passes this gate."""
         return key not in self._closed and self._left.get(key, 1) > 0
 
+    @property
+    def full(self) -> bool:
+        """Whether a gate has no room, or none for an owner."""
+        return any(left <= 0 for left in self._left.values()) or any(
+            key in self._per_owner and count >= self._per_owner[key]
+            for (key, _, _), count in self._owned.items()
+        )
+
     def weight(self, key: str) -> int:
         """Places in a lap."""
         return self._weights.get(key, 1)

@@ -54,10 +54,14 @@ class Turn:
 
 
 class Taken(NamedTuple):
-    """What a claim took. busy: there may be more, behind a gate that another claim holds just now."""
+    """What a claim took. There may be more.
+
+    busy: behind a gate that another claim holds just now. full: behind one that has no room, or none for an owner.
+    """
 
     claimed: list[Claimed]
     busy: bool
+    full: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class Claim(Work[Taken]):
     def carry_out(self, ledger: Ledger) -> Taken:
         """Answer the jobs taken, in the order of the seats."""
         if self.prove and not instances.proved(ledger.connection, self.request.instance):
-            return Taken([], busy=False)
+            return Taken([], busy=False, full=False)
         gates.share(ledger.connection)
         claimed: list[Claimed] = []
         free = deque(self.request.seats)
@@ -92,7 +96,7 @@ class Claim(Work[Taken]):
                 else:
                     free.popleft()
             ledger.flush()
-        return Taken(claimed, deal.busy)
+        return Taken(claimed, deal.busy, deal.room.full)
 
     def _take(self, ledger: Ledger, job_id: str, seat: Seat) -> Job:
         who = {"instance": self.request.instance, "worker": seat.worker}

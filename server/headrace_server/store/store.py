@@ -1,12 +1,11 @@
 """SqlStore: the Store of domain.ports over one database."""
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import DatabaseError
@@ -43,6 +42,7 @@ from headrace_server.store import (
     traffic,
     work,
 )
+from headrace_server.store.again import Again
 from headrace_server.store.claims import Claim, Turn
 from headrace_server.store.dialect import Dialect, Engines, refused
 from headrace_server.store.gates import Gates
@@ -59,8 +59,6 @@ Answer = TypeVar("Answer")
 
 NEWER_PAGE = 1000
 """Jobs asked for at a time: what one answer carries well."""
-BUSY_SECONDS: Final = (0.002, 0.01)
-"""After so long, at least and at most, a claim is asked for again that has met a gate which another held."""
 
 
 def wall_clock() -> int:
@@ -73,7 +71,7 @@ class SqlStore:
 
     on_commit is called on the event loop's thread with the changes of each commit, one Change for each job with all
     its events of that commit, before any caller of that commit is answered. Deletion is no change. on_open is called
-    there when more may be claimed though no job has changed: a gate was changed, here or elsewhere, or was busy.
+    there when more may be claimed though no job here has changed: a gate was changed, was busy, or has room again.
 
     On a database that others serve too, and after `join`: on_elsewhere is called with events that they have committed,
     on_lost when this instance is not alive any more (`join` again, with another id), on_dead when others may have left
@@ -102,6 +100,7 @@ class SqlStore:
         self._heartbeat: Heartbeat | None = None
         self._tail: Tail | None = None
         self.on_open: Callable[[], None] = lambda: None
+        self._again = Again(self._reopen)
         self.gates = Gates()
         self._database = database
         self._engines = engines
@@ -201,7 +200,7 @@ class SqlStore:
                 database=self._database,
                 hints=hints,
                 own=self._numbers,
-                on_events=self.on_elsewhere,
+                on_events=self._overhear,
                 on_open=self.on_open,
             )
             try:
@@ -249,6 +248,13 @@ class SqlStore:
         if self._tail is not None:
             self._tail.hint()
 
+    def _reopen(self) -> None:
+        self.on_open()
+
+    def _overhear(self, events: Sequence[Event]) -> None:
+        self.on_elsewhere(events)
+        self._again.overheard(events)
+
     async def submit(self, submission: Submission) -> Submitted:
         """Create the job, or find the one of this request_id.
 
@@ -278,9 +284,10 @@ class SqlStore:
         A job that expired at its permit is answered as FAILED, and its seat goes to the next.
         """
         prove = self._heartbeat is not None
+        made = self._again.made
         taken = await self._claims.put(Claim(request, self._turn, self.gates, prove=prove))
-        if taken.busy and len(taken.claimed) < len(request.seats):
-            asyncio.get_running_loop().call_later(random.uniform(*BUSY_SECONDS), self.on_open)
+        if not request.without_limits:
+            self._again.answered(taken, len(request.seats) - len(taken.claimed), made)
         return taken.claimed
 
     async def change_gate(self, gate: Gate, fields: Mapping[str, Any]) -> Gate:

@@ -159,7 +159,10 @@ class Settings(BaseSettings):
         default=1000, ge=1, description="Streams of one client connection."
     )
     max_waiting_jobs: int = Field(
-        default=1_000_000, ge=1, description="Jobs held or queued; more submits are told to come again."
+        default=1_000_000,
+        ge=1,
+        description="Jobs held or queued; more submits are told to come again. Of several instances each counts what the others "
+        "have changed every 10 s.",
     )
     retention_succeeded: float = Field(
         default=86_400.0, ge=0, le=YEARS, description="How long a job that succeeded is kept; 0: for ever."

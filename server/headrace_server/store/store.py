@@ -109,6 +109,9 @@ class SqlStore:
         self._turn = Turn()
         self._closed = False
         self._waiting = Waiting(waiting)
+        self._recount = (
+            asyncio.create_task(self._waiting.recount(self._count_waiting)) if database.shared else None
+        )
         order = CommitOrder()
         self._writers = [
             Writer(
@@ -237,6 +240,8 @@ class SqlStore:
             with suppress(StoreUnavailable):
                 await self._writer.put(work.Leave(self._me))
         self._closed = True
+        if self._recount is not None:
+            self._recount.cancel()
         if self._tail is not None:
             await asyncio.to_thread(self._tail.stop)
         await asyncio.gather(*(one.close() for one in self._writers))
@@ -366,6 +371,9 @@ class SqlStore:
     async def backlog(self) -> Backlog:
         """What waits in the outbox."""
         return await self._read(outbox.backlog)
+
+    async def _count_waiting(self) -> int:
+        return await self._read(work.count_waiting)
 
     async def _read(self, question: Callable[[Connection], Answer]) -> Answer:
         """Ask in a transaction of its own, on a reader's thread: a reader that lingers lets the log grow."""

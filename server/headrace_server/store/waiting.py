@@ -1,34 +1,58 @@
-"""How many jobs are held or queued: counted once, and kept by what each COMMIT changes."""
+"""How many jobs are held or queued: counted once, and kept by what each COMMIT of this store changes.
 
+What other stores change is counted anew now and then, by a reader, so that no write waits for it. With a million waiting
+jobs that takes a good part of a second.
+"""
+
+import asyncio
+import logging
 import time
+from collections.abc import Awaitable, Callable
 from threading import Lock
 from typing import Final
 
-from sqlalchemy import Connection
+from headrace_server.domain.errors import StoreUnavailable
 
-from headrace_server.store.work import count_waiting
+logger = logging.getLogger(__name__)
 
 RECOUNT_SECONDS: Final = 10.0
 """After so long what other stores have changed meanwhile is counted too."""
+IDLE_SHARE: Final = 20
+"""The pause between two counts is at least so many times as long as a count."""
 
 
 class Waiting:
-    """The count of one store; its writers share it."""
+    """The count of one store; its writers share it. Where other stores write too it is as old as the last count."""
 
     def __init__(self, now: int) -> None:
-        self.now = now
+        self._counted = now
+        self._changed = 0
         self._lock = Lock()
-        self._recount_at = time.monotonic() + RECOUNT_SECONDS
+
+    @property
+    def now(self) -> int:
+        """The count."""
+        return self._counted + self._changed
 
     def add(self, change: int) -> None:
-        """A COMMIT has changed it."""
+        """A COMMIT has changed it. From any thread."""
         with self._lock:
-            self.now += change
+            self._changed += change
 
-    def recount(self, connection: Connection) -> None:
-        """Count anew, if the last count is old."""
-        if time.monotonic() > self._recount_at:
-            counted = count_waiting(connection)
-            with self._lock:
-                self.now = counted
-            self._recount_at = time.monotonic() + RECOUNT_SECONDS
+    async def recount(self, count: Callable[[], Awaitable[int]]) -> None:
+        """Count anew, again and again.
+
+        What this store commits in the moment in which a count begins may be counted twice, until the next.
+        """
+        pause = RECOUNT_SECONDS
+        while True:
+            await asyncio.sleep(pause)
+            began = time.monotonic()
+            changed = self._changed
+            try:
+                self._counted = await count() - changed
+            except StoreUnavailable:
+                pass  # What it was then is good enough until it can be counted.
+            except Exception:
+                logger.exception("The waiting jobs could not be counted, trying again")
+            pause = max(RECOUNT_SECONDS, IDLE_SHARE * (time.monotonic() - began))

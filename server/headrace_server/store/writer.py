@@ -201,8 +201,6 @@ class Writer:
         with transaction(self._engine) as connection:
             if self._marker is not None and not self._marker.place(connection):
                 raise AssertionError(f"another store writes with the number {self._number}")
-            if self._marker is not None and batch[0][0].phase is Phase.FOLD:
-                self._waiting.recount(connection)
             waiting = self._waiting.now
             ledger = Ledger(
                 connection,

@@ -1,0 +1,72 @@
+"""How many jobs wait, where several stores write to one PostgreSQL database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import pytest_asyncio
+from contract.deeds import claim, submit
+
+from headrace_server.domain.errors import QueueFull, StoreUnavailable
+from headrace_server.store import SqlStore, waiting
+from headrace_server.store.waiting import Waiting
+
+pytestmark = pytest.mark.only("postgresql")
+
+
+@pytest_asyncio.fixture
+async def stores(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[SqlStore, SqlStore]]:
+    """Two stores on one database, in which five jobs may wait."""
+    monkeypatch.setattr(waiting, "RECOUNT_SECONDS", 0.05)
+    monkeypatch.setattr(waiting, "IDLE_SHARE", 0)
+    opened = [SqlStore.open(url, durable=False, max_waiting=5) for _ in range(2)]
+    yield opened[0], opened[1]
+    await asyncio.gather(*(one.close() for one in opened))
+
+
+async def becomes(fact: Callable[[], bool]) -> None:
+    """Wait for a fact."""
+    async with asyncio.timeout(10):
+        while not fact():  # noqa: ASYNC110 - a count tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_what_others_change_is_counted(stores: tuple[SqlStore, SqlStore]) -> None:
+    """What another store submits and claims is counted a little later, without a write of this one, and then the limit holds for both."""
+    here, there = stores
+    for _ in range(5):
+        await submit(there)
+    await becomes(lambda: here.waiting == 5)
+    with pytest.raises(QueueFull):
+        await submit(here)
+    assert len(await claim(there, 2)) == 2
+    await becomes(lambda: here.waiting == 3)
+    await submit(here)
+    assert here.waiting == 4
+    await becomes(lambda: there.waiting == 4)
+
+
+async def test_a_count_loses_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this store commits while a count is under way is kept; a count that fails leaves what there was."""
+    monkeypatch.setattr(waiting, "RECOUNT_SECONDS", 0)
+    monkeypatch.setattr(waiting, "IDLE_SHARE", 0)
+    kept = Waiting(10)
+    kept.add(1)
+    asked: asyncio.Queue[asyncio.Future[int]] = asyncio.Queue()
+
+    async def count() -> int:
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        asked.put_nowait(answer)
+        return await answer
+
+    counting = asyncio.create_task(kept.recount(count))
+    first = await asked.get()
+    kept.add(3)
+    first.set_result(20)
+    second = await asked.get()
+    assert kept.now == 23
+    second.set_exception(StoreUnavailable("The database is away."))
+    await asked.get()
+    assert kept.now == 23
+    counting.cancel()
+    await asyncio.wait([counting])

@@ -1,11 +1,12 @@
 """The durable truth. The only room that knows SQL.
 
-store      SqlStore: the Store of domain.ports, and who does what for it
+store      SqlStore: the Store of domain.ports, and who does what for it · answers, what it is only asked
 writer     the group commit: the thread that writes (essay)
 lease      the heartbeat of this instance · instances, the rows of all · tail, what others commit (essay)
 marker     a COMMIT whose answer was lost is settled (essay) · order, what two writers tell · waiting, what waits
 work       what it is asked to do · ledger, what one transaction knows and will write
 claims     whose turn it is (essay) · gates, what is let through (essay) · lanes, what waits · traffic, how much of it
+again      when a claim is worth another try because of a limit
 derived    the tables that follow from the jobs
 reads      one job and its history · listing, many jobs · payloads, their wide part
 schema     the tables · rows, job <-> row · migrate and migrations/, their versions

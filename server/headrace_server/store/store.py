@@ -1,48 +1,33 @@
-"""SqlStore: the Store of domain.ports over one database."""
+"""SqlStore: the Store of domain.ports over one database. What it answers without writing is in answers."""
 
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Engine, insert
 from sqlalchemy.exc import DatabaseError
 
-from headrace_server.domain.broadcast import Backlog, Unsent
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event, EventKind
-from headrace_server.domain.gate import Gate, Scope, Traffic
-from headrace_server.domain.job import Job, JobError
+from headrace_server.domain.gate import Gate
+from headrace_server.domain.job import JobError
 from headrace_server.domain.lease import LeaseTimes
 from headrace_server.domain.ports import (
     Claimed,
     ClaimRequest,
     Decision,
     Instance,
-    Page,
     Submission,
     Submitted,
     Swept,
 )
-from headrace_server.domain.query import Counts, Filter, FullJob, Group
 from headrace_server.domain.retention import Retention
-from headrace_server.store import (
-    dialect,
-    gates,
-    instances,
-    listing,
-    migrate,
-    outbox,
-    reads,
-    relay,
-    schema,
-    traffic,
-    work,
-)
+from headrace_server.store import dialect, migrate, relay, schema, work
 from headrace_server.store.again import Again
+from headrace_server.store.answers import Answers
 from headrace_server.store.claims import Claim, Turn
 from headrace_server.store.dialect import Dialect, Engines, refused
 from headrace_server.store.gates import Gates
@@ -51,14 +36,8 @@ from headrace_server.store.order import CommitOrder
 from headrace_server.store.outbox import Announcer
 from headrace_server.store.retention import Sweep
 from headrace_server.store.tail import Tail
-from headrace_server.store.transaction import transaction
 from headrace_server.store.waiting import Waiting
 from headrace_server.store.writer import Writer
-
-Answer = TypeVar("Answer")
-
-NEWER_PAGE = 1000
-"""Jobs asked for at a time: what one answer carries well."""
 
 
 def wall_clock() -> int:
@@ -66,7 +45,7 @@ def wall_clock() -> int:
     return time.time_ns() // 1000
 
 
-class SqlStore:
+class SqlStore(Answers):
     """The durable truth in a database. See domain.ports.Store for what each method promises.
 
     on_commit is called on the event loop's thread with the changes of each commit, one Change for each job with all
@@ -89,6 +68,7 @@ class SqlStore:
         announcer: Announcer | None,
         clock: Callable[[], int],
     ) -> None:
+        super().__init__(database, engines.reads)
         self._max_waiting = max_waiting
         self.on_commit: Callable[[Sequence[Change]], None] = lambda _changes: None
         self.on_elsewhere: Callable[[Sequence[Event]], None] = lambda _events: None
@@ -102,15 +82,13 @@ class SqlStore:
         self.on_open: Callable[[], None] = lambda: None
         self._again = Again(self._reopen)
         self.gates = Gates()
-        self._database = database
         self._engines = engines
-        self._reads = engines.reads
-        self._readers = ThreadPoolExecutor(database.readers, thread_name_prefix="store-reader")
         self._turn = Turn()
-        self._closed = False
         self._waiting = Waiting(waiting)
         self._recount = (
-            asyncio.create_task(self._waiting.recount(self._count_waiting)) if database.shared else None
+            asyncio.create_task(self._waiting.recount(lambda: self._read(work.count_waiting)))
+            if database.shared
+            else None
         )
         order = CommitOrder()
         self._writers = [
@@ -306,14 +284,6 @@ class SqlStore:
             self._tail.opened()
         return changed
 
-    async def find_gates(self, *, after: str, limit: int) -> Sequence[Gate]:
-        """The gates of which anything was said behind a key, by scope and name."""
-        return await self._read(lambda connection: gates.page(connection, after=after, limit=limit))
-
-    async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[Traffic]:
-        """What the queues, or the tenants, behind a name are doing, by name."""
-        return await self._read(lambda connection: traffic.read(connection, scope, after=after, limit=limit))
-
     async def run_timers(self) -> int | None:
         """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""
         return await self._writer.put(work.Timers())
@@ -321,42 +291,6 @@ class SqlStore:
     async def recover(self, error: JobError, *, confirmed: bool) -> int:
         """Settle every job that is held by an instance which is not alive, in one transaction; answer how many."""
         return await self._writer.put(work.Recover(error, confirmed))
-
-    async def newer(self, known: Mapping[str, int]) -> tuple[list[Job], list[str]]:
-        """Of the jobs whose revision is known: those that have another by now, or show progress; and those that are gone."""
-        pairs = list(known.items())
-        pages = [pairs[first : first + NEWER_PAGE] for first in range(0, len(pairs), NEWER_PAGE)]
-        found: list[Job] = []
-        gone: list[str] = []
-        for page in pages:
-            there, missing = await self._read(lambda connection, page=page: reads.newer(connection, page))  # type: ignore[misc] # mypy knows no defaults of lambdas
-            found += there
-            gone += missing
-        return found, gone
-
-    async def instances(self, *, held: bool = True) -> list[Instance]:
-        """Those that serve the database, and those that have died lately, oldest first. held: count their runs too."""
-        return await self._read(lambda connection: instances.everyone(connection, held=held))
-
-    async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:
-        """One job. Raises JobNotFound."""
-        return await self._read(lambda connection: reads.get(connection, job_id, tenant, payload=payload))
-
-    async def find(self, page: Page) -> list[FullJob]:
-        """The jobs of one page."""
-        return await self._read(lambda connection: listing.find(connection, page))
-
-    async def count(self, tenant: str | None, which: Filter, groups: Sequence[Group]) -> Counts:
-        """Counts of the jobs that match."""
-        return await self._read(lambda connection: listing.count(connection, tenant, which, groups))
-
-    async def events(self, job_id: str, *, after: int, limit: int) -> list[Event]:
-        """Events of a job after a revision, oldest first."""
-        return await self._read(lambda connection: reads.events(connection, job_id, after, limit))
-
-    async def unsent(self, *, after: int, parked: bool) -> Unsent:
-        """A page of the outbox."""
-        return await self._read(lambda connection: outbox.unsent(connection, after=after, parked=parked))
 
     async def settle(self, sent: Sequence[int], parked: Sequence[int]) -> None:
         """Take broadcasts out of the outbox, and mark those that no queue wants, by their places."""
@@ -367,33 +301,6 @@ class SqlStore:
         if self._heartbeat is None:
             return want  # there can be no other
         return await self._writer.put(relay.Lead(self._me, want))
-
-    async def backlog(self) -> Backlog:
-        """What waits in the outbox."""
-        return await self._read(outbox.backlog)
-
-    async def _count_waiting(self) -> int:
-        return await self._read(work.count_waiting)
-
-    async def _read(self, question: Callable[[Connection], Answer]) -> Answer:
-        """Ask in a transaction of its own, on a reader's thread: a reader that lingers lets the log grow."""
-        if self._closed:
-            raise StoreUnavailable("The store is closed.")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._ask, question)
-
-    def _ask(self, question: Callable[[Connection], Answer]) -> Answer:
-        try:
-            with transaction(self._reads) as connection:
-                return question(connection)
-        except Exception as error:
-            self._raise_unavailable(error)
-            raise
-
-    def _raise_unavailable(self, error: Exception) -> None:
-        """Where a read has met trouble of the database, which is nobody's fault."""
-        if reason := self._database.trouble(error):
-            raise StoreUnavailable(f"The database cannot be read now: {reason}.") from error
 
 
 def _writing(engines: Engines) -> list[Engine]:

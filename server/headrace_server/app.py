@@ -1,9 +1,10 @@
 """The composition root: the only module that knows everyone. Start order, stop order.
 
-Start: lock -> schema -> job types -> supervisor and children -> store, recovery -> dispatcher -> events ->
-gRPC.
+Start: lock -> gRPC, that refuses -> schema -> job types -> supervisor and children -> store, recovery ->
+dispatcher -> events -> gRPC, that serves.
 The lock comes first because it says that no child of an earlier life is left: only then may claims be recovered.
-The supervisor starts before any gRPC object exists.
+gRPC comes second because the database may be away for long: callers and balancers are told so. The supervisor is
+a program of its own, so that its children are forked from a process without gRPC's threads.
 
 Stop (SIGTERM): refuse submits and say NOT_SERVING -> no claims, runs may end -> watches end with UNAVAILABLE ->
 gRPC -> events -> pool -> store -> lock. A second signal ends the wait for runs.
@@ -35,6 +36,7 @@ from headrace_server.control.hub import Hub
 from headrace_server.control.jobs import Jobs
 from headrace_server.control.lives import Lives
 from headrace_server.control.members import Members
+from headrace_server.control.silence import Silence
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError
 from headrace_server.domain.event import Event
@@ -51,7 +53,6 @@ from headrace_server.rpc.commands import CommandDesk
 from headrace_server.rpc.edge import Edge
 from headrace_server.rpc.server import PortInUse, RpcServer
 from headrace_server.rpc.service import JobService
-from headrace_server.rpc.waiting import WaitingServer
 from headrace_server.store import SqlStore, StoreLock, StoreRefused, StoreUnreachable, migrate
 from headrace_server.wiring import limits_of, retention_of
 from headrace_server.work.disk import DiskSpace
@@ -85,6 +86,8 @@ class App:
         self.limits = limits_of(settings)
         self.draining = False
         self._address = settings.address
+        self._hub = Hub(self.limits.watchers)
+        self._edge = Edge(Admission(self.limits, lambda: self._hub.waits), self.limits.call_seconds)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -94,55 +97,65 @@ class App:
         lock = StoreLock.take(settings.database_url)
         try:
             self._handle_signals()
-            if not await self._reach_database():
-                return
-            registry = Registry.load(settings.jobs, entry_points=settings.entry_points)
-            for info in registry.infos():
-                if info.load_error:
-                    log.error("job module %s failed to load: %s", info.module, info.load_error)
-            if not settings.shared:
-                await self._serve(registry, settings.workspace_root(), lock.fd, on_ready)
-                return
-            home = Home.take(settings.workspace_root())
+            rpc = RpcServer(
+                self._edge,
+                message_bytes=self.limits.message_bytes,
+                with_reflection=settings.reflection,
+            )
             try:
-                await self._serve(registry, home.path, home.fd, on_ready)
+                self._address = await rpc.start(settings.address)
+                await self._live(rpc, lock.fd, on_ready)
             finally:
-                home.release()
+                await rpc.stop(0)
         finally:
             lock.release()
+
+    async def _live(self, rpc: RpcServer, lock_fd: int | None, on_ready: Callable[[str], None]) -> None:
+        settings = self.settings
+        if not await self._reach_database():
+            return
+        registry = Registry.load(settings.jobs, entry_points=settings.entry_points)
+        for info in registry.infos():
+            if info.load_error:
+                log.error("job module %s failed to load: %s", info.module, info.load_error)
+        if not settings.shared:
+            await self._serve(rpc, registry, settings.workspace_root(), lock_fd, on_ready)
+            return
+        home = Home.take(settings.workspace_root())
+        try:
+            await self._serve(rpc, registry, home.path, home.fd, on_ready)
+        finally:
+            home.release()
 
     async def _reach_database(self) -> bool:
         """Bring the schema up to date, however long the database is away; False when the server is to end before.
 
-        Whoever calls meanwhile is told so. Raises StoreRefused when to try again is no use.
+        Raises StoreRefused when to try again is no use.
         """
-        waiting: WaitingServer | None = None
         pause = 0.1
-        try:
-            while not self._stop.is_set():
-                try:
-                    await asyncio.to_thread(migrate.upgrade, self.settings.database_url)
-                except StoreUnreachable as error:
-                    log.warning("%s Trying again.", error)
-                else:
-                    return True
-                if waiting is None:
-                    waiting = WaitingServer()
-                    await waiting.start(self.settings.address)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), pause)
-                pause = min(2.0, pause * 2)
-        finally:
-            if waiting is not None:
-                await waiting.stop()
+        while not self._stop.is_set():
+            try:
+                await asyncio.to_thread(migrate.upgrade, self.settings.database_url)
+            except StoreUnreachable as error:
+                log.warning("%s Trying again.", error)
+            else:
+                return True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), pause)
+            pause = min(2.0, pause * 2)
         return False
 
     async def _serve(
-        self, registry: Registry, workspaces: Path, lock_fd: int | None, on_ready: Callable[[str], None]
+        self,
+        rpc: RpcServer,
+        registry: Registry,
+        workspaces: Path,
+        lock_fd: int | None,
+        on_ready: Callable[[str], None],
     ) -> None:
         settings = self.settings
         limits = self.limits
-        hub = Hub(limits.watchers)
+        hub = self._hub
         async with contextlib.AsyncExitStack() as ends:
             store = self.make_store(
                 settings.database_url,
@@ -163,8 +176,7 @@ class App:
 
             def progressed(job: Job, progress: Progress) -> None:
                 hub.report(job.job_id, progress)
-                if events is not None:
-                    events.progressed(job, progress)
+                events.progressed(job, progress)
 
             dispatcher = self.make_dispatcher(
                 store,
@@ -181,7 +193,7 @@ class App:
             members = Members(store, store, store.about)
             service = JobService(jobs, members, heartbeat=settings.heartbeat_interval)
             events = self._events(store, service)
-            self._listen(store, hub, dispatcher, events)
+            self._listen(store, dispatcher, events)
             lives = Lives(
                 store,
                 dispatcher,
@@ -206,58 +218,69 @@ class App:
                 ends.push_async_callback(catch_up.close)
             if settings.sweeps:
                 housekeeping.start()
-            if events is not None:
-                events.start()
-                ends.push_async_callback(events.close, EVENTS_GRACE)
+            events.start()
+            ends.push_async_callback(events.close, EVENTS_GRACE)
 
-            def gauges() -> Mapping[str, int]:
+            def counters() -> Mapping[str, int]:
                 return {
                     **dispatcher.counters(),
                     "watchers": hub.feeds,
                     "waiting_jobs": store.waiting,
                     "free_disk_bytes": disk.free,
                     "swept_jobs_total": housekeeping.deleted,
-                    **(events.counters() if events is not None else {}),
+                    **events.counters(),
+                    **self._edge.counters(),
                 }
 
-            await self._answer(
+            admin = AdminService(
+                self._info(),
                 jobs,
                 members,
-                service,
-                store=store,
-                hub=hub,
-                dispatcher=dispatcher,
-                gauges=gauges,
-                on_ready=on_ready,
+                GateKeeper(store, limits),
+                instance=lambda: store.instance,
+                counters=counters,
+                draining=lambda: self.draining,
             )
+            rpc.open(service, admin)
+            log.info("serving on %s", self._address, extra={"instance": store.instance})
+            on_ready(self._address)
+            await self._stop.wait()
+            await self._drain(rpc, jobs, dispatcher)
             await dispatcher.close()
 
-    @staticmethod
-    def _listen(store: SqlStore, hub: Hub, dispatcher: Dispatcher, events: Broadcasting | None) -> None:
+    async def _drain(self, rpc: RpcServer, jobs: Jobs, dispatcher: Dispatcher) -> None:
+        """Take nothing new, let running jobs end, and end the watches."""
+        self.draining = jobs.draining = True
+        log.info("draining: running jobs may go on for %g s", self.settings.drain_time)
+        rpc.drain()
+        await dispatcher.drain(self.settings.drain_time, hurry=self._hurry)
+        self._hub.close()
+        await rpc.stop(STREAMS_GRACE)
+
+    def _listen(self, store: SqlStore, dispatcher: Dispatcher, events: Broadcasting | Silence) -> None:
         """Who is told what the store has committed, and what other instances have."""
+        hub = self._hub
 
         def committed(changes: Sequence[Change]) -> None:
             chronicle.tell(changes)
             hub.publish(event for change in changes for event in change.events)
             dispatcher.committed(changes)
-            if events is not None:
-                events.wake()
+            events.wake()
 
         def elsewhere(heard: Sequence[Event]) -> None:
             hub.publish(heard)
             dispatcher.overhear(heard)
-            if events is not None:
-                events.wake()
+            events.wake()
 
         store.on_commit = committed
         store.on_elsewhere = elsewhere
         store.on_open = dispatcher.wake
 
-    def _events(self, store: SqlStore, service: JobService) -> Broadcasting | None:
-        """What is broadcast, and by whom; None without a broker."""
+    def _events(self, store: SqlStore, service: JobService) -> Broadcasting | Silence:
+        """What is broadcast, and by whom."""
         settings = self.settings
         if not settings.amqp_url:
-            return None
+            return Silence()
         envelope = Envelope(settings.events_source, *FORMATS[settings.events_format], progress_body)
         desk = CommandDesk(service)
         broker = self.make_broker(
@@ -286,54 +309,13 @@ class App:
         }
         return lambda: {**fixed, "address": self._address, "draining": self.draining}
 
-    async def _answer(
-        self,
-        jobs: Jobs,
-        members: Members,
-        service: JobService,
-        *,
-        store: SqlStore,
-        hub: Hub,
-        dispatcher: Dispatcher,
-        gauges: Callable[[], Mapping[str, int]],
-        on_ready: Callable[[str], None],
-    ) -> None:
-        """Serve gRPC until a signal, then drain."""
-        settings = self.settings
-        edge = Edge(Admission(self.limits, lambda: hub.waits), self.limits.call_seconds)
-        info = ServerInfo(
+    def _info(self) -> ServerInfo:
+        return ServerInfo(
             version=version("headrace"),
             start_time=time.time_ns() // 1000,
-            settings=settings.shown(),
+            settings=self.settings.shown(),
             limits={name: int(value) for name, value in asdict(self.limits).items()},
         )
-        rpc = RpcServer(
-            service,
-            AdminService(
-                info,
-                jobs,
-                members,
-                GateKeeper(store, self.limits),
-                instance=lambda: store.instance,
-                counters=lambda: {**gauges(), **edge.counters()},
-                draining=lambda: self.draining,
-            ),
-            edge,
-            message_bytes=self.limits.message_bytes,
-            with_reflection=settings.reflection,
-        )
-        host = settings.address.rpartition(":")[0]
-        port = await rpc.start(settings.address)
-        self._address = f"{host}:{port}"
-        log.info("serving on %s:%d", host, port, extra={"instance": store.instance})
-        on_ready(f"{host}:{port}")
-        await self._stop.wait()
-        self.draining = jobs.draining = True
-        log.info("draining: running jobs may go on for %g s", settings.drain_time)
-        rpc.drain()
-        await dispatcher.drain(settings.drain_time, hurry=self._hurry)
-        hub.close()
-        await rpc.stop(STREAMS_GRACE)
 
     def _pool(self, dispatcher: Dispatcher, workspaces: Path, lock_fd: int | None) -> Pool:
         settings = self.settings

@@ -2,7 +2,6 @@
 
 import random
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -18,7 +17,7 @@ from grpc_status import rpc_status
 import headrace
 from headrace.errors import DeadlineExceeded, Unavailable
 from headrace.info import ErrorKind
-from headrace.v1 import admin_service_pb2, job_service_pb2
+from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2, job_service_pb2_grpc
 from support import checker_journal
 from support.checker import judge
 from support.checker_evidence import Evidence
@@ -178,32 +177,29 @@ def heal_alone(made: list[Doomed], evidence: Evidence) -> None:
 
 
 def test_away_at_the_start(servers: Fleet, database: Cluster) -> None:
-    """A server that finds no database says so in its log and to balancers, tells every caller to come again, and serves when it is there (failure case 7)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    """A server that finds no database says so in its log and to balancers, tells every caller to come again, and serves on the same connections when it is there (failure case 7)."""
     database.stop()
     with ExitStack() as ends:
-        server = servers.make("early", address=address)
+        server = servers.make("early")
         server.launch()
         ends.callback(server.close)
-        with grpc.insecure_channel(address) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
-            question = health_pb2.HealthCheckRequest()
-            found = health.Check(question, wait_for_ready=True, timeout=30).status
-            assert found == health_pb2.HealthCheckResponse.NOT_SERVING
-            (said, *_) = server.logged("Trying again")
-            assert said["event"].startswith("The database postgresql://headrace@127.0.0.1"), said
-            assert "Connection refused" in said["event"]
-            for method in methods():
-                assert refused(channel, method), method
+        channel = ends.enter_context(grpc.insecure_channel(server.target))
+        question = health_pb2.HealthCheckRequest()
+        told = health_pb2_grpc.HealthStub(channel).Watch(question, wait_for_ready=True, timeout=60)
+        assert next(told).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        until(lambda: server.logged("Trying again"), "it says why")
+        (said, *_) = server.logged("Trying again")
+        assert said["event"].startswith("The database postgresql://headrace@127.0.0.1"), said
+        assert "Connection refused" in said["event"]
+        for method in methods():
+            assert refused(channel, method), method
         database.start()
-        # Between the one that waits and the one that serves nobody has the port for a moment.
-        with headrace.Client(address, timeout=60, wait_for_ready=True) as client:
-            assert client.submit("test.echo", {"x": 1}).result(30) == {"x": 1}
-        with grpc.insecure_channel(address) as channel:
-            found = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest()).status
-            assert found == health_pb2.HealthCheckResponse.SERVING
+        assert next(told).status == health_pb2.HealthCheckResponse.SERVING
+        jobs = job_service_pb2_grpc.JobServiceStub(channel)
+        request = job_service_pb2.SubmitJobRequest(spec=job_pb2.JobSpec(type="test.noop"))
+        job = jobs.SubmitJob(request, timeout=30).job
+        with headrace.Client(server.target) as client:
+            assert client.handle(job.job_id).wait(30).status == "SUCCEEDED"
 
 
 def methods() -> Iterator[str]:

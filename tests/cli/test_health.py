@@ -30,17 +30,13 @@ def test_a_server_that_serves_and_drains(tmp_path: Path) -> None:
 
 def test_a_server_that_waits_for_its_database(tmp_path: Path) -> None:
     """A server whose database is away is not serving: exit code 6 (failure case 7)."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = Server(
-        tmp_path, database_url="postgresql://headrace@127.0.0.1:1/jobs", address=f"127.0.0.1:{port}"
-    )
+    server = Server(tmp_path, database_url="postgresql://headrace@127.0.0.1:1/jobs")
     server.launch()
     try:
         probe = Script(environment())
         until(lambda: server.logged("Trying again"), "it waits")
         until(
-            lambda: "NOT_SERVING" in probe.error("health", "--target", f"127.0.0.1:{port}", code=6),
+            lambda: "NOT_SERVING" in probe.error("health", "--target", server.target, code=6),
             "it says so",
         )
         server.stop()

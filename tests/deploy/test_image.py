@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import pytest
 import yaml
 
 from headrace import Client
-from support import image
+from support import image, ports
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,12 +22,6 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -63,7 +56,7 @@ def test_the_steps_make_a_server(tmp_path: Path, shared_url: str) -> None:
     made = image.read(ROOT / "deploy/Dockerfile", context)
     assert (made.stages, made.user, made.signal) == (2, "headrace", "SIGTERM")
     given = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"]["one"]["environment"]
-    port = free_port()
+    port = ports.port()
     target = f"127.0.0.1:{port}"
     here = {
         "HEADRACE_DATABASE_URL": shared_url,

@@ -121,7 +121,7 @@ def test_three_start_at_once_on_an_empty_database(
         for server in made:
             server.launch()
         for server in made:
-            until(lambda server=server: not server.target.endswith(":0"), "it serves")  # type: ignore[misc] # mypy knows no defaults of lambdas
+            until(lambda server=server: server.logged("serving on"), "it serves")  # type: ignore[misc] # mypy knows no defaults of lambdas
         with made[0].client() as client:
             assert client.submit("test.noop").wait(20).status == "SUCCEEDED"
             assert len(client.instances()) == 3

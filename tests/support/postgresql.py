@@ -17,7 +17,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import psycopg
 from psycopg import sql
 
 from support.databases import TEMPORARY
+from support.ports import port
 
 GIVEN = "HEADRACE_TEST_POSTGRESQL_URL"
 MISSING = "The tests need PostgreSQL: install the package postgresql, or set HEADRACE_TEST_POSTGRESQL_URL to a superuser's URL."
@@ -125,7 +125,7 @@ class Cluster:
             os.chown(folder, account.pw_uid, account.pw_gid)
         options = ["-U", "headrace", "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"]
         _run([*AS_USER, programs / "initdb", "-D", folder / "data", *options], folder)
-        self.port = _free_port()
+        self.port = port()
         self.url = f"postgresql://headrace@127.0.0.1:{self.port}/postgres"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -200,9 +200,3 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, port: int) -> None:
             process.wait(0.05)
         except subprocess.TimeoutExpired:
             continue
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

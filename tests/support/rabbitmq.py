@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from support.databases import TEMPORARY
+from support.ports import port
 
 GIVEN = "HEADRACE_TEST_AMQP_URL"
 MISSING = "The tests need RabbitMQ: install the package rabbitmq-server, or set HEADRACE_TEST_AMQP_URL to a broker's URL."
@@ -34,7 +35,6 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 WATERMARK = "0.4"
 """The part of the machine's memory that the broker may use: its own default."""
-LOWEST_PORT = 20000
 MARK = "HEADRACE_TEST_BROKER"
 ENDS_WITH_US = (
     sys.executable,
@@ -52,7 +52,7 @@ class Broker:
         self._epmd = epmd
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._mark = secrets.token_hex(8)
-        self.port, distribution, names = _free_ports(3)
+        self.port, distribution, names = port(), port(), port()
         self.node = f"headrace-{self._mark}@localhost"
         self.url = self.url_of("/")
         """That of the virtual host in use: "/", or that of the innermost `vhost` block."""
@@ -263,15 +263,3 @@ def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _free_ports(count: int) -> list[int]:
-    """Free ports that stay free while a node is down: the kernel gives none of them to who asks for any port."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    found: set[int] = set()
-    while len(found) < count:
-        port = secrets.randbelow(lowest - LOWEST_PORT) + LOWEST_PORT
-        with suppress(OSError):
-            socket.create_server(("127.0.0.1", port)).close()
-            found.add(port)
-    return list(found)

@@ -14,6 +14,7 @@ from typing import Any
 import headrace
 from headrace_server.testing import COMMAND, DEFAULT_LIMIT, LocalServer
 from support import leaks
+from support.ports import port
 
 TESTS = Path(__file__).parents[1]
 
@@ -39,6 +40,7 @@ class Server(LocalServer):
         command: Sequence[str] = COMMAND,
         **settings: object,
     ) -> None:
+        settings.setdefault("address", f"127.0.0.1:{port()}")
         super().__init__(folder, jobs.split(","), path=[TESTS], command=command, **settings)
         self.mark = uuid.uuid4().hex
         self.environment["HEADRACE_TEST_MARK"] = self.mark

@@ -58,7 +58,7 @@ def test_each_leak_is_an_error_of_its_test(tmp_path: Path) -> None:
     options = ["-q", "-p", "support.leaks", "-p", "no:cacheprovider", "--rootdir=.", "-c", os.devnull]
     done = subprocess.run(
         [sys.executable, "-c", code, *options, f"--basetemp={tmp_path}/base", "test_leaky.py"],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": str(TESTS), "PYTEST_ADDOPTS": ""},
         cwd=checkout, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     for pid in (checkout / "pids").read_text().split():

@@ -15,16 +15,19 @@ from headrace_server.rpc.edge import Context
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # ships no types
-    """The service: SERVING until it is told otherwise, once."""
+    """The service: NOT_SERVING until it is told otherwise."""
 
     def __init__(self, services: Iterable[str]) -> None:
         """services: their full names; the server as a whole, "", is added."""
         self._services = frozenset(("", *services))
-        self._draining = asyncio.Event()
+        self._serving = False
+        self._changed = asyncio.Event()
 
-    def drain(self) -> None:
-        """Say NOT_SERVING from now on."""
-        self._draining.set()
+    def say(self, *, serving: bool) -> None:
+        """Say this from now on."""
+        self._serving = serving
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def Check(self, request: pb.HealthCheckRequest, context: Context) -> pb.HealthCheckResponse:
         if request.service not in self._services:
@@ -35,17 +38,17 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # ships no t
         return pb.HealthListResponse(statuses={name: self._answer(name) for name in self._services})
 
     async def Watch(self, request: pb.HealthCheckRequest, context: Context) -> None:
-        told = self._answer(request.service)
-        await context.write(told)
-        await self._draining.wait()
-        if (last := self._answer(request.service)) != told:
-            await context.write(last)
-        await asyncio.Event().wait()  # the caller ends it, or the server
+        told = None
+        while True:  # the caller ends it, or the server
+            changed = self._changed
+            if (answer := self._answer(request.service)) != told:
+                await context.write(answer)
+                told = answer
+            await changed.wait()
 
     def _answer(self, service: str) -> pb.HealthCheckResponse:
         if service not in self._services:
             return pb.HealthCheckResponse(status=pb.HealthCheckResponse.SERVICE_UNKNOWN)
-        draining = self._draining.is_set()
         return pb.HealthCheckResponse(
-            status=pb.HealthCheckResponse.NOT_SERVING if draining else pb.HealthCheckResponse.SERVING
+            status=pb.HealthCheckResponse.SERVING if self._serving else pb.HealthCheckResponse.NOT_SERVING
         )

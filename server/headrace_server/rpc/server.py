@@ -1,6 +1,7 @@
 """The gRPC server: options, services, health, reflection."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -13,6 +14,7 @@ from headrace.v1 import (
     job_service_pb2_grpc,
 )
 from headrace_server.rpc.admin import AdminService
+from headrace_server.rpc.desk import Desk
 from headrace_server.rpc.edge import Edge
 from headrace_server.rpc.health import Health
 from headrace_server.rpc.service import JobService
@@ -38,31 +40,40 @@ class PortInUse(Exception):
 
 
 class RpcServer:
-    """The server of one instance. Make it on the event loop's thread."""
+    """The server of one instance. Make it on the event loop's thread.
 
-    def __init__(
-        self, jobs: JobService, admin: AdminService, edge: Edge, *, message_bytes: int, with_reflection: bool
-    ) -> None:
+    From `start` on it says NOT_SERVING and refuses calls, so that balancers and callers are told how it stands;
+    from `open` on it serves.
+    """
+
+    def __init__(self, edge: Edge, *, message_bytes: int, with_reflection: bool) -> None:
         options = (*OPTIONS, ("grpc.max_receive_message_length", message_bytes))
         self._server = grpc.aio.server(interceptors=(edge,), options=options)
         self._health = Health(SERVICES)
-        job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, self._server)
-        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
+        self._desk = Desk()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if with_reflection:
             reflection.enable_server_reflection(
                 (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
             )
+        self._server.add_generic_rpc_handlers((self._desk,))
 
-    async def start(self, address: str) -> int:
-        """Listen on host:port and serve; answer the port. Raises PortInUse."""
+    async def start(self, address: str) -> str:
+        """Listen on host:port, 0 for a free one; answer what it has become. Raises PortInUse."""
         port = listen(self._server, address)
         await self._server.start()
-        return port
+        return f"{address.rpartition(':')[0]}:{port}"
+
+    def open(self, jobs: JobService, admin: AdminService) -> None:
+        """Serve these, and say SERVING."""
+        desk: Any = self._desk  # has what these two call of a server
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, desk)
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, desk)
+        self._health.say(serving=True)
 
     def drain(self) -> None:
         """Say NOT_SERVING: balancers send no new calls."""
-        self._health.drain()
+        self._health.say(serving=False)
 
     async def stop(self, grace: float) -> None:
         """Take no new calls; cancel what is left after `grace` seconds."""

@@ -1,0 +1,25 @@
+"""Nothing is broadcast: what stands for the broadcasting of an instance that has no broker."""
+
+from collections.abc import Mapping
+
+from headrace_server.domain.job import Job, Progress
+
+
+class Silence:
+    """What Broadcasting does, of which nothing is done."""
+
+    def start(self) -> None:
+        """Nothing is to be sent."""
+
+    def wake(self) -> None:
+        """What was committed goes nowhere else."""
+
+    def progressed(self, job: Job, progress: Progress) -> None:
+        """Only watchers are told."""
+
+    def counters(self) -> Mapping[str, int]:
+        """There is nothing to count."""
+        return {}
+
+    async def close(self, grace: float) -> None:
+        """There is nothing to wait for."""

@@ -1,0 +1,40 @@
+"""The methods that a server answers: none while its instance starts, then those of its services.
+
+gRPC wants every handler before a server starts, and a server that starts late leaves callers with a refused
+connection, and balancers with nothing to ask. So there is one handler from the first moment on; what stands behind
+it comes when it is ready.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+
+from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.rpc.edge import Context
+
+
+class Desk(grpc.GenericRpcHandler):
+    """The handler. Generated `add_…_to_server` functions take it for the server."""
+
+    def __init__(self) -> None:
+        self._handlers: list[grpc.GenericRpcHandler] = []
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """A service is here."""
+        self._handlers.extend(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
+        """The same again, by the names of methods: a shortcut for servers that know their methods at the start."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Who answers this call; nobody when there is no such method."""
+        if not self._handlers:
+            return grpc.stream_stream_rpc_method_handler(_refuse, request_deserializer=bytes)
+        found = (handler.service(handler_call_details) for handler in self._handlers)
+        return next(filter(None, found), None)
+
+
+async def _refuse(_requests: AsyncIterator[bytes], _context: Context) -> AsyncIterator[bytes]:
+    raise StoreUnavailable("The server starts, or waits for its database: try again.")
+    yield b""  # makes it a stream that answers nothing

@@ -32,7 +32,7 @@ GAP: Final = 0.02
 """Seconds in which commits are gathered: to take rows away behind each would make submits twice as slow."""
 PERIOD: Final = 1.0
 """Seconds: the safety net beside every wake-up."""
-ROOM: Final = 4000
+ROOM: Final = 8000
 """Broadcasts that are in memory, beyond which no page is read."""
 REFUSED_PAUSE: Final = 1.0
 """Seconds before an event is published again that the broker could not take."""
@@ -112,7 +112,7 @@ class Broadcasting:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         try:
-            await self._put_away()
+            self._forget_settled(*await self._put_away())
             await self._outbox.lead(want=False)
         except StoreUnavailable as error:
             log.warning("some events will be published twice: %s", error)
@@ -206,10 +206,15 @@ class Broadcasting:
                 log.exception("events were not published, trying again")
 
     async def _step(self) -> None:
-        await self._put_away()
         await self._ask_for_lead()
+        # At once: the next page is read while the last one's rows are taken away.
+        away = asyncio.create_task(self._put_away())
+        try:
+            if self._leads:
+                await self._fill()
+        finally:
+            self._forget_settled(*await away)
         if self._leads:
-            await self._fill()
             await self._try_parked()
         await self._look()
 
@@ -224,19 +229,19 @@ class Broadcasting:
             self._leads = leads
             self._forget()
 
-    async def _put_away(self) -> None:
-        """What is settled leaves the outbox, or is marked there."""
-        sent, self._sent = self._sent, []
-        parked, self._parked = self._parked, []
-        if not sent and not parked:
-            return
-        try:
+    async def _put_away(self) -> tuple[int, int]:
+        """What is settled leaves the outbox, or is marked there: how many of each.
+
+        They are forgotten only then, and only when nobody reads a page that may show them as they were.
+        """
+        sent, parked = self._sent[:], self._parked[:]
+        if sent or parked:
             await self._outbox.settle(sent, parked)
-        except BaseException:
-            self._sent += sent
-            self._parked += parked
-            raise
-        self._places.difference_update(sent, parked)
+        return len(sent), len(parked)
+
+    def _forget_settled(self, sent: int, parked: int) -> None:
+        self._places.difference_update(self._sent[:sent], self._parked[:parked])
+        del self._sent[:sent], self._parked[:parked]
 
     async def _fill(self) -> None:
         """Read a page, while there is room."""
@@ -244,11 +249,13 @@ class Broadcasting:
             return
         page = await self._outbox.unsent(after=self._cursor, parked=False)
         self._cursor = page.end or 0
-        heads: dict[str, Broadcast] = {}
-        for broadcast in page.broadcasts:
-            heads.setdefault(broadcast.event.job_id, broadcast)
-        # Of a job whose first event no queue wants the others wait too.
-        waiting = {job_id for job_id, head in heads.items() if head.parked and job_id not in self._lines}
+        # Of a job with an event that no queue wants the later ones wait too.
+        parked = set(self._parked)
+        waiting = {
+            one.event.job_id
+            for one in page.broadcasts
+            if (one.parked or one.place in parked) and one.event.job_id not in self._lines
+        }
         self._take(one for one in page.broadcasts if one.event.job_id not in waiting)
         late = [one for one in page.broadcasts if one.event.job_id in waiting and not one.parked]
         self._parked += [one.place for one in late if one.place not in self._places]

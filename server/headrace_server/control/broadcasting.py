@@ -13,13 +13,16 @@
 - **One instance at a time**, and only one that has a connection: the others stand by with theirs.
 - **Nobody waits for it.** It is woken by commits and asks once a second; a broker that is away costs nothing
   but the room in the database.
+- **A backlog shrinks while it is added to.** Two tasks, since what they do has nothing to wait for in the other: one reads
+  pages and has them published; one takes away what was confirmed, behind whatever else is written, with one
+  statement for all that came meanwhile.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from headrace_server.domain.broadcast import Backlog, Broadcast, Fate, Outbox, Publisher, Settled
@@ -75,8 +78,11 @@ class Broadcasting:
         self._reported = 0.0
         self._backlog = Backlog(0, 0, at_least=False, oldest=None)
         self._totals = dict.fromkeys(Fate, 0)
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._put_away_by_now = 0, 0
+        """Of what was sent and what is parked: how many, from the first on, the outbox knows of."""
+        self._to_read = asyncio.Event()
+        self._to_tidy = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
         publisher.on_up = self._went_up
         publisher.on_down = self._went_down
         publisher.on_settled = self._settled
@@ -84,11 +90,14 @@ class Broadcasting:
     def start(self) -> None:
         """Begin."""
         self._publisher.start()
-        self._task = asyncio.create_task(self._run())
+        self._tasks = [
+            asyncio.create_task(self._repeat(self._read, self._to_read)),
+            asyncio.create_task(self._repeat(self._tidy, self._to_tidy)),
+        ]
 
     def wake(self) -> None:
         """There may be something in the outbox."""
-        self._wake.set()
+        self._to_read.set()
 
     def progressed(self, job: Job, progress: Progress) -> None:
         """A job that runs here has come further. It is no event: what cannot be sent now is not sent."""
@@ -102,17 +111,18 @@ class Broadcasting:
 
     async def close(self, seconds: float) -> None:
         """Publish what is there, for so long at most, and leave off."""
-        if self._task is None:
+        if not self._tasks:
             return
         until = time.monotonic() + seconds
         while self._up and self._leads and time.monotonic() < until:
-            if not self._lines and not self._sent and await self._empty():
+            if not self._lines and not any(self._unsettled()) and await self._empty():
                 break
             await asyncio.sleep(GAP)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            self._forget_settled(*await self._put_away())
+            await self._put_away()
             await self._outbox.lead(want=False)
         except StoreUnavailable as error:
             log.warning("some events will be published twice: %s", error)
@@ -136,12 +146,12 @@ class Broadcasting:
 
     def _went_up(self) -> None:
         self._up = True
-        self._wake.set()
+        self._to_tidy.set()
 
     def _went_down(self) -> None:
         self._up = False
         self._forget()
-        self._wake.set()
+        self._to_tidy.set()
 
     def _forget(self) -> None:
         """What is in memory is read again, by whoever leads then."""
@@ -173,7 +183,7 @@ class Broadcasting:
                 else:
                     asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._again, broadcast)
         self._publisher.publish(following)
-        self._wake.set()
+        self._to_tidy.set()
 
     def _again(self, broadcast: Broadcast) -> None:
         line = self._lines.get(broadcast.event.job_id)
@@ -187,36 +197,34 @@ class Broadcasting:
             else:
                 self._parked.append(broadcast.place)
 
-    # The task.
+    # The tasks.
 
-    async def _run(self) -> None:
+    async def _repeat(self, step: Callable[[], Awaitable[None]], wake: asyncio.Event) -> None:
         while True:
             try:
                 async with asyncio.timeout(PERIOD):
-                    await self._wake.wait()
+                    await wake.wait()
             except TimeoutError:
                 pass
             await asyncio.sleep(GAP)
-            self._wake.clear()
+            wake.clear()
             try:
-                await self._step()
+                await step()
             except StoreUnavailable as error:
                 log.warning("events cannot be taken from the store, trying again: %s", error)
             except Exception:
                 log.exception("events were not published, trying again")
 
-    async def _step(self) -> None:
+    async def _tidy(self) -> None:
+        await self._put_away()
         await self._ask_for_lead()
-        # At once: the next page is read while the last one's rows are taken away.
-        away = asyncio.create_task(self._put_away())
-        try:
-            if self._leads:
-                await self._fill()
-        finally:
-            self._forget_settled(*await away)
-        if self._leads:
-            await self._try_parked()
         await self._look()
+
+    async def _read(self) -> None:
+        self._forget_settled()
+        if self._leads:
+            await self._fill()
+            await self._try_parked()
 
     async def _ask_for_lead(self) -> None:
         """Once in a period; whether it is known by then that another leads matters little: see store.relay."""
@@ -228,18 +236,26 @@ class Broadcasting:
         if leads is not self._leads:
             self._leads = leads
             self._forget()
+            self._to_read.set()
 
-    async def _put_away(self) -> tuple[int, int]:
-        """What is settled leaves the outbox, or is marked there: how many of each.
-
-        They are forgotten only then, and only when nobody reads a page that may show them as they were.
-        """
-        sent, parked = self._sent[:], self._parked[:]
+    async def _put_away(self) -> None:
+        """What is settled leaves the outbox, or is marked there."""
+        sent, parked = self._unsettled()
         if sent or parked:
             await self._outbox.settle(sent, parked)
-        return len(sent), len(parked)
+            known = self._put_away_by_now
+            self._put_away_by_now = known[0] + len(sent), known[1] + len(parked)
+            self._to_read.set()  # there is room now
 
-    def _forget_settled(self, sent: int, parked: int) -> None:
+    def _unsettled(self) -> tuple[list[int], list[int]]:
+        """Places of which the outbox does not know yet that they were sent, or are parked."""
+        sent, parked = self._put_away_by_now
+        return self._sent[sent:], self._parked[parked:]
+
+    def _forget_settled(self) -> None:
+        """What was put away need not be known any more. Not while a page is read, that may show it as it was."""
+        sent, parked = self._put_away_by_now
+        self._put_away_by_now = 0, 0
         self._places.difference_update(self._sent[:sent], self._parked[:parked])
         del self._sent[:sent], self._parked[:parked]
 
@@ -247,7 +263,11 @@ class Broadcasting:
         """Read a page, while there is room."""
         if not self._up or len(self._places) >= ROOM:
             return
-        page = await self._outbox.unsent(after=self._cursor, parked=False)
+        after = self._cursor
+        page = await self._outbox.unsent(after=after, parked=False)
+        if not (self._up and self._leads and self._cursor == after):
+            self._to_read.set()
+            return  # all was forgotten meanwhile
         self._cursor = page.end or 0
         # Of a job with an event that no queue wants the later ones wait too.
         parked = set(self._parked)
@@ -260,8 +280,10 @@ class Broadcasting:
         late = [one for one in page.broadcasts if one.event.job_id in waiting and not one.parked]
         self._parked += [one.place for one in late if one.place not in self._places]
         self._places.update(one.place for one in late)
+        if late:
+            self._to_tidy.set()
         if page.end is not None:
-            self._wake.set()  # there may be more behind it
+            self._to_read.set()  # there may be more behind it
 
     async def _try_parked(self) -> None:
         """Publish some of what no queue wanted: one may by now."""

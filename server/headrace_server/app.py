@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -210,14 +210,14 @@ class App:
                 events.start()
                 ends.push_async_callback(events.close, EVENTS_GRACE)
 
-            def gauges() -> Mapping[str, int]:
+            async def gauges() -> Mapping[str, int]:
                 return {
                     **dispatcher.counters(),
                     "watchers": hub.feeds,
                     "waiting_jobs": store.waiting,
                     "free_disk_bytes": disk.free,
                     "swept_jobs_total": housekeeping.deleted,
-                    **(events.counters() if events is not None else {}),
+                    **(await events.counters() if events is not None else {}),
                 }
 
             await self._answer(
@@ -294,7 +294,7 @@ class App:
         store: SqlStore,
         hub: Hub,
         dispatcher: Dispatcher,
-        gauges: Callable[[], Mapping[str, int]],
+        gauges: Callable[[], Awaitable[Mapping[str, int]]],
         on_ready: Callable[[str], None],
     ) -> None:
         """Serve gRPC until a signal, then drain."""
@@ -306,6 +306,10 @@ class App:
             settings=settings.shown(),
             limits={name: int(value) for name, value in asdict(self.limits).items()},
         )
+
+        async def counters() -> Mapping[str, int]:
+            return {**await gauges(), **edge.counters()}
+
         rpc = RpcServer(
             service,
             AdminService(
@@ -314,7 +318,7 @@ class App:
                 members,
                 GateKeeper(store, self.limits),
                 instance=lambda: store.instance,
-                counters=lambda: {**gauges(), **edge.counters()},
+                counters=counters,
                 draining=lambda: self.draining,
             ),
             edge,

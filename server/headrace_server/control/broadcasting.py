@@ -23,6 +23,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from headrace_server.domain.broadcast import Backlog, Broadcast, Fate, Outbox, Publisher, Settled
@@ -42,7 +43,7 @@ REFUSED_PAUSE: Final = 1.0
 PARKED_PERIOD: Final = 10.0
 """Seconds between two tries of a page of what no queue wanted."""
 LOOK_PERIOD: Final = 2.0
-"""Seconds between two counts of what waits."""
+"""Seconds that a count of what waits is good for."""
 PROGRESSED_MAX: Final = 10_000
 """Jobs that have told of their progress, before those are forgotten that may do so again."""
 REPORT_PERIOD: Final = 60.0
@@ -74,7 +75,7 @@ class Broadcasting:
         self._cursor = 0
         self._parked_cursor = 0
         self._parked_try = 0.0
-        self._looked = 0.0
+        self._looked = float("-inf")
         self._reported = 0.0
         self._backlog = Backlog(0, 0, at_least=False, oldest=None)
         self._totals = dict.fromkeys(Fate, 0)
@@ -128,8 +129,10 @@ class Broadcasting:
             log.warning("some events will be published twice: %s", error)
         await self._publisher.close()
 
-    def counters(self) -> Mapping[str, int]:
-        """Gauges and counters for GetServerInfo."""
+    async def counters(self) -> Mapping[str, int]:
+        """Gauges and counters for GetServerInfo: what waits is counted for it, as long as the database answers."""
+        with suppress(StoreUnavailable):
+            await self._look()
         oldest = self._backlog.oldest
         return {
             "events_connected": int(self._up),
@@ -218,7 +221,9 @@ class Broadcasting:
     async def _tidy(self) -> None:
         await self._put_away()
         await self._ask_for_lead()
-        await self._look()
+        if self._leads or not self._up:  # who stands by counts when it is asked
+            await self._look()
+            self._report(self._backlog)
 
     async def _read(self) -> None:
         self._forget_settled()
@@ -319,12 +324,14 @@ class Broadcasting:
             return True
 
     async def _look(self) -> None:
-        """Count what waits, and say so when it should be known."""
+        """Count what waits, when that was not done a moment ago."""
+        if time.monotonic() >= self._looked:
+            self._backlog = await self._outbox.backlog()
+            self._looked = time.monotonic() + LOOK_PERIOD
+
+    def _report(self, found: Backlog) -> None:
+        """Say what waits, when it should be known."""
         now = time.monotonic()
-        if now < self._looked:
-            return
-        self._looked = now + LOOK_PERIOD
-        self._backlog = found = await self._outbox.backlog()
         if now < self._reported or not (found.parked or (found.pending and not self._up)):
             return
         self._reported = now + REPORT_PERIOD

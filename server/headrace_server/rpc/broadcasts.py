@@ -11,7 +11,6 @@ from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Progress, Status
 from headrace_server.rpc import convert
 
-
 _PLAIN: Final = frozenset({EventKind.CREATED, EventKind.STATUS_CHANGED})
 _dumps: Final = JSONEncoder(ensure_ascii=False).encode
 

@@ -26,7 +26,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from headrace_server.domain.broadcast import Backlog, Broadcast, Fate, Outbox, Publisher, Settled
+from headrace_server.control.backlog import BacklogWatch
+from headrace_server.domain.broadcast import Broadcast, Fate, Outbox, Publisher, Settled
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import Job, Progress
 
@@ -42,12 +43,8 @@ REFUSED_PAUSE: Final = 1.0
 """Seconds before an event is published again that the broker could not take."""
 PARKED_PERIOD: Final = 10.0
 """Seconds between two tries of a page of what no queue wanted."""
-LOOK_PERIOD: Final = 2.0
-"""Seconds that a count of what waits is good for."""
 PROGRESSED_MAX: Final = 10_000
 """Jobs that have told of their progress, before those are forgotten that may do so again."""
-REPORT_PERIOD: Final = 60.0
-"""Seconds between two lines in the log that say the same."""
 
 
 class Broadcasting:
@@ -75,9 +72,7 @@ class Broadcasting:
         self._cursor = 0
         self._parked_cursor = 0
         self._parked_try = 0.0
-        self._looked = float("-inf")
-        self._reported = 0.0
-        self._backlog = Backlog(0, 0, at_least=False, oldest=None)
+        self._backlog = BacklogWatch(outbox)
         self._totals = dict.fromkeys(Fate, 0)
         self._put_away_by_now = 0, 0
         """Of what was sent and what is parked: how many, from the first on, the outbox knows of."""
@@ -132,14 +127,11 @@ class Broadcasting:
     async def counters(self) -> Mapping[str, int]:
         """Gauges and counters for GetServerInfo: what waits is counted for it, as long as the database answers."""
         with suppress(StoreUnavailable):
-            await self._look()
-        oldest = self._backlog.oldest
+            await self._backlog.look()
         return {
             "events_connected": int(self._up),
             "events_leading": int(self._leads),
-            "events_pending": self._backlog.pending,
-            "events_unroutable": self._backlog.parked,
-            "events_oldest_seconds": 0 if oldest is None else max(0, int(time.time() - oldest / 1e6)),
+            **self._backlog.gauges(),
             "events_published_total": self._totals[Fate.CONFIRMED],
             "events_unroutable_total": self._totals[Fate.UNROUTABLE],
             "events_refused_total": self._totals[Fate.REFUSED],
@@ -222,8 +214,8 @@ class Broadcasting:
         await self._put_away()
         await self._ask_for_lead()
         if self._leads or not self._up:  # who stands by counts when it is asked
-            await self._look()
-            self._report(self._backlog)
+            await self._backlog.look()
+            self._backlog.report(up=self._up)
 
     async def _read(self) -> None:
         self._forget_settled()
@@ -322,26 +314,3 @@ class Broadcasting:
             return not (await self._outbox.backlog()).pending
         except StoreUnavailable:
             return True
-
-    async def _look(self) -> None:
-        """Count what waits, when that was not done a moment ago."""
-        if time.monotonic() >= self._looked:
-            self._backlog = await self._outbox.backlog()
-            self._looked = time.monotonic() + LOOK_PERIOD
-
-    def _report(self, found: Backlog) -> None:
-        """Say what waits, when it should be known."""
-        now = time.monotonic()
-        if now < self._reported or not (found.parked or (found.pending and not self._up)):
-            return
-        self._reported = now + REPORT_PERIOD
-        more = " or more" if found.at_least else ""
-        if found.parked:
-            log.warning(
-                "no queue wants %d%s events: they are kept, and hold up what follows of their jobs, until a queue is bound "
-                "for them or events_unroutable is drop",
-                found.parked,
-                more,
-            )
-        if found.pending and not self._up:
-            log.warning("%d%s events wait for the broker", found.pending, more)

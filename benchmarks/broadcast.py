@@ -6,9 +6,8 @@ First: events that wait in the outbox of a server on SQLite, which is started; t
 for the server as for the bare publisher, in processes of their own, in turn.
 
 Then: two instances with workers on one PostgreSQL, submitted to without a pause. The broker is stopped until so many
-events are in the outbox, four for each job, and started again, while more come. What is counted is how many events
-reach the queue in a second until the outbox is as good as empty, and how many are put into it meanwhile: while the
-submits go on, on the same cores, and after another outage without them.
+events are in the outbox, four for each job, and started again. What is counted is how many events reach the queue in a
+second until the outbox is as good as empty, and how many are put into it meanwhile: the submits go on, on the same cores.
 """
 
 import asyncio
@@ -44,22 +43,14 @@ def main(count: int, backlog: int) -> None:
     """Measure."""
     rates: dict[str, list[float]] = {"relay/s": [], "bare/s": [], "relay / bare": []}
     drains: dict[str, list[float]] = {
-        name: []
-        for name in (
-            "filled/s",
-            "drained/s under load",
-            "filled/s meanwhile",
-            "drained under load / filled",
-            "drained/s",
-            "drained / filled",
-        )
+        name: [] for name in ("filled/s", "drained/s", "filled/s meanwhile", "drained / filled")
     }
     with broker() as node:
         for _ in range(REPETITIONS):
             relay, bare = _relay(node, count), _bare(node, count)
             _add(rates, relay, bare, relay / bare)
-        for filled, busy, meanwhile, alone in _backlogs(node, backlog):
-            _add(drains, filled, busy, meanwhile, busy / filled, alone, alone / filled)
+        for filled, drained, meanwhile in _backlogs(node, backlog):
+            _add(drains, filled, drained, meanwhile, drained / filled)
     show("broadcast", rates, events=count)
     show("broadcast backlog", drains, instances=INSTANCES, backlog=backlog)
 
@@ -90,8 +81,8 @@ def _bare(node: Broker, count: int) -> float:
             return queue.rate(count)
 
 
-def _backlogs(node: Broker, backlog: int) -> Iterator[tuple[float, float, float, float]]:
-    """Events a second: put into the outbox, out of it with submits going on, into it meanwhile, out of it without submits."""
+def _backlogs(node: Broker, backlog: int) -> Iterator[tuple[float, float, float]]:
+    """Events a second: into the outbox while the broker is away, out of it afterwards, into it meanwhile."""
     with ExitStack() as ends:
         url = ends.enter_context(node.vhost())
         queue = Queue(url)
@@ -105,10 +96,8 @@ def _backlogs(node: Broker, backlog: int) -> Iterator[tuple[float, float, float,
         for _ in range(REPETITIONS):
             with _submitting(addresses):
                 filled = _outage(node, outbox, backlog)
-                busy, meanwhile = _drained(queue, outbox)
-                _outage(node, outbox, backlog)
-            alone, _ = _drained(queue, outbox)
-            yield filled, busy, meanwhile, alone
+                drained, meanwhile = _drained(queue, outbox)
+            yield filled, drained, meanwhile
 
 
 def _outage(node: Broker, outbox: psycopg.Connection, backlog: int) -> float:

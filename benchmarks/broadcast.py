@@ -1,13 +1,13 @@
 """How fast events go out, beside a bare publisher with confirms; and how fast a backlog drains that two instances fill.
 
-    .venv/bin/python -m benchmarks.broadcast [events in each repetition] [seconds of the outage]
+    .venv/bin/python -m benchmarks.broadcast [events in each repetition] [events of the backlog, at least]
 
 First: events that wait in the outbox of a server on SQLite, which is started; the messages that are in a queue are counted,
 for the server as for the bare publisher, in processes of their own, in turn.
 
-Then: two instances with workers on one PostgreSQL, submitted to without a pause. The broker is stopped for a while: events
-fill the outbox, four for each job. It is started again, and what is counted is how many events reach the queue in a
-second until the outbox is empty: while the submits go on, on the same cores, and after another outage without them.
+Then: two instances with workers on one PostgreSQL, submitted to without a pause. The broker is stopped until so many
+events are in the outbox, four for each job, and started again. What is counted is how many events reach the queue in a
+second until the outbox is as good as empty, and how many are put into it meanwhile: the submits go on, on the same cores.
 """
 
 import asyncio
@@ -34,26 +34,25 @@ from support.postgresql import cluster
 REPETITIONS = 3
 INSTANCES = 2
 NOWHERE = "amqp://127.0.0.1:1/"
-DRAINED = 500
+DRAINED = 1000
 """Events: where submits go on some are always on their way."""
-LIMIT = 300.0
+LIMIT = 120.0
 
 
-def main(count: int, outage: float) -> None:
+def main(count: int, backlog: int) -> None:
     """Measure."""
     rates: dict[str, list[float]] = {"relay/s": [], "bare/s": [], "relay / bare": []}
-    backlogs: dict[str, list[float]] = {
-        name: [] for name in ("filled/s", "drained/s under load", "drained/s", "drained / filled")
+    drains: dict[str, list[float]] = {
+        name: [] for name in ("filled/s", "drained/s", "filled/s meanwhile", "drained / filled")
     }
     with broker() as node:
         for _ in range(REPETITIONS):
             relay, bare = _relay(node, count), _bare(node, count)
             _add(rates, relay, bare, relay / bare)
-        for _ in range(REPETITIONS):
-            filled, busy, alone = _backlog(node, outage)
-            _add(backlogs, filled, busy, alone, alone / filled)
+        for filled, drained, meanwhile in _backlogs(node, backlog):
+            _add(drains, filled, drained, meanwhile, drained / filled)
     show("broadcast", rates, events=count)
-    show("broadcast backlog", backlogs, instances=INSTANCES, outage_seconds=outage)
+    show("broadcast backlog", drains, instances=INSTANCES, backlog=backlog)
 
 
 def _add(figures: dict[str, list[float]], *values: float) -> None:
@@ -82,8 +81,8 @@ def _bare(node: Broker, count: int) -> float:
             return queue.rate(count)
 
 
-def _backlog(node: Broker, outage: float) -> tuple[float, float, float]:
-    """Events that are put into the outbox in a second, that leave it with submits going on, and without."""
+def _backlogs(node: Broker, backlog: int) -> Iterator[tuple[float, float, float]]:
+    """Events a second: into the outbox while the broker is away, out of it afterwards, into it meanwhile."""
     with ExitStack() as ends:
         url = ends.enter_context(node.vhost())
         queue = Queue(url)
@@ -94,36 +93,39 @@ def _backlog(node: Broker, outage: float) -> tuple[float, float, float]:
             server = _server(folder, workers=1, amqp_url=url, database_url=database, drain_time=1)
             addresses.append(ends.enter_context(server).target)
         outbox = ends.enter_context(psycopg.connect(database, autocommit=True))
-        with _submitting(addresses):
-            filled = _outage(node, outbox, outage)
-            busy = _drained(queue, outbox)
-            _outage(node, outbox, outage)
-        return filled, busy, _drained(queue, outbox)
+        for _ in range(REPETITIONS):
+            with _submitting(addresses):
+                filled = _outage(node, outbox, backlog)
+                drained, meanwhile = _drained(queue, outbox)
+            yield filled, drained, meanwhile
 
 
-def _outage(node: Broker, outbox: psycopg.Connection, seconds: float) -> float:
-    """The broker is away for a while: events that are put into the outbox in a second."""
+def _outage(node: Broker, outbox: psycopg.Connection, backlog: int) -> float:
+    """The broker is away until so many events wait: events that are put into the outbox in a second."""
     node.stop()
-    time.sleep(1)
     before, began = _waiting(outbox), time.perf_counter()
-    time.sleep(seconds)
-    filled = (_waiting(outbox) - before) / (time.perf_counter() - began)
+    while (found := _waiting(outbox)) < before + backlog:
+        time.sleep(0.1)
+    filled = (found - before) / (time.perf_counter() - began)
     node.start()
     return filled
 
 
-def _drained(queue: Queue, outbox: psycopg.Connection) -> float:
-    """Messages that come in a second, from the first to the end of the backlog."""
+def _drained(queue: Queue, outbox: psycopg.Connection) -> tuple[float, float]:
+    """Messages that come in a second, from the first to the end of the backlog, and events that are put into the outbox."""
     counts = queue.counts()
     _, before = next(counts)
-    first: tuple[float, int] | None = None
+    first: tuple[float, int, int] | None = None
     for now, found in counts:
-        if found > before and first is None:
-            first = now, found
-        if first and _waiting(outbox) <= DRAINED:
-            return (found - first[1]) / (now - first[0])
-        if first and now - first[0] > LIMIT:
-            raise SystemExit(f"After {LIMIT:g} s {_waiting(outbox)} events still wait.")
+        if first is None and found == before:
+            continue
+        waiting = _waiting(outbox)
+        began, came, waited = first = first or (now, found, waiting)
+        if waiting <= DRAINED:
+            rate = (found - came) / (now - began)
+            return rate, rate - (waited - waiting) / (now - began)
+        if now - began > LIMIT:
+            raise SystemExit(f"After {LIMIT:g} s {waiting} events still wait.")
     raise AssertionError("not reached")
 
 
@@ -171,6 +173,6 @@ async def _submit_to(address: str, over: threading.Event) -> None:
 
 if __name__ == "__main__":
     main(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 20_000,
-        float(sys.argv[2]) if len(sys.argv) > 2 else 10.0,  # noqa: PLR2004 - the second argument
+        int(sys.argv[1]) if len(sys.argv) > 1 else 5000,
+        int(sys.argv[2]) if len(sys.argv) > 2 else 10_000,  # noqa: PLR2004 - the second argument
     )

@@ -221,14 +221,14 @@ class App:
             events.start()
             ends.push_async_callback(events.close, EVENTS_GRACE)
 
-            def counters() -> Mapping[str, int]:
+            async def counters() -> Mapping[str, int]:
                 return {
                     **dispatcher.counters(),
                     "watchers": hub.feeds,
                     "waiting_jobs": store.waiting,
                     "free_disk_bytes": disk.free,
                     "swept_jobs_total": housekeeping.deleted,
-                    **events.counters(),
+                    **(await events.counters()),
                     **self._edge.counters(),
                 }
 

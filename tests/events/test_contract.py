@@ -11,9 +11,11 @@ import pika
 import pytest
 import yaml
 from events.conftest import Bench, Got
+from google.protobuf.json_format import MessageToDict
 from jsonschema import Draft7Validator
 
 from headrace import RetryPolicy
+from headrace.v1 import job_pb2
 from support.server import Server, until
 
 DOCUMENT = yaml.safe_load(asyncapi.DOCUMENT.read_text())
@@ -65,11 +67,21 @@ def test_every_reference_leads_somewhere() -> None:
             part = part[word]
 
 
+def read(body: bytes, form: str) -> Any:
+    """The body of an event by the protobuf JSON mapping, whichever form it has."""
+    return json.loads(body) if form == "json" else MessageToDict(job_pb2.JobEvent.FromString(body))
+
+
 @pytest.mark.slow
-def test_broadcasts_are_as_described(bench: Bench, server: Server) -> None:
-    """Events of jobs of every outcome, and progress, have the keys, headers and bodies of the document (acceptance 76, 77)."""
+@pytest.mark.parametrize("form", ["json", "protobuf"])
+def test_broadcasts_are_as_described(bench: Bench, server: Server, form: str) -> None:
+    """Events of jobs of every outcome, in both forms, and progress, have the keys, headers and bodies of the document (acceptance 76, 77)."""
     events, progress = bench.queue("events", "job.#"), bench.queue("progress", "progress.#")
-    server.settings |= {"events_kinds": ALL_KINDS, "events_progress_interval": 0.001}
+    server.settings |= {
+        "events_kinds": ALL_KINDS,
+        "events_format": form,
+        "events_progress_interval": 0.001,
+    }
     with server, server.client(tenant="Zürich.a") as client:
         jobs = [
             client.submit("test.report", {"total": 200}),
@@ -87,7 +99,8 @@ def test_broadcasts_are_as_described(bench: Bench, server: Server) -> None:
     for one in got:
         assert fits(one, "events"), one.key
         keep(one.headers, "EventHeaders")
-        keep(json.loads(one.body), "JobEvent")
+        assert one.properties.content_type == f"application/{form}"
+        keep(read(one.body, form), "JobEvent")
     assert {one.headers["ce-type"].split(".")[2] for one in got} >= {
         "created", "status_changed", "message_logged", "result_set", "updated",
     }  # fmt: skip

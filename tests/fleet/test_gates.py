@@ -23,6 +23,8 @@ MAY = {"queue": 5, "tenant": 2, "type": 2, "ann": 1, "bob": 1}
 JOBS = {"queue": 16, "tenant": 6, "type": 6, "ann": 3, "bob": 3}
 """How many of each there are in a wave."""
 WAVES = 4
+MANY_WAVES = 20
+"""A race that is planted is lost by chance: so often it is tried at most."""
 TYPES = ("chaos.work", "test.record")
 WHERE: dict[str, dict[str, str]] = {
     "queue": {"queue": "narrow"},
@@ -58,17 +60,23 @@ def most_at_once(log: Path, kinds: dict[str, str]) -> Counter[str]:
     return most
 
 
-def crowd(servers: Fleet, kind: Any, folder: Path) -> Counter[str]:
+def more(most: Counter[str]) -> bool:
+    """Whether more have run at once than may."""
+    return any(most[name] > may for name, may in MAY.items())
+
+
+def crowd(servers: Fleet, kind: Any, folder: Path, waves: int = WAVES) -> Counter[str]:
     """Waves of jobs under limits, on three servers of four workers; answer the most of each kind that ran at once.
 
-    A wave is let go when all of it is there, so that the three claim in the same moment.
+    A wave is let go when all of it is there, so that the three claim in the same moment. The last is the one in which
+    more run than may.
     """
     log = folder / "log"
     three = [servers.start(name, kind, workers=4) for name in SERVERS]
     kinds: dict[str, str] = {}
     with three[0].client(timeout=60) as client, three[1].client(timeout=60) as other:
         limit(client)
-        for wave in range(WAVES):
+        for wave in range(waves):
             gate = folder / f"gate {wave}"
             full = 2 * len(kinds) + sum(MAY.values())
             for job_type in TYPES:
@@ -84,6 +92,8 @@ def crowd(servers: Fleet, kind: Any, folder: Path) -> Counter[str]:
             until(lambda full=full: len(marks(log)) >= full, "as many run as may")
             gate.touch()
             until(lambda: len(marks(log)) == 2 * len(kinds), "all have run", 120)
+            if more(most_at_once(log, kinds)):
+                break
         until(lambda: not any(queue.waiting or queue.running for queue in other.queues()), "none is left")
         ran = {job.instance for job in client.list(tenant="-")}
     assert len(ran) == len(three), "each has had its share"
@@ -97,8 +107,7 @@ def test_limits_over_several_servers(servers: Fleet, tmp_path: Path) -> None:
 
 def test_a_limit_counted_too_soon_is_found(servers: Fleet, tmp_path: Path) -> None:
     """With a planted bug, what runs is counted by the statement that locks the gate: more run at once than may, and this is seen."""
-    most = crowd(servers, partial(Planted, bug="CountsInTheLock"), tmp_path)
-    assert any(most[name] > may for name, may in MAY.items()), most
+    assert more(crowd(servers, partial(Planted, bug="CountsInTheLock"), tmp_path, MANY_WAVES))
 
 
 def test_what_is_opened_is_claimed_elsewhere_at_once(servers: Fleet) -> None:

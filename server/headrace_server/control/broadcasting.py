@@ -13,16 +13,21 @@
 - **One instance at a time**, and only one that has a connection: the others stand by with theirs.
 - **Nobody waits for it.** It is woken by commits and asks once a second; a broker that is away costs nothing
   but the room in the database.
+- **A backlog shrinks while it is added to.** Two tasks, since what they do has nothing to wait for in the other: one reads
+  pages and has them published; one takes away what was confirmed, behind whatever else is written, with one
+  statement for all that came meanwhile.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
-from headrace_server.domain.broadcast import Backlog, Broadcast, Fate, Outbox, Publisher, Settled
+from headrace_server.control.backlog import BacklogWatch
+from headrace_server.domain.broadcast import Broadcast, Fate, Outbox, Publisher, Settled
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import Job, Progress
 
@@ -32,18 +37,14 @@ GAP: Final = 0.02
 """Seconds in which commits are gathered: to take rows away behind each would make submits twice as slow."""
 PERIOD: Final = 1.0
 """Seconds: the safety net beside every wake-up."""
-ROOM: Final = 4000
+ROOM: Final = 8000
 """Broadcasts that are in memory, beyond which no page is read."""
 REFUSED_PAUSE: Final = 1.0
 """Seconds before an event is published again that the broker could not take."""
 PARKED_PERIOD: Final = 10.0
 """Seconds between two tries of a page of what no queue wanted."""
-LOOK_PERIOD: Final = 2.0
-"""Seconds between two counts of what waits."""
 PROGRESSED_MAX: Final = 10_000
 """Jobs that have told of their progress, before those are forgotten that may do so again."""
-REPORT_PERIOD: Final = 60.0
-"""Seconds between two lines in the log that say the same."""
 
 
 class Broadcasting:
@@ -71,12 +72,13 @@ class Broadcasting:
         self._cursor = 0
         self._parked_cursor = 0
         self._parked_try = 0.0
-        self._looked = 0.0
-        self._reported = 0.0
-        self._backlog = Backlog(0, 0, at_least=False, oldest=None)
+        self._backlog = BacklogWatch(outbox)
         self._totals = dict.fromkeys(Fate, 0)
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._put_away_by_now = 0, 0
+        """Of what was sent and what is parked: how many, from the first on, the outbox knows of."""
+        self._to_read = asyncio.Event()
+        self._to_tidy = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
         publisher.on_up = self._went_up
         publisher.on_down = self._went_down
         publisher.on_settled = self._settled
@@ -84,11 +86,14 @@ class Broadcasting:
     def start(self) -> None:
         """Begin."""
         self._publisher.start()
-        self._task = asyncio.create_task(self._run())
+        self._tasks = [
+            asyncio.create_task(self._repeat(self._read, self._to_read)),
+            asyncio.create_task(self._repeat(self._tidy, self._to_tidy)),
+        ]
 
     def wake(self) -> None:
         """There may be something in the outbox."""
-        self._wake.set()
+        self._to_read.set()
 
     def progressed(self, job: Job, progress: Progress) -> None:
         """A job that runs here has come further. It is no event: what cannot be sent now is not sent."""
@@ -102,15 +107,16 @@ class Broadcasting:
 
     async def close(self, seconds: float) -> None:
         """Publish what is there, for so long at most, and leave off."""
-        if self._task is None:
+        if not self._tasks:
             return
         until = time.monotonic() + seconds
         while self._up and self._leads and time.monotonic() < until:
-            if not self._lines and not self._sent and await self._empty():
+            if not self._lines and not any(self._unsettled()) and await self._empty():
                 break
             await asyncio.sleep(GAP)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await self._put_away()
             await self._outbox.lead(want=False)
@@ -118,15 +124,14 @@ class Broadcasting:
             log.warning("some events will be published twice: %s", error)
         await self._publisher.close()
 
-    def counters(self) -> Mapping[str, int]:
-        """Gauges and counters for GetServerInfo."""
-        oldest = self._backlog.oldest
+    async def counters(self) -> Mapping[str, int]:
+        """Gauges and counters for GetServerInfo: what waits is counted for it, as long as the database answers."""
+        with suppress(StoreUnavailable):
+            await self._backlog.look()
         return {
             "events_connected": int(self._up),
             "events_leading": int(self._leads),
-            "events_pending": self._backlog.pending,
-            "events_unroutable": self._backlog.parked,
-            "events_oldest_seconds": 0 if oldest is None else max(0, int(time.time() - oldest / 1e6)),
+            **self._backlog.gauges(),
             "events_published_total": self._totals[Fate.CONFIRMED],
             "events_unroutable_total": self._totals[Fate.UNROUTABLE],
             "events_refused_total": self._totals[Fate.REFUSED],
@@ -136,12 +141,12 @@ class Broadcasting:
 
     def _went_up(self) -> None:
         self._up = True
-        self._wake.set()
+        self._to_tidy.set()
 
     def _went_down(self) -> None:
         self._up = False
         self._forget()
-        self._wake.set()
+        self._to_tidy.set()
 
     def _forget(self) -> None:
         """What is in memory is read again, by whoever leads then."""
@@ -173,7 +178,7 @@ class Broadcasting:
                 else:
                     asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._again, broadcast)
         self._publisher.publish(following)
-        self._wake.set()
+        self._to_tidy.set()
 
     def _again(self, broadcast: Broadcast) -> None:
         line = self._lines.get(broadcast.event.job_id)
@@ -187,31 +192,36 @@ class Broadcasting:
             else:
                 self._parked.append(broadcast.place)
 
-    # The task.
+    # The tasks.
 
-    async def _run(self) -> None:
+    async def _repeat(self, step: Callable[[], Awaitable[None]], wake: asyncio.Event) -> None:
         while True:
             try:
                 async with asyncio.timeout(PERIOD):
-                    await self._wake.wait()
+                    await wake.wait()
             except TimeoutError:
                 pass
             await asyncio.sleep(GAP)
-            self._wake.clear()
+            wake.clear()
             try:
-                await self._step()
+                await step()
             except StoreUnavailable as error:
                 log.warning("events cannot be taken from the store, trying again: %s", error)
             except Exception:
                 log.exception("events were not published, trying again")
 
-    async def _step(self) -> None:
+    async def _tidy(self) -> None:
         await self._put_away()
         await self._ask_for_lead()
+        if self._leads or not self._up:  # who stands by counts when it is asked
+            await self._backlog.look()
+            self._backlog.report(up=self._up)
+
+    async def _read(self) -> None:
+        self._forget_settled()
         if self._leads:
             await self._fill()
             await self._try_parked()
-        await self._look()
 
     async def _ask_for_lead(self) -> None:
         """Once in a period; whether it is known by then that another leads matters little: see store.relay."""
@@ -223,38 +233,54 @@ class Broadcasting:
         if leads is not self._leads:
             self._leads = leads
             self._forget()
+            self._to_read.set()
 
     async def _put_away(self) -> None:
         """What is settled leaves the outbox, or is marked there."""
-        sent, self._sent = self._sent, []
-        parked, self._parked = self._parked, []
-        if not sent and not parked:
-            return
-        try:
+        sent, parked = self._unsettled()
+        if sent or parked:
             await self._outbox.settle(sent, parked)
-        except BaseException:
-            self._sent += sent
-            self._parked += parked
-            raise
-        self._places.difference_update(sent, parked)
+            known = self._put_away_by_now
+            self._put_away_by_now = known[0] + len(sent), known[1] + len(parked)
+            self._to_read.set()  # there is room now
+
+    def _unsettled(self) -> tuple[list[int], list[int]]:
+        """Places of which the outbox does not know yet that they were sent, or are parked."""
+        sent, parked = self._put_away_by_now
+        return self._sent[sent:], self._parked[parked:]
+
+    def _forget_settled(self) -> None:
+        """What was put away need not be known any more. Not while a page is read, that may show it as it was."""
+        sent, parked = self._put_away_by_now
+        self._put_away_by_now = 0, 0
+        self._places.difference_update(self._sent[:sent], self._parked[:parked])
+        del self._sent[:sent], self._parked[:parked]
 
     async def _fill(self) -> None:
         """Read a page, while there is room."""
         if not self._up or len(self._places) >= ROOM:
             return
-        page = await self._outbox.unsent(after=self._cursor, parked=False)
+        after = self._cursor
+        page = await self._outbox.unsent(after=after, parked=False)
+        if not (self._up and self._leads and self._cursor == after):
+            self._to_read.set()
+            return  # all was forgotten meanwhile
         self._cursor = page.end or 0
-        heads: dict[str, Broadcast] = {}
-        for broadcast in page.broadcasts:
-            heads.setdefault(broadcast.event.job_id, broadcast)
-        # Of a job whose first event no queue wants the others wait too.
-        waiting = {job_id for job_id, head in heads.items() if head.parked and job_id not in self._lines}
+        # Of a job with an event that no queue wants the later ones wait too.
+        parked = set(self._parked)
+        waiting = {
+            one.event.job_id
+            for one in page.broadcasts
+            if (one.parked or one.place in parked) and one.event.job_id not in self._lines
+        }
         self._take(one for one in page.broadcasts if one.event.job_id not in waiting)
         late = [one for one in page.broadcasts if one.event.job_id in waiting and not one.parked]
         self._parked += [one.place for one in late if one.place not in self._places]
         self._places.update(one.place for one in late)
+        if late:
+            self._to_tidy.set()
         if page.end is not None:
-            self._wake.set()  # there may be more behind it
+            self._to_read.set()  # there may be more behind it
 
     async def _try_parked(self) -> None:
         """Publish some of what no queue wanted: one may by now."""
@@ -288,24 +314,3 @@ class Broadcasting:
             return not (await self._outbox.backlog()).pending
         except StoreUnavailable:
             return True
-
-    async def _look(self) -> None:
-        """Count what waits, and say so when it should be known."""
-        now = time.monotonic()
-        if now < self._looked:
-            return
-        self._looked = now + LOOK_PERIOD
-        self._backlog = found = await self._outbox.backlog()
-        if now < self._reported or not (found.parked or (found.pending and not self._up)):
-            return
-        self._reported = now + REPORT_PERIOD
-        more = " or more" if found.at_least else ""
-        if found.parked:
-            log.warning(
-                "no queue wants %d%s events: they are kept, and hold up what follows of their jobs, until a queue is bound "
-                "for them or events_unroutable is drop",
-                found.parked,
-                more,
-            )
-        if found.pending and not self._up:
-            log.warning("%d%s events wait for the broker", found.pending, more)

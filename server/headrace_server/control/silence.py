@@ -17,7 +17,7 @@ class Silence:
     def progressed(self, job: Job, progress: Progress) -> None:
         """Only watchers are told."""
 
-    def counters(self) -> Mapping[str, int]:
+    async def counters(self) -> Mapping[str, int]:
         """There is nothing to count."""
         return {}
 

@@ -7,6 +7,7 @@ message's id too.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from pika import DeliveryMode
 from pika.spec import BasicProperties
@@ -15,6 +16,8 @@ from headrace._events.selection import key_word
 from headrace_server.domain.broadcast import Broadcast
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress
+
+_word = lru_cache(maxsize=1024)(key_word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,13 @@ class Envelope:
         properties.content_type = "application/json"
         properties.delivery_mode = DeliveryMode.Transient.value
         return (
-            f"progress.{key_word(job.tenant)}.{key_word(job.type)}",
+            f"progress.{_word(job.tenant)}.{_word(job.type)}",
             properties,
             self.encode_progress(progress),
         )
 
     def _properties(self, name: str, kind: str, of: Event | Job, at: int, **place: int) -> BasicProperties:
-        time = datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000)
+        time = datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000, tzinfo=None)
         return BasicProperties(
             message_id=name,
             timestamp=at // 1_000_000,
@@ -67,7 +70,7 @@ class Envelope:
                 "ce-source": self.source,
                 "ce-type": f"headrace.job.{kind}.v1",
                 "ce-subject": of.job_id,
-                "ce-time": time.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                "ce-time": f"{time.isoformat(timespec='microseconds')}Z",
                 "ce-tenant": of.tenant,
                 "ce-jobtype": of.type,
                 "ce-status": of.status.name,
@@ -78,4 +81,4 @@ class Envelope:
 
 def routing_key(event: Event) -> str:
     """job.<status>.<tenant>.<type>: always four words, since a dot within one is escaped."""
-    return f"job.{event.status.name}.{key_word(event.tenant)}.{key_word(event.type)}"
+    return f"job.{event.status.name}.{_word(event.tenant)}.{_word(event.type)}"

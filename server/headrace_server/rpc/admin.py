@@ -1,6 +1,6 @@
 """AdminService: what an operator asks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from headrace.v1 import admin_service_pb2 as pb
@@ -36,7 +36,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         keeper: GateKeeper,
         *,
         instance: Callable[[], str],
-        counters: Callable[[], Mapping[str, int]],
+        counters: Callable[[], Awaitable[Mapping[str, int]]],
         draining: Callable[[], bool],
     ) -> None:
         """What is called is asked at each call."""
@@ -59,7 +59,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             start_time=timestamp(info.start_time),
             settings=info.settings,
             limits=info.limits,
-            counters=self._counters(),
+            counters=await self._counters(),
             draining=self._draining(),
         )
 

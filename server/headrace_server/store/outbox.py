@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     TextClause,
     bindparam,
+    delete,
     func,
     insert,
     literal_column,
@@ -32,21 +33,20 @@ from headrace_server.domain.job import Job
 from headrace_server.store.dialect.entries import among, each
 from headrace_server.store.rows import dumps, event_of
 from headrace_server.store.schema import OPEN, PARKED, job_event, outbox
-from headrace_server.store.statement import Bulk, Query, Row, delete_by
+from headrace_server.store.statement import Bulk, Query, Row
 
-PAGE: Final = 500
+PAGE: Final = 1000
 """Rows of a page: its jobs are those that they are of."""
-PAGE_ROWS: Final = 2000
+PAGE_ROWS: Final = 4000
 """Rows that one answer carries; what the jobs have beyond them is met again."""
 COUNTED: Final = 100_000
 """To count further would cost more than it tells."""
 
 _WRITTEN: Final = tuple(column.name for column in outbox.c if column.name != "place")
 _insert = Bulk(insert(outbox), _WRITTEN)
-_delete = delete_by(outbox, ["place"])
-_park = Bulk(
-    update(outbox).values(parked=true()).where(outbox.c.place == bindparam("at_place")), ("at_place",)
-)
+# One statement for all of them: one for each would hold up what else is in the batch.
+_delete = Bulk(delete(outbox).where(among(outbox.c.place, "places")), ("places",))
+_park = Bulk(update(outbox).values(parked=true()).where(among(outbox.c.place, "places")), ("places",))
 
 
 _EVENT: Final = ("job_id", "tenant", "type", "revision", "at", "attempt", "status", "kind", "body")
@@ -141,8 +141,9 @@ def unsent(connection: Connection, *, after: int, parked: bool) -> Unsent:
 
 def settle(connection: Connection, sent: Sequence[int], parked: Sequence[int]) -> None:
     """See domain.broadcast.Outbox.settle."""
-    _delete(connection, [(place,) for place in sent])
-    _park(connection, [(place,) for place in parked])
+    for change, places in ((_delete, sent), (_park, parked)):
+        if places:
+            change(connection, [(dumps(sorted(places)),)])
 
 
 def backlog(connection: Connection) -> Backlog:

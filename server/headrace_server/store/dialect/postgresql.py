@@ -25,6 +25,7 @@ from sqlalchemy import (
     Connection,
     Double,
     Engine,
+    Integer,
     Text,
     and_,
     case,
@@ -275,7 +276,11 @@ def _entry(document: ColumnElement[Any], name: str) -> tuple[ColumnElement[Any],
 def _among(among: Among, compiler: SQLCompiler, **how: Any) -> str:
     column, entries = (compiler.process(part, **how) for part in among.clauses)
     # The array is made once and the index is sought for each of it; a join could be turned round.
-    return f"{column} = ANY (ARRAY(SELECT json_array_elements_text(CAST({entries} AS JSON))))"
+    kind = next(iter(among.clauses)).type
+    entry = f"json_array_elements_text(CAST({entries} AS JSON))"
+    if isinstance(kind, Integer):
+        entry = f"CAST({entry} AS BIGINT)"
+    return f"{column} = ANY (ARRAY(SELECT {entry}))"
 
 
 @compiles(Entries, "postgresql")

@@ -1,0 +1,44 @@
+"""The bodies of broadcasts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import MessageToJson, Parse
+
+from headrace.v1 import job_pb2
+from headrace_server.domain.event import Event, EventKind
+from headrace_server.domain.job import ErrorKind, Status
+from headrace_server.rpc import convert
+from headrace_server.rpc.broadcasts import FORMATS
+
+EVENTS: list[tuple[EventKind, Status, Mapping[str, Any]]] = [
+    (EventKind.CREATED, Status.QUEUED, {}),
+    (EventKind.STATUS_CHANGED, Status.RUNNING, {"from": Status.TO_BE_RUN, "to": Status.RUNNING}),
+    (EventKind.STATUS_CHANGED, Status.SUCCEEDED, {"from": Status.RUNNING, "to": Status.SUCCEEDED}),
+    (
+        EventKind.STATUS_CHANGED,
+        Status.FAILED,
+        {"from": 4, "to": 6, "error": {"kind": ErrorKind.EXCEPTION, "message": 'Grüße, "x"\n'}},
+    ),
+    (EventKind.MESSAGE_LOGGED, Status.RUNNING, {"level": 2, "source": 1, "text": "é"}),
+    (EventKind.RESULT_SET, Status.RUNNING, {"name": "a"}),
+    (EventKind.STOP_CHANGED, Status.RUNNING, {"phase": 1}),
+    (EventKind.UPDATED, Status.QUEUED, {"paths": ["description"]}),
+    (EventKind.MESSAGES_DROPPED, Status.RUNNING, {"count": 3}),
+]
+
+
+@pytest.mark.parametrize(("kind", "status", "body"), EVENTS)
+@pytest.mark.parametrize("attempt", [0, 1, 70_000])
+@pytest.mark.parametrize("at", [1_732_466_000_000_000, 1_732_466_000_120_000, 1_732_466_000_771_121])
+def test_json_is_the_mapping_of_protobuf(
+    kind: EventKind, status: Status, body: Mapping[str, Any], attempt: int, at: int
+) -> None:
+    """The JSON of an event is, byte by byte, what protobuf makes of the contract's message, for each of two jobs."""
+    encode = FORMATS["json"][1]
+    for job_id, tenant in (("one", "default"), ("two", 'Zürich "a"\\')):
+        event = Event(job_id, tenant, "some.type", 7, at, attempt, status, kind, body)
+        message = convert.job_event(event)
+        assert encode(event).decode() == MessageToJson(message, indent=None, ensure_ascii=False)
+        assert Parse(encode(event), job_pb2.JobEvent()) == message

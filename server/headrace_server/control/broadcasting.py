@@ -288,9 +288,11 @@ class Broadcasting:
         if not self._up or now < self._parked_try or len(self._places) >= ROOM:
             return
         self._parked_try = now + PARKED_PERIOD
-        page = await self._outbox.unsent(after=self._parked_cursor, parked=True)
-        self._parked_cursor = page.end or 0
-        self._take(page.broadcasts)
+        after = self._parked_cursor
+        page = await self._outbox.unsent(after=after, parked=True)
+        if self._up and self._leads and self._parked_cursor == after:  # else all was forgotten meanwhile
+            self._parked_cursor = page.end or 0
+            self._take(page.broadcasts)
 
     def _take(self, broadcasts: Iterable[Broadcast]) -> None:
         """Each goes to the end of its job's line; the first of a new line is published."""

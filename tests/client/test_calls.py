@@ -35,8 +35,10 @@ def test_a_submit_carries_the_client_s_tenant_and_a_request_id_of_its_own(
 
 
 def test_unavailable_is_repeated_with_the_same_request_id(client: Client, server: ScriptedServer) -> None:
-    """A submit that met UNAVAILABLE is sent again as it was, so that it makes one job."""
-    server.on("SubmitJob", UNAVAILABLE, UNAVAILABLE, pb.SubmitJobResponse(job=job("QUEUED")))
+    """A submit that met UNAVAILABLE, or a server that stopped, is sent again as it was, so that it makes one job."""
+    server.on(
+        "SubmitJob", UNAVAILABLE, Failure(grpc.StatusCode.CANCELLED), pb.SubmitJobResponse(job=job("QUEUED"))
+    )
     client.submit("demo")
     sent = server.requests["SubmitJob"]
     assert len(sent) == 3

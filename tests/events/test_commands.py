@@ -17,9 +17,11 @@ STOP = "headrace.StopJob.v1"
 
 @pytest.fixture
 def server(server: Server) -> Server:
-    """A server that takes commands."""
+    """A server that takes commands: it has declared their queue."""
     server.settings["command_queue"] = QUEUE
-    return server.start()
+    server.start()
+    until(lambda: server.logged("commands are taken"), "it takes commands")
+    return server
 
 
 def ask(bench: Bench, body: bytes, kind: str = STOP, content_type: str = "application/json") -> Got:

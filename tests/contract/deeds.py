@@ -1,7 +1,8 @@
 """What tests of the store do over and over: submit, claim, report, end; and a clock that they set."""
 
+import asyncio
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -133,3 +134,10 @@ FAULT = JobError(ErrorKind.EXCEPTION, "it broke", type="ValueError", traceback="
 def continued(asked: Page, after: tuple[int, str]) -> Page:
     """The page behind this key and id."""
     return replace(asked, after=after)
+
+
+async def until(fact: Callable[[], bool], limit: float = 30.0) -> None:
+    """Wait for a fact of this event loop, for so many seconds at most."""
+    async with asyncio.timeout(limit):
+        while not fact():  # noqa: ASYNC110 - facts have no event
+            await asyncio.sleep(0.005)

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from contract.deeds import SECOND, Clock, claim, found, page, stop, submit
+from contract.deeds import SECOND, Clock, claim, found, page, stop, submit, until
 from contract.test_gone import file_of
 
 from headrace_server.control.housekeeping import Housekeeping
@@ -14,7 +14,6 @@ from headrace_server.domain.retention import PORTION_JOBS, Retention
 from headrace_server.store import SqlStore
 
 SOON = Retention(None, None, SECOND)
-LIMIT = 30.0
 
 
 @asynccontextmanager
@@ -26,13 +25,6 @@ async def kept(store: SqlStore) -> AsyncIterator[Housekeeping]:
         yield keeper
     finally:
         await keeper.close()
-
-
-async def until(fact: Callable[[], bool]) -> None:
-    """Wait for a fact."""
-    async with asyncio.timeout(LIMIT):
-        while not fact():  # noqa: ASYNC110 - facts have no event
-            await asyncio.sleep(0.005)
 
 
 async def old(store: SqlStore, clock: Clock, count: int) -> None:

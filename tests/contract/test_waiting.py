@@ -1,11 +1,11 @@
 """How many jobs wait, where several stores write to one PostgreSQL database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from contract.deeds import claim, submit
+from contract.deeds import claim, submit, until
 
 from headrace_server.domain.errors import QueueFull, StoreUnavailable
 from headrace_server.store import SqlStore, waiting
@@ -24,26 +24,19 @@ async def stores(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tup
     await asyncio.gather(*(one.close() for one in opened))
 
 
-async def becomes(fact: Callable[[], bool]) -> None:
-    """Wait for a fact."""
-    async with asyncio.timeout(10):
-        while not fact():  # noqa: ASYNC110 - a count tells nobody
-            await asyncio.sleep(0.01)
-
-
 async def test_what_others_change_is_counted(stores: tuple[SqlStore, SqlStore]) -> None:
     """What another store submits and claims is counted a little later, without a write of this one, and then the limit holds for both."""
     here, there = stores
     for _ in range(5):
         await submit(there)
-    await becomes(lambda: here.waiting == 5)
+    await until(lambda: here.waiting == 5, 10)
     with pytest.raises(QueueFull):
         await submit(here)
     assert len(await claim(there, 2)) == 2
-    await becomes(lambda: here.waiting == 3)
+    await until(lambda: here.waiting == 3, 10)
     await submit(here)
     assert here.waiting == 4
-    await becomes(lambda: there.waiting == 4)
+    await until(lambda: there.waiting == 4, 10)
 
 
 async def test_a_count_loses_no_change(monkeypatch: pytest.MonkeyPatch) -> None:

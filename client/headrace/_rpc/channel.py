@@ -1,7 +1,8 @@
 """How a client reaches its server: target, credentials, and what the transport is told.
 
 Deadlines, keepalive and retries are decided here. A unary call is repeated by gRPC itself on UNAVAILABLE, and when the
-server's transport cancelled it, at most five times within its deadline: every unary method may be repeated, submit because it carries a request_id.
+server's transport cancelled it, at most five times within its deadline: every unary method may be repeated, submit
+because it carries a request_id.
 Streams are not in that list: a stream that broke is resumed where it was (_watch.py), never repeated.
 """
 

@@ -54,8 +54,7 @@ class Room:
     def full(self) -> bool:
         """Whether a gate has no room, or none for an owner."""
         return any(left <= 0 for left in self._left.values()) or any(
-            key in self._per_owner and count >= self._per_owner[key]
-            for (key, _, _), count in self._owned.items()
+            count >= self._per_owner.get(key, NO_LIMIT) for (key, _, _), count in self._owned.items()
         )
 
     def weight(self, key: str) -> int:

@@ -127,12 +127,15 @@ class Edge(grpc.aio.ServerInterceptor):
             return await call(request, context)
 
     async def _answer(self, context: Context, method: str, request: Any, error: Exception) -> NoReturn:
+        """End a call with an error and its details."""
         if isinstance(error, grpc.aio.AbortError):
             raise error
         if not isinstance(error, ControlError):
             error = internal(error, method, request)
         self._refused[error.reason] += 1
-        await abort(context, error)
+        status = to_status(error)
+        details = ("grpc-status-details-bin", status.SerializeToString())
+        await context.abort(CODES[error.reason], status.message, trailing_metadata=(details,))
 
 
 async def _freely(call: Call, request: Any, context: Context) -> Any:
@@ -147,13 +150,6 @@ def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return _Malformed(data)
 
     return guarded
-
-
-async def abort(context: Context, error: ControlError) -> NoReturn:
-    """End a call with an error and its details."""
-    status = to_status(error)
-    details = ("grpc-status-details-bin", status.SerializeToString())
-    await context.abort(CODES[error.reason], status.message, trailing_metadata=(details,))
 
 
 def _malformed(method: str, data: bytes) -> InvalidArgument:

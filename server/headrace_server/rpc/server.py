@@ -60,7 +60,14 @@ class RpcServer:
 
     async def start(self, address: str) -> str:
         """Listen on host:port, 0 for a free one; answer what it has become. Raises PortInUse."""
-        port = listen(self._server, address)
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise PortInUse(
+                f"Cannot listen on {address}: the port is in use, or the host is not one of this machine."
+            )
         await self._server.start()
         return f"{address.rpartition(':')[0]}:{port}"
 
@@ -78,16 +85,3 @@ class RpcServer:
     async def stop(self, grace: float) -> None:
         """Take no new calls; cancel what is left after `grace` seconds."""
         await self._server.stop(grace)
-
-
-def listen(server: grpc.aio.Server, address: str) -> int:
-    """Have a server listen on host:port; answer the port. Raises PortInUse."""
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError:
-        port = 0
-    if not port:
-        raise PortInUse(
-            f"Cannot listen on {address}: the port is in use, or the host is not one of this machine."
-        )
-    return port

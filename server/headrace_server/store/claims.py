@@ -56,7 +56,8 @@ class Turn:
 class Taken(NamedTuple):
     """What a claim took. There may be more.
 
-    busy: behind a gate that another claim holds just now. full: behind one that has no room, or none for an owner.
+    busy: behind a gate that another claim holds just now. full: behind one that has no room, or none for an owner;
+    looked for only where seats were left.
     """
 
     claimed: list[Claimed]
@@ -96,7 +97,7 @@ class Claim(Work[Taken]):
                 else:
                     free.popleft()
             ledger.flush()
-        return Taken(claimed, deal.busy, deal.room.full)
+        return Taken(claimed, deal.busy, full=bool(free) and deal.room.full)
 
     def _take(self, ledger: Ledger, job_id: str, seat: Seat) -> Job:
         who = {"instance": self.request.instance, "worker": seat.worker}

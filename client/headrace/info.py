@@ -24,6 +24,7 @@ from headrace._records.enums import (
     StopPhase,
 )
 from headrace._records.events import (
+    Created,
     EventDetail,
     FieldsUpdated,
     Finished,
@@ -44,6 +45,7 @@ __all__ = [
     "Count",
     "CountGroup",
     "Counts",
+    "Created",
     "ErrorKind",
     "EventDetail",
     "EventKind",

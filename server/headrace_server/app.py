@@ -162,6 +162,7 @@ class App:
                 durable=settings.durable,
                 max_waiting=limits.waiting_jobs,
                 broadcast=settings.broadcast_kinds,
+                payload_bytes=settings.broadcast_payload_bytes,
             )
             ends.push_async_callback(store.close)
             disk = DiskSpace(
@@ -295,6 +296,7 @@ class App:
             broker,
             progress_interval=settings.events_progress_interval,
             keep=settings.events_unroutable == "keep",
+            payload_bytes=settings.broadcast_payload_bytes,
         )
 
     def _about(self, registry: Registry) -> Callable[[], Mapping[str, Any]]:

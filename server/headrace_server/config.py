@@ -80,6 +80,13 @@ class Settings(BaseSettings):
         description="What becomes of an event that no queue wants. keep: it waits, and what follows of its job behind it; drop: "
         "it is let go, for where queues are bound to some statuses only.",
     )
+    events_payload_kib: int = Field(
+        default=0,
+        ge=0,
+        le=2048,
+        description="Parameters (with the creation) and results (with the end) are in events too, where they are not larger than "
+        "that; 0: never.",
+    )
     events_progress_interval: float = Field(
         default=0.0,
         ge=0,
@@ -267,6 +274,11 @@ class Settings(BaseSettings):
     def broadcast_kinds(self) -> frozenset[EventKind]:
         """The kinds of events that are broadcast; none without a broker."""
         return frozenset(EventKind[name] for name in self.events_kinds) if self.amqp_url else frozenset()
+
+    @property
+    def broadcast_payload_bytes(self) -> int:
+        """How much of parameters and results is broadcast with an event; 0: nothing."""
+        return self.events_payload_kib << 10
 
     @property
     def brokers(self) -> Sequence[str]:

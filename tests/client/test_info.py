@@ -100,10 +100,22 @@ def test_a_value_of_a_newer_kind_is_refused() -> None:
         convert.job(message)
 
 
+def test_an_event_with_a_value_of_a_newer_kind_is_read_without_it() -> None:
+    """Its values count as left out: the event is there, and whoever reads the job is told."""
+    event = job_pb2.JobEvent()
+    event.status_changed.result.ParseFromString(b"\xf2\x01\x00")
+    detail = convert.event(event).detail
+    assert isinstance(detail, info.StatusChange)
+    assert (detail.result, detail.payload_omitted) == (None, True)
+    event.created.parameters["new"].ParseFromString(b"\xf2\x01\x00")
+    assert convert.event(event).detail == info.Created({}, payload_omitted=True)
+
+
 @pytest.mark.parametrize(
     ("given", "kind", "detail"),
     [
-        ({"created": {}}, "CREATED", None),
+        ({"created": {}}, "CREATED", info.Created({})),
+        ({"created": {"payload_omitted": True}}, "CREATED", info.Created({}, payload_omitted=True)),
         (
             {"status_changed": {"from": "JOB_STATUS_QUEUED", "to": "JOB_STATUS_TO_BE_RUN"}},
             "STATUS_CHANGED",

@@ -1,7 +1,7 @@
 """Watches over real streams that break in each way that streams break."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import grpc
@@ -153,8 +153,8 @@ def test_a_watch_ends_with_its_timeout(client: Client, server: ScriptedServer) -
         list(client.watch("j1", timeout=0.3))
 
 
-def test_leaving_a_watch_ends_its_stream(client: Client, server: ScriptedServer) -> None:
-    """The server sees that the caller has gone, and nothing is opened anew."""
+def begun_until_gone(server: ScriptedServer) -> threading.Event:
+    """Watches get a snapshot and no more; answers what tells that a caller has left one."""
     gone = threading.Event()
 
     def stream(_request: Any, context: grpc.ServicerContext) -> list[Any]:
@@ -162,6 +162,12 @@ def test_leaving_a_watch_ends_its_stream(client: Client, server: ScriptedServer)
         return [snapshot(), Hang()]
 
     server.on("WatchJob", stream)
+    return gone
+
+
+def test_leaving_a_watch_ends_its_stream(client: Client, server: ScriptedServer) -> None:
+    """The server sees that the caller has gone, and nothing is opened anew."""
+    gone = begun_until_gone(server)
     updates = client.watch("j1")
     next(updates)
     updates.close()
@@ -200,3 +206,34 @@ def test_a_handle_follows_its_job(client: Client, server: ScriptedServer) -> Non
     assert (watched.tenant, watched.job_id, watched.after_revision) == ("other", "j7", 2)
     assert (waited.tenant, waited.job_id) == ("other", "j7")
     assert handle.info.status == "SUCCEEDED"
+
+
+class Traced(grpc.UnaryStreamClientInterceptor):
+    """As tracers do: metadata is added to the call, and a generator stands for its stream."""
+
+    def intercept_unary_stream(
+        self, continuation: Any, client_call_details: Any, request: Any
+    ) -> Iterator[Any]:
+        """Add to the call, and pass on what it gives."""
+        stream = continuation(client_call_details, request)
+
+        def traced() -> Iterator[Any]:
+            yield from stream
+
+        return traced()
+
+
+def test_a_tracer_may_stand_in_between(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watches work, and their streams end when they are left, where an interceptor has put a generator in the stream's place."""
+    plain = grpc.insecure_channel
+    monkeypatch.setattr(
+        grpc, "insecure_channel", lambda *a, **k: grpc.intercept_channel(plain(*a, **k), Traced())
+    )
+    server.on("WatchJob", [snapshot(), finished()])
+    with Client(server.target) as client:
+        assert shown(client.watch("j1")) == ["snapshot", "finished"]
+        gone = begun_until_gone(server)
+        left = client.watch("j1")
+        assert shown([next(left)]) == ["snapshot"]
+        left.close()
+        assert gone.wait(10)

@@ -11,14 +11,13 @@ from contract.test_lease import LEASE
 from sqlalchemy import text
 
 from headrace_server.domain import running, verbs
-from headrace_server.domain.broadcast import DEFAULT_KINDS, Broadcast
+from headrace_server.domain.broadcast import DEFAULT_KINDS, OMITTED, Broadcast
 from headrace_server.domain.change import Message
 from headrace_server.domain.errors import EtagMismatch
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import Job
 from headrace_server.domain.ports import Instance
 from headrace_server.store import SqlStore
-from headrace_server.store.outbox import PAGE
 
 
 @pytest_asyncio.fixture
@@ -31,7 +30,7 @@ async def store(url: str, clock: Clock) -> AsyncIterator[SqlStore]:
 
 async def unsent(store: SqlStore, *, after: int = 0, parked: bool = False) -> list[Broadcast]:
     """A page of the outbox."""
-    return list((await store.unsent(after=after, parked=parked)).broadcasts)
+    return list((await store.unsent(after=after, parked=parked, limit=1000)).broadcasts)
 
 
 async def say(store: SqlStore, job: Job, *texts: str) -> None:
@@ -94,15 +93,39 @@ async def test_it_outlives_its_job(store: SqlStore) -> None:
 async def test_pages_never_part_a_job(store: SqlStore) -> None:
     """Of each job on a page every broadcast is read, however far behind it stands; pages come to an end."""
     job = await submit(store, hold=True)
-    await asyncio.gather(*(submit(store) for _ in range(PAGE)))
+    await asyncio.gather(*(submit(store) for _ in range(10)))
     await store.apply(job.job_id, verbs.release)
-    first = await store.unsent(after=0, parked=False)
+    first = await store.unsent(after=0, parked=False, limit=10)
     assert [one.event.revision for one in first.broadcasts if one.event.job_id == job.job_id] == [1, 2]
     assert first.end is not None
-    second = await store.unsent(after=first.end, parked=False)
-    assert len({one.place for one in [*first.broadcasts, *second.broadcasts]}) == PAGE + 2
+    second = await store.unsent(after=first.end, parked=False, limit=10)
+    assert len({one.place for one in [*first.broadcasts, *second.broadcasts]}) == 12
     assert second.end is not None
-    assert await store.unsent(after=second.end, parked=False) == type(first)((), None)
+    assert await store.unsent(after=second.end, parked=False, limit=10) == type(first)((), None)
+
+
+async def test_parameters_and_results_go_with_events_where_asked_for(url: str, clock: Clock) -> None:
+    """Parameters are beside the creation and results beside the end, up to a size; none are without that, and none where there are none."""
+    store = SqlStore.open(url, durable=False, clock=clock, broadcast=DEFAULT_KINDS, payload_bytes=100)
+    job = await run(store, parameters='{"a":"é"}')
+    for name, value in (("", '{"x":1}'), ('"b"', "2")):
+        keep = partial(running.set_result, claim=job.claim, instance=job.instance, name=name, value=value)
+        await store.apply(job.job_id, keep)
+    await finish(store, job)
+    for parameters in ("{}", f'{{"a":"{"é" * 50}"}}'):
+        await submit(store, parameters=parameters)
+    assert [one.payload for one in await unsent(store) if one.event.job_id == job.job_id] == [
+        '{"a":"é"}', None, None, '{"":{"x":1},"\\"b\\"":2}',
+    ]  # fmt: skip
+    assert [one.payload for one in await unsent(store) if one.event.job_id != job.job_id] == [None, OMITTED]
+    await store.close()
+
+
+async def test_the_trace_goes_with_every_event(store: SqlStore) -> None:
+    """Each event of a job is put out with the trace that the job belongs to."""
+    await end(store, traceparent="00-1-2-01")
+    await submit(store)
+    assert [one.traceparent for one in await unsent(store)] == [*["00-1-2-01"] * 4, ""]
 
 
 async def test_what_no_queue_wants_is_set_aside(store: SqlStore) -> None:

@@ -172,7 +172,7 @@ async def test_the_outbox_does_not_feel_what_is_parked(url: str) -> None:
     await end(store)
     with recorded(store) as statements:
         for parked in (False, True):
-            await store.unsent(after=0, parked=parked)
+            await store.unsent(after=0, parked=parked, limit=1000)
         await store.backlog()
         await end(store)
     found = {statement: steps for statement, steps in plans(store, statements) if "outbox" in statement}

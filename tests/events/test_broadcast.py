@@ -1,14 +1,19 @@
 """Status events on a real RabbitMQ: what is sent, and how it can be set."""
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import grpc
 import pika
 import pytest
 from events.conftest import EXCHANGE, Bench
 from google.protobuf.json_format import MessageToDict
 
-from headrace.v1 import job_pb2
+from headrace.events import decode
+from headrace.info import Created, EventDetail, JobStatus, StatusChange
+from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from support.server import Server, until
 
 pytestmark = pytest.mark.slow
@@ -57,6 +62,53 @@ def test_kinds_format_and_source_are_settings(bench: Bench, server: Server) -> N
     events = [job_pb2.JobEvent.FromString(one.body) for one in got]
     assert [event.revision for event in events] == [event.revision for event in logged]
     assert MessageToDict(events[-1].updated) == {"paths": ["description"]}
+
+
+@pytest.mark.parametrize("form", ["json", "protobuf"])
+def test_parameters_and_results_where_a_setting_has_them_in(bench: Bench, server: Server, form: str) -> None:
+    """With events_payload_kib the creation carries the parameters and the end the results, up to that size; a watch never does."""
+    queue = bench.queue("all", "job.#")
+    server.settings |= {"events_payload_kib": "1", "events_format": form}
+    with server, server.client() as client:
+        given = {"n": 1, "at": datetime(2026, 1, 2, tzinfo=UTC), "raw": b"\0", "deep": {"é": [None, 1.5]}}
+        jobs = [
+            client.submit("test.echo", given),
+            client.submit("test.report", {"total": 3}),
+            client.submit("test.echo", {"data": "x" * 2000}),
+            client.submit("test.noop"),
+        ]
+        ends = [job.wait(30) for job in jobs]
+        told: dict[str, list[EventDetail | None]] = {end.job_id: [] for end in ends}
+        for one in bench.take(queue, 4 * len(jobs)):
+            event = decode(one.headers, one.body, one.properties.content_type).event
+            told[event.job_id].append(event.detail)
+        watched = [event.detail for event in client.events(jobs[0].job_id)]
+    echo, report, large, noop = told.values()
+    end = StatusChange(JobStatus.RUNNING, JobStatus.SUCCEEDED)
+    assert (echo[0], echo[-1]) == (Created(given), replace(end, result=given))
+    assert (report[0], report[-1]) == (
+        Created({"total": 3}),
+        replace(end, result=ends[1].result, results={"rows": 3}),
+    )
+    assert (large[0], large[-1]) == (Created({}, payload_omitted=True), replace(end, payload_omitted=True))
+    assert (noop[0], noop[-1]) == (Created({}), end)
+    assert (watched[0], watched[-1]) == (Created({}), end), "a watch shows none of it"
+
+
+def test_the_trace_of_a_job(bench: Bench, server: Server) -> None:
+    """The traceparent of the submitting call is with the job, its code, and each of its events; one that is not valid is none."""
+    queue = bench.queue("all", "job.#")
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    with server, server.client() as client, grpc.insecure_channel(server.target) as channel:
+        jobs = job_service_pb2_grpc.JobServiceStub(channel)
+        spec = job_pb2.JobSpec(type="test.trace")
+        for sent, kept in ((trace, trace), ("00-0-0-00", "")):
+            run = jobs.RunJob(job_service_pb2.RunJobRequest(spec=spec), metadata=[("traceparent", sent)])
+            job_id = [answer.update for answer in run][-1].finished.job_id
+            ended = client.get(job_id)
+            assert (ended.traceparent, ended.result) == (kept, kept)
+            events = bench.take(queue, 4)
+            assert [one.headers.get("ce-traceparent", "") for one in events] == [kept] * 4
 
 
 def test_progress_on_demand(bench: Bench, server: Server) -> None:

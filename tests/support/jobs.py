@@ -39,6 +39,12 @@ def noop(ctx: JobContext) -> None:
     """Do nothing."""
 
 
+@job("test.trace")
+def trace(ctx: JobContext) -> str:
+    """Answer the trace that it belongs to."""
+    return ctx.traceparent
+
+
 @job("test.typed")
 def typed(
     ctx: JobContext,

@@ -123,7 +123,9 @@ async def test_what_cannot_be_published_is_kept(tmp_path: Path) -> None:
         return (found.pending, found.parked) == (0, 1)
 
     await happen(broker, parted)
-    assert [one.event.job_id for one in (await store.unsent(after=0, parked=True)).broadcasts] == ["unfit"]
+    assert [
+        one.event.job_id for one in (await store.unsent(after=0, parked=True, limit=1000)).broadcasts
+    ] == ["unfit"]
     assert [one.event.job_id for one in broker.taken] == ["sound"]
     await pump.close(1.0)
     await store.close()

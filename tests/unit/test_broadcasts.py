@@ -7,6 +7,8 @@ import pytest
 from google.protobuf.json_format import MessageToJson, Parse
 
 from headrace.v1 import job_pb2
+from headrace.wire import from_proto, map_from_proto
+from headrace_server.domain.broadcast import OMITTED, Broadcast
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import ErrorKind, Status
 from headrace_server.rpc import convert
@@ -40,5 +42,26 @@ def test_json_is_the_mapping_of_protobuf(
     for job_id, tenant in (("one", "default"), ("two", 'Zürich "a"\\')):
         event = Event(job_id, tenant, "some.type", 7, at, attempt, status, kind, body)
         message = convert.job_event(event)
-        assert encode(event).decode() == MessageToJson(message, indent=None, ensure_ascii=False)
-        assert Parse(encode(event), job_pb2.JobEvent()) == message
+        written = encode(Broadcast(event, 0, 1))
+        assert written.decode() == MessageToJson(message, indent=None, ensure_ascii=False)
+        assert Parse(written, job_pb2.JobEvent()) == message
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_payload_is_never_lost_to_the_fast_way(form: str) -> None:
+    """An event with parameters or results carries them, whatever was written of one like it before."""
+
+    def read(which: int, payload: str | None) -> job_pb2.JobEvent:
+        kind, status, body = EVENTS[which]
+        event = Event("one", "default", "some.type", 7, 1, 1, status, kind, body)
+        written = FORMATS[form][1](Broadcast(event, 0, 1, payload=payload))
+        return Parse(written, job_pb2.JobEvent()) if form == "json" else job_pb2.JobEvent.FromString(written)
+
+    assert not read(0, None).created.parameters
+    assert map_from_proto(read(0, '{"a":1}').created.parameters, "") == {"a": 1}
+    assert not read(2, None).status_changed.HasField("result")
+    ended = read(2, '{"":[1],"b":[null]}').status_changed
+    assert (from_proto(ended.result), map_from_proto(ended.results, "")) == ([1], {"b": [None]})
+    assert [read(0, OMITTED).created.payload_omitted, read(2, OMITTED).status_changed.payload_omitted] == [
+        True
+    ] * 2

@@ -121,7 +121,7 @@ class Workshop:
         """Hand a run to a slot; paths are given as text."""
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()}
         key = RunKey(f"job-{next(_numbers)}", 1)
-        run = Run(key, type_name, 1, "default", "me", "s", "a job", {"a": "b"}, json.dumps(plain))
+        run = Run(key, type_name, 1, "default", "me", "s", "a job", "", {"a": "b"}, json.dumps(plain))
         self.pool.send(slot, run)
         return key
 

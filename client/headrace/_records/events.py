@@ -1,19 +1,39 @@
 """A job's history and what a watch yields, as values. Public through headrace.info."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from headrace._records.enums import EventKind, JobStatus, MessageLevel, MessageSource, StopPhase
 from headrace._records.job import JobFailure, JobInfo, Progress
 
 
 @dataclass(frozen=True, slots=True)
+class Created:
+    """The job was submitted. Parameters are there in broadcasts of a server that is set to have them in; else read the job."""
+
+    parameters: Mapping[str, Any]
+    payload_omitted: bool = False
+    """True when such a server left them out, as too large."""
+
+
+@dataclass(frozen=True, slots=True)
 class StatusChange:
-    """The job's status changed; error says why, where that was not a success."""
+    """The job's status changed; error says why, where that was not a success.
+
+    Results are there with the end of a job, in broadcasts of a server that is set to have them in; else read the job.
+    """
 
     from_status: JobStatus
     to_status: JobStatus
     error: JobFailure | None = None
+    result: Any = None
+    """What the job returned."""
+    results: Mapping[str, Any] = field(default_factory=dict)
+    """Its named results."""
+    payload_omitted: bool = False
+    """True when such a server left them out, as too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +73,9 @@ class MessagesDropped:
     count: int
 
 
-EventDetail = StatusChange | LoggedMessage | ResultSet | StopChange | FieldsUpdated | MessagesDropped
+EventDetail = (
+    Created | StatusChange | LoggedMessage | ResultSet | StopChange | FieldsUpdated | MessagesDropped
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +95,7 @@ class JobEvent:
     """True when that status is terminal."""
     kind: EventKind
     detail: EventDetail | None
-    """What the kind tells further. None for CREATED and UNKNOWN."""
+    """What the kind tells further. None for UNKNOWN."""
 
 
 @dataclass(frozen=True, slots=True)

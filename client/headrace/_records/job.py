@@ -118,6 +118,8 @@ class JobInfo:
     instance: str
     worker: str
     locked: bool
+    traceparent: str = ""
+    """The trace of the call that submitted it, as W3C Trace Context has it; empty when there was none."""
 
     @property
     def wait_time(self) -> timedelta | None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Generator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
@@ -86,7 +86,7 @@ class Calls:
             except grpc.RpcError as error:
                 failure = self._failure(error)
             finally:
-                stream.cancel()
+                _end(stream)
             self._pause(watch.failed(failure, known=self._known))
 
     def close(self) -> None:
@@ -105,3 +105,11 @@ class Calls:
     def _check_open(self) -> None:
         if self._closed.is_set():
             raise Cancelled("The client is closed.")
+
+
+def _end(stream: Any) -> None:
+    """End a stream. An interceptor, such as a tracer's, may have put a generator in its place."""
+    if isinstance(stream, Generator):
+        stream.close()
+    else:
+        stream.cancel()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -53,6 +54,7 @@ def job(message: job_pb2.JobInfo) -> info.JobInfo:
         instance=message.instance,
         worker=message.worker,
         locked=message.locked,
+        traceparent=message.traceparent,
     )
 
 
@@ -259,7 +261,22 @@ def _detail(message: job_pb2.JobEvent) -> info.EventDetail | None:
 def _status_change(message: job_pb2.JobEvent) -> info.StatusChange:
     change = message.status_changed
     # "from" is a keyword in Python.
-    return info.StatusChange(_status(getattr(change, "from")), _status(change.to), _failure(change))
+    plain = info.StatusChange(_status(getattr(change, "from")), _status(change.to), _failure(change))
+    if change.payload_omitted:
+        return replace(plain, payload_omitted=True)
+    try:
+        result = _value(change.result) if change.HasField("result") else None
+        return replace(plain, result=result, results=_values(change.results, "results"))
+    except values.UnsupportedValue:  # of a newer server: whoever reads the job is told
+        return replace(plain, payload_omitted=True)
+
+
+def _created(message: job_pb2.JobEvent) -> info.Created:
+    created = message.created
+    try:
+        return info.Created(_values(created.parameters, "parameters"), created.payload_omitted)
+    except values.UnsupportedValue:  # likewise
+        return info.Created({}, payload_omitted=True)
 
 
 def _logged(message: job_pb2.JobEvent) -> info.LoggedMessage:
@@ -272,6 +289,7 @@ def _logged(message: job_pb2.JobEvent) -> info.LoggedMessage:
 
 
 _DETAILS: Mapping[str, Callable[[job_pb2.JobEvent], info.EventDetail]] = {
+    "created": _created,
     "status_changed": _status_change,
     "message_logged": _logged,
     "result_set": lambda message: info.ResultSet(message.result_set.name),

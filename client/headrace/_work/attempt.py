@@ -99,6 +99,7 @@ class RunInfo:
     session_id: str = ""
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    traceparent: str = ""
     parameters: str = "{}"
 
 

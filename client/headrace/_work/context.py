@@ -49,6 +49,9 @@ class JobContext:
     session_id: str
     description: str
     labels: Mapping[str, str]
+    traceparent: str
+    """The trace of the call that submitted the job, as W3C Trace Context has it: for the calls that the job makes. Empty
+    when there was none."""
     params: Mapping[str, Any]
     """The parameters that the caller gave, as Python values; defaults of the signature are not filled in."""
     resources: Resources
@@ -77,6 +80,7 @@ class JobContext:
         self.session_id = run.session_id
         self.description = run.description
         self.labels = MappingProxyType(dict(run.labels))
+        self.traceparent = run.traceparent
         self.params = MappingProxyType(dict(params))
         self.resources = resources
         self.fence = run.claim

@@ -336,6 +336,7 @@ class JobInfo(_message.Message):
     INSTANCE_FIELD_NUMBER: _builtins.int
     WORKER_FIELD_NUMBER: _builtins.int
     LOCKED_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The id that SubmitJob gave: text, opaque to callers."""
     tenant: _builtins.str
@@ -354,6 +355,10 @@ class JobInfo(_message.Message):
     """The worker slot that runs it or ran it last."""
     locked: _builtins.bool
     """True when deletion is refused."""
+    traceparent: _builtins.str
+    """The trace it belongs to, as W3C Trace Context has it: what the call that submitted it had as metadata `traceparent`.
+    Empty when there was none, or one that is not valid.
+    """
     @_builtins.property
     def spec(self) -> Global___JobSpec:
         """What the caller gave, parameters as its type's signature understood them."""
@@ -431,10 +436,11 @@ class JobInfo(_message.Message):
         instance: _builtins.str = ...,
         worker: _builtins.str = ...,
         locked: _builtins.bool = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "queue_time", b"queue_time", "result", b"result", "spec", b"spec", "start_time", b"start_time", "status_time", b"status_time", "stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "etag", b"etag", "final", b"final", "instance", b"instance", "job_id", b"job_id", "locked", b"locked", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "queue_time", b"queue_time", "result", b"result", "results", b"results", "revision", b"revision", "spec", b"spec", "start_time", b"start_time", "status", b"status", "status_time", b"status_time", "stop", b"stop", "tenant", b"tenant", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "etag", b"etag", "final", b"final", "instance", b"instance", "job_id", b"job_id", "locked", b"locked", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "queue_time", b"queue_time", "result", b"result", "results", b"results", "revision", b"revision", "spec", b"spec", "start_time", b"start_time", "status", b"status", "status_time", b"status_time", "stop", b"stop", "tenant", b"tenant", "traceparent", b"traceparent", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -821,12 +827,44 @@ class JobCreated(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _value_pb2.Value: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _value_pb2.Value | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    PAYLOAD_OMITTED_FIELD_NUMBER: _builtins.int
+    payload_omitted: _builtins.bool
+    """They would have been there, but are larger than that setting: GetJob has them."""
+    @_builtins.property
+    def parameters(self) -> _containers.MessageMap[_builtins.str, _value_pb2.Value]:
+        """Its parameters. Only in events on AMQP, where the server's setting events_payload_kib has them in: a watch never does."""
+
     def __init__(
         self,
+        *,
+        parameters: _abc.Mapping[_builtins.str, _value_pb2.Value] | None = ...,
+        payload_omitted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters", "payload_omitted", b"payload_omitted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -838,24 +876,61 @@ class JobStatusChanged(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ResultsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _value_pb2.Value: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _value_pb2.Value | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     FROM_FIELD_NUMBER: _builtins.int
     TO_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    PAYLOAD_OMITTED_FIELD_NUMBER: _builtins.int
     to: Global___JobStatus.ValueType
     """The status after."""
+    payload_omitted: _builtins.bool
+    """Results would have been there, but are larger than that setting: GetJob has them."""
     @_builtins.property
     def error(self) -> Global___JobError:
         """Why, where the change was not a success."""
+
+    @_builtins.property
+    def result(self) -> _value_pb2.Value:
+        """When it has ended: what it returned. Like JobCreated.parameters only in events on AMQP, where a setting has it in."""
+
+    @_builtins.property
+    def results(self) -> _containers.MessageMap[_builtins.str, _value_pb2.Value]:
+        """And its named results."""
 
     def __init__(
         self,
         *,
         to: Global___JobStatus.ValueType = ...,
         error: Global___JobError | None = ...,
+        result: _value_pb2.Value | None = ...,
+        results: _abc.Mapping[_builtins.str, _value_pb2.Value] | None = ...,
+        payload_omitted: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "from", b"from", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "from", b"from", "payload_omitted", b"payload_omitted", "result", b"result", "results", b"results", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -128,6 +128,9 @@ class JobServiceServicer(object):
         The same request_id with the same spec gives the same job as it now stands, with existing set; with
         another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its signature, are
         refused here, naming each field.
+
+        Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and its events on AMQP
+        have it. So it is with RunJob.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

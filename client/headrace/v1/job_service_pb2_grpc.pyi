@@ -62,6 +62,9 @@ class JobServiceStub:
     The same request_id with the same spec gives the same job as it now stands, with existing set; with
     another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its signature, are
     refused here, naming each field.
+
+    Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and its events on AMQP
+    have it. So it is with RunJob.
     """
     QueueJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.QueueJobRequest, _job_service_pb2.QueueJobResponse]
     """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
@@ -149,6 +152,9 @@ class JobServiceAsyncStub(JobServiceStub):
     The same request_id with the same spec gives the same job as it now stands, with existing set; with
     another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its signature, are
     refused here, naming each field.
+
+    Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and its events on AMQP
+    have it. So it is with RunJob.
     """
     QueueJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.QueueJobRequest, _job_service_pb2.QueueJobResponse]  # type: ignore[assignment]
     """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
@@ -239,6 +245,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         The same request_id with the same spec gives the same job as it now stands, with existing set; with
         another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its signature, are
         refused here, naming each field.
+
+        Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and its events on AMQP
+        have it. So it is with RunJob.
         """
 
     @_abc_1.abstractmethod

@@ -37,8 +37,12 @@ GAP: Final = 0.02
 """Seconds in which commits are gathered: to take rows away behind each would make submits twice as slow."""
 PERIOD: Final = 1.0
 """Seconds: the safety net beside every wake-up."""
-ROOM: Final = 8000
-"""Broadcasts that are in memory, beyond which no page is read."""
+PAGE: Final = 1000
+"""Broadcasts that are read at a time, where nothing large is beside them."""
+PAGE_BYTES: Final = 16 << 20
+"""Bytes of parameters and results that are read at a time."""
+ROOM: Final = 8
+"""Pages that are in memory, beyond which none is read."""
 REFUSED_PAUSE: Final = 1.0
 """Seconds before an event is published again that the broker could not take."""
 PARKED_PERIOD: Final = 10.0
@@ -51,12 +55,22 @@ class Broadcasting:
     """Of one instance. Used on the event loop's thread only."""
 
     def __init__(
-        self, outbox: Outbox, publisher: Publisher, *, progress_interval: float = 0, keep: bool = True
+        self,
+        outbox: Outbox,
+        publisher: Publisher,
+        *,
+        progress_interval: float = 0,
+        keep: bool = True,
+        payload_bytes: int = 0,
     ) -> None:
-        """Keep: what no queue wants is kept, else it is let go. Progress is sent at most once for each job in so many seconds; 0: not at all."""
+        """Keep: what no queue wants is kept, else it is let go. Progress is sent at most once for each job in so many seconds; 0: not at all.
+
+        payload_bytes: so many may be beside a broadcast, so that fewer are in memory where there are more.
+        """
         self._outbox = outbox
         self._progress_interval = progress_interval
         self._keep = keep
+        self._page = min(PAGE, max(1, PAGE_BYTES // max(1, payload_bytes)))
         self._progressed: dict[str, float] = {}
         self._publisher = publisher
         self._lines: dict[str, deque[Broadcast]] = {}
@@ -258,10 +272,10 @@ class Broadcasting:
 
     async def _fill(self) -> None:
         """Read a page, while there is room."""
-        if not self._up or len(self._places) >= ROOM:
+        if not self._up or len(self._places) >= ROOM * self._page:
             return
         after = self._cursor
-        page = await self._outbox.unsent(after=after, parked=False)
+        page = await self._outbox.unsent(after=after, parked=False, limit=self._page)
         if not (self._up and self._leads and self._cursor == after):
             self._to_read.set()
             return  # all was forgotten meanwhile
@@ -285,11 +299,11 @@ class Broadcasting:
     async def _try_parked(self) -> None:
         """Publish some of what no queue wanted: one may by now."""
         now = time.monotonic()
-        if not self._up or now < self._parked_try or len(self._places) >= ROOM:
+        if not self._up or now < self._parked_try or len(self._places) >= ROOM * self._page:
             return
         self._parked_try = now + PARKED_PERIOD
         after = self._parked_cursor
-        page = await self._outbox.unsent(after=after, parked=True)
+        page = await self._outbox.unsent(after=after, parked=True, limit=self._page)
         if self._up and self._leads and self._parked_cursor == after:  # else all was forgotten meanwhile
             self._parked_cursor = page.end or 0
             self._take(page.broadcasts)

@@ -42,6 +42,7 @@ class GivenSpec:
     expire_time: int | None = None
     timeout: int | None = None
     retry: GivenRetry | None = None
+    traceparent: str = ""
 
 
 def check_spec(given: GivenSpec, types: JobTypes, limits: Limits) -> Spec:
@@ -66,6 +67,7 @@ def check_spec(given: GivenSpec, types: JobTypes, limits: Limits) -> Spec:
         expire_time=given.expire_time,
         timeout=given.timeout if given.timeout is not None else defaults.timeout,
         retry=defaults.retry if given.retry is None else _retry(given.retry),
+        traceparent=given.traceparent,
     )
 
 

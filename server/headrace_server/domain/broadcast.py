@@ -11,6 +11,9 @@ from headrace_server.domain.job import Job, Progress
 DEFAULT_KINDS = frozenset({EventKind.CREATED, EventKind.STATUS_CHANGED})
 """What is broadcast when nothing else was asked for."""
 
+OMITTED = ""
+"""Stands for a payload that was too large."""
+
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
@@ -18,13 +21,16 @@ class Broadcast:
 
     previous: the revision of the job's last event before it that is of a broadcast kind, 0 for none: who knows an older one has missed
     something. place: where it stands in the outbox. parked: no queue had wanted the job's events when they were last
-    published.
+    published. traceparent: the trace that the job belongs to. payload: the JSON text of a dict of plain values, the job's
+    parameters with its creation and its results with its end; None for none, OMITTED where it was too large.
     """
 
     event: Event
     previous: int
     place: int
     parked: bool = False
+    traceparent: str = ""
+    payload: str | None = None
 
     @property
     def id(self) -> str:
@@ -72,8 +78,8 @@ class Outbox(Protocol):
     Any method raises StoreUnavailable when the database cannot be reached.
     """
 
-    async def unsent(self, *, after: int, parked: bool) -> Unsent:
-        """A page of what stands behind this place.
+    async def unsent(self, *, after: int, parked: bool, limit: int) -> Unsent:
+        """A page of what stands behind this place: all broadcasts of the jobs of so many, up to four times as many.
 
         parked: of those jobs that have broadcasts which are parked, else of those that have some which are not.
         """

@@ -176,6 +176,7 @@ class Spec:
     expire_time: int | None = None
     timeout: int | None = None
     retry: RetryPolicy = RetryPolicy()
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +222,7 @@ class Job:
     stop: Stop | None = None
     message_count: int = 0
     dropped_count: int = 0
+    traceparent: str = ""
 
     @property
     def etag(self) -> str:

@@ -37,6 +37,7 @@ def create(job_id: str, tenant: str, spec: Spec, now: int, *, hold: bool) -> Cha
         status_time=now,
         queue_time=None if hold else now,
         due_time=None if hold else due(spec.run_after, None, now),
+        traceparent=spec.traceparent,
     )
     created = Event(job_id, tenant, job.type, 1, now, 0, job.status, EventKind.CREATED, {})
     return Change(job, (created,))

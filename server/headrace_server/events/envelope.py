@@ -22,28 +22,30 @@ _word = lru_cache(maxsize=1024)(key_word)
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """How broadcasts are written: source is their ce-source; encode gives the body of an event, of content_type.
+    """How broadcasts are written: source is their ce-source; encode gives the body of a broadcast, of content_type.
 
     Progress is always JSON.
     """
 
     source: str
     content_type: str
-    encode: Callable[[Event], bytes]
+    encode: Callable[[Broadcast], bytes]
     encode_progress: Callable[[Progress], bytes]
 
     def message(self, broadcast: Broadcast) -> tuple[str, BasicProperties, bytes]:
         """Routing key, properties and body."""
         event = broadcast.event
-        place = {
+        more: dict[str, int | str] = {
             "ce-final": event.status.final,
             "ce-revision": event.revision,
             "ce-previousrevision": broadcast.previous,
         }
-        properties = self._properties(broadcast.id, event.kind.name.lower(), event, event.at, **place)
+        if broadcast.traceparent:
+            more["ce-traceparent"] = broadcast.traceparent
+        properties = self._properties(broadcast.id, event.kind.name.lower(), event, event.at, **more)
         properties.content_type = self.content_type
         properties.delivery_mode = DeliveryMode.Persistent.value
-        return routing_key(event), properties, self.encode(event)
+        return routing_key(event), properties, self.encode(broadcast)
 
     def progress(self, job: Job, progress: Progress) -> tuple[str, BasicProperties, bytes]:
         """Routing key, properties and body: of no revision, and not kept by the broker."""
@@ -57,7 +59,9 @@ class Envelope:
             self.encode_progress(progress),
         )
 
-    def _properties(self, name: str, kind: str, of: Event | Job, at: int, **place: int) -> BasicProperties:
+    def _properties(
+        self, name: str, kind: str, of: Event | Job, at: int, **more: int | str
+    ) -> BasicProperties:
         time = datetime.fromtimestamp(at // 1_000_000, UTC).replace(microsecond=at % 1_000_000, tzinfo=None)
         return BasicProperties(
             message_id=name,
@@ -74,7 +78,7 @@ class Envelope:
                 "ce-tenant": of.tenant,
                 "ce-jobtype": of.type,
                 "ce-status": of.status.name,
-                **place,
+                **more,
             },
         )
 

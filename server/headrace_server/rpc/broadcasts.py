@@ -1,24 +1,28 @@
 """The bodies of broadcasts: the contract's JobEvent, as JSON or as protobuf."""
 
+import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from json import JSONEncoder
 from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict, MessageToJson
 
+from headrace.v1 import job_pb2
+from headrace.wire import map_to_proto, to_proto
+from headrace_server.domain.broadcast import OMITTED, Broadcast
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Progress, Status
 from headrace_server.rpc import convert
 
 _PLAIN: Final = frozenset({EventKind.CREATED, EventKind.STATUS_CHANGED})
-_dumps: Final = JSONEncoder(ensure_ascii=False).encode
+_dumps: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def _json(event: Event) -> bytes:
+def _json(broadcast: Broadcast) -> bytes:
     """The protobuf JSON mapping. Most events differ from others in a few fields only, which are put into what was mapped once: that is three times as fast."""
-    if event.kind not in _PLAIN or "error" in event.body:
-        return MessageToJson(convert.job_event(event), indent=None, ensure_ascii=False).encode()
+    event = broadcast.event
+    if event.kind not in _PLAIN or "error" in event.body or broadcast.payload is not None:
+        return MessageToJson(_message(broadcast), indent=None, ensure_ascii=False).encode()
     own = {
         "jobId": event.job_id,
         "tenant": event.tenant,
@@ -36,8 +40,27 @@ def _pattern(kind: EventKind, status: Status, attempt: int, *body: tuple[str, in
     return MessageToDict(convert.job_event(event))
 
 
-def _protobuf(event: Event) -> bytes:
-    return convert.job_event(event).SerializeToString()
+def _protobuf(broadcast: Broadcast) -> bytes:
+    return _message(broadcast).SerializeToString()
+
+
+def _message(broadcast: Broadcast) -> job_pb2.JobEvent:
+    """The event as a watch shows it, and what was broadcast beside it."""
+    message = convert.job_event(broadcast.event)
+    if broadcast.payload is None:
+        return message
+    beside = message.created if broadcast.event.kind is EventKind.CREATED else message.status_changed
+    if broadcast.payload == OMITTED:
+        beside.payload_omitted = True
+        return message
+    values = json.loads(broadcast.payload)
+    if isinstance(beside, job_pb2.JobCreated):
+        map_to_proto(beside.parameters, values)
+    else:
+        if "" in values:
+            beside.result.CopyFrom(to_proto(values.pop("")))
+        map_to_proto(beside.results, values)
+    return message
 
 
 def progress_body(progress: Progress) -> bytes:
@@ -45,7 +68,7 @@ def progress_body(progress: Progress) -> bytes:
     return MessageToJson(convert.progress(progress), indent=None, ensure_ascii=False).encode()
 
 
-FORMATS: Final[Mapping[str, tuple[str, Callable[[Event], bytes]]]] = {
+FORMATS: Final[Mapping[str, tuple[str, Callable[[Broadcast], bytes]]]] = {
     "json": ("application/json", _json),
     "protobuf": ("application/protobuf", _protobuf),
 }

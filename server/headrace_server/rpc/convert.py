@@ -81,6 +81,7 @@ def job_info(full: FullJob) -> job_pb2.JobInfo:
         progress=None if job.progress is None else progress(job.progress),
         error=None if job.error is None else _error(job.error, traceback=payload is not None),
         stop=None if job.stop is None else _stop(job.stop),
+        traceparent=job.traceparent,
     )
     for attempt in job.attempts:
         info.attempts.add(

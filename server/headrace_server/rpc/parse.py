@@ -1,6 +1,7 @@
 """Requests: protobuf to the words of the use cases. What does not parse is named by its field."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -28,6 +29,7 @@ UPDATABLE = (*ANY_STATUS_FIELDS, *LIVE_FIELDS)
 GATE_FIELDS = ("paused", "max_running", "max_running_per_owner", "weight")
 SCOPES = dict(enumerate(Scope, 1))
 """Scopes by the numbers of the contract."""
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def refuse(field: str, description: str) -> InvalidArgument:
@@ -92,7 +94,15 @@ def seconds(message: Message, field: str, default: float) -> float:
     return span / 1_000_000
 
 
-def spec(message: job_pb2.JobSpec) -> GivenSpec:
+def traceparent(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """The trace that a call belongs to; "" for none. One that is not valid is as good as none: W3C Trace Context has it so."""
+    for name, value in metadata:
+        if name == "traceparent" and isinstance(value, str) and _TRACEPARENT.fullmatch(value):
+            return value
+    return ""
+
+
+def spec(message: job_pb2.JobSpec, traceparent: str) -> GivenSpec:
     """A spec as sent."""
     try:
         parameters = map_from_proto(message.parameters, "spec.parameters")
@@ -120,6 +130,7 @@ def spec(message: job_pb2.JobSpec) -> GivenSpec:
         expire_time=time(message, "expire_time", "spec.expire_time"),
         timeout=duration(message, "timeout", "spec.timeout"),
         retry=retry,
+        traceparent=traceparent,
     )
 
 

@@ -27,14 +27,16 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         self._heartbeat = heartbeat
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
-        submitted = await self._submit(request, hold=request.hold)
+        submitted = await self._submit(request, context, hold=request.hold)
         return pb.SubmitJobResponse(job=convert.job_info(submitted.job), existing=submitted.existing)
 
-    async def _submit(self, request: pb.SubmitJobRequest | pb.RunJobRequest, *, hold: bool) -> Submitted:
+    async def _submit(
+        self, request: pb.SubmitJobRequest | pb.RunJobRequest, context: Context, *, hold: bool
+    ) -> Submitted:
         sent = request.spec.SerializeToString(deterministic=True) + bytes([hold])
         return await self._jobs.submit(
             parse.tenant(request.tenant),
-            parse.spec(request.spec),
+            parse.spec(request.spec, parse.traceparent(context.invocation_metadata() or ())),
             request_id=request.request_id,
             digest=hashlib.sha256(sent).hexdigest(),
             hold=hold,
@@ -47,7 +49,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     async def RunJob(self, request: pb.RunJobRequest, context: Context) -> None:  # type: ignore[override] # writes
         options = self._watch_options(request, after=None)
         self._jobs.check_room()
-        submitted = await self._submit(request, hold=False)
+        submitted = await self._submit(request, context, hold=False)
         job = submitted.job.job
         async with aclosing(self._jobs.watch(job.tenant, job.job_id, options)) as updates:
             async for item in updates:

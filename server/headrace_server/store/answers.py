@@ -76,9 +76,11 @@ class Answers:
         """What the queues, or the tenants, behind a name are doing, by name."""
         return await self._read(lambda connection: traffic.read(connection, scope, after=after, limit=limit))
 
-    async def unsent(self, *, after: int, parked: bool) -> Unsent:
+    async def unsent(self, *, after: int, parked: bool, limit: int) -> Unsent:
         """A page of the outbox."""
-        return await self._read(lambda connection: outbox.unsent(connection, after=after, parked=parked))
+        return await self._read(
+            lambda connection: outbox.unsent(connection, after=after, parked=parked, limit=limit)
+        )
 
     async def backlog(self) -> Backlog:
         """What waits in the outbox."""

@@ -23,7 +23,18 @@ from headrace_server.store.schema import job, job_event, job_parameters, job_res
 from headrace_server.store.statement import Bulk, Query, delete_by, insert_into
 
 _GIVEN_ONCE = frozenset(
-    {"job_id", "tenant", "type", "owner", "session_id", "queue", "timeout", "retry", "create_time"}
+    {
+        "job_id",
+        "tenant",
+        "type",
+        "owner",
+        "session_id",
+        "queue",
+        "timeout",
+        "retry",
+        "create_time",
+        "traceparent",
+    }
 )
 """What no change touches. An UPDATE that names them would write their indexes again."""
 _CHANGING = tuple(name for name in rows.JOB_FIELDS if name not in _GIVEN_ONCE)
@@ -198,8 +209,8 @@ class Ledger:
         jobs = [(self._stored[change.job.job_id], change.job) for change in changes]
         _insert_jobs(self.connection, [_new_row(after) for before, after in jobs if before is None])
         _update_jobs(self.connection, [_changed_row(after) for before, after in jobs if before is not None])
-        self._flush_events(changes)
         self._flush_results(changes)
+        self._flush_events(changes)
         derived.write_differences(self.connection, jobs)
         for change in changes:
             job_id = change.job.job_id

@@ -10,6 +10,8 @@ every row is read, so none is met with an earlier one missing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from itertools import chain
 from typing import Final
 
 from sqlalchemy import (
@@ -26,19 +28,16 @@ from sqlalchemy import (
     update,
 )
 
-from headrace_server.domain.broadcast import Backlog, Broadcast, Unsent
+from headrace_server.domain.broadcast import OMITTED, Backlog, Broadcast, Unsent
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Job
 from headrace_server.store.dialect.entries import among, each
+from headrace_server.store.payloads import read_parameters, read_results
 from headrace_server.store.rows import dumps, event_of
 from headrace_server.store.schema import OPEN, PARKED, job_event, outbox
 from headrace_server.store.statement import Bulk, Query, Row
 
-PAGE: Final = 1000
-"""Rows of a page: its jobs are those that they are of."""
-PAGE_ROWS: Final = 4000
-"""Rows that one answer carries; what the jobs have beyond them is met again."""
 COUNTED: Final = 100_000
 """To count further would cost more than it tells."""
 
@@ -49,26 +48,30 @@ _delete = Bulk(delete(outbox).where(among(outbox.c.place, "places")), ("places",
 _park = Bulk(update(outbox).values(parked=true()).where(among(outbox.c.place, "places")), ("places",))
 
 
+_ABOUT: Final = ("previous", "place", "parked", "traceparent", "payload")
 _EVENT: Final = ("job_id", "tenant", "type", "revision", "at", "attempt", "status", "kind", "body")
 
 
-def _page(which: TextClause) -> Query:
-    return Query(
+@cache
+def _page(limit: int, *, parked: bool) -> tuple[Query, Query]:
+    """The rows of a page, and all that their jobs have: of that so much that one answer can carry it.
+
+    The numbers stand in the text, since PostgreSQL must see that they are small to choose its plan.
+    """
+    rows = (
         select(outbox.c.place, outbox.c.job_id)
-        .where(which, outbox.c.place > bindparam("after"))
+        .where(PARKED if parked else OPEN, outbox.c.place > bindparam("after"))
         .order_by(outbox.c.place)
-        .limit(literal_column(str(PAGE)))
+        .limit(literal_column(str(limit)))
     )
-
-
-_pages = {False: _page(OPEN), True: _page(PARKED)}
-# By a list of jobs and not by a join: that PostgreSQL may turn round, and read all there is.
-_of_jobs = Query(
-    select(*(outbox.c[name] for name in ("previous", "place", "parked", *_EVENT)))
-    .where(among(outbox.c.job_id, "ids"))
-    .order_by(outbox.c.place)
-    .limit(literal_column(str(PAGE_ROWS)))
-)
+    # By a list of jobs and not by a join: that PostgreSQL may turn round, and read all there is.
+    of_jobs = (
+        select(*(outbox.c[name] for name in (*_ABOUT, *_EVENT)))
+        .where(among(outbox.c.job_id, "ids"))
+        .order_by(outbox.c.place)
+        .limit(literal_column(str(4 * limit)))
+    )
+    return Query(rows), Query(of_jobs)
 
 
 def _count(which: TextClause) -> Query:
@@ -81,10 +84,11 @@ _oldest = Query(select(outbox.c.at).order_by(outbox.c.place).limit(literal_colum
 
 
 class Announcer:
-    """Puts events of some kinds into the outbox."""
+    """Puts events of some kinds into the outbox, parameters and results beside them up to so many bytes; 0: never."""
 
-    def __init__(self, kinds: Iterable[EventKind]) -> None:
+    def __init__(self, kinds: Iterable[EventKind], payload_bytes: int) -> None:
         self._kinds = frozenset(kinds)
+        self._payload_bytes = payload_bytes
         listed: list[ColumnElement[int]] = [literal_column(str(int(kind))) for kind in sorted(self._kinds)]
         entry = each("ids")
         before = (
@@ -99,15 +103,50 @@ class Announcer:
     def announce(
         self, connection: Connection, changes: Sequence[Change], stored: Mapping[str, Job | None]
     ) -> None:
-        """Put out what these changes say. Before the log has it: what it has by now tells what was announced before."""
+        """Put out what these changes say.
+
+        Before the log has it: what it has by now tells what was announced before. When parameters and results are written.
+        """
         told = [[event for event in change.events if event.kind in self._kinds] for change in changes]
         known = {events[0].job_id for events in told if events and stored[events[0].job_id] is not None}
         found = self._last(connection, ids=dumps(sorted(known))) if known else ()
         last = {job_id: revision or 0 for job_id, revision in found}
-        _insert(connection, [row for events in told if events for row in _rows(events, last)])
+        payloads = self._payloads(connection, chain.from_iterable(told))
+        traces = {change.job.job_id: change.job.traceparent for change in changes}
+        _insert(
+            connection, [row for events in told if events for row in _rows(events, last, traces, payloads)]
+        )
+
+    def _payloads(self, connection: Connection, told: Iterable[Event]) -> Mapping[tuple[str, int], str]:
+        """By job and revision."""
+        if not self._payload_bytes:
+            return {}
+        created, ended = [], []
+        for event in told:
+            if event.kind is EventKind.CREATED:
+                created.append(event)
+            elif event.kind is EventKind.STATUS_CHANGED and event.status.final:
+                ended.append(event)
+        found = {
+            (event.job_id, event.revision): texts[event.job_id]
+            for events, read in ((created, read_parameters), (ended, read_results))
+            if events
+            for texts in [read(connection, [event.job_id for event in events])]
+            for event in events
+        }
+        return {
+            key: text if len(text.encode()) <= self._payload_bytes else OMITTED
+            for key, text in found.items()
+            if text != "{}"
+        }
 
 
-def _rows(events: Sequence[Event], last: Mapping[str, int]) -> Iterable[Row]:
+def _rows(
+    events: Sequence[Event],
+    last: Mapping[str, int],
+    traces: Mapping[str, str],
+    payloads: Mapping[tuple[str, int], str],
+) -> Iterable[Row]:
     previous = last.get(events[0].job_id, 0)
     for event in events:
         yield (
@@ -122,19 +161,22 @@ def _rows(events: Sequence[Event], last: Mapping[str, int]) -> Iterable[Row]:
             event.attempt,
             int(event.status),
             dumps(event.body) if event.body else None,
+            traces[event.job_id],
+            payloads.get((event.job_id, event.revision)),
         )
         previous = event.revision
 
 
-def unsent(connection: Connection, *, after: int, parked: bool) -> Unsent:
+def unsent(connection: Connection, *, after: int, parked: bool, limit: int) -> Unsent:
     """See domain.broadcast.Outbox.unsent."""
-    page = _pages[parked](connection, after=after)
+    rows, of_jobs = _page(limit, parked=parked)
+    page = rows(connection, after=after)
     if not page:
         return Unsent((), None)
-    found = _of_jobs(connection, ids=dumps(sorted({job_id for _, job_id in page})))
+    found = of_jobs(connection, ids=dumps(sorted({job_id for _, job_id in page})))
     broadcasts = [
-        Broadcast(event_of(event), previous, place, bool(is_parked))
-        for previous, place, is_parked, *event in found
+        Broadcast(event_of(event), previous, place, bool(is_parked), trace, payload)
+        for previous, place, is_parked, trace, payload, *event in found
     ]
     return Unsent(broadcasts, page[-1][0])
 

@@ -23,6 +23,14 @@ def read_parameters(connection: Connection, job_ids: Sequence[str]) -> dict[str,
     return dict(_parameters(connection, ids=dumps(job_ids)))
 
 
+def read_results(connection: Connection, job_ids: Sequence[str]) -> dict[str, str]:
+    """The results of these jobs by job id, as the JSON text of a dict; "" is what the job returned."""
+    results: dict[str, list[str]] = {job_id: [] for job_id in job_ids}
+    for job_id, name, body in _results(connection, ids=dumps(job_ids)):
+        results[job_id].append(f"{dumps(name)}:{body}")
+    return {job_id: f"{{{','.join(texts)}}}" for job_id, texts in results.items()}
+
+
 def read_payloads(connection: Connection, job_ids: Sequence[str]) -> dict[str, Payload]:
     """Parameters and results of these jobs by job id."""
     results: dict[str, dict[str, str]] = {job_id: {} for job_id in job_ids}

@@ -98,6 +98,7 @@ job = Table(
     Column("stop", TEXT),
     Column("message_count", Integer, nullable=False),
     Column("dropped_count", Integer, nullable=False),
+    Column("traceparent", TEXT, nullable=False, server_default=""),
     # Lists and counts of one tenant: newest first, by status, by type, by owner. Each also gives its order.
     Index("job_by_create_time", "tenant", "create_time", "job_id"),
     Index("job_by_status", "tenant", "status", "status_time", "job_id"),
@@ -240,6 +241,8 @@ outbox = Table(
     Column("attempt", Integer, nullable=False),
     Column("status", SmallInteger, nullable=False),
     Column("body", TEXT),
+    Column("traceparent", TEXT, nullable=False, server_default=""),
+    Column("payload", TEXT),
     Index("outbox_by_job", "job_id", "place"),
     Index("outbox_open", "place", sqlite_where=OPEN, postgresql_where=OPEN),
     Index("outbox_parked", "place", sqlite_where=PARKED, postgresql_where=PARKED),

@@ -115,6 +115,7 @@ class SqlStore(Answers):
         durable: bool = True,
         max_waiting: int = 1_000_000,
         broadcast: Collection[EventKind] = (),
+        payload_bytes: int = 0,
         clock: Callable[[], int] = wall_clock,
     ) -> Self:
         """Open the database of this URL, on the thread of the running event loop.
@@ -122,7 +123,8 @@ class SqlStore(Answers):
         The schema must be up to date (`migrate.upgrade`), and the caller should hold the lock (`StoreLock.take`) of
         a SQLite file. durable: a write that was answered survives a loss of power; False is for databases that are
         thrown away. max_waiting: how many jobs may be held or queued at once; a submit beyond that is refused.
-        broadcast: the kinds of events that go into the outbox too, for somebody who takes them out again. clock: microseconds since 1970 UTC. Raises StoreRefused.
+        broadcast: the kinds of events that go into the outbox too, for somebody who takes them out again. payload_bytes: up
+        to so many of parameters and results go with them. clock: microseconds since 1970 UTC. Raises StoreRefused.
         """
         migrate.check(url)
         database = dialect.of_url(url)
@@ -146,7 +148,7 @@ class SqlStore(Answers):
             numbers=numbers,
             waiting=waiting,
             max_waiting=max_waiting,
-            announcer=Announcer(broadcast) if broadcast else None,
+            announcer=Announcer(broadcast, payload_bytes) if broadcast else None,
             clock=clock,
         )
 

@@ -179,6 +179,7 @@ class Child:
             run.session_id,
             run.description,
             run.labels,
+            run.traceparent,
             run.parameters,
         )
         return jobs.execute(

@@ -33,6 +33,7 @@ class Run:
     owner: str
     session_id: str
     description: str
+    traceparent: str
     labels: Mapping[str, str]
     parameters: str
 

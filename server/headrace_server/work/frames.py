@@ -1,6 +1,6 @@
 """What server and child say to each other: one header, as a JSON array, and one text behind it.
 
-    to the child    [ticket, job_id, claim, type, attempt, tenant, owner, session_id, description, labels] LF parameters
+    to the child    [ticket, job_id, claim, type, attempt, tenant, owner, session_id, description, traceparent, labels] LF parameters
     to the server   ["ready"]
                     ["begun", ticket]
                     ["progress", done, total, message, at]
@@ -65,6 +65,7 @@ def run_frame(ticket: int, run: Run) -> bytes:
         run.owner,
         run.session_id,
         run.description,
+        run.traceparent,
         dict(run.labels),
     )
     return encode(header, run.parameters)
@@ -79,9 +80,9 @@ def ticket_of(frame: bytes) -> int:
 def run_of(frame: bytes) -> tuple[int, Run]:
     """Ticket and run of a run frame."""
     (ticket, job_id, claim, *texts, labels), parameters = decode(frame)
-    kind, attempt, tenant, owner, session_id, description = texts
+    kind, attempt, tenant, owner, session_id, description, trace = texts
     key = RunKey(job_id, claim)
-    return ticket, Run(key, kind, attempt, tenant, owner, session_id, description, labels, parameters)
+    return ticket, Run(key, kind, attempt, tenant, owner, session_id, description, trace, labels, parameters)
 
 
 def progress_of(header: Sequence[Any]) -> ProgressReport:

@@ -106,6 +106,7 @@ class Active:
             session_id=job.session_id,
             description=job.description,
             labels=job.labels,
+            traceparent=job.traceparent,
             parameters=self._parameters,
         )
 

@@ -12,7 +12,7 @@ from events.conftest import EXCHANGE, Bench
 from google.protobuf.json_format import MessageToDict
 
 from headrace.events import decode
-from headrace.info import Created, EventDetail, JobStatus, StatusChange
+from headrace.info import Payload
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from support.server import Server, until
 
@@ -78,21 +78,24 @@ def test_parameters_and_results_where_a_setting_has_them_in(bench: Bench, server
             client.submit("test.noop"),
         ]
         ends = [job.wait(30) for job in jobs]
-        told: dict[str, list[EventDetail | None]] = {end.job_id: [] for end in ends}
+        told: dict[str, list[Payload | None]] = {end.job_id: [] for end in ends}
         for one in bench.take(queue, 4 * len(jobs)):
             event = decode(one.headers, one.body, one.properties.content_type).event
-            told[event.job_id].append(event.detail)
-        watched = [event.detail for event in client.events(jobs[0].job_id)]
-    echo, report, large, noop = told.values()
-    end = StatusChange(JobStatus.RUNNING, JobStatus.SUCCEEDED)
-    assert (echo[0], echo[-1]) == (Created(given), replace(end, result=given))
-    assert (report[0], report[-1]) == (
-        Created({"total": 3}),
-        replace(end, result=ends[1].result, results={"rows": 3}),
-    )
-    assert (large[0], large[-1]) == (Created({}, payload_omitted=True), replace(end, payload_omitted=True))
-    assert (noop[0], noop[-1]) == (Created({}), end)
-    assert (watched[0], watched[-1]) == (Created({}), end), "a watch shows none of it"
+            told[event.job_id].append(event.payload)
+        watched = {event.payload for event in client.events(jobs[0].job_id)}
+    none = Payload(parameters={}, result=None, results={})
+    assert list(told.values()) == [
+        [replace(none, parameters=given), None, None, replace(none, result=given)],
+        [
+            replace(none, parameters={"total": 3}),
+            None,
+            None,
+            replace(none, result=ends[1].result, results={"rows": 3}),
+        ],
+        [None] * 4,
+        [none, None, None, none],
+    ]
+    assert watched == {None}
 
 
 def test_the_trace_of_a_job(bench: Bench, server: Server) -> None:

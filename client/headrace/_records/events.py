@@ -1,7 +1,7 @@
 """A job's history and what a watch yields, as values. Public through headrace.info."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,30 +10,12 @@ from headrace._records.job import JobFailure, JobInfo, Progress
 
 
 @dataclass(frozen=True, slots=True)
-class Created:
-    """The job was submitted. Parameters are there in broadcasts of a server that is set to have them in; else read the job."""
-
-    parameters: Mapping[str, Any]
-    payload_omitted: bool = False
-    """True when such a server left them out, as too large."""
-
-
-@dataclass(frozen=True, slots=True)
 class StatusChange:
-    """The job's status changed; error says why, where that was not a success.
-
-    Results are there with the end of a job, in broadcasts of a server that is set to have them in; else read the job.
-    """
+    """The job's status changed; error says why, where that was not a success."""
 
     from_status: JobStatus
     to_status: JobStatus
     error: JobFailure | None = None
-    result: Any = None
-    """What the job returned."""
-    results: Mapping[str, Any] = field(default_factory=dict)
-    """Its named results."""
-    payload_omitted: bool = False
-    """True when such a server left them out, as too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +55,18 @@ class MessagesDropped:
     count: int
 
 
-EventDetail = (
-    Created | StatusChange | LoggedMessage | ResultSet | StopChange | FieldsUpdated | MessagesDropped
-)
+EventDetail = StatusChange | LoggedMessage | ResultSet | StopChange | FieldsUpdated | MessagesDropped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What a broadcast may have besides the event: with CREATED the parameters, with the end of the job its results."""
+
+    parameters: Mapping[str, Any]
+    result: Any
+    """What the job returned."""
+    results: Mapping[str, Any]
+    """Its named results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +86,10 @@ class JobEvent:
     """True when that status is terminal."""
     kind: EventKind
     detail: EventDetail | None
-    """What the kind tells further. None for UNKNOWN."""
+    """What the kind tells further. None for CREATED and UNKNOWN."""
+    payload: Payload | None = None
+    """Only in a broadcast of a server whose setting events_payload_kib has it in. None too where it was larger than that, and in
+    an event that a consumer has read from the server since its message was missing: then the job has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -84,6 +83,7 @@ def event(message: job_pb2.JobEvent) -> info.JobEvent:
         final=message.final,
         kind=EventKind[kind.upper()] if kind is not None else EventKind.UNKNOWN,
         detail=_detail(message),
+        payload=_payload(message),
     )
 
 
@@ -258,25 +258,24 @@ def _detail(message: job_pb2.JobEvent) -> info.EventDetail | None:
     return read(message) if read is not None else None
 
 
+def _payload(message: job_pb2.JobEvent) -> info.Payload | None:
+    created, changed = message.created, message.status_changed
+    if not (created.payload_included or changed.payload_included):
+        return None
+    try:
+        return info.Payload(
+            parameters=_values(created.parameters, "parameters"),
+            result=_value(changed.result) if changed.HasField("result") else None,
+            results=_values(changed.results, "results"),
+        )
+    except values.UnsupportedValue:  # of a newer server: whoever reads the job is told
+        return None
+
+
 def _status_change(message: job_pb2.JobEvent) -> info.StatusChange:
     change = message.status_changed
     # "from" is a keyword in Python.
-    plain = info.StatusChange(_status(getattr(change, "from")), _status(change.to), _failure(change))
-    if change.payload_omitted:
-        return replace(plain, payload_omitted=True)
-    try:
-        result = _value(change.result) if change.HasField("result") else None
-        return replace(plain, result=result, results=_values(change.results, "results"))
-    except values.UnsupportedValue:  # of a newer server: whoever reads the job is told
-        return replace(plain, payload_omitted=True)
-
-
-def _created(message: job_pb2.JobEvent) -> info.Created:
-    created = message.created
-    try:
-        return info.Created(_values(created.parameters, "parameters"), created.payload_omitted)
-    except values.UnsupportedValue:  # likewise
-        return info.Created({}, payload_omitted=True)
+    return info.StatusChange(_status(getattr(change, "from")), _status(change.to), _failure(change))
 
 
 def _logged(message: job_pb2.JobEvent) -> info.LoggedMessage:
@@ -289,7 +288,6 @@ def _logged(message: job_pb2.JobEvent) -> info.LoggedMessage:
 
 
 _DETAILS: Mapping[str, Callable[[job_pb2.JobEvent], info.EventDetail]] = {
-    "created": _created,
     "status_changed": _status_change,
     "message_logged": _logged,
     "result_set": lambda message: info.ResultSet(message.result_set.name),

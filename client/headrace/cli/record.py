@@ -37,7 +37,7 @@ def of_event(event: JobEvent) -> Record:
     """An event of a history. What it tells further stands under the name of its kind, as in the contract."""
     data: dict[str, Any] = plain(event)
     detail: EventDetail | None = event.detail
-    del data["detail"]
+    del data["detail"], data["payload"]  # no watch and no history has a payload
     return Record("event", str(event.revision), {**data, event.kind.lower(): plain(detail) or {}})
 
 

@@ -849,9 +849,9 @@ class JobCreated(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     PARAMETERS_FIELD_NUMBER: _builtins.int
-    PAYLOAD_OMITTED_FIELD_NUMBER: _builtins.int
-    payload_omitted: _builtins.bool
-    """They would have been there, but are larger than that setting: GetJob has them."""
+    PAYLOAD_INCLUDED_FIELD_NUMBER: _builtins.int
+    payload_included: _builtins.bool
+    """They are here. False where that setting has nothing in, where they are larger than it, and in a watch: GetJob has them."""
     @_builtins.property
     def parameters(self) -> _containers.MessageMap[_builtins.str, _value_pb2.Value]:
         """Its parameters. Only in events on AMQP, where the server's setting events_payload_kib has them in: a watch never does."""
@@ -860,11 +860,11 @@ class JobCreated(_message.Message):
         self,
         *,
         parameters: _abc.Mapping[_builtins.str, _value_pb2.Value] | None = ...,
-        payload_omitted: _builtins.bool = ...,
+        payload_included: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters", "payload_omitted", b"payload_omitted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parameters", b"parameters", "payload_included", b"payload_included"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -902,11 +902,11 @@ class JobStatusChanged(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
-    PAYLOAD_OMITTED_FIELD_NUMBER: _builtins.int
+    PAYLOAD_INCLUDED_FIELD_NUMBER: _builtins.int
     to: Global___JobStatus.ValueType
     """The status after."""
-    payload_omitted: _builtins.bool
-    """Results would have been there, but are larger than that setting: GetJob has them."""
+    payload_included: _builtins.bool
+    """Both are here, likewise."""
     @_builtins.property
     def error(self) -> Global___JobError:
         """Why, where the change was not a success."""
@@ -926,11 +926,11 @@ class JobStatusChanged(_message.Message):
         error: Global___JobError | None = ...,
         result: _value_pb2.Value | None = ...,
         results: _abc.Mapping[_builtins.str, _value_pb2.Value] | None = ...,
-        payload_omitted: _builtins.bool = ...,
+        payload_included: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "from", b"from", "payload_omitted", b"payload_omitted", "result", b"result", "results", b"results", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "from", b"from", "payload_included", b"payload_included", "result", b"result", "results", b"results", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

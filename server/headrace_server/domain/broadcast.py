@@ -11,9 +11,6 @@ from headrace_server.domain.job import Job, Progress
 DEFAULT_KINDS = frozenset({EventKind.CREATED, EventKind.STATUS_CHANGED})
 """What is broadcast when nothing else was asked for."""
 
-OMITTED = ""
-"""Stands for a payload that was too large."""
-
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
@@ -22,7 +19,7 @@ class Broadcast:
     previous: the revision of the job's last event before it that is of a broadcast kind, 0 for none: who knows an older one has missed
     something. place: where it stands in the outbox. parked: no queue had wanted the job's events when they were last
     published. traceparent: the trace that the job belongs to. payload: the JSON text of a dict of plain values, the job's
-    parameters with its creation and its results with its end; None for none, OMITTED where it was too large.
+    parameters with its creation and its results with its end; None where it is not to be sent, or too large.
     """
 
     event: Event

@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict, MessageToJson
 
 from headrace.v1 import job_pb2
 from headrace.wire import map_to_proto, to_proto
-from headrace_server.domain.broadcast import OMITTED, Broadcast
+from headrace_server.domain.broadcast import Broadcast
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Progress, Status
 from headrace_server.rpc import convert
@@ -50,9 +50,7 @@ def _message(broadcast: Broadcast) -> job_pb2.JobEvent:
     if broadcast.payload is None:
         return message
     beside = message.created if broadcast.event.kind is EventKind.CREATED else message.status_changed
-    if broadcast.payload == OMITTED:
-        beside.payload_omitted = True
-        return message
+    beside.payload_included = True
     values = json.loads(broadcast.payload)
     if isinstance(beside, job_pb2.JobCreated):
         map_to_proto(beside.parameters, values)

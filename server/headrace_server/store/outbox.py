@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from headrace_server.domain.broadcast import OMITTED, Backlog, Broadcast, Unsent
+from headrace_server.domain.broadcast import Backlog, Broadcast, Unsent
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Job
@@ -134,11 +134,7 @@ class Announcer:
             for texts in [read(connection, [event.job_id for event in events])]
             for event in events
         }
-        return {
-            key: text if len(text.encode()) <= self._payload_bytes else OMITTED
-            for key, text in found.items()
-            if text != "{}"
-        }
+        return {key: text for key, text in found.items() if len(text.encode()) <= self._payload_bytes}
 
 
 def _rows(

@@ -68,6 +68,25 @@ async def test_a_limit_is_kept(store: SqlStore, scope: Scope) -> None:
     assert await claim(store, 9, kinds=["t", "l"]) == []
 
 
+@pytest.mark.parametrize("limit", ["max_running", "max_running_per_owner"])
+async def test_a_limit_of_zero_is_a_pause(store: SqlStore, limit: str) -> None:
+    """Nothing passes it, and no end elsewhere is waited for as where a limit is full."""
+    await queue_up(store, [{"queue": "l"}, {}])
+    answers = []
+    answered = store._again.answered
+    store._again.answered = lambda taken, free, made: (
+        answers.append(taken.full),
+        answered(taken, free, made),
+    )[0]  # type: ignore[method-assign]
+    await set_gate(store, Scope.QUEUE, "l", **{limit: 0})
+    assert of(await claim(store, 5), "queue") == ["default"]
+    await set_gate(store, Scope.QUEUE, "l", **{limit: 1})
+    assert of(await claim(store, 1), "queue") == ["l"]
+    await queue_up(store, [{"queue": "l"}])
+    assert await claim(store, 5) == []
+    assert answers == [False, False, True]
+
+
 @pytest.mark.parametrize("scope", list(Scope))
 async def test_each_owner_has_a_limit(store: SqlStore, scope: Scope) -> None:
     """max_running_per_owner counts each owner of each tenant by itself, jobs without an owner as those of one."""

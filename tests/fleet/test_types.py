@@ -1,5 +1,8 @@
 """Instances for different types on one database: what each lists, takes and runs."""
 
+import signal
+from pathlib import Path
+
 import pytest
 
 from headrace import Client
@@ -29,3 +32,22 @@ def test_types_of_several_instances(servers: Fleet) -> None:
         both.stop()
         until(lambda: counts(client)["chaos.work"] == 0, "nobody runs it")
         assert counts(narrow)["test.noop"] == 1
+
+
+def test_who_drains_runs_no_more_types(servers: Fleet, tmp_path: Path) -> None:
+    """An instance that drains is not counted, asked by itself or by another, though it lives and holds a job."""
+    api = servers.start("api", workers=0)
+    worker = servers.start("worker", workers=1, drain_time=60)
+    gate = tmp_path / "gate"
+    with api.client() as client, worker.client() as own:
+        job = client.submit("test.report", {"gate": str(gate)})
+        until(lambda: job.refresh().status == "RUNNING", "it runs")
+        assert counts(client)["test.noop"] == counts(own)["test.noop"] == 1
+        worker.process.send_signal(signal.SIGTERM)
+        until(lambda: counts(client)["test.noop"] == 0, "it is not counted")
+        assert counts(own)["test.noop"] == 0
+        assert [(one.live, one.draining, one.running) for one in client.instances() if one.workers] == [
+            (True, True, 1)
+        ]
+        gate.touch()
+        assert job.wait(30).status == "SUCCEEDED"

@@ -41,6 +41,8 @@ class Room:
                     running[key] += 1
                     self._owned[key, tenant, owner] += 1
         for key, gate in known.items():
+            if 0 in (gate.max_running, gate.max_running_per_owner):
+                self.close(key)  # no end makes room
             if gate.max_running is not None:
                 self._left[key] = gate.max_running - running[key]
             if gate.max_running_per_owner is not None:
@@ -52,9 +54,11 @@ class Room:
 
     @property
     def full(self) -> bool:
-        """Whether a gate has no room, or none for an owner."""
-        return any(left <= 0 for left in self._left.values()) or any(
-            count >= self._per_owner.get(key, NO_LIMIT) for (key, _, _), count in self._owned.items()
+        """Whether a gate that is not closed has no room, or none for an owner: the end of another job makes some."""
+        return any(left <= 0 for key, left in self._left.items() if key not in self._closed) or any(
+            count >= self._per_owner.get(key, NO_LIMIT)
+            for (key, _, _), count in self._owned.items()
+            if key not in self._closed
         )
 
     def weight(self, key: str) -> int:

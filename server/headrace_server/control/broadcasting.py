@@ -21,12 +21,12 @@
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 from headrace_server.control.backlog import BacklogWatch
+from headrace_server.control.lines import Lines
 from headrace_server.domain.broadcast import Broadcast, Fate, Outbox, Publisher, Settled
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import Job, Progress
@@ -73,12 +73,7 @@ class Broadcasting:
         self._page = min(PAGE, max(1, PAGE_BYTES // max(1, payload_bytes)))
         self._progressed: dict[str, float] = {}
         self._publisher = publisher
-        self._lines: dict[str, deque[Broadcast]] = {}
-        """What is in memory, by job. The first of each is under way, or will be published again in a moment."""
-        self._places: set[int] = set()
-        """Of what is in the lines, or settled and still in the outbox."""
-        self._sent: list[int] = []
-        self._parked: list[int] = []
+        self._lines = Lines()
         self._up = False
         self._leads = False
         self._asked = float("-inf")
@@ -88,8 +83,6 @@ class Broadcasting:
         self._parked_try = 0.0
         self._backlog = BacklogWatch(outbox)
         self._totals = dict.fromkeys(Fate, 0)
-        self._put_away_by_now = 0, 0
-        """Of what was sent and what is parked: how many, from the first on, the outbox knows of."""
         self._to_read = asyncio.Event()
         self._to_tidy = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -125,7 +118,7 @@ class Broadcasting:
             return
         until = time.monotonic() + seconds
         while self._up and self._leads and time.monotonic() < until:
-            if not self._lines and not any(self._unsettled()) and await self._empty():
+            if self._lines.settled and await self._empty():
                 break
             await asyncio.sleep(GAP)
         for task in self._tasks:
@@ -164,47 +157,27 @@ class Broadcasting:
 
     def _forget(self) -> None:
         """What is in memory is read again, by whoever leads then."""
-        self._lines.clear()
-        self._places = {*self._sent, *self._parked}
+        self._lines.forget()
         self._cursor = self._parked_cursor = 0
 
     def _settled(self, settled: Sequence[Settled]) -> None:
         following = []
         for broadcast, fate in settled:
             self._totals[fate] += 1
-            line = self._lines.get(broadcast.event.job_id)
-            mine = line is not None and line[0].place == broadcast.place
-            if fate is Fate.CONFIRMED or (fate is Fate.UNROUTABLE and not self._keep):
-                self._sent.append(broadcast.place)
-                self._places.add(broadcast.place)
+            if fate is Fate.REFUSED:
+                asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._again, broadcast)
+            elif fate is Fate.UNFIT or (fate is Fate.UNROUTABLE and self._keep):
+                self._lines.set_aside(broadcast)
+            else:
                 if broadcast.parked:
                     self._parked_try = 0.0  # a queue wants them by now: go on with the others
-                if line is not None and mine:
-                    line.popleft()
-                    if line:
-                        following.append(line[0])
-                    else:
-                        del self._lines[broadcast.event.job_id]
-            elif line is not None and mine:
-                if fate is not Fate.REFUSED:
-                    del self._lines[broadcast.event.job_id]
-                    self._park(line)
-                else:
-                    asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._again, broadcast)
-        self._publisher.publish(following)
+                following.append(self._lines.end(broadcast))
+        self._publisher.publish([head for head in following if head is not None])
         self._to_tidy.set()
 
     def _again(self, broadcast: Broadcast) -> None:
-        line = self._lines.get(broadcast.event.job_id)
-        if line is not None and line[0] is broadcast:
+        if self._lines.is_head(broadcast):
             self._publisher.publish([broadcast])
-
-    def _park(self, line: Iterable[Broadcast]) -> None:
-        for broadcast in line:
-            if broadcast.parked:
-                self._places.discard(broadcast.place)
-            else:
-                self._parked.append(broadcast.place)
 
     # The tasks.
 
@@ -232,7 +205,7 @@ class Broadcasting:
             self._backlog.report(up=self._up)
 
     async def _read(self) -> None:
-        self._forget_settled()
+        self._lines.forget_told()
         if self._leads:
             await self._fill()
             await self._try_parked()
@@ -251,28 +224,16 @@ class Broadcasting:
 
     async def _put_away(self) -> None:
         """What is settled leaves the outbox, or is marked there."""
-        sent, parked = self._unsettled()
+        sent, parked = self._lines.sent.new, self._lines.aside.new
         if sent or parked:
             await self._outbox.settle(sent, parked)
-            known = self._put_away_by_now
-            self._put_away_by_now = known[0] + len(sent), known[1] + len(parked)
+            self._lines.sent.told(len(sent))
+            self._lines.aside.told(len(parked))
             self._to_read.set()  # there is room now
-
-    def _unsettled(self) -> tuple[list[int], list[int]]:
-        """Places of which the outbox does not know yet that they were sent, or are parked."""
-        sent, parked = self._put_away_by_now
-        return self._sent[sent:], self._parked[parked:]
-
-    def _forget_settled(self) -> None:
-        """What was put away need not be known any more. Not while a page is read, that may show it as it was."""
-        sent, parked = self._put_away_by_now
-        self._put_away_by_now = 0, 0
-        self._places.difference_update(self._sent[:sent], self._parked[:parked])
-        del self._sent[:sent], self._parked[:parked]
 
     async def _fill(self) -> None:
         """Read a page, while there is room."""
-        if not self._up or len(self._places) >= ROOM * self._page:
+        if not self._up or len(self._lines) >= ROOM * self._page:
             return
         after = self._cursor
         page = await self._outbox.unsent(after=after, parked=False, limit=self._page)
@@ -280,18 +241,8 @@ class Broadcasting:
             self._to_read.set()
             return  # all was forgotten meanwhile
         self._cursor = page.end or 0
-        # Of a job with an event that no queue wants the later ones wait too.
-        parked = set(self._parked)
-        waiting = {
-            one.event.job_id
-            for one in page.broadcasts
-            if (one.parked or one.place in parked) and one.event.job_id not in self._lines
-        }
-        self._take(one for one in page.broadcasts if one.event.job_id not in waiting)
-        late = [one for one in page.broadcasts if one.event.job_id in waiting and not one.parked]
-        self._parked += [one.place for one in late if one.place not in self._places]
-        self._places.update(one.place for one in late)
-        if late:
+        self._publisher.publish(self._lines.take_wanted(page.broadcasts))
+        if self._lines.aside.new:
             self._to_tidy.set()
         if page.end is not None:
             self._to_read.set()  # there may be more behind it
@@ -299,31 +250,14 @@ class Broadcasting:
     async def _try_parked(self) -> None:
         """Publish some of what no queue wanted: one may by now."""
         now = time.monotonic()
-        if not self._up or now < self._parked_try or len(self._places) >= ROOM * self._page:
+        if not self._up or now < self._parked_try or len(self._lines) >= ROOM * self._page:
             return
         self._parked_try = now + PARKED_PERIOD
         after = self._parked_cursor
         page = await self._outbox.unsent(after=after, parked=True, limit=self._page)
         if self._up and self._leads and self._parked_cursor == after:  # else all was forgotten meanwhile
             self._parked_cursor = page.end or 0
-            self._take(page.broadcasts)
-
-    def _take(self, broadcasts: Iterable[Broadcast]) -> None:
-        """Each goes to the end of its job's line; the first of a new line is published."""
-        heads = []
-        if not self._up:
-            return
-        for broadcast in broadcasts:
-            if broadcast.place in self._places:
-                continue
-            self._places.add(broadcast.place)
-            line = self._lines.get(broadcast.event.job_id)
-            if line is None:
-                self._lines[broadcast.event.job_id] = deque([broadcast])
-                heads.append(broadcast)
-            else:
-                line.append(broadcast)
-        self._publisher.publish(heads)
+            self._publisher.publish(self._lines.take(page.broadcasts))
 
     async def _empty(self) -> bool:
         try:

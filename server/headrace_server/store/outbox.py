@@ -121,20 +121,20 @@ class Announcer:
         """By job and revision."""
         if not self._payload_bytes:
             return {}
-        created, ended = [], []
+        created: dict[str, int] = {}
+        ended: dict[str, int] = {}
         for event in told:
             if event.kind is EventKind.CREATED:
-                created.append(event)
+                created[event.job_id] = event.revision
             elif event.kind is EventKind.STATUS_CHANGED and event.status.final:
-                ended.append(event)
-        found = {
-            (event.job_id, event.revision): texts[event.job_id]
-            for events, read in ((created, read_parameters), (ended, read_results))
-            if events
-            for texts in [read(connection, [event.job_id for event in events])]
-            for event in events
-        }
-        return {key: text for key, text in found.items() if len(text.encode()) <= self._payload_bytes}
+                ended[event.job_id] = event.revision
+        payloads = {}
+        for revisions, read in ((created, read_parameters), (ended, read_results)):
+            texts = read(connection, [*revisions]) if revisions else {}
+            for job_id, text in texts.items():
+                if len(text.encode()) <= self._payload_bytes:
+                    payloads[job_id, revisions[job_id]] = text
+        return payloads
 
 
 def _rows(

@@ -23,6 +23,9 @@ revisions. A message may come twice, and after a disaster one may be missing. Wh
   has a dead-letter exchange. So is a message that is no event of Headrace.
 - **A handler may take its time.** The connection is served by a thread of its own. RabbitMQ itself closes a channel
   whose delivery was not acknowledged for 30 minutes (its consumer_timeout), and delivers it again.
+- **`event.payload`** has the parameters with the creation and the results with the end, where the server's setting
+  events_payload_kib has them in. It may be None all the same: larger ones are left out, and so are those of an event that was read
+  from the server. The job has them.
 
 What a handler did before it was interrupted by a kill or a lost connection it does again: it sees an event at least once.
 A handler that must count each once keeps the revision beside its own data, in the same transaction.

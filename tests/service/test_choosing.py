@@ -1,8 +1,11 @@
 """What runs: queues, tenants and types that are limited, paused or weighed, by servers that serve some queues."""
 
+import base64
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -175,6 +178,23 @@ def test_pages_of_queues(client: Client, server: Server) -> None:
     assert listed == sorted({*listed, *mine})
     assert refusal(caught.value).reason == "INVALID_PAGE_TOKEN"
     for name in mine:
+        client.resume_queue(name)
+
+
+@pytest.mark.parametrize("place", [["a\ud83d"], ["\ude00"], ["a\0"], [7], [None], [], ["a", "b"]])
+def test_a_token_that_was_tampered_with_is_refused(client: Client, server: Server, place: list[Any]) -> None:
+    """A page token that names a place no name can have, half a character or NUL among them, is refused as such (failure case 26)."""
+    for name in ("page-1", "page-2"):
+        client.pause_queue(name)
+    with grpc.insecure_channel(server.target) as channel:
+        stub = admin_service_pb2_grpc.AdminServiceStub(channel)
+        given = stub.ListGates(pb.ListGatesRequest(page_size=1)).next_page_token
+        fingerprint, *_ = json.loads(base64.urlsafe_b64decode(given))
+        other = base64.urlsafe_b64encode(json.dumps([fingerprint, *place]).encode()).decode()
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ListGates(pb.ListGatesRequest(page_token=other))
+    assert refusal(caught.value).reason == "INVALID_PAGE_TOKEN"
+    for name in ("page-1", "page-2"):
         client.resume_queue(name)
 
 

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 
 from headrace_server.domain import running, verbs
 from headrace_server.domain.change import Change, Message, Outcome
-from headrace_server.domain.errors import ControlError, Replaced
+from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
 from headrace_server.domain.job import ErrorKind, JobError, Progress, RetryPolicy, Spec, Status, StopPhase
 from headrace_server.domain.ports import ClaimRequest, Page, Seat, Submission
 from headrace_server.domain.query import Filter, Group, Order
@@ -46,6 +46,8 @@ SECOND = 1_000_000
 LIMIT = 3
 CLAIM = 2
 """The phase of claims."""
+TRIES = 3
+"""Of what is asked while the database is away, which a machine that stands still for seconds can bring about."""
 HERE, THERE = "here", "there"
 TENANTS = ("acme", "birch", "cedar")
 TYPES = ("red", "red.dark", "blue")
@@ -281,8 +283,16 @@ class StoreAgainstModel(RuleBasedStateMachine):
         self.said.clear()
 
         async def ask(these: list[Asked]) -> list[Any]:
-            with at_once():
-                return await asyncio.gather(*(one.of_store() for one in these), return_exceptions=True)
+            for _ in range(TRIES):
+                with at_once():
+                    answers = await asyncio.gather(*(one.of_store() for one in these), return_exceptions=True)
+                unwritten = [isinstance(answer, StoreUnavailable) for answer in answers]
+                if not any(unwritten):
+                    break
+                # The machine stood still, and the database gave the transaction up: nothing of it is stored.
+                assert all(unwritten), answers
+                print(f"asked again: {answers[0]}")
+            return answers
 
         if self.place.claims_apart:
             asked.sort(key=lambda one: one.phase)

@@ -100,6 +100,26 @@ async def test_who_is_silent_is_taken_over(here: SqlStore, there: SqlStore) -> N
     assert await here.recover(LOST, confirmed=False) == 0
 
 
+async def test_who_lives_for_less_than_a_lease_has_not_looked_in_vain(
+    here: SqlStore, there: SqlStore, url: str, clock: Clock
+) -> None:
+    """A death is noticed though nobody lives as long as a lease: what one has seen, the next counts on (failure case 1)."""
+    fall_silent(there)
+    fall_silent(here)
+    lives = []
+    for number in range(20):
+        begun = time.monotonic()
+        short = await join(url, clock, f"short-{number}")
+        await asyncio.sleep(LEASE / 2)
+        alive = (await live(short))["there"]
+        await short.close()
+        lives.append(time.monotonic() - begun)
+        if not alive:
+            break
+    assert not alive
+    assert len(lives) > 1
+
+
 async def test_the_others_are_called_to_take_over(here: SqlStore, there: SqlStore) -> None:
     """A death is told to those who live, within the lease and a little."""
     told: list[float] = []

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from headrace_server.domain.lease import LeaseTimes, Observer, OwnLease
+from headrace_server.domain.lease import Beat, LeaseTimes, Observer, OwnLease
 
 TIMES = LeaseTimes(10.0)
 
@@ -17,10 +17,10 @@ class Watch:
         self.observer = Observer(times)
         self.now = 1000.0
 
-    def look(self, beat: int, after: float = TIMES.look) -> bool:
-        """Look after so many seconds: whether the other is dead."""
+    def look(self, beat: int, after: float = TIMES.look, still: float = 0.0) -> bool:
+        """Look after so many seconds: whether the other is dead. still: what others have told of it."""
         self.now += after
-        return "other" in self.observer.look({"other": beat}, self.now)
+        return "other" in self.observer.look({"other": Beat(beat, still)}, self.now)
 
     def fail(self, after: float) -> None:
         """A look that fails."""
@@ -49,7 +49,7 @@ def test_a_beat_that_rises_is_life() -> None:
     for beat in (7, 8, 9, 3, 4):
         for _ in range(9):
             assert not watch.look(beat)
-    assert watch.observer.look({"other": 4}, watch.now + 1) == {}
+    assert watch.observer.look({"other": Beat(4)}, watch.now + 1) == {}
 
 
 def test_the_death_names_the_beat_that_was_seen() -> None:
@@ -57,7 +57,7 @@ def test_the_death_names_the_beat_that_was_seen() -> None:
     watch = Watch()
     watch.look(7)
     until_dead(watch, 7)
-    assert watch.observer.look({"other": 7}, watch.now + 1) == {"other": 7}
+    assert watch.observer.look({"other": Beat(7)}, watch.now + 1) == {"other": 7}
 
 
 def test_while_nothing_could_be_read_no_time_passes() -> None:
@@ -88,6 +88,33 @@ def test_one_that_comes_back_begins_anew() -> None:
     watch.observer.look({}, watch.now)
     assert not watch.look(7)
     assert until_dead(watch, 7) == pytest.approx(TIMES.lease, abs=TIMES.look)
+
+
+def test_what_others_have_seen_counts() -> None:
+    """One that begins to look goes on from there, and what it has seen itself counts where that is more."""
+    watch = Watch()
+    assert not watch.look(7, still=8.0)
+    assert not watch.look(7)
+    assert watch.look(7)
+    watch = Watch()
+    for _ in range(9):
+        watch.look(7)
+    assert not watch.look(7, still=3.0)
+    assert watch.look(7)
+
+
+def test_what_is_news_is_told() -> None:
+    """That one has missed several beats, by who has seen more than all know; what is known, and what beats, is not told."""
+    watch = Watch()
+    for _ in range(3):
+        watch.look(7)
+        assert watch.observer.doubts == {}
+    watch.look(7)
+    assert watch.observer.doubts == {"other": Beat(7, 3.0)}
+    watch.look(7, still=6.0)
+    assert watch.observer.doubts == {}
+    watch.look(8, still=0.0)
+    assert watch.observer.doubts == {}
 
 
 def test_one_s_own_lease_is_counted_from_the_sending() -> None:
@@ -132,8 +159,33 @@ def test_nobody_is_dead_to_others_before_it_is_to_itself(skew: float) -> None:
         while True:
             now += TIMES.look + rng.uniform(0, 0.2)
             beat = sum(stored <= now for _, stored in beats)
-            if observer.look({"it": beat}, now + skew):
+            if observer.look({"it": Beat(beat)}, now + skew):
                 break
             assert now < last + 2 * TIMES.lease, "an eternal lease"
         assert not own.valid(now), f"dead at {now}, and valid until {own.deadline}"
         assert now <= last + 1.5 * TIMES.lease
+
+
+def test_observers_that_follow_each_other_agree() -> None:
+    """However short they live and whenever they read what the others have told: nobody is dead before it is so to itself, nor for ever alive."""
+    rng = random.Random(19)
+    for _ in range(300):
+        beats = list(lives(rng))
+        own = OwnLease(TIMES, beats[0][0])
+        for sent, _ in beats:
+            own.answered(sent)
+        now, last = beats[0][1], beats[-1][1]
+        told = Beat(0)
+        observers = [(Observer(TIMES), rng.uniform(-3600, 3600)) for _ in range(3)]
+        while True:
+            now += rng.uniform(0.2, 0.5) * TIMES.look
+            place = rng.randrange(3)
+            if rng.random() < 0.1:  # it dies, and another begins
+                observers[place] = (Observer(TIMES), rng.uniform(-3600, 3600))
+            observer, skew = observers[place]
+            number = sum(stored <= now for _, stored in beats)
+            if observer.look({"it": Beat(number, told.still if told.number == number else 0.0)}, now + skew):
+                break
+            told = observer.doubts.get("it", told)
+            assert now < last + 2 * TIMES.lease, "an eternal lease"
+        assert not own.valid(now), f"dead at {now}, and valid until {own.deadline}"

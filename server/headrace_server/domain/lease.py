@@ -15,6 +15,10 @@ may be stepped.
 **Observation.** B counts only time between two looks that both succeeded, and no more of it than two looks should be
 apart: while the database was away, or B itself was stopped, nobody could have beaten, or B could not have seen it.
 
+What it has counted is written beside the beat, and counted on from there by the others: an instance that dies a moment before it
+would have marked another dead has not looked in vain, nor has one that lives no longer than a lease, however many of that
+kind follow each other. A length of time is nobody's clock, and it was seen.
+
 **The deadline.** A beat that is answered proves that A was alive when it was sent, not when the answer came. So A's
 own end is counted from the sending, and is earlier than the lease by a margin for what a look and a mark may take. Until
 then A may begin runs; afterwards it recalls what its children have not begun and kills them, whatever the reason: a
@@ -33,6 +37,7 @@ leader election in Kubernetes does it; the fencing token is Lamport's and Kleppm
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,13 @@ class LeaseTimes:
     def silence(self) -> float:
         """How long the children of an instance live that says nothing at all."""
         return min(8.0, self.lease * 0.8)
+
+
+class Beat(NamedTuple):
+    """The beat of an instance. still: for how many seconds somebody has seen it stand still."""
+
+    number: int
+    still: float = 0.0
 
 
 class OwnLease:
@@ -90,20 +102,31 @@ class Observer:
     def __init__(self, times: LeaseTimes) -> None:
         self._times = times
         self._looked: float | None = None
-        self._seen: dict[str, tuple[int, float]] = {}
-        """instance -> the beat that was seen, and for how long it has stood still."""
+        self._seen: dict[str, Beat] = {}
+        self._told: Mapping[str, Beat] = {}
+        """What all know: as it was read at the last look."""
 
     def blind(self) -> None:
         """A look has failed: what passes until the next one is not counted."""
         self._looked = None
 
-    def look(self, beats: Mapping[str, int], now: float) -> Mapping[str, int]:
+    def look(self, beats: Mapping[str, Beat], now: float) -> Mapping[str, int]:
         """These live instances have these beats; answer those that are dead, with the beat that says so."""
         passed = 0.0 if self._looked is None else min(now - self._looked, 2 * self._times.look)
         self._looked = now
         seen = {}
         for instance, beat in beats.items():
-            before, still = self._seen.get(instance, (None, 0.0))
-            seen[instance] = (beat, still + passed if beat == before else 0.0)
-        self._seen = seen
-        return {instance: beat for instance, (beat, still) in seen.items() if still >= self._times.lease}
+            before = self._seen.get(instance)
+            mine = before.still + passed if before is not None and before.number == beat.number else 0.0
+            seen[instance] = Beat(beat.number, max(mine, beat.still))
+        self._seen, self._told = seen, beats
+        return {instance: beat.number for instance, beat in seen.items() if beat.still >= self._times.lease}
+
+    @property
+    def doubts(self) -> Mapping[str, Beat]:
+        """What the others should know: of those that have missed several beats, as far as that is news."""
+        return {
+            instance: beat
+            for instance, beat in self._seen.items()
+            if beat.still >= 3 * self._times.look and beat.still > self._told[instance].still
+        }

@@ -9,14 +9,26 @@ from enum import IntEnum
 from json import loads
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, literal_column, select, update
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
+from headrace_server.domain.lease import Beat
 from headrace_server.domain.ports import Instance
 from headrace_server.store.rows import dumps
 from headrace_server.store.schema import HELD, batch, instance, job, writer
 from headrace_server.store.statement import Bulk, Query, insert_into
 
-DAY: Final = 24 * 3600 * 1_000_000
+SECOND: Final = 1_000_000
+DAY: Final = 24 * 3600 * SECOND
 """For so long it can be read who has died. By the clock of whoever clears up: nothing else depends on it."""
 
 
@@ -50,7 +62,24 @@ _writers_of_dead = Query(
     .join(instance, instance.c.instance == writer.c.instance)
     .where(writer.c.instance == bindparam("name"), instance.c.state == literal_column(str(int(State.DEAD))))
 )
-_beats = Query(select(instance.c.instance, instance.c.beat).where(LIVE))
+_free = instance.alias("free")
+# Who is stopped in the middle of a beat has its row locked: nobody may wait for it, least of all a heartbeat.
+_doubt = Bulk(
+    update(instance)
+    .where(
+        instance.c.instance.in_(
+            select(_free.c.instance)
+            .where(_free.c.instance == bindparam("who"))
+            .with_for_update(key_share=True, skip_locked=True)
+        ),
+        instance.c.beat == bindparam("seen"),
+        LIVE,
+    )
+    .values(still_beat=instance.c.beat, still=bindparam("length")),
+    ("length", "who", "seen"),
+)
+_still = case((instance.c.still_beat == instance.c.beat, instance.c.still), else_=literal_column("0"))
+_beats = Query(select(instance.c.instance, instance.c.beat, _still).where(LIVE))
 _all = Query(
     select(instance.c.instance, instance.c.state, instance.c.start_time, instance.c.about).order_by(
         instance.c.start_time, instance.c.instance
@@ -81,7 +110,7 @@ def join(connection: Connection, me: Instance, numbers: Iterable[int], now: int,
     else:
         _clear_up(connection, now)
     about = dumps(me.about)
-    _insert(connection, [(me.instance, int(State.LIVE), 1, me.start_time, about)])
+    _insert(connection, [(me.instance, int(State.LIVE), 1, me.start_time, about, 0, 0)])
     _own_writers(connection, [(me.instance, number) for number in numbers])
 
 
@@ -99,9 +128,14 @@ def beat(connection: Connection, me: str, about: Mapping[str, Any]) -> bool:
     return bool(connection.execute(_beat, {"me": me, "now_about": dumps(about)}).rowcount)
 
 
-def beats(connection: Connection) -> dict[str, int]:
-    """Who lives, and the beat of each."""
-    return {name: int(number) for name, number in _beats(connection)}
+def beats(connection: Connection) -> dict[str, Beat]:
+    """Who lives, the beat of each, and what somebody has seen of it."""
+    return {name: Beat(number, still / SECOND) for name, number, still in _beats(connection)}
+
+
+def doubt(connection: Connection, doubts: Mapping[str, Beat]) -> None:
+    """These have stood still for so long, unless their beat is another by now."""
+    _doubt(connection, [(int(beat.still * SECOND), who, beat.number) for who, beat in doubts.items()])
 
 
 def bury(connection: Connection, dead: Mapping[str, int]) -> None:

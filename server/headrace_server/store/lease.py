@@ -135,6 +135,10 @@ class Heartbeat:
             if dead:
                 instances.bury(connection, dead)
                 connection.commit()
+        if doubts := self._observer.doubts:
+            with transaction(self._engine) as connection:
+                instances.doubt(connection, doubts)
+                connection.commit()
         if dead:
             self._end_connections(dead)
         for name in dead:

@@ -206,6 +206,9 @@ instance = Table(
     Column("beat", BigInteger, nullable=False),
     Column("start_time", BigInteger, nullable=False),
     Column("about", TEXT, nullable=False),
+    # What somebody has seen: this beat has stood still for so long.
+    Column("still_beat", BigInteger, nullable=False, server_default="0"),
+    Column("still", BigInteger, nullable=False, server_default="0"),
 )
 
 batch = Table(

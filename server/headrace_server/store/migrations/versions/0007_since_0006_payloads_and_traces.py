@@ -1,4 +1,4 @@
-"""The trace that a job belongs to; parameters and results beside events that are to be broadcast."""
+"""The trace that a job belongs to; parameters and results beside broadcasts; for how long an instance has stood still."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,3 +13,5 @@ def upgrade() -> None:
     for table in ("job", "outbox"):
         op.add_column(table, sa.Column("traceparent", TEXT, nullable=False, server_default=""))
     op.add_column("outbox", sa.Column("payload", TEXT))
+    for column in ("still_beat", "still"):
+        op.add_column("instance", sa.Column(column, sa.BigInteger, nullable=False, server_default="0"))

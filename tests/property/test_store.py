@@ -5,6 +5,7 @@ each step every job, every history, the counts and what was told of the commits 
 """
 
 import asyncio
+import gc
 import shutil
 import sqlite3
 import tempfile
@@ -495,6 +496,10 @@ class StoreAgainstModel(RuleBasedStateMachine):
                 self.loop.run_until_complete(store.close())
             self.loop.close()
             self.place.close()
+            # Hypothesis keeps what it has tried. Left to the collector, thousands of examples make it stand still in
+            # the middle of a transaction for as long as a database waits.
+            gc.collect()
+            gc.freeze()
 
 
 def _time(offset: int | None, now: int) -> int | None:

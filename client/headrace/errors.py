@@ -16,6 +16,7 @@
     ├── EtagMismatch                1   ABORTED               ETAG_MISMATCH
     ├── Overloaded                  6   RESOURCE_EXHAUSTED    QUEUE_FULL, TOO_MANY_CALLS, TOO_MANY_WATCHERS; retried
     ├── Unavailable                 6   UNAVAILABLE           STORE_UNAVAILABLE, DRAINING; retried by the client
+    ├── Unsupported                 1   UNIMPLEMENTED         WORKER_ONLY
     ├── DeadlineExceeded          124   DEADLINE_EXCEEDED     (the caller's own limit), CALL_TOO_LONG
     ├── Cancelled                 130   CANCELLED             (the call or the client was closed)
     ├── InternalError               1   INTERNAL, UNKNOWN     INTERNAL; .error_id
@@ -151,6 +152,10 @@ class Unavailable(HeadraceError):
     exit_code = 6
 
 
+class Unsupported(HeadraceError):
+    """The server has no such method: it is older than the client, or an instance that only runs jobs."""
+
+
 class DeadlineExceeded(HeadraceError, TimeoutError):
     """The time that the caller allowed was over. What was asked for may still happen."""
 
@@ -235,6 +240,7 @@ BY_REASON: Mapping[str, type[HeadraceError]] = {
     "TOO_MANY_CALLS": Overloaded,
     "TOO_MANY_WATCHERS": Overloaded,
     "UNAUTHENTICATED": Unauthenticated,
+    "WORKER_ONLY": Unsupported,
     "WRONG_STATUS": WrongStatus,
 }
 
@@ -252,5 +258,6 @@ BY_CODE: Mapping[str, type[HeadraceError]] = {
     "RESOURCE_EXHAUSTED": Overloaded,
     "UNAUTHENTICATED": Unauthenticated,
     "UNAVAILABLE": Unavailable,
+    "UNIMPLEMENTED": Unsupported,
     "UNKNOWN": InternalError,
 }

@@ -242,7 +242,7 @@ class App:
                 counters=counters,
                 draining=lambda: self.draining,
             )
-            rpc.open(service, admin)
+            rpc.open(None if settings.worker_only else service, admin)
             log.info("serving on %s", self._address, extra={"instance": store.instance})
             on_ready(self._address)
             await self._stop.wait()

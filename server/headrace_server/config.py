@@ -117,6 +117,10 @@ class Settings(BaseSettings):
     workers: int = Field(
         default=os.cpu_count() or 2, ge=0, le=1000, description="Worker processes; 0 runs no jobs."
     )
+    worker_only: bool = Field(
+        default=False,
+        description="On PostgreSQL: run jobs and take no calls about them. Health, headrace info and instances are answered.",
+    )
     queues: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Run jobs of these queues only; in the environment separated by commas. Default: all.",
@@ -252,6 +256,16 @@ class Settings(BaseSettings):
     def _needs_broker(self) -> Self:
         if self.command_queue and not self.amqp_url:
             raise ValueError("command_queue is a queue of the broker that amqp_url names, and there is none")
+        return self
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if self.worker_only and not self.shared:
+            raise ValueError(
+                "worker_only is for a database that other instances serve callers from, so not for SQLite"
+            )
+        if self.worker_only and not self.workers:
+            raise ValueError("worker_only with workers=0 leaves an instance with nothing to do")
         return self
 
     @model_validator(mode="after")

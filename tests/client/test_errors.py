@@ -33,6 +33,7 @@ TABLE = [
     ("INTERNAL", CODE.INTERNAL, errors.InternalError, 1),
     ("STORE_UNAVAILABLE", CODE.UNAVAILABLE, errors.Unavailable, 6),
     ("DRAINING", CODE.UNAVAILABLE, errors.Unavailable, 6),
+    ("WORKER_ONLY", CODE.UNIMPLEMENTED, errors.Unsupported, 1),
 ]
 
 
@@ -74,7 +75,7 @@ def test_each_reason_has_its_class(
         (CODE.DEADLINE_EXCEEDED, errors.DeadlineExceeded),
         (CODE.CANCELLED, errors.Cancelled),
         (CODE.UNKNOWN, errors.InternalError),
-        (CODE.UNIMPLEMENTED, errors.HeadraceError),
+        (CODE.UNIMPLEMENTED, errors.Unsupported),
         (CODE.DATA_LOSS, errors.HeadraceError),
     ],
 )

@@ -4,8 +4,11 @@ import os
 import time
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from headrace.errors import Unsupported
 from headrace.info import Finished, JobEvent, Progress, Snapshot
 from support.fleet import Fleet
 from support.server import Server, until
@@ -44,6 +47,34 @@ def test_one_takes_the_job_another_runs_it(servers: Fleet) -> None:
     assert f"-{worker.process.pid}-" in updates[-1].job.instance
     # A poll would take half a second on average; the best of twenty is no accident of it.
     assert sorted(waits)[len(waits) // 2] < 0.5
+
+
+def test_a_worker_only_instance(servers: Fleet) -> None:
+    """It runs jobs, refuses callers at once by a reason, and answers operators and balancers (acceptance 81)."""
+    api = servers.start("api", workers=0)
+    worker = servers.start("worker", worker_only=True)
+    with worker.client() as client:
+        with pytest.raises(Unsupported, match="only runs jobs") as raised:
+            client.submit("test.noop")
+        assert raised.value.reason == "WORKER_ONLY"
+        with pytest.raises(Unsupported, match="only runs jobs"):
+            list(client.watch("nobody"))
+        info = client.server_info()
+        assert info.settings["worker_only"] == "True"
+        assert info.counters["refused_worker_only_total"] > 1
+        assert {each.address for each in client.instances() if each.live} == {api.target, worker.target}
+    with grpc.insecure_channel(worker.target) as channel:
+        listed = health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest()).statuses
+    assert {name for name, each in listed.items() if each.status == each.SERVING} == {
+        "",
+        "headrace.v1.AdminService",
+    }
+    assert listed["headrace.v1.JobService"].status == health_pb2.HealthCheckResponse.NOT_SERVING
+    with api.client() as client:
+        last = list(client.submit("test.echo", {"n": 1}).watch())[-1]
+    assert isinstance(last, Finished)
+    assert last.job.status == "SUCCEEDED"
+    assert f"-{worker.process.pid}-" in last.job.instance
 
 
 def test_a_stop_reaches_the_instance_that_runs_the_job(servers: Fleet, tmp_path: Path) -> None:

@@ -274,6 +274,8 @@ def test_settings_are_shown(client: Client) -> None:
         (["--database-url", "mysql://x"], "database_url"),
         (["--address", "0.0.0.0:1"], "--insecure"),
         (["--address", "nonsense"], "host:port"),
+        (["--worker-only"], "SQLite"),
+        (["--worker-only", "--workers", "0", "--database-url", "postgresql://h/d"], "nothing to do"),
     ],
 )
 def test_bad_settings_are_named(arguments: list[str], said: str) -> None:

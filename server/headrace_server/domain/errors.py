@@ -16,7 +16,8 @@
     ├── TooManyCalls            TOO_MANY_CALLS         too many calls are worked on; try again in a moment
     ├── CallTooLong             CALL_TOO_LONG          the server gave the call up; what it asked for may still happen
     ├── StoreUnavailable        STORE_UNAVAILABLE      the database cannot be reached; try again
-    └── Draining                DRAINING               the server is shutting down; try another
+    ├── Draining                DRAINING               the server is shutting down; try another
+    └── WorkerOnly              WORKER_ONLY            the instance only runs jobs; call another
     Replaced                    (never answered)       a run wrote with a claim that is no longer its own
 
 rpc/status.py maps each reason to its gRPC code; the client's errors.py maps it back.
@@ -188,6 +189,15 @@ class Draining(ControlError):
 
     def __init__(self) -> None:
         super().__init__("The server is shutting down: try again.")
+
+
+class WorkerOnly(ControlError):
+    """The instance takes no calls about jobs: it runs them."""
+
+    reason = "WORKER_ONLY"
+
+    def __init__(self) -> None:
+        super().__init__("This instance only runs jobs (its setting worker_only): call another one.")
 
 
 class Replaced(Exception):

@@ -5,12 +5,12 @@ connection, and balancers with nothing to ask. So there is one handler from the 
 it comes when it is ready.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
 
-from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.domain.errors import ControlError, StoreUnavailable
 from headrace_server.rpc.edge import Context
 
 
@@ -19,6 +19,7 @@ class Desk(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self._handlers: list[grpc.GenericRpcHandler] = []
+        self._refused: dict[str, Callable[[], ControlError]] = {}
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """A service is here."""
@@ -27,14 +28,26 @@ class Desk(grpc.GenericRpcHandler):
     def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
         """The same again, by the names of methods: a shortcut for servers that know their methods at the start."""
 
+    def refuse(self, service: str, error: Callable[[], ControlError]) -> None:
+        """Calls of this service are answered so."""
+        self._refused[service] = error
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Who answers this call; nobody when there is no such method."""
         if not self._handlers:
-            return grpc.stream_stream_rpc_method_handler(_refuse, request_deserializer=bytes)
+            return _refusing(
+                lambda: StoreUnavailable("The server starts, or waits for its database: try again.")
+            )
+        refused = self._refused.get(handler_call_details.method.lstrip("/").partition("/")[0])
+        if refused is not None:
+            return _refusing(refused)
         found = (handler.service(handler_call_details) for handler in self._handlers)
         return next(filter(None, found), None)
 
 
-async def _refuse(_requests: AsyncIterator[bytes], _context: Context) -> AsyncIterator[bytes]:
-    raise StoreUnavailable("The server starts, or waits for its database: try again.")
-    yield b""  # makes it a stream that answers nothing
+def _refusing(error: Callable[[], ControlError]) -> Any:
+    async def refuse(_requests: AsyncIterator[bytes], _context: Context) -> AsyncIterator[bytes]:
+        raise error()
+        yield b""  # makes it a stream that answers nothing
+
+    return grpc.stream_stream_rpc_method_handler(refuse, request_deserializer=bytes)

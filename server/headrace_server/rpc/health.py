@@ -1,4 +1,4 @@
-"""grpc.health.v1: what balancers ask, answered for every service at once.
+"""grpc.health.v1: what balancers ask.
 
 grpcio-health-checking has a servicer too. It knows no List, and holds its lock while it writes to a watcher: one who
 does not read would keep the others, and the server's own end, waiting.
@@ -20,12 +20,13 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # ships no t
     def __init__(self, services: Iterable[str]) -> None:
         """services: their full names; the server as a whole, "", is added."""
         self._services = frozenset(("", *services))
-        self._serving = False
+        self._serving = frozenset[str]()
         self._changed = asyncio.Event()
 
-    def say(self, *, serving: bool) -> None:
-        """Say this from now on."""
-        self._serving = serving
+    def say(self, serving: Iterable[str]) -> None:
+        """From now on these services are SERVING, the server as a whole if there is one, and no others."""
+        named = frozenset(serving)
+        self._serving = named | {""} if named else named
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -50,5 +51,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # ships no t
         if service not in self._services:
             return pb.HealthCheckResponse(status=pb.HealthCheckResponse.SERVICE_UNKNOWN)
         return pb.HealthCheckResponse(
-            status=pb.HealthCheckResponse.SERVING if self._serving else pb.HealthCheckResponse.NOT_SERVING
+            status=pb.HealthCheckResponse.SERVING
+            if service in self._serving
+            else pb.HealthCheckResponse.NOT_SERVING
         )

@@ -1,7 +1,7 @@
 """The gRPC server: options, services, health, reflection."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -13,6 +13,7 @@ from headrace.v1 import (
     job_service_pb2,
     job_service_pb2_grpc,
 )
+from headrace_server.domain.errors import WorkerOnly
 from headrace_server.rpc.admin import AdminService
 from headrace_server.rpc.desk import Desk
 from headrace_server.rpc.edge import Edge
@@ -29,10 +30,8 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.server.max_pending_requests", 100_000),  # a burst of watchers is served, not refused
 )
-SERVICES = (
-    job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
-    admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
-)
+JOBS: Final = job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name
+ADMIN: Final = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 
 
 class PortInUse(Exception):
@@ -49,12 +48,12 @@ class RpcServer:
     def __init__(self, edge: Edge, *, message_bytes: int, with_reflection: bool) -> None:
         options = (*OPTIONS, ("grpc.max_receive_message_length", message_bytes))
         self._server = grpc.aio.server(interceptors=(edge,), options=options)
-        self._health = Health(SERVICES)
+        self._health = Health((JOBS, ADMIN))
         self._desk = Desk()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if with_reflection:
             reflection.enable_server_reflection(
-                (*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
+                (JOBS, ADMIN, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
             )
         self._server.add_generic_rpc_handlers((self._desk,))
 
@@ -71,16 +70,20 @@ class RpcServer:
         await self._server.start()
         return f"{address.rpartition(':')[0]}:{port}"
 
-    def open(self, jobs: JobService, admin: AdminService) -> None:
-        """Serve these, and say SERVING."""
+    def open(self, jobs: JobService | None, admin: AdminService) -> None:
+        """Serve these, and say SERVING of them. Without jobs, callers who want them are sent elsewhere."""
         desk: Any = self._desk  # has what these two call of a server
-        job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, desk)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, desk)
-        self._health.say(serving=True)
+        if jobs is None:
+            self._desk.refuse(JOBS, WorkerOnly)
+            self._health.say((ADMIN,))
+        else:
+            job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, desk)
+            self._health.say((JOBS, ADMIN))
 
     def drain(self) -> None:
         """Say NOT_SERVING: balancers send no new calls."""
-        self._health.say(serving=False)
+        self._health.say(())
 
     async def stop(self, grace: float) -> None:
         """Take no new calls; cancel what is left after `grace` seconds."""

@@ -33,6 +33,7 @@ CODES: dict[str, grpc.StatusCode] = {
     "CALL_TOO_LONG": grpc.StatusCode.DEADLINE_EXCEEDED,
     "STORE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
+    "WORKER_ONLY": grpc.StatusCode.UNIMPLEMENTED,
     "INTERNAL": grpc.StatusCode.INTERNAL,
 }
 

@@ -549,17 +549,20 @@ _DECISIONS: dict[str, Callable[[Any], Callable[..., Change]]] = {
 
 def agree(place: Callable[[], Place], examples: int) -> None:
     """Let Hypothesis look for a difference."""
-    run_state_machine_as_test(
-        hypothesis.seed(seed())(type("Machine", (StoreAgainstModel,), {"place_of": staticmethod(place)})),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=50,
-            deadline=None,
-            database=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    try:
+        run_state_machine_as_test(
+            hypothesis.seed(seed())(type("Machine", (StoreAgainstModel,), {"place_of": staticmethod(place)})),
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=50,
+                deadline=None,
+                database=None,
+                print_blob=True,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.timeout(figure(900, 7200))  # what fails is made small first

@@ -14,12 +14,31 @@ from headrace_server.domain.errors import ControlError, StoreUnavailable
 from headrace_server.rpc.edge import Context
 
 
+class Refusal(grpc.GenericRpcHandler):
+    """Answers every call with an error: those of one service, or all there are."""
+
+    def __init__(self, error: Callable[[], ControlError], service: str = "") -> None:
+        self._error = error
+        self._prefix = f"/{service}/" if service else ""
+        self._handler: Any = grpc.stream_stream_rpc_method_handler(self._refuse, request_deserializer=bytes)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Who answers this call; nobody when it is of another service."""
+        return self._handler if handler_call_details.method.startswith(self._prefix) else None
+
+    async def _refuse(self, _requests: AsyncIterator[bytes], _context: Context) -> AsyncIterator[bytes]:
+        raise self._error()
+        yield b""  # makes it a stream that answers nothing
+
+
+_STARTS = Refusal(lambda: StoreUnavailable("The server starts, or waits for its database: try again."))
+
+
 class Desk(grpc.GenericRpcHandler):
     """The handler. Generated `add_…_to_server` functions take it for the server."""
 
     def __init__(self) -> None:
         self._handlers: list[grpc.GenericRpcHandler] = []
-        self._refused: dict[str, Callable[[], ControlError]] = {}
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """A service is here."""
@@ -28,26 +47,7 @@ class Desk(grpc.GenericRpcHandler):
     def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
         """The same again, by the names of methods: a shortcut for servers that know their methods at the start."""
 
-    def refuse(self, service: str, error: Callable[[], ControlError]) -> None:
-        """Calls of this service are answered so."""
-        self._refused[service] = error
-
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Who answers this call; nobody when there is no such method."""
-        if not self._handlers:
-            return _refusing(
-                lambda: StoreUnavailable("The server starts, or waits for its database: try again.")
-            )
-        refused = self._refused.get(handler_call_details.method.lstrip("/").partition("/")[0])
-        if refused is not None:
-            return _refusing(refused)
-        found = (handler.service(handler_call_details) for handler in self._handlers)
+        found = (handler.service(handler_call_details) for handler in self._handlers or (_STARTS,))
         return next(filter(None, found), None)
-
-
-def _refusing(error: Callable[[], ControlError]) -> Any:
-    async def refuse(_requests: AsyncIterator[bytes], _context: Context) -> AsyncIterator[bytes]:
-        raise error()
-        yield b""  # makes it a stream that answers nothing
-
-    return grpc.stream_stream_rpc_method_handler(refuse, request_deserializer=bytes)

@@ -15,7 +15,7 @@ from headrace.v1 import (
 )
 from headrace_server.domain.errors import WorkerOnly
 from headrace_server.rpc.admin import AdminService
-from headrace_server.rpc.desk import Desk
+from headrace_server.rpc.desk import Desk, Refusal
 from headrace_server.rpc.edge import Edge
 from headrace_server.rpc.health import Health
 from headrace_server.rpc.service import JobService
@@ -75,7 +75,7 @@ class RpcServer:
         desk: Any = self._desk  # has what these two call of a server
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, desk)
         if jobs is None:
-            self._desk.refuse(JOBS, WorkerOnly)
+            desk.add_generic_rpc_handlers((Refusal(WorkerOnly, JOBS),))
             self._health.say((ADMIN,))
         else:
             job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, desk)

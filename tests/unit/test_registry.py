@@ -1,5 +1,6 @@
 """headrace_server.work.registry: the types that are loaded, and what fits their signatures."""
 
+import asyncio
 import json
 import sys
 import textwrap
@@ -50,7 +51,7 @@ def load_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]
 
 
 def _check(registry: JobTypes, **given: Any) -> dict[str, Any]:
-    checked = registry.check("it", {name: encode(value) for name, value in given.items()})
+    checked = asyncio.run(registry.check("it", {name: encode(value) for name, value in given.items()}))
     return {name: decode(plain) for name, plain in checked.items()}
 
 
@@ -146,6 +147,14 @@ def test_every_bad_field_is_named(load_text: Load) -> None:
     }
 
 
+def test_some_parameters_alone(load_text: Load) -> None:
+    """Where only some are given, as in a filter, they are converted as a submit's are, and none is missing."""
+    registry = load_text("@job('it')\ndef it(ctx, need: int, ratio: float): ...")
+    assert asyncio.run(registry.check("it", {"ratio": 1}, whole=False)) == {"ratio": 1.0}
+    with pytest.raises(InvalidParameter, match="no such parameter"):
+        asyncio.run(registry.check("it", {"rato": 1}, whole=False))
+
+
 def test_what_no_value_holds_is_refused(load_text: Load) -> None:
     """A parameter that becomes what no value holds is a violation: a naive time, a number beyond 64 bits."""
     registry = load_text("@job('it')\ndef it(ctx, at: datetime = None, n: int = 0): ...")
@@ -159,7 +168,7 @@ def test_a_kind_from_the_future_is_refused(load_text: Load) -> None:
     """A stored tag that this version does not know is a violation."""
     registry = load_text("@job('it')\ndef it(ctx, x): ...")
     with pytest.raises(InvalidParameter, match="newer version"):
-        registry.check("it", {"x": {"$": "colour", "v": 1}})
+        asyncio.run(registry.check("it", {"x": {"$": "colour", "v": 1}}))
 
 
 def test_an_error_of_the_jobs_own_type_is_refused(load_text: Load) -> None:
@@ -246,7 +255,7 @@ def test_infos(load_text: Load) -> None:
 def test_an_unknown_type(load_text: Load) -> None:
     """An unknown type is refused with the field, what was meant and what there is."""
     registry = load_text("@job('image.resize')\ndef it(ctx): ...\n@job('other')\ndef other(ctx): ...")
-    for call in (registry.defaults, lambda name: registry.check(name, {})):
+    for call in (registry.defaults, lambda name: asyncio.run(registry.check(name, {}))):
         with pytest.raises(UnknownType) as caught:
             call("image.resise")
         assert caught.value.metadata == {"type": "image.resise"}
@@ -262,7 +271,7 @@ def test_an_unknown_type(load_text: Load) -> None:
 def test_no_types_at_all() -> None:
     """A server without jobs says so."""
     with pytest.raises(UnknownType, match="The types are: none"):
-        Registry.load([], entry_points=False).check("x", {})
+        asyncio.run(Registry.load([], entry_points=False).check("x", {}))
 
 
 def test_what_is_broken_is_told(load_text: Load) -> None:

@@ -62,9 +62,10 @@ class Signature:
         """A headrace._work.coerce.Coercion of this signature. Raises ImportError where there is no pydantic."""
         return coerce_module().Coercion(self)
 
-    def misfits(self, names: Sequence[str]) -> dict[str, str]:
-        """What is wrong with the names given, as a sentence for each: missing or not declared."""
-        wrong = {name: "It is required." for name in self.parameters if name in self.required - set(names)}
+    def misfits(self, names: Sequence[str], *, whole: bool = True) -> dict[str, str]:
+        """What is wrong with the names given, as a sentence for each: missing, if these are all, or not declared."""
+        needed = self.required - set(names) if whole else ()
+        wrong = {name: "It is required." for name in self.parameters if name in needed}
         if self.extra is None:
             known = ", ".join(self.parameters) or "none"
             unknown = [name for name in names if name not in self.parameters]

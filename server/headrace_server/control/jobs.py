@@ -73,7 +73,7 @@ class Jobs:
         if self.draining:
             raise Draining
         raise_violations(check_text("request_id", request_id, REQUEST_ID_MAX))
-        spec = check_spec(given, self._types, self.limits)
+        spec = await check_spec(given, self._types, self.limits)
         answer = await self._store.submit(
             Submission(self._new_id(), tenant, spec, hold=hold, request_id=request_id, digest=digest)
         )

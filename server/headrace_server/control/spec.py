@@ -45,13 +45,13 @@ class GivenSpec:
     traceparent: str = ""
 
 
-def check_spec(given: GivenSpec, types: JobTypes, limits: Limits) -> Spec:
+async def check_spec(given: GivenSpec, types: JobTypes, limits: Limits) -> Spec:
     """The spec with its type's defaults. Raises UnknownType, InvalidParameter, InvalidArgument."""
     violations = list(_violations(given, limits))
     if violations:
         raise InvalidArgument(*violations)
     defaults = types.defaults(given.type)
-    parameters = dumps(types.check(given.type, given.parameters))
+    parameters = dumps(await types.check(given.type, given.parameters))
     if len(parameters.encode()) > limits.parameters_bytes:
         raise InvalidArgument(_too_large(limits))
     return Spec(

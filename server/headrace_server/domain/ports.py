@@ -255,8 +255,14 @@ class JobTypes(Protocol):
         """What a type says for jobs that do not. Raises UnknownType."""
         ...
 
-    def check(self, type_name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Plain parameters as the type's signature understands them. Raises UnknownType, InvalidParameter."""
+    async def check(
+        self, type_name: str, parameters: Mapping[str, Any], *, whole: bool = True
+    ) -> dict[str, Any]:
+        """Plain parameters as the type's signature understands them. Raises UnknownType, InvalidParameter.
+
+        It waits where classes of the job's own are asked, which the server does not load. whole=False: these are some of
+        the parameters, as a filter names them, and none is missing.
+        """
         ...
 
     def infos(self) -> Sequence[TypeInfo]:

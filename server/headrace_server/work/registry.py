@@ -52,9 +52,11 @@ class Registry:
         """What a type says for jobs that do not. Raises UnknownType."""
         return self._type(type_name).info.defaults
 
-    def check(self, type_name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    async def check(
+        self, type_name: str, parameters: Mapping[str, Any], *, whole: bool = True
+    ) -> dict[str, Any]:
         """Plain parameters as the type's signature understands them. Raises UnknownType, InvalidParameter."""
-        return self._type(type_name).check(parameters)
+        return self._type(type_name).check(parameters, whole=whole)
 
     def infos(self) -> Sequence[TypeInfo]:
         """Every type by name, then the modules that failed to load, or of which a part did."""

@@ -41,9 +41,12 @@ class JobType:
             needs_workspace=definition.workspace,
         )
 
-    def check(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Plain parameters as the signature understands them. Raises InvalidParameter, naming every bad field."""
-        misfits = self._signature.misfits(list(parameters))
+    def check(self, parameters: Mapping[str, Any], *, whole: bool = True) -> dict[str, Any]:
+        """Plain parameters as the signature understands them. Raises InvalidParameter, naming every bad field.
+
+        whole=False: these are some of them, and none is missing.
+        """
+        misfits = self._signature.misfits(list(parameters), whole=whole)
         wrong = [FieldViolation(f"{_FIELD}[{name}]", sentence) for name, sentence in misfits.items()]
         checked: dict[str, Any] = {}
         for name, plain in parameters.items():

@@ -17,12 +17,13 @@ from headrace._rpc.channel import (
     DEFAULT_TIMEOUT,
     Connection,
 )
-from headrace._rpc.options import JobFilters, JobOptions, Span
 from headrace._rpc.run import LEAVE_TIMEOUT, Listener, leaving_reason
+from headrace._rpc.spec import seconds
 from headrace._rpc.watch import Watch
 from headrace.errors import HeadraceError, raise_unless_succeeded
 from headrace.handle import AsyncJobHandle
 from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, Progress, ServerInfo
+from headrace.options import JobFilters, JobOptions, Span
 from headrace.v1 import job_service_pb2
 
 
@@ -73,6 +74,7 @@ class AsyncClient(AsyncBulkVerbs, AsyncAdminVerbs):
         /,
         *,
         hold: bool = False,
+        timeout: Span | None = None,  # noqa: ASYNC109 - the same verbs as Client
         **options: Unpack[JobOptions],
     ) -> AsyncJobHandle:
         """Submits a job. When this returns, the job is on disk.
@@ -80,7 +82,8 @@ class AsyncClient(AsyncBulkVerbs, AsyncAdminVerbs):
         The details are those of Client.submit.
         """
         tenant = self._tenant(options.get("tenant"))
-        submitted = await self._calls.make(requests.submit(tenant, job_type, parameters, options, hold=hold))
+        call = requests.submit(tenant, job_type, parameters, options, hold=hold)
+        submitted = await self._calls.make(call, None if timeout is None else seconds("timeout", timeout))
         return AsyncJobHandle(
             self,
             submitted.job.job_id,
@@ -100,7 +103,7 @@ class AsyncClient(AsyncBulkVerbs, AsyncAdminVerbs):
         on_progress: Callable[[Progress], object] | None = None,
         include_messages: bool = False,
         min_progress_interval: Span | None = None,
-        wait_timeout: Span | None = None,
+        timeout: Span | None = None,  # noqa: ASYNC109 - the same verbs as Client
         raise_on_failure: bool = False,
         stop_on_exit: bool = False,
         **options: Unpack[JobOptions],
@@ -117,7 +120,7 @@ class AsyncClient(AsyncBulkVerbs, AsyncAdminVerbs):
             include_messages=include_messages,
             min_progress_interval=min_progress_interval,
         )
-        watch = self._watch(request, wait_timeout)
+        watch = self._watch(request, timeout)
         listener = Listener(on_submitted, on_event, on_progress)
         try:
             async with aclosing(self._calls.follow(watch)) as updates:
@@ -144,7 +147,7 @@ class AsyncClient(AsyncBulkVerbs, AsyncAdminVerbs):
         view: JobView | str = JobView.BASIC,
         **filters: Unpack[JobFilters],
     ) -> AsyncIterator[JobInfo]:
-        """The jobs that match, read page by page as they are asked for. headrace._rpc.options.JobFilters lists the filters.
+        """The jobs that match, read page by page as they are asked for. headrace.options.JobFilters lists the filters.
 
         The details are those of Client.list.
         """

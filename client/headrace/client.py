@@ -17,12 +17,13 @@ from headrace._rpc.channel import (
     DEFAULT_TIMEOUT,
     Connection,
 )
-from headrace._rpc.options import JobFilters, JobOptions, Span
 from headrace._rpc.run import LEAVE_TIMEOUT, Listener, leaving_reason
+from headrace._rpc.spec import seconds
 from headrace._rpc.watch import Watch
 from headrace.errors import HeadraceError, raise_unless_succeeded
 from headrace.handle import JobHandle
 from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, Progress, ServerInfo
+from headrace.options import JobFilters, JobOptions, Span
 from headrace.v1 import job_service_pb2
 
 
@@ -81,16 +82,18 @@ class Client(BulkVerbs, AdminVerbs):
         /,
         *,
         hold: bool = False,
+        timeout: Span | None = None,
         **options: Unpack[JobOptions],
     ) -> JobHandle:
         """Submits a job. When this returns, the job is on disk.
 
-        With hold it stays PENDING until queue(). headrace._rpc.options.JobOptions lists the options. Raises
-        UnknownType for a type that the server does not know, InvalidParameter for parameters that do not fit it, and
+        With hold it stays PENDING until release(). timeout is that of this call; the client's own when left out.
+        headrace.options.JobOptions lists the options. Raises UnknownType for a type that the server does not know, InvalidParameter for parameters that do not fit it, and
         RequestIdReused for a request_id that was given to another job.
         """
         tenant = self._tenant(options.get("tenant"))
-        submitted = self._calls.make(requests.submit(tenant, job_type, parameters, options, hold=hold))
+        call = requests.submit(tenant, job_type, parameters, options, hold=hold)
+        submitted = self._calls.make(call, None if timeout is None else seconds("timeout", timeout))
         return JobHandle(
             self,
             submitted.job.job_id,
@@ -110,7 +113,7 @@ class Client(BulkVerbs, AdminVerbs):
         on_progress: Callable[[Progress], object] | None = None,
         include_messages: bool = False,
         min_progress_interval: Span | None = None,
-        wait_timeout: Span | None = None,
+        timeout: Span | None = None,
         raise_on_failure: bool = False,
         stop_on_exit: bool = False,
         **options: Unpack[JobOptions],
@@ -118,7 +121,7 @@ class Client(BulkVerbs, AdminVerbs):
         """Submits a job, follows it to its end, and returns it as it ended, however it ended.
 
         The callbacks are told on this thread: on_submitted once, when the job is on disk. include_messages and
-        min_progress_interval are those of watch. The job survives this call: when wait_timeout is over
+        min_progress_interval are those of watch. The job survives this call: when timeout is over
         (DeadlineExceeded), on Ctrl-C or any other exception it runs on, unless stop_on_exit: then it is stopped before the
         exception goes on. With raise_on_failure, JobFailed or JobAborted is raised for a job without success.
         """
@@ -130,7 +133,7 @@ class Client(BulkVerbs, AdminVerbs):
             include_messages=include_messages,
             min_progress_interval=min_progress_interval,
         )
-        watch = self._watch(request, wait_timeout)
+        watch = self._watch(request, timeout)
         listener = Listener(on_submitted, on_event, on_progress)
         try:
             with closing(self._calls.follow(watch)) as updates:
@@ -157,7 +160,7 @@ class Client(BulkVerbs, AdminVerbs):
         view: JobView | str = JobView.BASIC,
         **filters: Unpack[JobFilters],
     ) -> Iterator[JobInfo]:
-        """The jobs that match, read page by page as they are asked for. headrace._rpc.options.JobFilters lists the filters.
+        """The jobs that match, read page by page as they are asked for. headrace.options.JobFilters lists the filters.
 
         tenant "-" means all tenants. page_size 0 means 100, and at most 1000.
         """

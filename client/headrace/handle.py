@@ -5,9 +5,9 @@ from typing import Any, Unpack
 
 from headrace._rpc.aio_job_verbs import AsyncJobVerbs
 from headrace._rpc.job_verbs import JobVerbs
-from headrace._rpc.options import JobChanges, Span
 from headrace.errors import raise_unless_succeeded
 from headrace.info import JobEvent, JobInfo, StopResult, Update
+from headrace.options import JobChanges, Span
 
 
 class _Held:
@@ -100,9 +100,9 @@ class JobHandle(_Held):
         self._seen(result.job)
         return result
 
-    def queue(self) -> JobInfo:
+    def release(self) -> JobInfo:
         """Releases the job if it is held. WrongStatus when it has ended."""
-        return self._seen(self._verbs.queue(self.job_id, tenant=self.tenant))
+        return self._seen(self._verbs.release(self.job_id, tenant=self.tenant))
 
     def update(self, *, etag: str = "", **changes: Unpack[JobChanges]) -> JobInfo:
         """Changes the fields that are given; the details are those of Client.update."""
@@ -187,9 +187,9 @@ class AsyncJobHandle(_Held):
         self._seen(result.job)
         return result
 
-    async def queue(self) -> JobInfo:
+    async def release(self) -> JobInfo:
         """Releases the job if it is held. WrongStatus when it has ended."""
-        return self._seen(await self._verbs.queue(self.job_id, tenant=self.tenant))
+        return self._seen(await self._verbs.release(self.job_id, tenant=self.tenant))
 
     async def update(self, *, etag: str = "", **changes: Unpack[JobChanges]) -> JobInfo:
         """Changes the fields that are given; the details are those of Client.update."""

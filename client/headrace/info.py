@@ -37,7 +37,7 @@ from headrace._records.events import (
     StopChange,
     Update,
 )
-from headrace._records.job import Attempt, JobFailure, JobInfo, JobSpec, Progress, StopInfo
+from headrace._records.job import Attempt, JobError, JobInfo, JobSpec, Progress, StopInfo
 from headrace.jobs import RetryPolicy
 
 __all__ = [
@@ -53,8 +53,8 @@ __all__ = [
     "Gate",
     "GateScope",
     "Instance",
+    "JobError",
     "JobEvent",
-    "JobFailure",
     "JobInfo",
     "JobOrder",
     "JobSpec",
@@ -173,15 +173,15 @@ class JobType:
     """JSON Schema of its parameters."""
     result_schema: Mapping[str, Any] | None
     """JSON Schema of what it returns; None when its signature does not say."""
-    retry: RetryPolicy | None
-    timeout: timedelta | None
+    retry_policy: RetryPolicy | None
+    attempt_timeout: timedelta | None
     """The longest run of one attempt; None when there is no limit."""
     instance_count: int
     """How many instances run it: they live, have loaded it, have workers and do not drain. 0: such jobs stay QUEUED.
     Each may serve some queues only."""
     load_error: str
     """Why the module failed to load; empty when it did not."""
-    needs_workspace: bool = False
+    workspace: bool = False
     """Whether it uses a workspace: such jobs stay QUEUED while the disk is too full for one."""
 
 

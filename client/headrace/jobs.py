@@ -1,6 +1,6 @@
 """What the authors of jobs import.
 
-    @job("image.resize", retry=RetryPolicy(max_attempts=3), timeout=timedelta(minutes=5))
+    @job("image.resize", retry_policy=RetryPolicy(max_attempts=3), attempt_timeout=timedelta(minutes=5))
     def resize(ctx: JobContext, file: str, width: int = 32, height: int = 32) -> dict[str, int]: ...
 
     class Checksum(Job):

@@ -266,7 +266,7 @@ def test_a_locked_database(tmp_path: Path) -> None:
             other.execute("ROLLBACK")
             waits.answer()
             for job in jobs:
-                job.queue()
+                job.release()
             other.execute("BEGIN IMMEDIATE")
             began = time.monotonic()
             assert bare.refused(lambda: bare.submit("too long")) == LOCKED

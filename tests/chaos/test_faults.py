@@ -69,7 +69,7 @@ class Round:
                 kind,
                 parameters,  # type: ignore[arg-type] # a dict
                 request_id=request_id,
-                retry=RetryPolicy(max_attempts=attempts, initial_backoff=AT_ONCE),
+                retry_policy=RetryPolicy(max_attempts=attempts, initial_backoff=AT_ONCE),
                 **options,  # type: ignore[arg-type] # as the caller says
             )
         )

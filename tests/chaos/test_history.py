@@ -9,8 +9,8 @@ import pytest
 from headrace.info import (
     ErrorKind,
     EventKind,
+    JobError,
     JobEvent,
-    JobFailure,
     JobStatus,
     StatusChange,
     StopChange,
@@ -22,8 +22,8 @@ from support.checker_journal import Mark
 from support.checker_runs import run_problems
 from support.history import Invariant
 
-LOST = JobFailure(kind=ErrorKind.INSTANCE_LOST, code="", type="", message="lost", step="", traceback="")
-EXCEPTION = JobFailure(kind=ErrorKind.EXCEPTION, code="", type="", message="x", step="", traceback="")
+LOST = JobError(kind=ErrorKind.INSTANCE_LOST, code="", type="", message="lost", step="", traceback="")
+EXCEPTION = JobError(kind=ErrorKind.EXCEPTION, code="", type="", message="x", step="", traceback="")
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 WHOLE = ["QUEUED 0", "TO_BE_RUN 0", "RUNNING 1", "SUCCEEDED 1"]
 

@@ -149,7 +149,7 @@ def test_killed_before_the_permit(server: Doomed, scene: Scene, phase: Phase) ->
     server.choose(phase, scene.mark)
     job = scene.submit()  # it is answered behind every claim that had not heard of the choice
     scene.follow(job)
-    scene.call(job.queue)
+    scene.call(job.release)
     scene.die_and_rise(phase)
     assert scene.ended()[job.job_id] == [*CLAIMED, "QUEUED", "TO_BE_RUN", "RUNNING", "SUCCEEDED"]
     assert scene.runs(job) == [1]
@@ -176,7 +176,7 @@ def test_killed_with_a_permit(
     job = scene.submit(attempts=attempts)
     scene.follow(job)
     server.choose(phase, scene.mark)
-    scene.call(job.queue)
+    scene.call(job.release)
     scene.die_and_rise(phase)
     moves = scene.ended()[job.job_id]
     ended = job.refresh()
@@ -213,7 +213,7 @@ def test_killed_behind_the_end(server: Doomed, scene: Scene) -> None:
     job = scene.submit(attempts=5)
     scene.follow(job)
     server.choose(Phase.ENDED, scene.mark)
-    scene.call(job.queue)
+    scene.call(job.release)
     scene.die_and_rise(Phase.ENDED)
     assert scene.ended()[job.job_id] == [*STARTED, "SUCCEEDED"]
     assert scene.runs(job) == [1]

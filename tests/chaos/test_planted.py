@@ -83,7 +83,7 @@ def stopped(stage: Stage) -> None:
 def timed_out(stage: Stage) -> None:
     """A job with two attempts runs longer than it may in the first."""
     parameters = {"gate": str(stage.gate), "deaf": True}
-    job = stage.witness.submit("timed out", parameters=parameters, attempts=2, timeout=0.5)
+    job = stage.witness.submit("timed out", parameters=parameters, attempts=2, attempt_timeout=0.5)
     stage.began(job.job_id, 1, 2)
     stage.gate.touch()
     stage.ended(job.job_id)
@@ -98,7 +98,7 @@ def killed_in_a_run(stage: Stage) -> None:
     """The server dies as soon as a job's code has said something."""
     job = stage.witness.submit("killed in the run", hold=True)
     stage.server.choose(Phase.RUNNING, "killed in the run")
-    call = threading.Thread(target=job.queue)
+    call = threading.Thread(target=job.release)
     call.start()
     stage.rise(Phase.RUNNING)
     call.join()

@@ -96,7 +96,7 @@ def watched_from_elsewhere(stage: Stage) -> Client:
     job = ill.submit("watched", hold=True)
     follower = ill.follow(job.job_id)
     follower.open()
-    job.queue()
+    job.release()
     well.wait(job.job_id)
     until(lambda: follower.over, "the watch is over")
     return well.client

@@ -178,7 +178,7 @@ class Caller:
     def retry(self, client: Client) -> JobHandle:
         """A job that fails twice."""
         policy = RetryPolicy(max_attempts=3, initial_backoff=timedelta(milliseconds=5))
-        return self.ended(client.submit("test.flaky", {"until": 3}, retry=policy))
+        return self.ended(client.submit("test.flaky", {"until": 3}, retry_policy=policy))
 
     def write(self, client: Client) -> JobHandle:
         """Output by every way, and a flood of it."""

@@ -156,15 +156,15 @@ def test_masses_of_watchers(server: Server, tmp_path: Path) -> None:
         assert watchers_of(client) == count
 
         quiet = resident(pid)
-        loud.queue()
+        loud.release()
         until(lambda: loud.refresh().revision > MESSAGES, "the loud job has spoken", 60)
         grown = resident(pid) - quiet
         with Caller(client, hot) as caller:
             for number, job_id in enumerate(many):
-                client.queue(job_id)
+                client.release(job_id)
                 if number % (len(many) // HOT_EVENTS) == 0:
                     show_all(client, watchers, hot, number + 1, hot_readers)
-            client.queue(hot)
+            client.release(hot)
             until(lambda: watchers.ended() >= count - slow, "all who read have come to the end", guard(60))
         gate.touch()
         loud.wait(30)
@@ -208,11 +208,11 @@ def test_all_come_back_at_once(server: Server) -> None:
         server.start()
         began = time.monotonic()
         for job_id in jobs[: len(jobs) // 2]:
-            client.queue(job_id)
+            client.release(job_id)
         until(lambda: watchers_of(client) + watchers.ended() >= count, "everybody is back", guard(60))
         print(f"{count} watchers were back after {time.monotonic() - began:.1f} s")
         for job_id in jobs[len(jobs) // 2 :]:
-            client.queue(job_id)
+            client.release(job_id)
         until(lambda: watchers.ended() == count, "everybody has come to the end", guard(60))
         assert_complete(watchers.seen(), histories(client, jobs, messages=False))
 
@@ -241,7 +241,7 @@ def test_watchers_that_leave_are_freed(server: Server, tmp_path: Path) -> None:
         until(lambda: watchers_of(client) == 2 * count + 1, "those who cancelled are freed", guard(1))
         killed.process.kill()
         until(lambda: watchers_of(client) == count + 1, "those who were killed are freed", guard(1))
-        client.queue(jobs[0])
+        client.release(jobs[0])
         client.handle(jobs[0]).wait(30)
         updates = follower.updates(guard(CLIENT_KEEPALIVE + 1))
         print(f"the client noticed a link that was cut after {time.monotonic() - cut:.1f} s")

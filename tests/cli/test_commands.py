@@ -16,14 +16,16 @@ FOR_EVER = "passes:=1000000000"
 def test_submit_get_and_list(headrace: Script, tree: Path) -> None:
     """`submit` prints the id, get and list show the job in every form (acceptance 33, 84, 85)."""
     job_id = headrace(
-        "submit", "files.checksum", f"path={tree}", "passes=2", "--hold", "--priority", "5", "--label", "a=b"
-    )
+        "submit", "files.checksum", f"path={tree}", "passes=2", "--hold", "--priority", "5", "--label", "a=b",
+        "--attempt-timeout", "7m",
+    )  # fmt: skip
     shown = headrace("get", job_id)
-    for fact in (job_id, "files.checksum", "PENDING", "5", "a=b", str(tree)):
+    for fact in (job_id, "files.checksum", "PENDING", "5", "a=b", "7m", str(tree)):
         assert fact in shown
     job = json.loads(headrace("get", job_id, "-o", "json"))
     assert job["status"] == "PENDING"
     assert job["spec"]["parameters"] == {"path": str(tree), "passes": 2}
+    assert job["spec"]["attempt_timeout"] == "420s"
     assert yaml.safe_load(headrace("get", job_id, "-o", "yaml")) == job
     assert headrace("get", job_id, "-o", "name") == job_id
     assert headrace("list", "--format", "{job.spec.parameters.path} {job.status}") == f"{tree} PENDING"
@@ -111,14 +113,14 @@ def test_the_end_decides_the_exit_code(headrace: Script, tree: Path) -> None:
     assert headrace("submit", "files.checksum", f"path={tree}", "--wait", "-o", "name") != job_id
 
 
-def test_hold_queue_update_and_delete(headrace: Script, tree: Path) -> None:
+def test_hold_release_update_and_delete(headrace: Script, tree: Path) -> None:
     """A held job is changed, released, locked, unlocked and deleted (acceptance 2, 4, 49)."""
     job_id = headrace("submit", "files.checksum", f"path={tree}", "--hold")
     etag = headrace("get", job_id, "--format", "{job.etag}")
     words = ("update", job_id, "--priority", "7", "--description", "d", "--label", "a=b", "--lock")
     assert headrace(*words, "--etag", etag, "--format", "{job.spec.priority} {job.locked}") == "7 true"
     assert "etag" in headrace.error("update", job_id, "--priority", "8", "--etag", etag, code=1)
-    assert headrace("queue", job_id, "-o", "name") == job_id
+    assert headrace("release", job_id, "-o", "name") == job_id
     headrace("wait", job_id)
     assert "locked" in headrace.error("delete", job_id, code=1)
     headrace("update", job_id, "--unlock", "--clear-labels")

@@ -56,18 +56,18 @@ def test_a_result_that_is_late_is_a_timeout(handle: JobHandle, server: ScriptedS
 def test_each_verb_asks_for_the_handle_s_job(handle: JobHandle, server: ScriptedServer) -> None:
     """Same job, same tenant; and the handle remembers what it was answered."""
     server.on("GetJob", pb.GetJobResponse(job=job("RUNNING")))
-    server.on("QueueJob", pb.QueueJobResponse(job=job("QUEUED")))
+    server.on("ReleaseJob", pb.ReleaseJobResponse(job=job("QUEUED")))
     server.on("UpdateJob", pb.UpdateJobResponse(job=job("QUEUED", locked=True)))
     server.on("StopJob", pb.StopJobResponse(outcome="STOP_OUTCOME_STOPPED", job=job("ABORTED")))
     server.on("ListJobEvents", pb.ListJobEventsResponse())
     server.on("DeleteJob", pb.DeleteJobResponse())
     assert handle.refresh().status == handle.info.status == "RUNNING"
-    assert handle.queue() is handle.info
+    assert handle.release() is handle.info
     assert handle.update(locked=True).locked
     assert handle.stop("why", wait_timeout=1).outcome == "STOPPED"
     assert handle.info.status == "ABORTED"
     assert list(handle.events(after_revision=2)) == []
     handle.delete()
-    for method in ("GetJob", "QueueJob", "UpdateJob", "StopJob", "ListJobEvents", "DeleteJob"):
+    for method in ("GetJob", "ReleaseJob", "UpdateJob", "StopJob", "ListJobEvents", "DeleteJob"):
         (request,) = server.requests[method]
         assert (request.tenant, request.job_id) == ("acme", "j1")

@@ -32,7 +32,7 @@ def test_a_job_is_read_in_full() -> None:
         spec={
             "type": "demo",
             "parameters": {"x": {"double_value": 0.5}},
-            "timeout": timedelta(minutes=5),
+            "attempt_timeout": timedelta(minutes=5),
             "retry_policy": {"max_attempts": 3, "initial_backoff": timedelta(seconds=4)},
         },
     )
@@ -44,8 +44,8 @@ def test_a_job_is_read_in_full() -> None:
     assert read.attempts[0].error.kind is info.ErrorKind.WORKER_LOST
     assert (read.stop.phase, read.stop.confirmed) == (info.StopPhase.ENDED, True)
     assert (read.progress.total, read.progress.percent, read.progress.update_time) == (10, 50, None)
-    assert (read.spec.parameters, read.spec.timeout) == ({"x": 0.5}, timedelta(minutes=5))
-    assert read.spec.retry == RetryPolicy(max_attempts=3, initial_backoff=timedelta(seconds=4))
+    assert (read.spec.parameters, read.spec.attempt_timeout) == ({"x": 0.5}, timedelta(minutes=5))
+    assert read.spec.retry_policy == RetryPolicy(max_attempts=3, initial_backoff=timedelta(seconds=4))
     assert (read.wait_time, read.run_time) == (timedelta(seconds=2), timedelta(seconds=5))
 
 
@@ -54,7 +54,7 @@ def test_what_is_not_set_is_none() -> None:
     read = convert.job(job("PENDING"))
     assert (read.queue_time, read.progress, read.result, read.error, read.stop) == (None,) * 5
     assert (read.wait_time, read.run_time) == (None, None)
-    assert (read.spec.retry, read.spec.timeout, read.attempts) == (None, None, ())
+    assert (read.spec.retry_policy, read.spec.attempt_timeout, read.attempts) == (None, None, ())
 
 
 def test_times_count_up_to_now_while_they_last() -> None:
@@ -168,12 +168,16 @@ def test_types_are_read_with_their_schemas(client: Client, server: ScriptedServe
         "ListJobTypes",
         pb.ListJobTypesResponse(
             job_types=[
-                {"type": "demo", "parameters_schema": '{"type": "object"}', "timeout": timedelta(seconds=9)},
+                {
+                    "type": "demo",
+                    "parameters_schema": '{"type": "object"}',
+                    "attempt_timeout": timedelta(seconds=9),
+                },
                 {"module": "broken", "load_error": "ImportError: x"},
             ]
         ),
     )
     demo, broken = client.types()
     assert (demo.parameters_schema, demo.result_schema) == ({"type": "object"}, None)
-    assert (demo.timeout, demo.retry) == (timedelta(seconds=9), None)
+    assert (demo.attempt_timeout, demo.retry_policy) == (timedelta(seconds=9), None)
     assert (broken.type, broken.load_error) == ("", "ImportError: x")

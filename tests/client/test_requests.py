@@ -50,8 +50,8 @@ def test_every_option_of_a_submit_is_sent(sent: Sent) -> None:
         labels={"k": "v"},
         run_after=NOON,
         expire_time=NOON + timedelta(hours=1),
-        timeout=2.5,
-        retry=RetryPolicy(max_attempts=4, multiplier=3),
+        attempt_timeout=2.5,
+        retry_policy=RetryPolicy(max_attempts=4, multiplier=3),
         hold=True,
         request_id="r",
     )
@@ -61,7 +61,7 @@ def test_every_option_of_a_submit_is_sent(sent: Sent) -> None:
     assert (spec.priority, dict(spec.labels)) == (-3, {"k": "v"})
     assert spec.run_after.ToDatetime(UTC) == NOON
     assert spec.expire_time.ToDatetime(UTC) == NOON + timedelta(hours=1)
-    assert spec.timeout.ToMilliseconds() == 2500
+    assert spec.attempt_timeout.ToMilliseconds() == 2500
     assert (spec.retry_policy.max_attempts, spec.retry_policy.multiplier) == (4, 3)
     assert spec.parameters["at"].timestamp_value.ToDatetime(UTC) == NOON
     assert [value.WhichOneof("kind") for value in spec.parameters["list"].list_value.values] == [
@@ -72,7 +72,7 @@ def test_every_option_of_a_submit_is_sent(sent: Sent) -> None:
 
 def test_what_is_left_out_is_not_sent(sent: Sent) -> None:
     """The server's and the type's defaults hold; None says the same as leaving out."""
-    spec = sent("submit", "demo", owner=None, timeout=None, retry=None, priority=None).spec
+    spec = sent("submit", "demo", owner=None, attempt_timeout=None, retry_policy=None, priority=None).spec
     assert [field.name for field, _ in spec.ListFields()] == ["type"]
 
 
@@ -89,8 +89,8 @@ def test_a_timedelta_counts_from_now(sent: Sent) -> None:
     [
         ({"run_after": datetime(2026, 1, 1)}, "run_after"),  # noqa: DTZ001 - naive on purpose
         ({"expire_time": timedelta.max}, "expire_time"),
-        ({"timeout": -1}, "timeout"),
-        ({"timeout": float("nan")}, "timeout"),
+        ({"attempt_timeout": -1}, "attempt_timeout"),
+        ({"attempt_timeout": float("nan")}, "attempt_timeout"),
         ({"priority": 2**40}, "priority"),
     ],
 )
@@ -139,10 +139,10 @@ def test_every_filter_is_sent(sent: Sent) -> None:
         session_ids="s",
         job_ids="j",
         labels={"k": "v"},
-        created_from=NOON,
-        created_to=NOON,
-        status_from=NOON,
-        status_to=NOON,
+        create_time_from=NOON,
+        create_time_to=NOON,
+        status_time_from=NOON,
+        status_time_to=NOON,
         parameters={"n": 1},
         parameter_prefix={"file": "s3:"},
         order_by=info.JobOrder.PRIORITY_DESC,

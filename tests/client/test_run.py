@@ -87,7 +87,7 @@ def test_a_job_that_was_not_known_yet_is_stopped_too(client: Client, server: Scr
     server.on("SubmitJob", pb.SubmitJobResponse(job=job("QUEUED"), existing=True))
     server.on("StopJob", pb.StopJobResponse(job=job("ABORTED")))
     with pytest.raises(errors.DeadlineExceeded):
-        client.run("demo", wait_timeout=0.3, stop_on_exit=True)
+        client.run("demo", timeout=0.3, stop_on_exit=True)
     assert server.requests["SubmitJob"][0].request_id == server.requests["RunJob"][0].request_id
     assert server.requests["StopJob"][0].job_id == "j1"
 

@@ -62,7 +62,7 @@ def test_a_gap_is_filled_from_the_history(
             job = client.submit("test.hold", {"started": str(started), "gate": str(gate)}, hold=True)
             assert first.waits_for(2)[1] == (job.job_id, 1)
         job.update(description="an event that is not broadcast")
-        job.queue()
+        job.release()
         until(lambda: made.waiting() == 3, "QUEUED, TO_BE_RUN and RUNNING wait in the queue")
         made.purge()
         with Listening(rabbitmq, client=client, positions=positions) as second:

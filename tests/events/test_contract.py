@@ -86,7 +86,7 @@ def test_broadcasts_are_as_described(bench: Bench, server: Server, form: str) ->
         jobs = [
             client.submit("test.report", {"total": 200}),
             client.submit("test.fail"),
-            client.submit("test.declare", {"how": "retry"}, retry=RetryPolicy(max_attempts=1)),
+            client.submit("test.declare", {"how": "retry"}, retry_policy=RetryPolicy(max_attempts=1)),
             client.submit("test.die", {"how": "exit"}),
             client.submit("test.output"),
             client.submit("test.noop", hold=True),

@@ -54,16 +54,16 @@ def released(client: Client) -> JobHandle:
     """Held, changed and then released."""
     job = client.submit("test.noop", hold=True)
     client.update(job.job_id, description="released")
-    job.queue()
+    job.release()
     return job
 
 
 OUTCOMES: list[tuple[Make, int]] = [
     (of("test.report", {"total": 3}), 200),
-    (of("test.flaky", {"until": 2}, retry=TWICE), 100),
+    (of("test.flaky", {"until": 2}, retry_policy=TWICE), 100),
     (of("test.fail"), 100),
     (of("test.declare", {"how": "fail"}), 50),
-    (of("test.declare", {"how": "retry"}, retry=TWICE), 50),
+    (of("test.declare", {"how": "retry"}, retry_policy=TWICE), 50),
     (of("test.declare", {"how": "abort"}), 100),
     (of("test.declare", {"how": "succeed"}), 50),
     (of("test.die", {"how": "exit"}), 30),

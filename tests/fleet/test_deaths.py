@@ -40,7 +40,7 @@ def test_a_killed_instance_is_taken_over(servers: Fleet, tmp_path: Path) -> None
         servers.start(name)
     with api.client() as client:
         again, once = tmp_path / "again", tmp_path / "once"
-        repeated = client.submit("test.obedient", {"started": str(again)}, retry=TWICE)
+        repeated = client.submit("test.obedient", {"started": str(again)}, retry_policy=TWICE)
         first = runs(repeated, again)
         victim = of(servers, first.instance)
         other = next(one for name, one in servers.servers.items() if name != "api" and one is not victim)
@@ -75,7 +75,7 @@ def test_an_instance_tells_what_it_is_doing(servers: Fleet, tmp_path: Path) -> N
     pid = worker.process.pid
     with api.client() as client:
         note = tmp_path / "note"
-        job = client.submit("test.obedient", {"started": str(note)}, retry=TWICE)
+        job = client.submit("test.obedient", {"started": str(note)}, retry_policy=TWICE)
         runs(job, note)
         seen = lives(api)
         assert seen.keys() == {api.process.pid, pid}

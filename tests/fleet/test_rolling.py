@@ -72,7 +72,9 @@ def test_what_a_draining_instance_holds(servers: Fleet, tmp_path: Path) -> None:
         ends = client.submit("test.record", {"log": str(note), "gate": str(gate), "tag": "ends"})
         held = {"log": str(note), "gate": str(never)}
         once = client.submit("test.record", {**held, "tag": "once"})
-        again = client.submit("test.record", {**held, "tag": "again"}, retry=RetryPolicy(max_attempts=2))
+        again = client.submit(
+            "test.record", {**held, "tag": "again"}, retry_policy=RetryPolicy(max_attempts=2)
+        )
         until(lambda: len(starts(note)) == 3, "all three run")
         waiting = client.submit("test.record", {"log": str(note), "tag": "waiting"})
     two = servers.start("two")

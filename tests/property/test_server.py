@@ -108,9 +108,9 @@ class ServerAgainstCaller(RuleBasedStateMachine):
         known = self.jobs[job_id]
         if known.held and known.end:
             with pytest.raises(WrongStatus):
-                self.shared.queue(job_id, tenant=self.tenant)
+                self.shared.release(job_id, tenant=self.tenant)
         else:
-            self.shared.queue(job_id, tenant=self.tenant)
+            self.shared.release(job_id, tenant=self.tenant)
             known.held = False
 
     @rule(number=which, wait=st.booleans())
@@ -240,7 +240,7 @@ class ServerAgainstCaller(RuleBasedStateMachine):
         """Every job ends, and its history is one that there may be."""
         for job_id, known in self.jobs.items():
             with suppress(WrongStatus):
-                self.shared.queue(job_id, tenant=self.tenant)
+                self.shared.release(job_id, tenant=self.tenant)
             job = self.shared.wait(job_id, 30, tenant=self.tenant)
             assert job.status in known.may_end()
         with self.server.client(tenant=self.tenant) as client:

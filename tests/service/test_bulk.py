@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from headrace import AsyncClient, Client, JobStatus
-from headrace._rpc.options import JobChanges
 from headrace.errors import InvalidArgument, JobNotFound
 from headrace.info import PurgeCounts, StopCounts
+from headrace.options import JobChanges
 from support.server import until
 
 AT_ONCE = timedelta(0)

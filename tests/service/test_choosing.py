@@ -62,7 +62,7 @@ def test_limits_on_running_jobs(six: Client, note: Path, gate: Path) -> None:
     submit("b", 4, tenant="shared", owner="bob")
     expected = {"q": 2, "t": 1, "a": 1, "b": 1}
     until(lambda: started(note) == expected, "as many run as may")
-    free = six.run("test.record", {"log": str(note), "tag": "free"}, wait_timeout=30)
+    free = six.run("test.record", {"log": str(note), "tag": "free"}, timeout=30)
     assert free.status == "SUCCEEDED"
     assert started(note) == {**expected, "f": 1}
     [narrow] = [one for one in six.queues() if one.gate.name == "narrow"]
@@ -105,7 +105,7 @@ def test_a_paused_tenant_and_queue(six: Client, note: Path, gate: Path) -> None:
     )
     paused = six.submit("test.noop", tenant="p", priority=9)
     queued = six.submit("test.noop", queue="q", priority=9)
-    assert [six.run("test.noop", wait_timeout=30).status for _ in range(3)] == ["SUCCEEDED"] * 3
+    assert [six.run("test.noop", timeout=30).status for _ in range(3)] == ["SUCCEEDED"] * 3
     gate.touch()
     assert running.wait(30).status == "SUCCEEDED"
     assert {one.gate.name: (one.waiting, one.gate.paused) for one in six.tenants()} == {
@@ -124,7 +124,7 @@ def test_a_server_of_some_queues(tmp_path: Path) -> None:
     with Server(tmp_path, workers=2, queues="mail,video") as running, running.client() as client:
         other = client.submit("test.noop", priority=9)
         for queue in ("mail", "video"):
-            assert client.run("test.noop", queue=queue, wait_timeout=30).status == "SUCCEEDED"
+            assert client.run("test.noop", queue=queue, timeout=30).status == "SUCCEEDED"
         assert other.refresh().status == "QUEUED"
         [default] = client.queues()
         assert (default.gate.name, default.waiting, default.running) == ("default", 1, 0)

@@ -73,7 +73,9 @@ SPECS = {
     "spec.description": job_pb2.JobSpec(type="test.noop", description="\0"),
     "spec.priority": job_pb2.JobSpec(type="test.noop", priority=1 << 30),
     "spec.labels": job_pb2.JobSpec(type="test.noop", labels={"": "x"}),
-    "spec.timeout": job_pb2.JobSpec(type="test.noop", timeout=duration_pb2.Duration(seconds=-1)),
+    "spec.attempt_timeout": job_pb2.JobSpec(
+        type="test.noop", attempt_timeout=duration_pb2.Duration(seconds=-1)
+    ),
     "spec.run_after": job_pb2.JobSpec(type="test.noop", run_after=timestamp_pb2.Timestamp(nanos=-1)),
     "spec.retry_policy.max_attempts": job_pb2.JobSpec(
         type="test.noop", retry_policy=job_pb2.RetryPolicy(max_attempts=-1)

@@ -33,7 +33,7 @@ def test_killed_and_started_again(tmp_path: Path, note: Path, gate: Path) -> Non
             parameters = {"log": str(note), "gate": str(gate)}
             once = client.submit("test.record", {**parameters, "tag": "once"})
             twice = client.submit(
-                "test.record", {**parameters, "tag": "twice"}, retry=RetryPolicy(max_attempts=2)
+                "test.record", {**parameters, "tag": "twice"}, retry_policy=RetryPolicy(max_attempts=2)
             )
             until(lambda: len(runs(note)) == 2, "both run")
             queued = client.submit("test.record", {**parameters, "tag": "queued"})
@@ -80,7 +80,7 @@ def test_watch_goes_on_after_a_restart(tmp_path: Path, note: Path, gate: Path) -
     try:
         with server.client() as client:
             job = client.submit(
-                "test.record", {"log": str(note), "gate": str(gate)}, retry=RetryPolicy(max_attempts=2)
+                "test.record", {"log": str(note), "gate": str(gate)}, retry_policy=RetryPolicy(max_attempts=2)
             )
             until(note.exists, "the job runs")
             updates: list[object] = []
@@ -194,7 +194,9 @@ def test_drain_ends_what_does_not_finish(tmp_path: Path, note: Path) -> None:
     server = Server(tmp_path, drain_time=0.1).start()
     with server.client() as client:
         jobs = [
-            client.submit("test.sleeper", {"started": str(note)}, retry=RetryPolicy(max_attempts=attempts))
+            client.submit(
+                "test.sleeper", {"started": str(note)}, retry_policy=RetryPolicy(max_attempts=attempts)
+            )
             for attempts in (1, 2)
         ]
         until(lambda: note.exists() and len(note.read_text().split()) == 2, "both run")

@@ -264,7 +264,7 @@ def test_disk_space(tmp_path: Path) -> None:
         assert client.submit("test.noop").wait(30).status == "SUCCEEDED"
         assert waits.refresh().status == "QUEUED"
         assert client.server_info().counters["free_disk_bytes"] < 3 * MIB
-        assert {one.type for one in client.types() if one.needs_workspace} == {
+        assert {one.type for one in client.types() if one.workspace} == {
             "test.litter",
             "test.workspace",
         }

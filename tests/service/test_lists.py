@@ -35,8 +35,8 @@ def test_filters(client: Client) -> None:
     assert ids(client, labels={"k": "2", "l": "x%"}) == [b]
     assert ids(client, queues=["q2"]) == [b]
     assert ids(client, job_ids=[a, "other"]) == [a]
-    assert ids(client, created_from=began, created_to=datetime.now(UTC)) == [b, a]
-    assert ids(client, created_to=began) == []
+    assert ids(client, create_time_from=began, create_time_to=datetime.now(UTC)) == [b, a]
+    assert ids(client, create_time_to=began) == []
     assert ids(client, owners=["ada"], types=["test.echo"]) == []
 
 
@@ -146,7 +146,7 @@ def test_finished_jobs_are_closed(client: Client) -> None:
     done = job.wait(30)
     with pytest.raises(WrongStatus):
         job.update(priority=3)
-    assert job.queue().status == "SUCCEEDED"  # it was released before
+    assert job.release().status == "SUCCEEDED"  # it was released before
     after = job.update(description="kept")
     assert (after.status, after.end_time, after.spec.description) == ("SUCCEEDED", done.end_time, "kept")
 

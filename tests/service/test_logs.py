@@ -36,9 +36,9 @@ def test_the_life_of_a_job_is_found_by_its_id(talkative: Server) -> None:
     """Each step of a job is a line with its id, and with its attempt once it has one (acceptance 87)."""
     policy = RetryPolicy(max_attempts=2, initial_backoff=timedelta(milliseconds=1))
     with talkative.client() as client:
-        job = client.submit("test.flaky", {"until": 2}, request_id="call-1", retry=policy)
+        job = client.submit("test.flaky", {"until": 2}, request_id="call-1", retry_policy=policy)
         job.wait(30)
-        client.submit("test.flaky", {"until": 2}, request_id="call-1", retry=policy)
+        client.submit("test.flaky", {"until": 2}, request_id="call-1", retry_policy=policy)
     lines = life(talkative, job.job_id, "submitted again")
     assert [(line["event"], line.get("attempt"), line["level"]) for line in lines] == [
         ("submitted", None, "debug"),

@@ -31,7 +31,7 @@ def test_retention_by_status(tmp_path: Path) -> None:
     with Server(tmp_path, **FAST, retention_aborted=0) as server, server.client() as client:
         locked = client.submit("test.echo", {"x": 1}, hold=True)
         locked.update(locked=True)
-        locked.queue()
+        locked.release()
         locked.wait(30)
         failed, aborted = client.submit("test.fail"), client.submit("test.noop", hold=True)
         failed.wait(30)

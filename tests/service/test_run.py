@@ -118,7 +118,7 @@ def test_job_sets_its_own_end(client: Client) -> None:
 def test_retry_policy(client: Client) -> None:
     """A failed attempt is repeated with backoff while attempts are left; each attempt is kept."""
     policy = RetryPolicy(max_attempts=3, initial_backoff=timedelta(milliseconds=10))
-    job = client.submit("test.flaky", {"until": 3}, retry=policy).wait(30)
+    job = client.submit("test.flaky", {"until": 3}, retry_policy=policy).wait(30)
     assert job.result == 3
     assert job.error is None
     assert [attempt.error.message if attempt.error else None for attempt in job.attempts] == [

@@ -29,7 +29,7 @@ def test_stop_of_a_held_job(client: Client) -> None:
         "not needed", "ada", True,
     )  # fmt: skip
     with pytest.raises(WrongStatus):
-        job.queue()
+        job.release()
 
 
 def test_stop_of_a_queued_job(client: Client, note: Path) -> None:
@@ -168,7 +168,7 @@ def test_stop_of_a_finished_or_unknown_job(client: Client) -> None:
 
 def test_a_stop_forbids_another_attempt(client: Client, note: Path) -> None:
     """A stopped job with attempts left is ABORTED, not queued again."""
-    job = client.submit("test.stubborn", {"started": str(note)}, retry=RetryPolicy(max_attempts=5))
+    job = client.submit("test.stubborn", {"started": str(note)}, retry_policy=RetryPolicy(max_attempts=5))
     until(note.exists, "the job runs")
     assert job.stop(grace_period=0, wait_timeout=30).job.status == "ABORTED"
     assert len(job.refresh().attempts) == 1

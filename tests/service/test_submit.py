@@ -22,13 +22,13 @@ def test_submit_answers_a_queued_job(client: Client) -> None:
 
 
 def test_held_job_waits_for_its_release(client: Client) -> None:
-    """A held job stays PENDING until QueueJob, which is harmless to repeat (acceptance 2, 4)."""
+    """A held job stays PENDING until ReleaseJob, which is harmless to repeat (acceptance 2, 4)."""
     job = client.submit("test.noop", hold=True)
     assert (
         client.wait(job.job_id, 5).status == "SUCCEEDED" if job.info is None else job.info.status == "PENDING"
     )
     assert job.refresh().status == "PENDING"
-    job.queue()
+    job.release()
     assert job.wait(30).status == "SUCCEEDED"
 
 
@@ -191,7 +191,7 @@ def test_submit_wakes_an_idle_pool(client: Client) -> None:
 def test_tenants_are_apart(client: Client) -> None:
     """A job of another tenant is NOT_FOUND for every verb (acceptance 51)."""
     job = client.submit("test.noop", hold=True)
-    for call in (client.get, client.stop, client.queue, client.wait, client.delete):
+    for call in (client.get, client.stop, client.release, client.wait, client.delete):
         with pytest.raises(JobNotFound):
             call(job.job_id, tenant="somebody-else")
     with pytest.raises(JobNotFound):

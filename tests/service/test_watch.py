@@ -18,7 +18,7 @@ def test_watch_of_a_job_that_runs(client: Client) -> None:
     first = next(watch)
     assert isinstance(first, Snapshot)
     assert first.job.status == "PENDING"
-    job.queue()
+    job.release()
     updates = list(watch)
     events = [update for update in updates if isinstance(update, JobEvent)]
     assert [event.revision for event in events] == list(range(2, 2 + len(events)))
@@ -84,7 +84,7 @@ def test_progress_is_live(client: Client, gate: Path) -> None:
     job = client.submit("test.report", {"gate": str(gate)}, hold=True)
     watch = job.watch(timeout=30)
     next(watch)
-    job.queue()
+    job.release()
     for update in watch:
         if isinstance(update, Progress) and update.done == 10:
             assert update.percent == 100
@@ -106,7 +106,7 @@ def test_a_slow_watcher_misses_nothing(client: Client, gate: Path) -> None:
     job = client.submit("test.report", hold=True)
     slow = job.watch(include_messages=True)
     next(slow)
-    job.queue()
+    job.release()
     gate.touch()
     job.wait(30)
     revisions = [update.revision for update in slow if isinstance(update, JobEvent)]

@@ -172,7 +172,7 @@ def test_a_poison_job(tmp_path: Path) -> None:
             job.wait(30)
         alone = throughput(client)
         policy = RetryPolicy(max_attempts=3, initial_backoff=timedelta(milliseconds=50))
-        poison = client.submit("test.die", {"how": "kill"}, retry=policy, priority=1)
+        poison = client.submit("test.die", {"how": "kill"}, retry_policy=policy, priority=1)
         beside = throughput(client)
         ended = poison.wait(30)
         print(f"{alone:.0f} jobs a second alone, {beside:.0f} beside poison")

@@ -107,7 +107,7 @@ def quick(ctx: JobContext, log: str, pause: float = 0) -> int:
         return ctx.attempt
 
 
-@job("chaos.timeout", timeout=timedelta(seconds=0.3))
+@job("chaos.timeout", attempt_timeout=timedelta(seconds=0.3))
 def timeout(ctx: JobContext, log: str) -> None:
     """Sleep longer than allowed."""
     with journal(ctx, log):

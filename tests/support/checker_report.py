@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from headrace.info import JobEvent, JobFailure, JobInfo, LoggedMessage, StatusChange, StopChange
+from headrace.info import JobError, JobEvent, JobInfo, LoggedMessage, StatusChange, StopChange
 from support.checker_journal import Mark
 from support.history import Invariant, Problem
 
@@ -109,7 +109,7 @@ class Report:
 
 def _words(event: JobEvent) -> str:
     match event.detail:
-        case StatusChange(error=JobFailure() as error):
+        case StatusChange(error=JobError() as error):
             more = f"by {error.kind}: {error.message}"
         case StopChange():
             more = str(event.detail.phase)

@@ -33,7 +33,7 @@ class Witness:
                 {"log": str(self.evidence.log), **(parameters or {})},
                 request_id=request_id,
                 description=request_id,
-                retry=RetryPolicy(max_attempts=attempts, initial_backoff=timedelta(0)),
+                retry_policy=RetryPolicy(max_attempts=attempts, initial_backoff=timedelta(0)),
                 **options,
             )
         self.evidence.submitted(request_id, job.job_id)

@@ -181,7 +181,7 @@ def _disagreements(job: JobInfo, events: Sequence[JobEvent]) -> Iterator[Problem
     numbers = [attempt.number for attempt in job.attempts]
     if numbers != list(range(1, last.attempt + 1)):
         yield Invariant.I5, f"its attempts are {numbers}, its history has {last.attempt}"
-    allowed = job.spec.retry.max_attempts if job.spec.retry is not None else 1
+    allowed = job.spec.retry_policy.max_attempts if job.spec.retry_policy is not None else 1
     if last.attempt > allowed:
         yield Invariant.I5, f"{last.attempt} attempts of {allowed}"
     if any(attempt.end_time is None for attempt in job.attempts):

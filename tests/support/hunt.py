@@ -81,7 +81,7 @@ class Hunt:
 async def release(job: AsyncJobHandle) -> None:
     """Queue a held job; the stop may have come first."""
     with suppress(WrongStatus):
-        await job.queue()
+        await job.release()
 
 
 def ran(result: StopResult) -> bool:

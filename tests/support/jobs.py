@@ -335,7 +335,7 @@ def large(ctx: JobContext, size: int) -> bytes:
     return b"x" * size
 
 
-@job("test.timeout", timeout=timedelta(seconds=0.3))
+@job("test.timeout", attempt_timeout=timedelta(seconds=0.3))
 def timeout(ctx: JobContext) -> None:
     """Sleep longer than allowed."""
     del ctx

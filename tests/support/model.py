@@ -158,7 +158,7 @@ class Model:
         return job.job_id, False
 
     def release(self, job_id: str) -> None:
-        """QueueJob."""
+        """ReleaseJob."""
         job = self.job(job_id)
         if job.status == "PENDING":
             job.queue_time = self.now

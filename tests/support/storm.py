@@ -125,7 +125,7 @@ class Storm:
         """Wait until every submit was answered, then release what was held."""
         self.join(self._submitters)
         for job in self._held:
-            job.queue()
+            job.release()
 
     def watched(self) -> None:
         """Wait until the watchers have seen the ends of their jobs."""

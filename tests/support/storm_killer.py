@@ -203,7 +203,7 @@ class Killer:
             self._call(lambda: witness.submit(request, attempts=2))
         else:  # the submit is answered behind every claim that had not heard of the choice
             job = witness.submit(request, attempts=2, hold=True, priority=FIRST)
-            self._call(job.queue)
+            self._call(job.release)
 
     def _call(self, call: Callable[[], object]) -> None:
         def make() -> None:

@@ -57,7 +57,7 @@ def test_public_names() -> None:
 def test_a_marked_function_stays_callable() -> None:
     """@job gives the function back as it was."""
 
-    @job("a.b", retry=RetryPolicy(max_attempts=3), timeout=timedelta(minutes=5))
+    @job("a.b", retry_policy=RetryPolicy(max_attempts=3), attempt_timeout=timedelta(minutes=5))
     def double(_ctx: JobContext | None, n: int) -> int:
         return 2 * n
 
@@ -78,7 +78,7 @@ def test_a_mark_without_a_type_is_refused() -> None:
     with pytest.raises(TypeError, match="derives from"):
         job("a")(Job)
     with pytest.raises(ValueError, match="above zero"):
-        job("a", timeout=timedelta(0))(lambda _ctx: None)
+        job("a", attempt_timeout=timedelta(0))(lambda _ctx: None)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_functions_and_classes_are_found(write: Write) -> None:
         """
         from datetime import timedelta
 
-        @job("found.function", retry=RetryPolicy(max_attempts=3), timeout=timedelta(minutes=5))
+        @job("found.function", retry_policy=RetryPolicy(max_attempts=3), attempt_timeout=timedelta(minutes=5))
         def function(ctx, width: int = 3): ...
 
         class Base(Job):
-            retry = RetryPolicy(max_attempts=2)
+            retry_policy = RetryPolicy(max_attempts=2)
             def run(self, ctx): ...
 
         class Class(Base):
@@ -127,9 +127,9 @@ def test_functions_and_classes_are_found(write: Write) -> None:
     assert loaded.errors == {}
     assert loaded.types.keys() == {"found.function", "found.class"}
     function = loaded.types["found.function"]
-    assert function.retry.max_attempts == 3
-    assert function.timeout == timedelta(minutes=5)
-    assert loaded.types["found.class"].retry.max_attempts == 2
+    assert function.retry_policy.max_attempts == 3
+    assert function.attempt_timeout == timedelta(minutes=5)
+    assert loaded.types["found.class"].retry_policy.max_attempts == 2
     assert loaded.resources.keys() == {"database", "mail"}
     assert function.name == "found.function"
 

@@ -221,7 +221,7 @@ def test_infos(load_text: Load) -> None:
     """A type tells its description, its defaults in microseconds, and the schemas of what it takes and gives."""
     registry = load_text(
         '''
-        @job("it", retry=RetryPolicy(3, timedelta(seconds=2), 1.5, timedelta(minutes=1)), timeout=timedelta(minutes=5))
+        @job("it", retry_policy=RetryPolicy(3, timedelta(seconds=2), 1.5, timedelta(minutes=1)), attempt_timeout=timedelta(minutes=5))
         def it(ctx, file: File, width: int = 32, data: bytes = b"\\xff", at: date = date(2026, 1, 2)) -> list[Reference]:
             """Resize an
             image.

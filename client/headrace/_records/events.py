@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from headrace._records.enums import EventKind, JobStatus, MessageLevel, MessageSource, StopPhase
-from headrace._records.job import JobFailure, JobInfo, Progress
+from headrace._records.job import JobError, JobInfo, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class StatusChange:
 
     from_status: JobStatus
     to_status: JobStatus
-    error: JobFailure | None = None
+    error: JobError | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ class JobSpec:
     labels: Mapping[str, str]
     run_after: datetime | None
     expire_time: datetime | None
-    timeout: timedelta | None
+    attempt_timeout: timedelta | None
     """The longest run of one attempt."""
-    retry: RetryPolicy | None
+    retry_policy: RetryPolicy | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +44,8 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobFailure:
-    """Why a job, or one attempt of it, ended without success: the contract's JobError."""
+class JobError:
+    """Why a job, or one attempt of it, ended without success."""
 
     kind: ErrorKind
     code: str
@@ -66,7 +66,7 @@ class Attempt:
     number: int
     start_time: datetime | None
     end_time: datetime | None
-    error: JobFailure | None
+    error: JobError | None
     instance: str
     worker: str
 
@@ -111,7 +111,7 @@ class JobInfo:
     """What it returned; None before that, and in view BASIC."""
     results: Mapping[str, Any]
     """Named results, set while it ran. Empty in view BASIC."""
-    error: JobFailure | None
+    error: JobError | None
     """Why it ended without success, or why its last attempt did."""
     attempts: tuple[Attempt, ...]
     stop: StopInfo | None

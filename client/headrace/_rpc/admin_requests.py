@@ -7,9 +7,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from headrace._records.enums import GateScope
 from headrace._rpc import convert, spec
-from headrace._rpc.options import GateChanges
 from headrace._rpc.requests import Call
 from headrace.info import Gate, Page, Traffic
+from headrace.options import GateChanges
 from headrace.v1 import admin_service_pb2 as pb
 
 T = TypeVar("T")

@@ -6,8 +6,8 @@ from typing import TypeVar, Unpack
 from headrace._records.enums import GateScope
 from headrace._rpc import admin_requests
 from headrace._rpc.calls import Calls
-from headrace._rpc.options import GateChanges
 from headrace.info import Gate, Traffic
+from headrace.options import GateChanges
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class AdminVerbs:
     def update_gate(self, scope: GateScope | str, name: str, /, **changes: Unpack[GateChanges]) -> Gate:
         """Changes the gate of a queue, a tenant or a type, such as "QUEUE", "mail", max_running=5.
 
-        headrace._rpc.options.GateChanges lists the fields. Those left out stay as they are. Jobs that run go on.
+        headrace.options.GateChanges lists the fields. Those left out stay as they are. Jobs that run go on.
         """
         return self._calls.make(admin_requests.update_gate(self._own_tenant, scope, name, changes))
 

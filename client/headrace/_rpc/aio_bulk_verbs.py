@@ -4,8 +4,8 @@ from typing import Unpack
 
 from headrace._rpc import bulk
 from headrace._rpc.aio_job_verbs import AsyncJobVerbs
-from headrace._rpc.options import JobChanges, JobFilters, Span
 from headrace.info import PurgeCounts, StopCounts
+from headrace.options import JobChanges, JobFilters, Span
 
 
 class AsyncBulkVerbs(AsyncJobVerbs):

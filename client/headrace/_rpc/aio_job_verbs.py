@@ -6,11 +6,11 @@ from typing import Unpack
 from headrace._records.enums import JobView
 from headrace._rpc import requests
 from headrace._rpc.aio_calls import AsyncCalls
-from headrace._rpc.options import JobChanges, Span
 from headrace._rpc.spec import seconds
 from headrace._rpc.wait import Wait
 from headrace._rpc.watch import Request, Watch
 from headrace.info import JobEvent, JobInfo, StopResult, Update
+from headrace.options import JobChanges, Span
 
 
 class AsyncJobVerbs:
@@ -89,9 +89,9 @@ class AsyncJobVerbs:
         )
         return await self._calls.make(call)
 
-    async def queue(self, job_id: str, *, tenant: str | None = None) -> JobInfo:
+    async def release(self, job_id: str, *, tenant: str | None = None) -> JobInfo:
         """Releases a held job. Fine on one that is released already; WrongStatus on one that has ended."""
-        return await self._calls.make(requests.queue(self._tenant(tenant), job_id))
+        return await self._calls.make(requests.release(self._tenant(tenant), job_id))
 
     async def update(
         self, job_id: str, *, tenant: str | None = None, etag: str = "", **changes: Unpack[JobChanges]

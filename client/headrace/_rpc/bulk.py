@@ -3,9 +3,9 @@
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from headrace._rpc import spec
-from headrace._rpc.options import JobChanges, JobFilters, Span
 from headrace._rpc.requests import WAIT_SLICE, Call
 from headrace.info import PurgeCounts, StopCounts
+from headrace.options import JobChanges, JobFilters, Span
 from headrace.v1 import admin_service_pb2, job_service_pb2
 
 

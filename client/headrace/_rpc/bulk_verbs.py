@@ -4,8 +4,8 @@ from typing import Unpack
 
 from headrace._rpc import bulk
 from headrace._rpc.job_verbs import JobVerbs
-from headrace._rpc.options import JobChanges, JobFilters, Span
 from headrace.info import PurgeCounts, StopCounts
+from headrace.options import JobChanges, JobFilters, Span
 
 
 class BulkVerbs(JobVerbs):
@@ -24,7 +24,7 @@ class BulkVerbs(JobVerbs):
         """Stops the jobs that match and have not ended, each as stop does, and does not wait for them.
 
         Without any filter it is refused; job_ids names jobs one by one. validate_only changes nothing and answers what
-        would be done. headrace._rpc.options.JobFilters lists the filters.
+        would be done. headrace.options.JobFilters lists the filters.
         """
         total, token = StopCounts(), ""
         while True:

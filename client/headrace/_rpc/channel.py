@@ -15,8 +15,8 @@ import grpc
 import grpc.aio
 
 from headrace import _version
-from headrace._rpc.options import Span
 from headrace._rpc.spec import seconds
+from headrace.options import Span
 from headrace.v1 import admin_service_pb2, job_service_pb2
 
 TARGET_VARIABLE = "HEADRACE_TARGET"

@@ -95,11 +95,11 @@ def job_type(message: job_pb2.JobType) -> info.JobType:
         module=message.module,
         parameters_schema=_schema(message.parameters_schema),
         result_schema=_schema(message.result_schema),
-        retry=_retry(message.retry_policy) if message.HasField("retry_policy") else None,
-        timeout=_duration(message, "timeout"),
+        retry_policy=_retry(message.retry_policy) if message.HasField("retry_policy") else None,
+        attempt_timeout=_duration(message, "attempt_timeout"),
         instance_count=message.instance_count,
         load_error=message.load_error,
-        needs_workspace=message.needs_workspace,
+        workspace=message.workspace,
     )
 
 
@@ -198,8 +198,8 @@ def _spec(message: job_pb2.JobSpec) -> info.JobSpec:
         labels=dict(message.labels),
         run_after=_time(message, "run_after"),
         expire_time=_time(message, "expire_time"),
-        timeout=_duration(message, "timeout"),
-        retry=_retry(message.retry_policy) if message.HasField("retry_policy") else None,
+        attempt_timeout=_duration(message, "attempt_timeout"),
+        retry_policy=_retry(message.retry_policy) if message.HasField("retry_policy") else None,
     )
 
 
@@ -227,12 +227,12 @@ def _attempt(message: job_pb2.Attempt) -> info.Attempt:
 
 def _failure(
     message: job_pb2.JobInfo | job_pb2.Attempt | job_pb2.JobStatusChanged,
-) -> info.JobFailure | None:
+) -> info.JobError | None:
     """The error of a message that may hold one."""
     if not message.HasField("error"):
         return None
     error = message.error
-    return info.JobFailure(
+    return info.JobError(
         kind=_word(ErrorKind, job_pb2.JobError.Kind.DESCRIPTOR, error.kind, "KIND_"),
         code=error.code,
         type=error.type,

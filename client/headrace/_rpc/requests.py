@@ -16,8 +16,8 @@ from google.protobuf.message import Message
 
 from headrace._records.enums import CountGroup, JobOrder, JobView
 from headrace._rpc import convert, spec
-from headrace._rpc.options import JobChanges, JobFilters, JobOptions, Span
 from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, ServerInfo, StopResult
+from headrace.options import JobChanges, JobFilters, JobOptions, Span
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2
 
 T = TypeVar("T")
@@ -111,9 +111,9 @@ def get(tenant: str, job_id: str, view: JobView | str) -> Call[JobInfo]:
     return Call("GetJob", request, _job)
 
 
-def queue(tenant: str, job_id: str) -> Call[JobInfo]:
-    """QueueJob."""
-    return Call("QueueJob", job_service_pb2.QueueJobRequest(tenant=tenant, job_id=job_id), _job)
+def release(tenant: str, job_id: str) -> Call[JobInfo]:
+    """ReleaseJob."""
+    return Call("ReleaseJob", job_service_pb2.ReleaseJobRequest(tenant=tenant, job_id=job_id), _job)
 
 
 def wait(tenant: str, job_id: str, remaining: float | None) -> Call[JobInfo]:

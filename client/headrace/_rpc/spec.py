@@ -14,9 +14,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from headrace import values, wire
 from headrace._records.enums import GateScope, JobStatus
-from headrace._rpc.options import GateChanges, JobChanges, JobFilters, JobOptions, Span
 from headrace.errors import InvalidArgument
 from headrace.jobs import RetryPolicy
+from headrace.options import GateChanges, JobChanges, JobFilters, JobOptions, Span
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2, value_pb2
 
 W = TypeVar("W", bound=StrEnum)
@@ -40,8 +40,8 @@ def job_spec(job_type: str, parameters: Mapping[str, Any] | None, options: JobOp
         labels=options.get("labels") or {},
         run_after=time("run_after", options.get("run_after")),
         expire_time=time("expire_time", options.get("expire_time")),
-        timeout=span("timeout", options.get("timeout")),
-        retry_policy=_retry(options.get("retry")),
+        attempt_timeout=span("attempt_timeout", options.get("attempt_timeout")),
+        retry_policy=_retry(options.get("retry_policy")),
     )
 
 
@@ -67,10 +67,10 @@ def job_filter(filters: JobFilters) -> job_pb2.JobFilter:
         session_ids=entries(filters.get("session_ids")),
         job_ids=entries(filters.get("job_ids")),
         labels=filters.get("labels") or {},
-        create_time_from=time("created_from", filters.get("created_from")),
-        create_time_to=time("created_to", filters.get("created_to")),
-        status_time_from=time("status_from", filters.get("status_from")),
-        status_time_to=time("status_to", filters.get("status_to")),
+        create_time_from=time("create_time_from", filters.get("create_time_from")),
+        create_time_to=time("create_time_to", filters.get("create_time_to")),
+        status_time_from=time("status_time_from", filters.get("status_time_from")),
+        status_time_to=time("status_time_to", filters.get("status_time_to")),
         parameters=conditions,
     )
 
@@ -176,9 +176,9 @@ def _retry(policy: RetryPolicy | None) -> job_pb2.RetryPolicy | None:
         return None
     return job_pb2.RetryPolicy(
         max_attempts=policy.max_attempts,
-        initial_backoff=span("retry.initial_backoff", policy.initial_backoff),
+        initial_backoff=span("retry_policy.initial_backoff", policy.initial_backoff),
         multiplier=policy.multiplier,
-        max_backoff=span("retry.max_backoff", policy.max_backoff),
+        max_backoff=span("retry_policy.max_backoff", policy.max_backoff),
     )
 
 

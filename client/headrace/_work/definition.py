@@ -55,8 +55,8 @@ class Job:
     """
 
     type: ClassVar[str]
-    retry: ClassVar[RetryPolicy] = RetryPolicy()
-    timeout: ClassVar[timedelta | None] = None
+    retry_policy: ClassVar[RetryPolicy] = RetryPolicy()
+    attempt_timeout: ClassVar[timedelta | None] = None
     workspace: ClassVar[bool] = False
 
     # Not declared as a method: the parameters behind ctx are the subclass's own.
@@ -69,8 +69,8 @@ class JobDefinition:
 
     type: str
     target: Callable[..., Any]
-    retry: RetryPolicy = RetryPolicy()
-    timeout: timedelta | None = None
+    retry_policy: RetryPolicy = RetryPolicy()
+    attempt_timeout: timedelta | None = None
     workspace: bool = False
 
     def __post_init__(self) -> None:
@@ -78,8 +78,8 @@ class JobDefinition:
             raise ValueError(
                 f"a job type is 1 to 100 letters, digits, '.', '_' and '-', such as 'image.resize', not {self.type!r}"
             )
-        if self.timeout is not None and self.timeout <= timedelta(0):
-            raise ValueError(f"the timeout of {self.type} is not above zero")
+        if self.attempt_timeout is not None and self.attempt_timeout <= timedelta(0):
+            raise ValueError(f"the attempt_timeout of {self.type} is not above zero")
 
     @property
     def module(self) -> str:
@@ -119,16 +119,16 @@ class ResourceDefinition:
 def job(
     type: str,  # noqa: A002 - the word of the contract
     *,
-    retry: RetryPolicy | None = None,
-    timeout: timedelta | None = None,
+    retry_policy: RetryPolicy | None = None,
+    attempt_timeout: timedelta | None = None,
     workspace: bool = False,
 ) -> Callable[[F], F]:
-    """Make a function a job: `@job("image.resize", retry=RetryPolicy(max_attempts=3))`.
+    """Make a function a job: `@job("image.resize", retry_policy=RetryPolicy(max_attempts=3))`.
 
     The first parameter of the function is the JobContext; the others are the job's parameters, given by name. It may
     be `async def`. What it returns is the job's result. The function itself stays as it is, and can be called.
 
-    timeout is the longest run of one attempt. workspace: it uses ctx.workspace, so that it waits in its queue while
+    attempt_timeout is the longest run of one attempt. workspace: it uses ctx.workspace, so that it waits in its queue while
     the disk is too full for that. Raises ValueError or TypeError where the mark itself is wrong.
     """
     if not isinstance(type, str):
@@ -139,7 +139,11 @@ def job(
             raise TypeError(
                 f"@job is for functions, not {function!r}; a class derives from headrace.jobs.Job"
             )
-        setattr(function, _JOB, JobDefinition(type, function, retry or RetryPolicy(), timeout, workspace))
+        setattr(
+            function,
+            _JOB,
+            JobDefinition(type, function, retry_policy or RetryPolicy(), attempt_timeout, workspace),
+        )
         return function
 
     return mark
@@ -179,7 +183,7 @@ def definition_of(thing: object) -> JobDefinition | None:
         return None
     if not callable(getattr(thing, "run", None)):
         raise TypeError(f"job class {thing.__qualname__} has no method run")
-    return JobDefinition(thing.type, thing, thing.retry, thing.timeout, thing.workspace)
+    return JobDefinition(thing.type, thing, thing.retry_policy, thing.attempt_timeout, thing.workspace)
 
 
 def resource_of(thing: object) -> ResourceDefinition | None:

@@ -4,7 +4,7 @@
     app          the commands together, and what a failure looks like: one line and an exit code
     session      which server, which tenant; what every command takes
     submitting   submit, run          reading    get, list, count, events
-    following    watch, wait          changing   stop, queue, update, delete
+    following    watch, wait          changing   stop, release, update, delete
     serving      types, instances, info, health, version, and what other packages add through the entry points `headrace.commands`
 
 Data goes to stdout and everything else to stderr. gRPC is imported when a server is called, not for help.

@@ -12,7 +12,7 @@ import typer.core
 import typer.main
 
 from headrace.cli.bulk import purge, stop_jobs
-from headrace.cli.changing import delete, queue, stop, update
+from headrace.cli.changing import delete, release, stop, update
 from headrace.cli.choosing import gates, limit, pause, queues, resume, tenants
 from headrace.cli.following import wait, watch
 from headrace.cli.reading import count, events, get, list_
@@ -87,7 +87,7 @@ def application() -> typer.Typer:
             "events": events,
             "stop": stop,
             "stop-jobs": stop_jobs,
-            "queue": queue,
+            "release": release,
             "update": update,
             "delete": delete,
             "purge": purge,

@@ -1,11 +1,10 @@
-"""stop, queue, update and delete."""
+"""stop, release, update and delete."""
 
 from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from headrace._rpc.options import JobChanges
 from headrace.cli.assignments import read_texts
 from headrace.cli.moments import read_span
 from headrace.cli.options import Expire, JobId, Labels, OutputOptions, RunAfter
@@ -14,6 +13,7 @@ from headrace.cli.record import Record, of_job
 from headrace.cli.session import Session
 from headrace.cli.terminal import clean, write
 from headrace.info import JobInfo, JobStatus, StopOutcome, StopResult
+from headrace.options import JobChanges
 
 _OUTCOMES = {
     StopOutcome.STOPPED: "it is ABORTED",
@@ -64,14 +64,14 @@ def _write_outcome(result: StopResult) -> None:
     write(f"{result.outcome} {result.job.job_id}: {meaning}{end}")
 
 
-def queue(session: Session, job_id: JobId, form: OutputOptions) -> None:
+def release(session: Session, job_id: JobId, form: OutputOptions) -> None:
     """Release a job that was submitted with --hold.
 
-    Example: headrace queue JOB_ID
+    Example: headrace release JOB_ID
     """
     output = form.read()
     with session.connect() as client:
-        job = client.queue(job_id)
+        job = client.release(job_id)
     _show(output, job)
 
 

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from headrace._rpc.options import GateChanges
 from headrace.cli.moments import show_age
 from headrace.cli.options import OutputOptions
 from headrace.cli.output import Output
@@ -13,6 +12,7 @@ from headrace.cli.session import Session
 from headrace.cli.table import Column, write_table
 from headrace.cli.terminal import write
 from headrace.info import Gate, Traffic
+from headrace.options import GateChanges
 
 Scope = Annotated[str, typer.Argument(metavar="SCOPE", help="queue, tenant or type.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name.")]

@@ -57,7 +57,7 @@ def _facts(job: JobInfo) -> Iterator[tuple[str, str]]:
     yield "Ended", _moment(job.end_time)
     yield "Waited", show_span(job.wait_time)
     yield "Ran", show_span(job.run_time)
-    yield "Time limit", show_span(spec.timeout)
+    yield "Attempt timeout", show_span(spec.attempt_timeout)
     yield "Revision", f"{job.revision}, etag {job.etag}"
 
 

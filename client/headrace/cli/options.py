@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from headrace._rpc.options import JobFilters, JobOptions
 from headrace.cli.assignments import read_texts, read_values
 from headrace.cli.moments import read_future, read_past, read_span
 from headrace.cli.output import Form, Output
 from headrace.cli.template import Template
 from headrace.jobs import RetryPolicy
+from headrace.options import JobFilters, JobOptions
 
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="The job, by its whole id.")]
 JobTypeName = Annotated[
@@ -85,7 +85,7 @@ class SpecOptions:
     label: Labels = None
     run_after: RunAfter = None
     expire: Expire = None
-    job_timeout: Annotated[
+    attempt_timeout: Annotated[
         timedelta | None,
         typer.Option(parser=read_span, metavar="TIME", help="The longest run of one attempt."),
     ] = None
@@ -113,12 +113,12 @@ class SpecOptions:
             labels=read_texts(self.label or ()),
             run_after=self.run_after,
             expire_time=self.expire,
-            timeout=self.job_timeout,
-            retry=self._retry(),
+            attempt_timeout=self.attempt_timeout,
+            retry_policy=self._retry_policy(),
             request_id=self.request_id,
         )
 
-    def _retry(self) -> RetryPolicy | None:
+    def _retry_policy(self) -> RetryPolicy | None:
         if self.max_attempts is None:
             if self.backoff is not None:
                 raise ValueError("--backoff needs --max-attempts: it is the wait between two of them.")
@@ -168,8 +168,8 @@ class FilterOptions:
             labels=read_texts(self.label or ()),
             parameters=read_values(self.param or ()),
             parameter_prefix=read_texts(self.param_prefix or ()),
-            created_from=self.since,
-            created_to=self.until,
+            create_time_from=self.since,
+            create_time_to=self.until,
         )
 
     @property

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from headrace.cli.moments import json_moment, json_span
 from headrace.info import EventDetail, Gate, Instance, JobEvent, JobInfo, JobType, ServerInfo, Traffic
 
-_CONTRACT_NAMES = {"retry": "retry_policy", "from_status": "from", "to_status": "to"}
+_CONTRACT_NAMES = {"from_status": "from", "to_status": "to"}
 """Fields that Python had to name otherwise."""
 
 

@@ -153,12 +153,12 @@ def _write_type(one: JobType) -> None:
     )
     if one.load_error:
         write(f"  failed to load: {clean(one.load_error, lines=True).rstrip()}")
-    if one.retry is not None and one.retry.max_attempts > 1:
-        write(f"  starts up to {one.retry.max_attempts} times")
-    if one.needs_workspace:
+    if one.retry_policy is not None and one.retry_policy.max_attempts > 1:
+        write(f"  starts up to {one.retry_policy.max_attempts} times")
+    if one.workspace:
         write("  uses a workspace, and waits for disk space where there is none")
-    if one.timeout is not None:
-        write(f"  each run takes at most {show_span(one.timeout)}")
+    if one.attempt_timeout is not None:
+        write(f"  each run takes at most {show_span(one.attempt_timeout)}")
     required, properties = _schema(one)
     rows = [
         [name, _kind(schema), _default(schema, name in required), str(schema.get("description", ""))]

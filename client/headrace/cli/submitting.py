@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headrace._rpc.options import JobOptions
 from headrace.cli.assignments import read_parameters
 from headrace.cli.displays import display
 from headrace.cli.follow import EXIT_INTERRUPTED, Following, exit_code, write_end
@@ -16,6 +15,7 @@ from headrace.cli.record import of_job
 from headrace.cli.session import Session
 from headrace.cli.terminal import note, write
 from headrace.info import JobInfo, Snapshot
+from headrace.options import JobOptions
 
 if TYPE_CHECKING:  # importing the client imports gRPC
     from headrace.client import Client
@@ -28,7 +28,7 @@ def submit(
     form: OutputOptions,
     *,
     assignments: Assignments = None,
-    hold: Annotated[bool, typer.Option("--hold", help="Keep it PENDING until `headrace queue`.")] = False,
+    hold: Annotated[bool, typer.Option("--hold", help="Keep it PENDING until `headrace release`.")] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for its end, which decides the exit code.")
     ] = False,

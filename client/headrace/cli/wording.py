@@ -6,8 +6,8 @@ from headrace.cli.terminal import clean
 from headrace.info import (
     EventKind,
     FieldsUpdated,
+    JobError,
     JobEvent,
-    JobFailure,
     LoggedMessage,
     MessagesDropped,
     MessageSource,
@@ -46,7 +46,7 @@ def event_text(event: JobEvent) -> str:
     return text
 
 
-def failure_text(error: JobFailure) -> str:
+def failure_text(error: JobError) -> str:
     """An error in a line, without its traceback."""
     what = " ".join(
         part for part in (error.kind, error.code, f"in step {error.step}" if error.step else "") if part

@@ -31,7 +31,7 @@ class _JobStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobStatus.V
     JOB_STATUS_UNSPECIFIED: _JobStatus.ValueType  # 0
     """Not a status."""
     JOB_STATUS_PENDING: _JobStatus.ValueType  # 1
-    """Held: only QueueJob, a stop or its expiry ends it."""
+    """Held: only ReleaseJob, a stop or its expiry ends it."""
     JOB_STATUS_QUEUED: _JobStatus.ValueType  # 2
     """Released: taken when now is at or after both run_after and next_attempt_time."""
     JOB_STATUS_TO_BE_RUN: _JobStatus.ValueType  # 3
@@ -51,7 +51,7 @@ class JobStatus(_JobStatus, metaclass=_JobStatusEnumTypeWrapper):
 JOB_STATUS_UNSPECIFIED: JobStatus.ValueType  # 0
 """Not a status."""
 JOB_STATUS_PENDING: JobStatus.ValueType  # 1
-"""Held: only QueueJob, a stop or its expiry ends it."""
+"""Held: only ReleaseJob, a stop or its expiry ends it."""
 JOB_STATUS_QUEUED: JobStatus.ValueType  # 2
 """Released: taken when now is at or after both run_after and next_attempt_time."""
 JOB_STATUS_TO_BE_RUN: JobStatus.ValueType  # 3
@@ -225,7 +225,7 @@ class JobSpec(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     RUN_AFTER_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
-    TIMEOUT_FIELD_NUMBER: _builtins.int
+    ATTEMPT_TIMEOUT_FIELD_NUMBER: _builtins.int
     RETRY_POLICY_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """The registered type, such as "image.resize". ListJobTypes names those that exist."""
@@ -256,7 +256,7 @@ class JobSpec(_message.Message):
         """The latest start of the first attempt: a job not started by then is FAILED with EXPIRED."""
 
     @_builtins.property
-    def timeout(self) -> _duration_pb2.Duration:
+    def attempt_timeout(self) -> _duration_pb2.Duration:
         """The longest run of one attempt. Not set means the type's own, or none."""
 
     @_builtins.property
@@ -276,12 +276,12 @@ class JobSpec(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         run_after: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
-        timeout: _duration_pb2.Duration | None = ...,
+        attempt_timeout: _duration_pb2.Duration | None = ...,
         retry_policy: Global___RetryPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "retry_policy", b"retry_policy", "run_after", b"run_after", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt_timeout", b"attempt_timeout", "expire_time", b"expire_time", "retry_policy", b"retry_policy", "run_after", b"run_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "expire_time", b"expire_time", "labels", b"labels", "owner", b"owner", "parameters", b"parameters", "priority", b"priority", "queue", b"queue", "retry_policy", b"retry_policy", "run_after", b"run_after", "session_id", b"session_id", "timeout", b"timeout", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_timeout", b"attempt_timeout", "description", b"description", "expire_time", b"expire_time", "labels", b"labels", "owner", b"owner", "parameters", b"parameters", "priority", b"priority", "queue", b"queue", "retry_policy", b"retry_policy", "run_after", b"run_after", "session_id", b"session_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -568,7 +568,7 @@ class JobError(_message.Message):
         KIND_EXPIRED: JobError._Kind.ValueType  # 3
         """It had not started by expire_time. Not retried."""
         KIND_TIMED_OUT: JobError._Kind.ValueType  # 4
-        """It ran longer than its timeout and was ended. Retried."""
+        """It ran longer than its attempt_timeout and was ended. Retried."""
         KIND_WORKER_LOST: JobError._Kind.ValueType  # 5
         """Its worker process ended under it. Retried."""
         KIND_INSTANCE_LOST: JobError._Kind.ValueType  # 6
@@ -594,7 +594,7 @@ class JobError(_message.Message):
     KIND_EXPIRED: JobError.Kind.ValueType  # 3
     """It had not started by expire_time. Not retried."""
     KIND_TIMED_OUT: JobError.Kind.ValueType  # 4
-    """It ran longer than its timeout and was ended. Retried."""
+    """It ran longer than its attempt_timeout and was ended. Retried."""
     KIND_WORKER_LOST: JobError.Kind.ValueType  # 5
     """Its worker process ended under it. Retried."""
     KIND_INSTANCE_LOST: JobError.Kind.ValueType  # 6
@@ -1346,10 +1346,10 @@ class JobType(_message.Message):
     PARAMETERS_SCHEMA_FIELD_NUMBER: _builtins.int
     RESULT_SCHEMA_FIELD_NUMBER: _builtins.int
     RETRY_POLICY_FIELD_NUMBER: _builtins.int
-    TIMEOUT_FIELD_NUMBER: _builtins.int
+    ATTEMPT_TIMEOUT_FIELD_NUMBER: _builtins.int
     INSTANCE_COUNT_FIELD_NUMBER: _builtins.int
     LOAD_ERROR_FIELD_NUMBER: _builtins.int
-    NEEDS_WORKSPACE_FIELD_NUMBER: _builtins.int
+    WORKSPACE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """Its name, as in JobSpec.type. Empty for a module that failed to load."""
     description: _builtins.str
@@ -1366,14 +1366,14 @@ class JobType(_message.Message):
     """
     load_error: _builtins.str
     """Why the module failed to load. Empty when it did not."""
-    needs_workspace: _builtins.bool
+    workspace: _builtins.bool
     """Whether it uses a workspace: such jobs stay QUEUED while the disk is too full for one."""
     @_builtins.property
     def retry_policy(self) -> Global___RetryPolicy:
         """Its retry policy."""
 
     @_builtins.property
-    def timeout(self) -> _duration_pb2.Duration:
+    def attempt_timeout(self) -> _duration_pb2.Duration:
         """The longest run of one attempt. Not set when there is no limit."""
 
     def __init__(
@@ -1385,14 +1385,14 @@ class JobType(_message.Message):
         parameters_schema: _builtins.str = ...,
         result_schema: _builtins.str = ...,
         retry_policy: Global___RetryPolicy | None = ...,
-        timeout: _duration_pb2.Duration | None = ...,
+        attempt_timeout: _duration_pb2.Duration | None = ...,
         instance_count: _builtins.int = ...,
         load_error: _builtins.str = ...,
-        needs_workspace: _builtins.bool = ...,
+        workspace: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_policy", b"retry_policy", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt_timeout", b"attempt_timeout", "retry_policy", b"retry_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "instance_count", b"instance_count", "load_error", b"load_error", "module", b"module", "needs_workspace", b"needs_workspace", "parameters_schema", b"parameters_schema", "result_schema", b"result_schema", "retry_policy", b"retry_policy", "timeout", b"timeout", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_timeout", b"attempt_timeout", "description", b"description", "instance_count", b"instance_count", "load_error", b"load_error", "module", b"module", "parameters_schema", b"parameters_schema", "result_schema", b"result_schema", "retry_policy", b"retry_policy", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -128,7 +128,7 @@ class SubmitJobRequest(_message.Message):
     exists and for at least 24 h. Empty: a repeated call makes another job.
     """
     hold: _builtins.bool
-    """Keep it PENDING until QueueJob."""
+    """Keep it PENDING until ReleaseJob."""
     @_builtins.property
     def spec(self) -> _job_pb2.JobSpec:
         """The job."""
@@ -178,8 +178,8 @@ class SubmitJobResponse(_message.Message):
 Global___SubmitJobResponse: _TypeAlias = SubmitJobResponse  # noqa: Y015
 
 @_typing.final
-class QueueJobRequest(_message.Message):
-    """Request of QueueJob."""
+class ReleaseJobRequest(_message.Message):
+    """Request of ReleaseJob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -201,11 +201,11 @@ class QueueJobRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___QueueJobRequest: _TypeAlias = QueueJobRequest  # noqa: Y015
+Global___ReleaseJobRequest: _TypeAlias = ReleaseJobRequest  # noqa: Y015
 
 @_typing.final
-class QueueJobResponse(_message.Message):
-    """Response of QueueJob."""
+class ReleaseJobResponse(_message.Message):
+    """Response of ReleaseJob."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -225,7 +225,7 @@ class QueueJobResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___QueueJobResponse: _TypeAlias = QueueJobResponse  # noqa: Y015
+Global___ReleaseJobResponse: _TypeAlias = ReleaseJobResponse  # noqa: Y015
 
 @_typing.final
 class RunJobRequest(_message.Message):

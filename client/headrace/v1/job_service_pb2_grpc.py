@@ -43,10 +43,10 @@ class JobServiceStub(object):
                 request_serializer=headrace_dot_v1_dot_job__service__pb2.SubmitJobRequest.SerializeToString,
                 response_deserializer=headrace_dot_v1_dot_job__service__pb2.SubmitJobResponse.FromString,
                 _registered_method=True)
-        self.QueueJob = channel.unary_unary(
-                '/headrace.v1.JobService/QueueJob',
-                request_serializer=headrace_dot_v1_dot_job__service__pb2.QueueJobRequest.SerializeToString,
-                response_deserializer=headrace_dot_v1_dot_job__service__pb2.QueueJobResponse.FromString,
+        self.ReleaseJob = channel.unary_unary(
+                '/headrace.v1.JobService/ReleaseJob',
+                request_serializer=headrace_dot_v1_dot_job__service__pb2.ReleaseJobRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_job__service__pb2.ReleaseJobResponse.FromString,
                 _registered_method=True)
         self.RunJob = channel.unary_stream(
                 '/headrace.v1.JobService/RunJob',
@@ -136,7 +136,7 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def QueueJob(self, request, context):
+    def ReleaseJob(self, request, context):
         """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
         one that has ended without that: WRONG_STATUS.
 
@@ -275,10 +275,10 @@ def add_JobServiceServicer_to_server(servicer, server):
                     request_deserializer=headrace_dot_v1_dot_job__service__pb2.SubmitJobRequest.FromString,
                     response_serializer=headrace_dot_v1_dot_job__service__pb2.SubmitJobResponse.SerializeToString,
             ),
-            'QueueJob': grpc.unary_unary_rpc_method_handler(
-                    servicer.QueueJob,
-                    request_deserializer=headrace_dot_v1_dot_job__service__pb2.QueueJobRequest.FromString,
-                    response_serializer=headrace_dot_v1_dot_job__service__pb2.QueueJobResponse.SerializeToString,
+            'ReleaseJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseJob,
+                    request_deserializer=headrace_dot_v1_dot_job__service__pb2.ReleaseJobRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_job__service__pb2.ReleaseJobResponse.SerializeToString,
             ),
             'RunJob': grpc.unary_stream_rpc_method_handler(
                     servicer.RunJob,
@@ -388,7 +388,7 @@ class JobService(object):
             _registered_method=True)
 
     @staticmethod
-    def QueueJob(request,
+    def ReleaseJob(request,
             target,
             options=(),
             channel_credentials=None,
@@ -401,9 +401,9 @@ class JobService(object):
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/headrace.v1.JobService/QueueJob',
-            headrace_dot_v1_dot_job__service__pb2.QueueJobRequest.SerializeToString,
-            headrace_dot_v1_dot_job__service__pb2.QueueJobResponse.FromString,
+            '/headrace.v1.JobService/ReleaseJob',
+            headrace_dot_v1_dot_job__service__pb2.ReleaseJobRequest.SerializeToString,
+            headrace_dot_v1_dot_job__service__pb2.ReleaseJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

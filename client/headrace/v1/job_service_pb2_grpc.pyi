@@ -67,7 +67,7 @@ class JobServiceStub:
     Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and its events on AMQP
     have it. So it is with RunJob.
     """
-    QueueJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.QueueJobRequest, _job_service_pb2.QueueJobResponse]
+    ReleaseJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ReleaseJobRequest, _job_service_pb2.ReleaseJobResponse]
     """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
     one that has ended without that: WRONG_STATUS.
 
@@ -157,7 +157,7 @@ class JobServiceAsyncStub(JobServiceStub):
     Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and its events on AMQP
     have it. So it is with RunJob.
     """
-    QueueJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.QueueJobRequest, _job_service_pb2.QueueJobResponse]  # type: ignore[assignment]
+    ReleaseJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ReleaseJobRequest, _job_service_pb2.ReleaseJobResponse]  # type: ignore[assignment]
     """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
     one that has ended without that: WRONG_STATUS.
 
@@ -252,11 +252,11 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
-    def QueueJob(
+    def ReleaseJob(
         self,
-        request: _job_service_pb2.QueueJobRequest,
+        request: _job_service_pb2.ReleaseJobRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_job_service_pb2.QueueJobResponse, _abc.Awaitable[_job_service_pb2.QueueJobResponse]]:
+    ) -> _typing.Union[_job_service_pb2.ReleaseJobResponse, _abc.Awaitable[_job_service_pb2.ReleaseJobResponse]]:
         """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
         one that has ended without that: WRONG_STATUS.
 

@@ -93,7 +93,7 @@ def _violations(given: GivenSpec, limits: Limits) -> Iterator[FieldViolation]:
     yield from check_labels("spec.labels", given.labels)
     yield from check_priority("spec.priority", given.priority)
     if given.timeout is not None and given.timeout <= 0:
-        yield FieldViolation("spec.timeout", "A timeout is longer than nothing.")
+        yield FieldViolation("spec.attempt_timeout", "An attempt_timeout is longer than nothing.")
     if given.retry is not None:
         yield from _retry_violations(given.retry)
 

@@ -32,7 +32,7 @@ class Status(IntEnum):
 
 MOVES: frozenset[tuple[Status, Status]] = frozenset(
     {
-        (Status.PENDING, Status.QUEUED),  # QueueJob
+        (Status.PENDING, Status.QUEUED),  # ReleaseJob
         (Status.QUEUED, Status.TO_BE_RUN),  # claim
         (Status.TO_BE_RUN, Status.RUNNING),  # start permit
         (Status.TO_BE_RUN, Status.QUEUED),  # given back

@@ -44,7 +44,7 @@ def create(job_id: str, tenant: str, spec: Spec, now: int, *, hold: bool) -> Cha
 
 
 def release(job: Job, now: int) -> Change:
-    """QueueJob: a held job may be taken from now on. Nothing to do when it was released before, even if it has ended."""
+    """ReleaseJob: a held job may be taken from now on. Nothing to do when it was released before, even if it has ended."""
     draft = Draft(job, now)
     if job.status is Status.PENDING:
         draft.move(Status.QUEUED, queue_time=now, due_time=due(job.run_after, None, now))

@@ -114,7 +114,7 @@ def _spec(job: Job, payload: Payload | None) -> job_pb2.JobSpec:
         labels=job.labels,
         run_after=_time(job.run_after),
         expire_time=_time(job.expire_time),
-        timeout=None if job.timeout is None else duration(job.timeout),
+        attempt_timeout=None if job.timeout is None else duration(job.timeout),
         retry_policy=retry_policy(job.retry),
     )
     if payload is not None:
@@ -229,11 +229,11 @@ def job_type(info: TypeInfo, instances: int) -> job_pb2.JobType:
         parameters_schema=info.parameters_schema,
         result_schema=info.result_schema,
         load_error=info.load_error,
-        needs_workspace=info.needs_workspace,
+        workspace=info.needs_workspace,
     )
     if info.type:
         message.retry_policy.CopyFrom(retry_policy(info.defaults.retry))
         message.instance_count = instances
         if info.defaults.timeout is not None:
-            message.timeout.CopyFrom(duration(info.defaults.timeout))
+            message.attempt_timeout.CopyFrom(duration(info.defaults.timeout))
     return message

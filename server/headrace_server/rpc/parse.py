@@ -128,7 +128,7 @@ def spec(message: job_pb2.JobSpec, traceparent: str) -> GivenSpec:
         labels=dict(message.labels),
         run_after=time(message, "run_after", "spec.run_after"),
         expire_time=time(message, "expire_time", "spec.expire_time"),
-        timeout=duration(message, "timeout", "spec.timeout"),
+        timeout=duration(message, "attempt_timeout", "spec.attempt_timeout"),
         retry=retry,
         traceparent=traceparent,
     )

@@ -42,9 +42,9 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             hold=hold,
         )
 
-    async def QueueJob(self, request: pb.QueueJobRequest, context: Context) -> pb.QueueJobResponse:
+    async def ReleaseJob(self, request: pb.ReleaseJobRequest, context: Context) -> pb.ReleaseJobResponse:
         job = await self._jobs.release(parse.tenant(request.tenant), parse.job_id(request.job_id))
-        return pb.QueueJobResponse(job=convert.job_info(job))
+        return pb.ReleaseJobResponse(job=convert.job_info(job))
 
     async def RunJob(self, request: pb.RunJobRequest, context: Context) -> None:  # type: ignore[override] # writes
         options = self._watch_options(request, after=None)

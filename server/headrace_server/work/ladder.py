@@ -59,7 +59,9 @@ class Ladder:
         """The job's code runs now: its timeout counts from here."""
         span = self._run.job.timeout
         if span is not None:
-            error = JobError(ErrorKind.TIMED_OUT, f"It ran longer than its timeout of {span / 1e6:g} s.")
+            error = JobError(
+                ErrorKind.TIMED_OUT, f"It ran longer than its attempt_timeout of {span / 1e6:g} s."
+            )
             loop = asyncio.get_running_loop()
             self._timeout = loop.call_later(span / 1e6, self.cut, error, NOTICE / 1e6)
 

@@ -131,7 +131,7 @@ def _description(definition: JobDefinition) -> str:
 
 
 def _defaults(definition: JobDefinition) -> TypeDefaults:
-    retry, timeout = definition.retry, definition.timeout
+    retry, timeout = definition.retry_policy, definition.attempt_timeout
     return TypeDefaults(
         retry=RetryPolicy(
             max_attempts=retry.max_attempts,

@@ -1,4 +1,4 @@
-"""The keyword arguments that several verbs share. They are typed once and read in _spec.py."""
+"""The keyword arguments that several methods share, as types: what submit and run, the lists, and the updates take."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -6,6 +6,8 @@ from typing import Any, TypedDict
 
 from headrace._records.enums import JobStatus
 from headrace.jobs import RetryPolicy
+
+__all__ = ["GateChanges", "JobChanges", "JobFilters", "JobOptions", "Span"]
 
 Span = timedelta | float
 """A length of time: a timedelta, or a number of seconds."""
@@ -32,9 +34,9 @@ class JobOptions(TypedDict, total=False):
     """Not before this time, or this long from now by the caller's clock."""
     expire_time: datetime | timedelta | None
     """The latest start of the first attempt: a job that has not started by then fails with EXPIRED."""
-    timeout: Span | None
+    attempt_timeout: Span | None
     """The longest run of one attempt."""
-    retry: RetryPolicy | None
+    retry_policy: RetryPolicy | None
     """How failed attempts are repeated."""
     request_id: str | None
     """Makes a repetition by the caller safe: the same id gives the same job. A new one when left out.
@@ -54,13 +56,13 @@ class JobFilters(TypedDict, total=False):
     job_ids: str | Iterable[str] | None
     labels: Mapping[str, str] | None
     """All of these."""
-    created_from: datetime | None
+    create_time_from: datetime | None
     """Submitted at or after this time."""
-    created_to: datetime | None
+    create_time_to: datetime | None
     """Submitted before this time."""
-    status_from: datetime | None
+    status_time_from: datetime | None
     """Last changed status at or after this time."""
-    status_to: datetime | None
+    status_time_to: datetime | None
     """Last changed status before this time."""
     parameters: Mapping[str, Any] | None
     """With these parameters; needs exactly one type without "*"."""

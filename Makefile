@@ -6,7 +6,7 @@ FLOOR_VENV := .venv-floor
 BIN := $(VENV)/bin
 STUBS := client/headrace/v1
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-floor test-tools test-fast test-chaos storm coverage acceptance settings asyncapi bench proto proto-check clean
+.PHONY: help demo check format test test-floor test-tools test-fast test-chaos storm coverage acceptance settings asyncapi service-config bench proto proto-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -72,6 +72,10 @@ settings: $(VENV)/.done ## the table of settings in docs/operations.md
 
 asyncapi: $(VENV)/.done ## the schemas of messages in docs/asyncapi.yaml
 	@$(BIN)/python tests/asyncapi.py
+
+service-config: $(VENV)/.done ## the retry policy for clients in other languages, from the Python client's own
+	@$(BIN)/python -c 'import json, headrace._rpc.channel as channel; print(json.dumps(json.loads(channel.service_config()), indent=2))' \
+	    >proto/headrace/v1/service_config.json
 
 bench: $(VENV)/.done ## submit beside a bare echo; drain and latency beside celery (needs rabbitmq-server); times after kills and stops; claims from long queues; events beside a bare publisher
 	$(BIN)/python -m benchmarks.submit

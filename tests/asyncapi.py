@@ -48,6 +48,7 @@ _SCALARS: dict[int, Schema] = {
 }
 _WELL_KNOWN: dict[str, Schema] = {
     "google.protobuf.Any": {"type": "object", "required": ["@type"]},
+    "google.protobuf.NullValue": {"type": "null"},
     "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?s$"},
     "google.protobuf.Struct": {"type": "object"},
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
@@ -69,7 +70,7 @@ def _add(kind: Descriptor | EnumDescriptor, made: dict[str, Schema], said: dict[
         return
     about = {"description": said[kind.full_name]} if kind.full_name in said else {}
     if isinstance(kind, EnumDescriptor):
-        words = [word.name for word in kind.values if word.number or len(kind.values) == 1]
+        words = [word.name for word in kind.values if word.number]
         made[_name(kind)] = {**about, "type": "string", "enum": words}
         return
     schema = made[_name(kind)] = {**about, "type": "object"}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from datetime import date
 from typing import Any
 
+from google.protobuf.struct_pb2 import NULL_VALUE
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from headrace.v1 import value_pb2
@@ -87,7 +88,7 @@ def _fill(value: value_pb2.Value, plain: Plain) -> None:
     elif kind is float:
         value.double_value = plain
     elif plain is None:
-        value.null_value = value_pb2.NULL_VALUE_UNSPECIFIED
+        value.null_value = NULL_VALUE
     elif kind is list:
         value.list_value.SetInParent()  # an empty list is a list
         add = value.list_value.values.add

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import grpc
 import pytest
 
 from headrace import Client, JobStatus
@@ -14,6 +15,8 @@ from headrace.errors import (
     WrongStatus,
 )
 from headrace.info import JobOrder
+from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
+from support.server import Server
 
 
 def ids(client: Client, **filters: object) -> list[str]:
@@ -107,6 +110,33 @@ def test_counts(client: Client) -> None:
         (("ABORTED", "test.echo"), 1),
     }
     assert client.count(owners=["ada"]).total == 2
+
+
+def test_counts_name_a_status_as_the_contract_does(server: Server, client: Client) -> None:
+    """On the wire a key of CountJobs is a name of JobStatus; an owner that is not there is empty."""
+    job = client.submit("test.noop", hold=True)
+    groups = [job_service_pb2.COUNT_GROUP_OWNER, job_service_pb2.COUNT_GROUP_STATUS]
+    which = job_pb2.JobFilter(job_ids=[job.job_id])
+    request = job_service_pb2.CountJobsRequest(tenant=job.tenant, filter=which, group_by=groups)
+    with grpc.insecure_channel(server.target) as channel:
+        answer = job_service_pb2_grpc.JobServiceStub(channel).CountJobs(request)
+    assert [list(group.keys) for group in answer.groups] == [["", "JOB_STATUS_PENDING"]]
+
+
+@pytest.mark.parametrize("tenant", ["t" * 100, "Bücher & 本 / 1", " ", "--", "*", "😀" * 100])
+def test_a_tenant_is_any_text(client: Client, tenant: str) -> None:
+    """1 to 100 characters of any kind, as JobService says."""
+    job = client.submit("test.noop", tenant=tenant, hold=True)
+    assert client.get(job.job_id, tenant=tenant).tenant == tenant
+    assert [found.job_id for found in client.list(tenant=tenant)] == [job.job_id]
+
+
+@pytest.mark.parametrize("tenant", ["t" * 101, "a\0b", "-"])
+def test_what_is_no_tenant(client: Client, tenant: str) -> None:
+    """101 characters, one with NUL, and the sign for all of them."""
+    with pytest.raises(InvalidArgument) as refused:
+        client.submit("test.noop", tenant=tenant, hold=True)
+    assert [violation.field for violation in refused.value.fields] == ["tenant"]
 
 
 def test_all_tenants(client: Client) -> None:

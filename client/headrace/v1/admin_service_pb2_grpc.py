@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdminServiceStub(object):
-    """For operators. Errors are as in JobService.
+    """For operators. Errors and the rule for tenants are as in JobService.
     """
 
     def __init__(self, channel):
@@ -93,7 +93,7 @@ class AdminServiceStub(object):
 
 
 class AdminServiceServicer(object):
-    """For operators. Errors are as in JobService.
+    """For operators. Errors and the rule for tenants are as in JobService.
     """
 
     def GetServerInfo(self, request, context):
@@ -251,7 +251,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
-    """For operators. Errors are as in JobService.
+    """For operators. Errors and the rule for tenants are as in JobService.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """For operators. Errors are as in JobService."""
+    """For operators. Errors and the rule for tenants are as in JobService."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -72,7 +72,7 @@ class AdminServiceStub:
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """For operators. Errors are as in JobService."""
+    """For operators. Errors and the rule for tenants are as in JobService."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
@@ -113,7 +113,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Ends the pause of a tenant. Every instance claims of it at once."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """For operators. Errors are as in JobService."""
+    """For operators. Errors and the rule for tenants are as in JobService."""
 
     @_abc_1.abstractmethod
     def GetServerInfo(

@@ -340,7 +340,7 @@ class JobInfo(_message.Message):
     job_id: _builtins.str
     """The id that SubmitJob gave: text, opaque to callers."""
     tenant: _builtins.str
-    """The tenant it belongs to."""
+    """The tenant it belongs to: 1 to 100 characters, as JobService says."""
     status: Global___JobStatus.ValueType
     """Where it stands."""
     final: _builtins.bool

@@ -471,7 +471,9 @@ class CountJobsResponse(_message.Message):
         """How many they are."""
         @_builtins.property
         def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """What they have in common, in the order of group_by; statuses as in JobStatus."""
+            """What they have in common, in the order of group_by. A status is the name of its value of JobStatus, such as
+            JOB_STATUS_RUNNING; of jobs without an owner that key is empty.
+            """
 
         def __init__(
             self,

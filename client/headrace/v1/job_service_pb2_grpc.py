@@ -28,8 +28,12 @@ if _version_not_supported:
 class JobServiceStub(object):
     """Submit, watch and stop jobs.
 
-    The first field of every request is the tenant; empty means "default". Every method that changes something
-    may be repeated safely when its answer was lost.
+    The first field of every request is the tenant, which keeps the jobs of one user of the server from those of
+    another: 1 to 100 characters (code points), any but NUL, compared as they are. Empty means "default". "-" alone is no
+    tenant: it means all of them, to ListJobs and CountJobs, and is INVALID_ARGUMENT to the other methods.
+
+    Every method that changes something may be repeated safely when its answer was lost: service_config.json, which lies
+    beside this file, has gRPC do so.
     """
 
     def __init__(self, channel):
@@ -118,8 +122,12 @@ class JobServiceStub(object):
 class JobServiceServicer(object):
     """Submit, watch and stop jobs.
 
-    The first field of every request is the tenant; empty means "default". Every method that changes something
-    may be repeated safely when its answer was lost.
+    The first field of every request is the tenant, which keeps the jobs of one user of the server from those of
+    another: 1 to 100 characters (code points), any but NUL, compared as they are. Empty means "default". "-" alone is no
+    tenant: it means all of them, to ListJobs and CountJobs, and is INVALID_ARGUMENT to the other methods.
+
+    Every method that changes something may be repeated safely when its answer was lost: service_config.json, which lies
+    beside this file, has gRPC do so.
     """
 
     def SubmitJob(self, request, context):
@@ -356,8 +364,12 @@ def add_JobServiceServicer_to_server(servicer, server):
 class JobService(object):
     """Submit, watch and stop jobs.
 
-    The first field of every request is the tenant; empty means "default". Every method that changes something
-    may be repeated safely when its answer was lost.
+    The first field of every request is the tenant, which keeps the jobs of one user of the server from those of
+    another: 1 to 100 characters (code points), any but NUL, compared as they are. Empty means "default". "-" alone is no
+    tenant: it means all of them, to ListJobs and CountJobs, and is INVALID_ARGUMENT to the other methods.
+
+    Every method that changes something may be repeated safely when its answer was lost: service_config.json, which lies
+    beside this file, has gRPC do so.
     """
 
     @staticmethod

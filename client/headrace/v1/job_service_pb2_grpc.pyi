@@ -49,8 +49,12 @@ GRPC_VERSION: str
 class JobServiceStub:
     """Submit, watch and stop jobs.
 
-    The first field of every request is the tenant; empty means "default". Every method that changes something
-    may be repeated safely when its answer was lost.
+    The first field of every request is the tenant, which keeps the jobs of one user of the server from those of
+    another: 1 to 100 characters (code points), any but NUL, compared as they are. Empty means "default". "-" alone is no
+    tenant: it means all of them, to ListJobs and CountJobs, and is INVALID_ARGUMENT to the other methods.
+
+    Every method that changes something may be repeated safely when its answer was lost: service_config.json, which lies
+    beside this file, has gRPC do so.
     """
 
     @_typing.overload
@@ -142,8 +146,12 @@ class JobServiceStub:
 class JobServiceAsyncStub(JobServiceStub):
     """Submit, watch and stop jobs.
 
-    The first field of every request is the tenant; empty means "default". Every method that changes something
-    may be repeated safely when its answer was lost.
+    The first field of every request is the tenant, which keeps the jobs of one user of the server from those of
+    another: 1 to 100 characters (code points), any but NUL, compared as they are. Empty means "default". "-" alone is no
+    tenant: it means all of them, to ListJobs and CountJobs, and is INVALID_ARGUMENT to the other methods.
+
+    Every method that changes something may be repeated safely when its answer was lost: service_config.json, which lies
+    beside this file, has gRPC do so.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -231,8 +239,12 @@ class JobServiceAsyncStub(JobServiceStub):
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Submit, watch and stop jobs.
 
-    The first field of every request is the tenant; empty means "default". Every method that changes something
-    may be repeated safely when its answer was lost.
+    The first field of every request is the tenant, which keeps the jobs of one user of the server from those of
+    another: 1 to 100 characters (code points), any but NUL, compared as they are. Empty means "default". "-" alone is no
+    tenant: it means all of them, to ListJobs and CountJobs, and is INVALID_ARGUMENT to the other methods.
+
+    Every method that changes something may be repeated safely when its answer was lost: service_config.json, which lies
+    beside this file, has gRPC do so.
     """
 
     @_abc_1.abstractmethod

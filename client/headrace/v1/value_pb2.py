@@ -23,32 +23,32 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17headrace/v1/value.proto\x12\x0bheadrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x03\n\x05Value\x12,\n\nnull_value\x18\x01 \x01(\x0e\x32\x16.headrace.v1.NullValueH\x00\x12\x14\n\nbool_value\x18\x02 \x01(\x08H\x00\x12\x13\n\tint_value\x18\x03 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x04 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x05 \x01(\tH\x00\x12\x15\n\x0b\x62ytes_value\x18\x06 \x01(\x0cH\x00\x12\'\n\ndate_value\x18\x07 \x01(\x0b\x32\x11.headrace.v1.DateH\x00\x12\x35\n\x0ftimestamp_value\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x33\n\x0e\x64uration_value\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12,\n\nlist_value\x18\n \x01(\x0b\x32\x16.headrace.v1.ListValueH\x00\x12*\n\tmap_value\x18\x0b \x01(\x0b\x32\x15.headrace.v1.MapValueH\x00\x12\x31\n\x0freference_value\x18\x0c \x01(\x0b\x32\x16.headrace.v1.ReferenceH\x00\x12\'\n\nfile_value\x18\r \x01(\x0b\x32\x11.headrace.v1.FileH\x00\x42\x06\n\x04kind\"0\n\x04\x44\x61te\x12\x0c\n\x04year\x18\x01 \x01(\x05\x12\r\n\x05month\x18\x02 \x01(\x05\x12\x0b\n\x03\x64\x61y\x18\x03 \x01(\x05\"/\n\tListValue\x12\"\n\x06values\x18\x01 \x03(\x0b\x32\x12.headrace.v1.Value\"\x80\x01\n\x08MapValue\x12\x31\n\x06values\x18\x01 \x03(\x0b\x32!.headrace.v1.MapValue.ValuesEntry\x1a\x41\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.headrace.v1.Value:\x02\x38\x01\"%\n\tReference\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"S\n\x04\x46ile\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\x04size\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06\x64igest\x18\x04 \x01(\tB\x07\n\x05_size*\'\n\tNullValue\x12\x1a\n\x16NULL_VALUE_UNSPECIFIED\x10\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17headrace/v1/value.proto\x12\x0bheadrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x03\n\x05Value\x12\x30\n\nnull_value\x18\x01 \x01(\x0e\x32\x1a.google.protobuf.NullValueH\x00\x12\x14\n\nbool_value\x18\x02 \x01(\x08H\x00\x12\x13\n\tint_value\x18\x03 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x04 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x05 \x01(\tH\x00\x12\x15\n\x0b\x62ytes_value\x18\x06 \x01(\x0cH\x00\x12\'\n\ndate_value\x18\x07 \x01(\x0b\x32\x11.headrace.v1.DateH\x00\x12\x35\n\x0ftimestamp_value\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x33\n\x0e\x64uration_value\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12,\n\nlist_value\x18\n \x01(\x0b\x32\x16.headrace.v1.ListValueH\x00\x12*\n\tmap_value\x18\x0b \x01(\x0b\x32\x15.headrace.v1.MapValueH\x00\x12\x31\n\x0freference_value\x18\x0c \x01(\x0b\x32\x16.headrace.v1.ReferenceH\x00\x12\'\n\nfile_value\x18\r \x01(\x0b\x32\x11.headrace.v1.FileH\x00\x42\x06\n\x04kind\"0\n\x04\x44\x61te\x12\x0c\n\x04year\x18\x01 \x01(\x05\x12\r\n\x05month\x18\x02 \x01(\x05\x12\x0b\n\x03\x64\x61y\x18\x03 \x01(\x05\"/\n\tListValue\x12\"\n\x06values\x18\x01 \x03(\x0b\x32\x12.headrace.v1.Value\"\x80\x01\n\x08MapValue\x12\x31\n\x06values\x18\x01 \x03(\x0b\x32!.headrace.v1.MapValue.ValuesEntry\x1a\x41\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.headrace.v1.Value:\x02\x38\x01\"%\n\tReference\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"S\n\x04\x46ile\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\x04size\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06\x64igest\x18\x04 \x01(\tB\x07\n\x05_sizeBs\n\x0f\x63om.headrace.v1B\nValueProtoP\x01Z\x16headrace/v1;headracev1\xa2\x02\x03HDR\xaa\x02\x0bHeadrace.V1\xca\x02\x0bHeadrace\\V1\xe2\x02\x17Headrace\\V1\\GPBMetadatab\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headrace.v1.value_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\017com.headrace.v1B\nValueProtoP\001Z\026headrace/v1;headracev1\242\002\003HDR\252\002\013Headrace.V1\312\002\013Headrace\\V1\342\002\027Headrace\\V1\\GPBMetadata'
   _globals['_MAPVALUE_VALUESENTRY']._loaded_options = None
   _globals['_MAPVALUE_VALUESENTRY']._serialized_options = b'8\001'
-  _globals['_NULLVALUE']._serialized_start=968
-  _globals['_NULLVALUE']._serialized_end=1007
-  _globals['_VALUE']._serialized_start=106
-  _globals['_VALUE']._serialized_end=612
-  _globals['_DATE']._serialized_start=614
-  _globals['_DATE']._serialized_end=662
-  _globals['_LISTVALUE']._serialized_start=664
-  _globals['_LISTVALUE']._serialized_end=711
-  _globals['_MAPVALUE']._serialized_start=714
-  _globals['_MAPVALUE']._serialized_end=842
-  _globals['_MAPVALUE_VALUESENTRY']._serialized_start=777
-  _globals['_MAPVALUE_VALUESENTRY']._serialized_end=842
-  _globals['_REFERENCE']._serialized_start=844
-  _globals['_REFERENCE']._serialized_end=881
-  _globals['_FILE']._serialized_start=883
-  _globals['_FILE']._serialized_end=966
+  _globals['_VALUE']._serialized_start=136
+  _globals['_VALUE']._serialized_end=646
+  _globals['_DATE']._serialized_start=648
+  _globals['_DATE']._serialized_end=696
+  _globals['_LISTVALUE']._serialized_start=698
+  _globals['_LISTVALUE']._serialized_end=745
+  _globals['_MAPVALUE']._serialized_start=748
+  _globals['_MAPVALUE']._serialized_end=876
+  _globals['_MAPVALUE_VALUESENTRY']._serialized_start=811
+  _globals['_MAPVALUE_VALUESENTRY']._serialized_end=876
+  _globals['_REFERENCE']._serialized_start=878
+  _globals['_REFERENCE']._serialized_end=915
+  _globals['_FILE']._serialized_start=917
+  _globals['_FILE']._serialized_end=1000
 # @@protoc_insertion_point(module_scope)

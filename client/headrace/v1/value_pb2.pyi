@@ -7,9 +7,9 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,28 +21,12 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _NullValue:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _NullValueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NullValue.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    NULL_VALUE_UNSPECIFIED: _NullValue.ValueType  # 0
-    """Null."""
-
-class NullValue(_NullValue, metaclass=_NullValueEnumTypeWrapper):
-    """The one null."""
-
-NULL_VALUE_UNSPECIFIED: NullValue.ValueType  # 0
-"""Null."""
-Global___NullValue: _TypeAlias = NullValue  # noqa: Y015
-
 @_typing.final
 class Value(_message.Message):
     """A typed value. Exactly one kind is set: a Value with no kind is INVALID_ARGUMENT.
 
     Lists and maps nest to a depth of 16. Text contains no NUL character, and doubles are finite.
-    google.protobuf.Struct is not used because its only number is a double.
+    google.protobuf.Struct is not used because its only number is a double; the null is google's.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -60,7 +44,7 @@ class Value(_message.Message):
     MAP_VALUE_FIELD_NUMBER: _builtins.int
     REFERENCE_VALUE_FIELD_NUMBER: _builtins.int
     FILE_VALUE_FIELD_NUMBER: _builtins.int
-    null_value: Global___NullValue.ValueType
+    null_value: _struct_pb2.NullValue.ValueType
     """No value, said explicitly."""
     bool_value: _builtins.bool
     """True or false."""
@@ -103,7 +87,7 @@ class Value(_message.Message):
     def __init__(
         self,
         *,
-        null_value: Global___NullValue.ValueType = ...,
+        null_value: _struct_pb2.NullValue.ValueType = ...,
         bool_value: _builtins.bool = ...,
         int_value: _builtins.int = ...,
         double_value: _builtins.float = ...,

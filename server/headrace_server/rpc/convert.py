@@ -1,20 +1,20 @@
 """Answers: what the use cases give to protobuf."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from headrace.v1 import admin_service_pb2, job_pb2
+from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2
 from headrace.wire import map_to_proto, to_proto
 from headrace_server.control.watch import Finished, Heartbeat, Snapshot, Update
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.gate import Gate, Traffic
 from headrace_server.domain.job import Job, JobError, Progress, RetryPolicy, Stop
 from headrace_server.domain.ports import TypeInfo
-from headrace_server.domain.query import FullJob, Payload
+from headrace_server.domain.query import Counts, FullJob, Group, Payload
 
 
 def timestamp(micros: int) -> Timestamp:
@@ -237,3 +237,15 @@ def job_type(info: TypeInfo, instances: int) -> job_pb2.JobType:
         if info.defaults.timeout is not None:
             message.attempt_timeout.CopyFrom(duration(info.defaults.timeout))
     return message
+
+
+def count_groups(
+    counts: Counts, groups: Sequence[Group]
+) -> Iterator[job_service_pb2.CountJobsResponse.Group]:
+    """The groups of a count; a status is called what the contract calls it."""
+    for keys, count in counts.groups:
+        named = (
+            f"JOB_STATUS_{key}" if group is Group.STATUS else key
+            for group, key in zip(groups, keys, strict=True)
+        )
+        yield job_service_pb2.CountJobsResponse.Group(keys=named, count=count)

@@ -91,13 +91,12 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         return response
 
     async def CountJobs(self, request: pb.CountJobsRequest, context: Context) -> pb.CountJobsResponse:
+        groups = parse.groups(request.group_by)
         counts = await self._jobs.count(
-            parse.tenant(request.tenant, all_allowed=True),
-            parse.job_filter(request.filter),
-            parse.groups(request.group_by),
+            parse.tenant(request.tenant, all_allowed=True), parse.job_filter(request.filter), groups
         )
         return pb.CountJobsResponse(
-            groups=[pb.CountJobsResponse.Group(keys=keys, count=count) for keys, count in counts.groups],
+            groups=convert.count_groups(counts, groups),
             total=counts.total,
             at_least=counts.at_least,
         )

@@ -104,13 +104,13 @@ class App:
             )
             try:
                 self._address = await rpc.start(settings.address)
-                await self._live(rpc, lock.fd, on_ready)
+                await self._live(rpc, lock, on_ready)
             finally:
                 await rpc.stop(0)
         finally:
             lock.release()
 
-    async def _live(self, rpc: RpcServer, lock_fd: int | None, on_ready: Callable[[str], None]) -> None:
+    async def _live(self, rpc: RpcServer, lock: StoreLock, on_ready: Callable[[str], None]) -> None:
         settings = self.settings
         if not await self._reach_database():
             return
@@ -119,11 +119,13 @@ class App:
             if info.load_error:
                 log.error("job module %s failed to load: %s", info.module, info.load_error)
         if not settings.shared:
-            await self._serve(rpc, registry, settings.workspace_root(), lock_fd, on_ready)
+            await self._serve(
+                rpc, registry, settings.workspace_root(), on_ready, lock=lock, lock_fds=lock.fds
+            )
             return
         home = Home.take(settings.workspace_root())
         try:
-            await self._serve(rpc, registry, home.path, home.fd, on_ready)
+            await self._serve(rpc, registry, home.path, on_ready, lock=lock, lock_fds=[home.fd])
         finally:
             home.release()
 
@@ -150,8 +152,10 @@ class App:
         rpc: RpcServer,
         registry: Registry,
         workspaces: Path,
-        lock_fd: int | None,
         on_ready: Callable[[str], None],
+        *,
+        lock: StoreLock,
+        lock_fds: Sequence[int],
     ) -> None:
         settings = self.settings
         limits = self.limits
@@ -165,6 +169,7 @@ class App:
                 payload_bytes=settings.broadcast_payload_bytes,
             )
             ends.push_async_callback(store.close)
+            lock.verify()
             disk = DiskSpace(
                 workspaces,
                 warn=settings.warn_free_disk_mib << 20,
@@ -204,7 +209,7 @@ class App:
             )
             store.on_lost = lives.lost
             store.on_dead = lives.others_died
-            pool = self._pool(dispatcher, workspaces, lock_fd)
+            pool = self._pool(dispatcher, workspaces, lock_fds)
             dispatcher.attach(pool)
             housekeeping = Housekeeping(store, retention_of(settings), settings.sweep_interval)
             await lives.begin()
@@ -319,7 +324,7 @@ class App:
             limits={name: int(value) for name, value in asdict(self.limits).items()},
         )
 
-    def _pool(self, dispatcher: Dispatcher, workspaces: Path, lock_fd: int | None) -> Pool:
+    def _pool(self, dispatcher: Dispatcher, workspaces: Path, lock_fds: Sequence[int]) -> Pool:
         settings = self.settings
         return self.make_pool(
             listener=dispatcher,
@@ -327,7 +332,7 @@ class App:
             modules=settings.jobs,
             entry_points=settings.entry_points,
             workspace_root=workspaces,
-            lock_fd=lock_fd,
+            lock_fds=lock_fds,
             silence=LeaseTimes(settings.lease_time).silence if settings.shared else SILENCE,
             fence=dispatcher.fence,
             nice=settings.nice,

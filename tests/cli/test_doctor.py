@@ -109,7 +109,7 @@ def test_what_still_holds_the_lock(doctor: Doctor) -> None:
     code = (
         "import os, subprocess, sys; from headrace_server.store import StoreLock; "
         f"lock = StoreLock.take({url!r}); "
-        "print(subprocess.Popen(['sleep', '600'], pass_fds=[lock.fd], stdout=2).pid)"
+        "print(subprocess.Popen(['sleep', '600'], pass_fds=lock.fds, stdout=2).pid)"
     )
     taken = subprocess.run([*SCRIPT[:2], code], stdout=subprocess.PIPE, text=True, check=True)
     try:
@@ -123,6 +123,22 @@ def test_what_still_holds_the_lock(doctor: Doctor) -> None:
         assert "has ended, but processes that it started still hold the lock" in text
     finally:
         os.kill(int(taken.stdout), signal.SIGKILL)
+
+
+def test_a_database_behind_a_link(doctor: Doctor) -> None:
+    """Behind a link the doctor looks at the file itself, its log included; one with a hard link is a problem."""
+    file, link = doctor.folder / "file.db", doctor.folder / "jobs.db"
+    link.symlink_to(file)
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        with connection:
+            connection.execute("CREATE TABLE alembic_version (version_num)")
+            connection.execute("INSERT INTO alembic_version VALUES ('9999')")
+        assert "schema 9999" in of(doctor.finds(1), "schema")[1]
+    file.with_name("hard.db").hardlink_to(file)
+    level, text = of(doctor.finds(1), "database")
+    assert level == "problem"
+    assert "has 2 names (hard links)" in text
 
 
 def test_a_schema_that_is_older_and_one_that_is_newer(doctor: Doctor) -> None:

@@ -18,7 +18,7 @@ HOLD = """
 import subprocess, sys
 from headrace_server.store import StoreLock
 lock = StoreLock.take(sys.argv[1])
-sweeper = subprocess.Popen(["cat"], stdin=sys.stdin, pass_fds=[lock.fd] if sys.argv[2:] else [])
+sweeper = subprocess.Popen(["cat"], stdin=sys.stdin, pass_fds=lock.fds if sys.argv[2:] else [])
 print(sweeper.pid, flush=True)
 sweeper.wait()
 """
@@ -65,7 +65,7 @@ def test_a_dead_holder_leaves_nothing(place: str) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         taken = StoreLock.take(place)
-        assert os.pread(taken.fd, 99, 0).decode() == f"{os.getpid()} {socket.gethostname()}\n"
+        assert os.pread(taken.fds[0], 99, 0).decode() == f"{os.getpid()} {socket.gethostname()}\n"
         taken.release()
 
 
@@ -86,22 +86,22 @@ def test_a_dead_holders_supervisor_is_waited_for(place: str) -> None:
         got[0].release()
 
 
-def test_the_share_of_the_supervisor_outlives_release(place: str) -> None:
-    """Releasing gives up one process's share only: while a duplicate is open the lock is held."""
+@pytest.mark.parametrize("share", [0, 1], ids=["beside", "database"])
+def test_the_share_of_the_supervisor_outlives_release(place: str, share: int) -> None:
+    """Releasing gives up one process's share only: while a duplicate of either lock is open the database is held."""
     taken = StoreLock.take(place)
-    duplicate = os.dup(taken.fd)
+    duplicate = os.dup(taken.fds[share])
     taken.release()
     with pytest.raises(DatabaseInUse):
-        StoreLock.take(place)
+        StoreLock.take(place, wait=0)
     os.close(duplicate)
     StoreLock.take(place).release()
 
 
-def test_the_descriptor_is_not_inherited_by_itself(place: str) -> None:
-    """A process started without being given the descriptor does not hold the lock."""
+def test_the_descriptors_are_not_inherited_by_themselves(place: str) -> None:
+    """A process started without being given the descriptors does not hold the locks."""
     taken = StoreLock.take(place)
-    assert taken.fd is not None
-    assert not os.get_inheritable(taken.fd)
+    assert [os.get_inheritable(fd) for fd in taken.fds] == [False, False]
     taken.release()
 
 

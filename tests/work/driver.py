@@ -21,7 +21,7 @@ async def main(folder: Path, silence: float) -> None:
     """Hold the lock, start the run, and stay."""
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    async with workshop(folder, size=2, lock_fd=lock, silence=silence) as shop:
+    async with workshop(folder, size=2, lock_fds=[lock], silence=silence) as shop:
         shop.send("grandchildren", pids=folder / "grandchildren", stay=True)
         _key, stubborn = await shop.started("stubborn", slot="worker-2")
         pids = [int(pid) for pid in (await note_of(folder / "grandchildren")).split()]

@@ -161,7 +161,7 @@ async def test_the_lock_is_in_no_child(tmp_path: Path) -> None:
     """Neither the child nor what its jobs start has the lock's descriptor."""
     lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        async with workshop(tmp_path, lock_fd=lock) as shop:
+        async with workshop(tmp_path, lock_fds=[lock]) as shop:
             supervisor, child = shop.pool.supervisor_pid, shop.pool.pid("worker-1")
 
             def holds(pid: int | None) -> bool:

@@ -8,17 +8,18 @@ from headrace_server.doctor.finding import Finding, Level, ok, problem, warning
 from headrace_server.store import (
     NETWORK_FILESYSTEMS,
     StoreRefused,
-    database_path,
+    database_file,
     file_system,
     holder,
     inspect,
+    refuse_other_names,
 )
 
 
 def look(url: str) -> Iterator[Finding]:
     """Everything about the database of a URL, as far as what comes first allows it."""
     try:
-        path = Path(database_path(url)).absolute()
+        path = database_file(url)
         yield (place := _place(path))
         if not path.parent.is_dir():
             return
@@ -32,6 +33,7 @@ def look(url: str) -> Iterator[Finding]:
 
 
 def _place(path: Path) -> Finding:
+    """Raises StoreRefused for a file with two names."""
     folder = path.parent
     kind = file_system(folder)
     if kind in NETWORK_FILESYSTEMS:
@@ -41,6 +43,8 @@ def _place(path: Path) -> Finding:
         )
     if not folder.exists():
         return problem("database", f"{folder} does not exist: make it, or give another --database-url.")
+    if path.is_file():
+        refuse_other_names(path)
     return _refused("database", folder) or _refused_file(path) or folders.room("database", folder)
 
 

@@ -12,13 +12,15 @@ reads      one job and its history · listing, many jobs · payloads, their wide
 schema     the tables · rows, job <-> row · migrate and migrations/, their versions
 dialect/   all that differs between SQLite and PostgreSQL
 statement  what goes to the driver as it is · transaction, one that may lose its connection
-lock       one server for one SQLite file (essay) · refusal, why a database is not opened
+lock       one server for one SQLite file (essay) · inode, the file behind a name · mounts, on what it lies
+refusal    why a database is not opened
 inspection a look at a database file that changes nothing · survey, at a PostgreSQL database
 """
 
-from headrace_server.store.dialect.sqlite import database_path
+from headrace_server.store.dialect.sqlite import database_file
 from headrace_server.store.inspection import Inspection, inspect
-from headrace_server.store.lock import NETWORK_FILESYSTEMS, Holder, StoreLock, file_system, holder
+from headrace_server.store.lock import Holder, StoreLock, holder, refuse_other_names
+from headrace_server.store.mounts import NETWORK_FILESYSTEMS, file_system
 from headrace_server.store.refusal import (
     DatabaseInUse,
     NetworkFilesystem,
@@ -43,9 +45,10 @@ __all__ = [
     "StoreUnreachable",
     "Survey",
     "Transaction",
-    "database_path",
+    "database_file",
     "file_system",
     "holder",
     "inspect",
+    "refuse_other_names",
     "survey",
 ]

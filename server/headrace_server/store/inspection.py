@@ -4,11 +4,10 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 from headrace_server.store import migrate
 from headrace_server.store.dialect.sqlite import damage as find_damage
-from headrace_server.store.dialect.sqlite import database_path, open_to_look
+from headrace_server.store.dialect.sqlite import database_file, open_to_look
 from headrace_server.store.refusal import StoreRefused
 
 
@@ -22,7 +21,7 @@ class Inspection:
 
 def inspect(url: str) -> Inspection:
     """Look at the existing database of this URL. Raises StoreRefused when it cannot be read."""
-    path = Path(database_path(url)).absolute()
+    path = database_file(url)
     try:
         with closing(open_to_look(path)) as connection:
             damage = find_damage(connection)

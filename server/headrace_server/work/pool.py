@@ -35,8 +35,8 @@ _SOUND_LIFE = 10.0
 class Pool:
     """The local pool of worker processes.
 
-    modules, entry_points: where jobs are found. workspace_root: emptied at the start. lock_fd: a descriptor with the
-    store's lock, held by the supervisor too. max_jobs_per_child runs, or resident memory over max_memory_bytes
+    modules, entry_points: where jobs are found. workspace_root: emptied at the start. lock_fds: descriptors that are
+    locks, held by the supervisor too. max_jobs_per_child runs, or resident memory over max_memory_bytes
     after a run, end a child, and another takes its place. max_results bytes of all results of a run. output: what is
     kept of the output of each; of its own messages as many. fence: asked from another thread, when by CLOCK_BOOTTIME all
     children are to be dead unless it says otherwise by then.
@@ -50,7 +50,7 @@ class Pool:
         modules: Sequence[str],
         entry_points: bool,
         workspace_root: Path,
-        lock_fd: int | None = None,
+        lock_fds: Sequence[int] = (),
         nice: int = 0,
         max_jobs_per_child: int = 10_000,
         max_memory_bytes: int | None = None,
@@ -73,7 +73,7 @@ class Pool:
             max_messages=output.messages,
         )
         self._supervision = Supervision(
-            child, lock_fd, silence, fence=fence, on_exited=self._child_ended, on_lost=self._all_ended
+            child, lock_fds, silence, fence=fence, on_exited=self._child_ended, on_lost=self._all_ended
         )
         self._slots = {
             name: Slot(name, listener, self._supervision, self._leave_workspace, output)

@@ -45,7 +45,7 @@ class Supervision:
     def __init__(
         self,
         child: ChildSettings,
-        lock_fd: int | None,
+        lock_fds: Sequence[int],
         silence: float,
         *,
         fence: Callable[[], float | None],
@@ -53,7 +53,7 @@ class Supervision:
         on_lost: Callable[[], None],
     ) -> None:
         self._child = child
-        self._lock_fd = lock_fd
+        self._lock_fds = lock_fds
         self._silence = silence
         self._fence = fence
         self._on_exited = on_exited
@@ -79,7 +79,7 @@ class Supervision:
         """Start a supervisor. Raises OSError when that is not possible."""
         process_tree.become_subreaper()
         settings = SupervisorSettings(0, self._mark, self._silence, asdict(self._child))
-        self._link = _Link(settings, self._lock_fd, self._fence, self._heard, self._ended)
+        self._link = _Link(settings, self._lock_fds, self._fence, self._heard, self._ended)
 
     def spawn(self, fds: Sequence[int]) -> int:
         """Have a child started with these descriptors; answer its life."""
@@ -132,7 +132,7 @@ class _Link:
     def __init__(
         self,
         settings: SupervisorSettings,
-        lock_fd: int | None,
+        lock_fds: Sequence[int],
         fence: Callable[[], float | None],
         on_frame: Callable[[bytes], None],
         on_end: Callable[[], None],
@@ -144,7 +144,7 @@ class _Link:
         self._silence = settings.silence
         self._sock, theirs = channel.pair()
         with theirs:
-            self.process = _start(replace(settings, control=theirs.fileno()), theirs, lock_fd)
+            self.process = _start(replace(settings, control=theirs.fileno()), theirs, lock_fds)
         self._sock.setblocking(False)
         self._receiver = channel.Receiver(self._sock)
         self._pidfd = os.pidfd_open(self.process.pid)
@@ -220,11 +220,11 @@ class _Link:
 
 
 def _start(
-    settings: SupervisorSettings, control: socket.socket, lock_fd: int | None
+    settings: SupervisorSettings, control: socket.socket, lock_fds: Sequence[int]
 ) -> "subprocess.Popen[bytes]":
     # -P: a file in the working directory is not to stand in for a module of the standard library.
     command = [sys.executable, "-P", "-m", "headrace_server.work.supervisor", json.dumps(asdict(settings))]
-    inherited = [control.fileno(), *([] if lock_fd is None else [lock_fd])]
+    inherited = [control.fileno(), *lock_fds]
     return subprocess.Popen(  # noqa: S603 - this very program
         command, stdin=subprocess.DEVNULL, pass_fds=inherited, start_new_session=True
     )

@@ -7,6 +7,7 @@ before anything is read and waits for it (a deferred BEGIN fails at once when it
 with BEGIN, which keeps one snapshot for all its statements.
 """
 
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,6 +53,15 @@ def database_path(url: str) -> str:
             "The database must be a file: give sqlite:///<path> (a memory database has no WAL)."
         )
     return path
+
+
+def database_file(url: str) -> Path:
+    """The file that the path of a URL leads to, through links, as SQLite resolves it: its log is beside that one."""
+    path = database_path(url)
+    try:
+        return Path(os.path.realpath(path))
+    except OSError as error:
+        raise StoreRefused(f"The database {path} cannot be opened: {error.strerror}.") from error
 
 
 def writer_engine(url: str, *, durable: bool) -> Engine:

@@ -42,6 +42,7 @@ from headrace._work.load import Loaded, load
 from headrace._work.log import JobLogger
 from headrace._work.resources import Resources
 from headrace._work.signature import Parameter, Signature
+from headrace._work.threads import starting_threads, thread_names, threads
 from headrace.values import File, Reference
 
 __all__ = [
@@ -76,6 +77,9 @@ __all__ = [
     "job",
     "load",
     "resource",
+    "starting_threads",
+    "thread_names",
+    "threads",
 ]
 
 # Errors are shown by these names: where a class is written is nobody's business.

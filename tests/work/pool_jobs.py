@@ -1,5 +1,6 @@
 """The jobs that the tests of the pool run. They tell what they do by files, so that a test waits for facts."""
 
+import _thread
 import asyncio
 import ctypes
 import os
@@ -8,10 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from headrace.jobs import JobContext, job
+from headrace.jobs import JobContext, job, resource
 
 PAUSE = 0.005
 
@@ -250,3 +252,64 @@ def fork(ctx: JobContext) -> int:
     """Fork, and let the new process come back from the job too."""
     del ctx
     return os.fork()
+
+
+LOCK = threading.Lock()
+
+
+@job("locked")
+def locked(ctx: JobContext, started: str = "", how: str = "") -> int:
+    """Hold a lock of the process: until a signal comes, or until a stop is seen at the context."""
+    with LOCK:
+        if started:
+            note(started, os.getpid())
+        while how == "sleep":
+            time.sleep(PAUSE)
+        while how == "look":
+            ctx.check_stop()
+            time.sleep(PAUSE)
+        if how == "interrupt":
+            os.kill(os.getpid(), signal.SIGINT)
+    return os.getpid()
+
+
+@resource
+def eager() -> ThreadPoolExecutor:
+    """A thread pool that has its thread when it is made."""
+    made = ThreadPoolExecutor(1)
+    made.submit(int).result()
+    return made
+
+
+@resource(threads=True)
+def lazy() -> ThreadPoolExecutor:
+    """A thread pool that starts its thread when it is used."""
+    return ThreadPoolExecutor(1)
+
+
+@resource("lazy-unsaid")
+def lazy_unsaid() -> ThreadPoolExecutor:
+    """The same, and does not say so."""
+    return ThreadPoolExecutor(1)
+
+
+@job("leave-threads")
+def leave_threads(ctx: JobContext, how: str) -> int:
+    """Leave a thread that speaks when the next job may run, or one that is not this job's own."""
+    match how:
+        case "threading":
+            threading.Thread(target=speak_late, daemon=True).start()
+        case "low":
+            _thread.start_new_thread(speak_late, ())
+        case "short":
+            threading.Thread(target=time.sleep, args=(PAUSE,)).start()
+        case resource_name:
+            getattr(ctx.resources, resource_name).submit(int).result()
+    return os.getpid()
+
+
+def speak_late() -> None:
+    """Speak for as long as the process lives."""
+    while True:
+        print("of the run before")
+        time.sleep(0.0005)

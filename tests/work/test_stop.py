@@ -34,7 +34,7 @@ async def test_flag_is_for_one_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("type_name", ["sleeper", "async-sleeper"])
 async def test_sigterm_raises_in_code_that_does_not_look(tmp_path: Path, type_name: str) -> None:
-    """A job that never uses its context ends by JobStopped, and the child goes on with the next."""
+    """A job that never uses its context ends by JobStopped; what it was using dies with its child, and another follows."""
     async with workshop(tmp_path) as shop:
         key, pid = await shop.started(type_name)
         shop.pool.flag_stop("worker-1", key, "now")
@@ -42,7 +42,8 @@ async def test_sigterm_raises_in_code_that_does_not_look(tmp_path: Path, type_na
         outcome = await shop.told.outcome(key)
         assert outcome.stop_seen
         assert outcome.aborted
-        assert str(pid) in ((await shop.run("worker")).result or "")
+        assert str(pid) not in ((await shop.run("worker")).result or "")
+        assert not shop.told.of("lost")
 
 
 async def test_late_sigterm_does_nothing(tmp_path: Path) -> None:

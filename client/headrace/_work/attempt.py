@@ -138,7 +138,8 @@ class Ending:
     error is None for a return, else a dict with the fields of JobError: kind (a number of ErrorKind), message,
     code, type, step, traceback. result is the JSON text of what was returned, None for None. aborted: the job
     aborted itself, or the stop ended it. retry: ctx.fail asked for another attempt. stop_seen: the stop had
-    reached the job's code. insisted: it called ctx.succeed.
+    reached the job's code. insisted: it called ctx.succeed. interrupted: a signal or a cancellation cut its code off where
+    it stood, so what it was using may be half-used.
     """
 
     error: dict[str, Any] | None = None
@@ -146,4 +147,5 @@ class Ending:
     retry: bool = False
     stop_seen: bool = False
     insisted: bool = False
+    interrupted: bool = False
     result: str | None = None

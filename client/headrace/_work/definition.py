@@ -114,6 +114,8 @@ class ResourceDefinition:
 
     name: str
     make: Callable[[], Any]
+    threads: bool = False
+    """Whether it starts threads of its own also while jobs use it."""
 
 
 def job(
@@ -152,20 +154,25 @@ def job(
 @overload
 def resource(name: F) -> F: ...
 @overload
-def resource(name: str) -> Callable[[F], F]: ...
-def resource(name: F | str) -> F | Callable[[F], F]:
+def resource(name: str | None = None, *, threads: bool = False) -> Callable[[F], F]: ...
+def resource(name: F | str | None = None, *, threads: bool = False) -> F | Callable[[F], F]:
     """Mark a function without parameters that makes an object once in each worker process: ctx.resources.<name>.
 
     The name is the function's own, or the one given: `@resource("database")`. The object is made when a job first
     asks for it. A function that yields is gone on with when the process ends, the last made first.
+
+    threads: the object starts threads also later, while jobs use it, as a thread pool does. A worker in which a run has
+    left threads is replaced, but not for those left by a run that has used such a resource. Threads that start while the
+    object is made belong to it in any case.
     """
-    if not isinstance(name, str):
-        return resource(name.__name__)(name)
+    if name is not None and not isinstance(name, str):
+        return resource()(name)
 
     def mark(function: F) -> F:
+        named = function.__name__ if name is None else name
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"resource {name} is async: a resource outlives the event loop of one job")
-        setattr(function, _RESOURCE, ResourceDefinition(name, function))
+            raise TypeError(f"resource {named} is async: a resource outlives the event loop of one job")
+        setattr(function, _RESOURCE, ResourceDefinition(named, function, threads))
         return function
 
     return mark

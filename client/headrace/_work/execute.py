@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from headrace._work.attempt import (
@@ -44,9 +45,10 @@ def execute(
     """
     stop = StopDelivery(reporter)
     try:
-        return _Run(definition, run, reporter, resources, stop=stop, results=Results(max_results)).ending()
+        ending = _Run(definition, run, reporter, resources, stop=stop, results=Results(max_results)).ending()
     except JobStopped:  # a signal that came between the lines of this module
-        return Ending(aborted=True, stop_seen=True)
+        ending = Ending(aborted=True, stop_seen=True)
+    return replace(ending, interrupted=True) if stop.interrupted else ending
 
 
 class _Run:

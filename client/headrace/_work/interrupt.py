@@ -46,6 +46,7 @@ def interrupt() -> None:
     """
     if _running.stop is None:
         return
+    _running.stop.interrupted = True
     error = _running.stop.take()
     main = _running.task
     if main is None:
@@ -81,6 +82,7 @@ async def _watched(awaitable: Awaitable[Any], stop: StopDelivery) -> Any:
 async def _cancel_when_due(main: asyncio.Task[Any] | None, stop: StopDelivery) -> None:
     while not stop.due():  # noqa: ASYNC110 - the flag may be a byte of shared memory
         await asyncio.sleep(POLL_SECONDS)
+    stop.interrupted = True
     stop.take()
     if main is not None:
         main.cancel()

@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace._work.attempt import ResourceFailed
 from headrace._work.definition import ResourceDefinition
+from headrace._work.threads import threads
 
 
 class Resources:
@@ -23,6 +24,11 @@ class Resources:
         self._definitions = dict(definitions or {})
         self._made: dict[str, Any] = dict(made or {})
         self._open: list[tuple[str, Iterator[Any]]] = []
+        self._starting = frozenset(name for name, made in self._definitions.items() if made.threads)
+        self.starts_threads = False
+        """Whether one that starts threads as it is used was asked for. Set back by whoever runs jobs."""
+        self.threads: set[int] = set()
+        """Those that were started while resources were made."""
         self._lock = threading.RLock()  # a resource may ask for another
 
     def __getattr__(self, name: str) -> Any:
@@ -34,7 +40,10 @@ class Resources:
                 if name not in self._definitions:
                     known = ", ".join(sorted({*self._definitions, *self._made})) or "none"
                     raise AttributeError(f"there is no resource {name!r}; those there are: {known}")
+                before = threads()
                 self._made[name] = self._make(self._definitions[name])
+                self.threads |= threads() - before
+            self.starts_threads = self.starts_threads or name in self._starting
             return self._made[name]
 
     def _make(self, definition: ResourceDefinition) -> Any:

@@ -15,6 +15,8 @@ class StopDelivery:
         self._reporter = reporter
         self._told = False
         self.raised = False
+        self.interrupted = False
+        """Whether the job's code was cut off where it stood: by a signal, or by the cancellation of its coroutine."""
 
     @property
     def seen(self) -> bool:

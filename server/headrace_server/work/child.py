@@ -10,6 +10,10 @@ Three rules make the pool's knowledge exact, whenever this process dies:
 - It says "begun" before the first line of the job's code. A run it took and never called so has run no code.
 - It says "finished" as the last thing of all, when nothing of the run is left.
 
+A run that was cut off where it stood, by a signal or a cancellation, is the last of its process: what it was using (a
+connection in the middle of an answer, a lock) would be the next one's. So is one that has left threads, and its end counts
+when the process is gone.
+
 SIGTERM reaches the job's code only if the stop page names the ticket of the current run. So one that was meant
 for the run before, and came late, does nothing.
 
@@ -24,10 +28,10 @@ import resource
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from headrace import jobs
@@ -36,11 +40,14 @@ from headrace_server.work import process_tree, workspace
 from headrace_server.work.channel import Receiver, send
 from headrace_server.work.contract import Run
 from headrace_server.work.frames import encode, run_of
+from headrace_server.work.left_threads import LeftThreads
 from headrace_server.work.reporter import ChildReporter, Flusher
 from headrace_server.work.stop_page import StopPage
 from headrace_server.work.surroundings import Surroundings
 
 _EXIT_SECONDS = 5
+_EXIT_SECONDS_HELD = 1
+"""Where the end of a run waits for it."""
 _PAGE = resource.getpagesize()
 
 
@@ -97,6 +104,8 @@ def _reset_signals() -> None:
 class Child:
     """The main thread of a child."""
 
+    _threads: LeftThreads
+
     def __init__(
         self, settings: ChildSettings, sock: socket.socket, page: StopPage, outputs: tuple[int, int]
     ) -> None:
@@ -109,15 +118,19 @@ class Child:
         self._current: tuple[int, ChildReporter] | None = None
         self._loaded = jobs.Loaded()
         self._resources = jobs.Resources()
+        self._held = False
+        self._interrupted = False
         self._runs = 0
         self._memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._surroundings = Surroundings(outputs, self._on_terminate)
+        signal.signal(signal.SIGINT, self._on_interrupt)
 
     def load(self) -> None:
         """Import the modules of the jobs, then say so. A module that fails is reported by the runs of its types."""
         sys.path[:] = self._settings.path
         self._loaded = jobs.load(self._settings.modules, self._settings.entry_points)
         self._resources = jobs.Resources(self._loaded.resources)
+        self._threads = LeftThreads(self._resources, lambda: self._flusher.thread)
         self._send(encode(("ready",)))
 
     def serve(self) -> None:
@@ -130,7 +143,8 @@ class Child:
     def leave(self) -> NoReturn:
         """End the process as a program ends, but within seconds: a handler that hangs is cut off."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(_EXIT_SECONDS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+        signal.alarm(_EXIT_SECONDS_HELD if self._held else _EXIT_SECONDS)
         self._resources.close()
         atexit._run_exitfuncs()  # noqa: SLF001 - as multiprocessing ends a fork
         os._exit(0)
@@ -147,23 +161,23 @@ class Child:
             self._flusher,
             messages=self._settings.max_messages,
         )
-        threads = set(threading.enumerate())
+        self._threads.begin()
         self._current = (ticket, reporter)
         self._send(encode(("begun", ticket)))
         ending = self._execute(run, reporter)
         self._current = None
         if os.getpid() != self._pid:  # a process that the job forked has come back here
             os._exit(0)
+        left = self._threads.names(stopped=self._page.flagged(ticket))
         self._surroundings.settle()
         reporter.close()
         self._surroundings.straighten()
-        held = self._page.flagged(ticket) and self._threads_left(threads)
-        self._send(_finished(ticket, ending, held=held))
+        if left:
+            self._held = True
+            self._send(encode(("left", run.type, "threads", ", ".join(left), True)))
+        self._send(_finished(ticket, ending, held=self._held))
         self._runs += 1
-        if held:
-            self._send(encode(("retiring",)))
-            os._exit(0)
-        return self._worn()
+        return self._held or ending.interrupted or self._interrupted or self._worn()
 
     def _execute(self, run: Run, reporter: ChildReporter) -> jobs.Ending:
         definition = self._loaded.types.get(run.type)
@@ -192,9 +206,10 @@ class Child:
             if self._page.flagged(ticket):
                 reporter.shield.interrupt()
 
-    def _threads_left(self, before: set[threading.Thread]) -> bool:
-        """Whether the run left threads: then a stopped job's code still runs, and only the process can end it."""
-        return bool(set(threading.enumerate()) - before - {self._flusher.thread})
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        """SIGINT is meant for no job, but somebody may send it: what the job was using is then half-used."""
+        self._interrupted = self._current is not None
+        signal.default_int_handler(number, frame)
 
     def _worn(self) -> bool:
         """Whether this process has had its number of runs, or has grown too large."""

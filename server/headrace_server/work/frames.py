@@ -7,11 +7,13 @@
                     ["messages", [[level, text], …], dropped]
                     ["result", name] LF value
                     ["finished", ticket, error, aborted, retry, stop_seen, insisted, returned, held] LF result
+                    ["left", type, what, detail, replaced]
                     ["retiring"]
 
 A ticket is the pool's number for one run handed to one child. Parameters and results are JSON texts already:
 behind the header they travel as they are, where inside it each would be escaped and parsed twice more. held
-says that the end counts only once the process is gone: threads of a stopped job still run in it.
+says that the end counts only once the process is gone: threads of the job still run in it. left names something that a
+run of a type has left in its process, and whether that is replaced.
 """
 
 import json

@@ -19,6 +19,7 @@ from pathlib import Path
 from headrace_server.work import workspace
 from headrace_server.work.child import ChildSettings
 from headrace_server.work.contract import PoolListener, Run, RunKey
+from headrace_server.work.left_log import LeftLog
 from headrace_server.work.output import OutputLimits
 from headrace_server.work.slot import BACKOFF_FIRST, BACKOFF_MAX, Slot, State, cause_of
 from headrace_server.work.supervision import Supervision
@@ -75,8 +76,11 @@ class Pool:
         self._supervision = Supervision(
             child, lock_fds, silence, fence=fence, on_exited=self._child_ended, on_lost=self._all_ended
         )
+        left_log = LeftLog()
         self._slots = {
-            name: Slot(name, listener, self._supervision, self._leave_workspace, output)
+            name: Slot(
+                name, listener, self._supervision, self._leave_workspace, output=output, left_log=left_log
+            )
             for name in (f"worker-{number}" for number in range(1, size + 1))
         }
         self._names = tuple(self._slots)

@@ -22,6 +22,7 @@ from headrace_server.work import frames
 from headrace_server.work.child_line import ChildLine
 from headrace_server.work.contract import PoolListener, Run, RunKey
 from headrace_server.work.ledger import Ledger
+from headrace_server.work.left_log import LeftLog
 from headrace_server.work.output import OutputLimits
 from headrace_server.work.supervision import Supervision
 
@@ -54,7 +55,9 @@ class Slot:
         listener: PoolListener,
         supervision: Supervision,
         leave_workspace: Callable[[RunKey], None],
+        *,
         output: OutputLimits,
+        left_log: LeftLog,
     ) -> None:
         self.name = name
         self.state = State.EMPTY
@@ -66,6 +69,7 @@ class Slot:
         self._listener = listener
         self._supervision = supervision
         self._leave_workspace = leave_workspace
+        self._left_log = left_log
         self._line: ChildLine | None = None
         self._kept: list[bytes] = []
         self._aside = b""
@@ -170,6 +174,9 @@ class Slot:
                 self._be_ready()
             elif kind == "retiring":
                 self._retire()
+            elif kind == "left":
+                _kind, type_name, what, detail, replaced = header
+                self._left_log.note(self.name, type_name, what, detail, replaced=replaced)
             else:
                 self.ledger.said[kind](header, text)
         return count < FRAMES_PER_WAKE

@@ -14,13 +14,14 @@ help: ## this list
 demo: $(VENV)/.done ## the main job, end to end, on an embedded database
 	@$(BIN)/python examples/demo.py
 
-check: $(VENV)/.done proto-check ## format, lint, types, import contracts, stubs, proto lint, AsyncAPI
+check: $(VENV)/.done proto-check ## format, lint, types, import contracts, stubs, proto lint, breaks of the contract, AsyncAPI
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
+	$(BIN)/python tests/breaking.py
 	$(BIN)/check-jsonschema --schemafile tests/schemas/asyncapi-3.0.0.json docs/asyncapi.yaml
 
 format: $(VENV)/.done ## put the code into shape

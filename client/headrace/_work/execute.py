@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from headrace._work.attempt import (
 from headrace._work.context import JobContext
 from headrace._work.definition import JobDefinition
 from headrace._work.failure import MESSAGE_MAX, NAME_MAX, cut, failure, format_traceback
+from headrace._work.forked import leave
 from headrace._work.interrupt import interruptibly, run_coroutine
 from headrace._work.resources import Resources
 from headrace._work.results import RESULTS_MAX, Results
@@ -68,6 +70,7 @@ class _Run:
         self.resources = resources
         self.stop = stop
         self.results = results
+        self.pid = os.getpid()
 
     def ending(self) -> Ending:
         try:
@@ -82,15 +85,24 @@ class _Run:
                 workspace=self.definition.workspace,
             )
             call = self._callable()
-        except JobStopped:
+        except JobStopped as error:
+            self._leave_fork(error)
             raise
         except BaseException as error:  # noqa: BLE001 - the job's constructor may raise anything
+            self._leave_fork(error)
             return Ending(error=failure(error, kind=ErrorKind.SETUP_FAILED), stop_seen=self.stop.seen)
         try:
             value = self._returned(call, context, self._keywords(params))
+            self._leave_fork(None)
             return Ending(result=self.results.returned(value), stop_seen=self.stop.seen)
         except BaseException as error:  # noqa: BLE001 - and so may its code
+            self._leave_fork(error)
             return self._raised(error, context)
+
+    def _leave_fork(self, error: BaseException | None) -> None:
+        """A process that the job has forked goes no further than the job's code."""
+        if os.getpid() != self.pid:
+            leave(error)
 
     def _callable(self) -> Callable[..., Any]:
         target = self.definition.target

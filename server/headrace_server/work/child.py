@@ -31,7 +31,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 from headrace import jobs
@@ -39,6 +39,7 @@ from headrace_server.domain.job import ErrorKind
 from headrace_server.work import process_tree, workspace
 from headrace_server.work.channel import Receiver, send
 from headrace_server.work.contract import Run
+from headrace_server.work.forks import give_sigterm_back
 from headrace_server.work.frames import encode, run_of
 from headrace_server.work.left_threads import LeftThreads
 from headrace_server.work.reporter import ChildReporter, Flusher
@@ -48,6 +49,8 @@ from headrace_server.work.surroundings import Surroundings
 _EXIT_SECONDS = 5
 _EXIT_SECONDS_HELD = 1
 """Where the end of a run waits for it."""
+_NAMES_SHOWN = 10
+_KEPT = "A worker keeps none from one job to the next: see docs/jobs.md."
 _PAGE = resource.getpagesize()
 
 
@@ -72,6 +75,8 @@ class ChildSettings:
 
 def main(settings: ChildSettings, supervisor: int, fds: Sequence[int]) -> NoReturn:
     """Be a child: in a process just forked, with the descriptors of a slot (socket, stop page, two pipes)."""
+    # What spawn and forkserver start would import the supervisor as the main module of the job's program.
+    sys.modules["__main__"] = ModuleType("__main__")
     process_tree.die_with_parent(supervisor)
     os.setsid()
     process_tree.become_subreaper()
@@ -124,6 +129,7 @@ class Child:
         self._memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._surroundings = Surroundings(outputs, self._on_terminate)
         signal.signal(signal.SIGINT, self._on_interrupt)
+        give_sigterm_back(self._on_terminate, self._forked)
 
     def load(self) -> None:
         """Import the modules of the jobs, then say so. A module that fails is reported by the runs of its types."""
@@ -131,6 +137,10 @@ class Child:
         self._loaded = jobs.load(self._settings.modules, self._settings.entry_points)
         self._resources = jobs.Resources(self._loaded.resources)
         self._threads = LeftThreads(self._resources, lambda: self._flusher.thread)
+        if os.getpid() != self._pid:  # a module has forked, and this process is no second worker
+            os._exit(0)
+        if ended := self._surroundings.loaded():
+            self._send(encode(("note", f"processes that job modules started have ended: {_named(ended)}")))
         self._send(encode(("ready",)))
 
     def serve(self) -> None:
@@ -146,6 +156,7 @@ class Child:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         signal.alarm(_EXIT_SECONDS_HELD if self._held else _EXIT_SECONDS)
         self._resources.close()
+        self._surroundings.leave()
         atexit._run_exitfuncs()  # noqa: SLF001 - as multiprocessing ends a fork
         os._exit(0)
 
@@ -166,15 +177,16 @@ class Child:
         self._send(encode(("begun", ticket)))
         ending = self._execute(run, reporter)
         self._current = None
-        if os.getpid() != self._pid:  # a process that the job forked has come back here
-            os._exit(0)
-        left = self._threads.names(stopped=self._page.flagged(ticket))
-        self._surroundings.settle()
+        threads = self._threads.names(stopped=self._page.flagged(ticket))
+        ended = self._surroundings.settle()
+        if ended and ending.error is None and not ending.stop_seen:
+            text = f"Processes that the job left have ended with it: {_named(ended)}"
+            reporter.message(jobs.Level.WARNING, text)
         reporter.close()
         self._surroundings.straighten()
-        if left:
+        if threads:
             self._held = True
-            self._send(encode(("left", run.type, "threads", ", ".join(left), True)))
+            self._send(encode(("left", run.type, "threads", ", ".join(threads), True)))
         self._send(_finished(ticket, ending, held=self._held))
         self._runs += 1
         return self._held or ending.interrupted or self._interrupted or self._worn()
@@ -211,6 +223,12 @@ class Child:
         self._interrupted = self._current is not None
         signal.default_int_handler(number, frame)
 
+    def _forked(self) -> None:
+        """In a process that the job has forked: what waits to be sent is the worker's, and so is its thread."""
+        self._flusher = Flusher()
+        if self._current is not None:
+            self._current[1].forked(self._flusher)
+
     def _worn(self) -> bool:
         """Whether this process has had its number of runs, or has grown too large."""
         if self._runs >= self._settings.max_jobs:
@@ -225,6 +243,11 @@ class Child:
             send(self._sock, frame)
         except (BrokenPipeError, ConnectionResetError):
             os._exit(1)  # the server is gone: nothing may begin, and what runs is killed in a moment
+
+
+def _named(processes: Sequence[str]) -> str:
+    """Programs by name, each once, and why they have ended."""
+    return f"{', '.join(sorted(set(processes))[:_NAMES_SHOWN])}. {_KEPT}"
 
 
 def _finished(ticket: int, ending: jobs.Ending, *, held: bool) -> bytes:

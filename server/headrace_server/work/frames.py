@@ -8,6 +8,7 @@
                     ["result", name] LF value
                     ["finished", ticket, error, aborted, retry, stop_seen, insisted, returned, held] LF result
                     ["left", type, what, detail, replaced]
+                    ["note", sentence]                         for the log
                     ["retiring"]
 
 A ticket is the pool's number for one run handed to one child. Parameters and results are JSON texts already:

@@ -16,6 +16,9 @@ atomic: a process may fork after the list was made and die before it is looked a
 parent is, and only the sweeper itself can make the topmost one vanish. So a round that sees nothing at all
 proves that nothing is there.
 
+One kind of process is given a second to end by itself: the resource tracker of multiprocessing. When the last process
+that uses it is gone, it unlinks what those have left in /dev/shm, which nobody else would do.
+
 A pid that is not one's own child may be used again at any time. So a kill goes through a pidfd, opened first
 and then compared by start time with what the round had read.
 
@@ -30,20 +33,25 @@ import os
 import resource
 import secrets
 import signal
-from collections.abc import Callable, Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LIMIT_ROW = "Max realtime timeout"
+_TRACKER = b"multiprocessing.resource_tracker"
+TRACKER_SECONDS = 1.0
+"""What a resource tracker is given to unlink what others have left."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Process(NamedTuple):
-    """A line of /proc: start is the kernel's start time, which makes (pid, start) unique."""
+    """A line of /proc: start is the kernel's start time, which makes (pid, start) unique. name: of its program."""
 
     pid: int
+    name: str
     parent: int
     start: int
     zombie: bool
@@ -118,15 +126,23 @@ def descendants(root: int, spare: Collection[int] = ()) -> list[Process]:
     return found
 
 
-def kill_below(root: int, spare: Collection[int] = ()) -> int:
+def kill_below(root: int, spare: Collection[int] = (), *, trackers: bool = True) -> int:
     """One round: SIGKILL for every descendant of root; answer how many were seen.
 
-    Zombies are counted; processes that this user may not signal are not, for waiting for them has no end.
+    Zombies are counted; processes that this user may not signal are not, for waiting for them has no end. trackers:
+    whether resource trackers are killed too; if not, they are counted.
     """
-    return sum(process.zombie or _kill(process) for process in descendants(root, spare))
+    return kill_all(descendants(root, spare), trackers=trackers)
 
 
-def clear_marked(mark: int) -> int:
+def kill_all(processes: Iterable[Process], *, trackers: bool = True) -> int:
+    """SIGKILL for these; answers how many there are, as kill_below does."""
+    return sum(
+        process.zombie or (not trackers and _is_tracker(process)) or _kill(process) for process in processes
+    )
+
+
+def clear_marked(mark: int, *, trackers: bool = True) -> int:
     """One round for the marked processes below this one, among others that are none of its business.
 
     They are killed, and reaped where they have become children of this process; answers how many were seen.
@@ -137,15 +153,31 @@ def clear_marked(mark: int) -> int:
         if process.zombie and process.parent == me:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(process.pid, os.WNOHANG)
-    return sum(process.zombie or _kill(process) for process in marked)
+    return kill_all(marked, trackers=trackers)
 
 
-def sweep(pause: Callable[[float], None]) -> None:
-    """Kill and reap every process below this one, which is a subreaper. pause(seconds) is called between rounds."""
-    wait = 0.0005
-    while has_children() and (reap_all() or kill_below(os.getpid())):
+def sweep(
+    pause: Callable[[float], None], spare: Collection[int] = ()
+) -> tuple[dict[int, int], list[Process]]:
+    """Kill and reap every process below this one, which is a subreaper. pause(seconds) is called between rounds.
+
+    Answers the wait status of each process reaped, and those that were running when it began.
+    """
+    statuses: dict[int, int] = {}
+    running: list[Process] | None = None
+    wait, until = 0.0005, time.monotonic() + TRACKER_SECONDS
+    while has_children():
+        reaped = reap_all()
+        statuses |= reaped
+        seen = descendants(os.getpid(), spare)
+        if not reaped and not seen:
+            break
+        if running is None:
+            running = [process for process in seen if _is_running(process)]
+        kill_all(seen, trackers=time.monotonic() > until)
         pause(wait)
         wait = min(wait * 2, 0.02)
+    return statuses, running or []
 
 
 def reap_all() -> dict[int, int]:
@@ -173,8 +205,27 @@ def _process(pid: int) -> Process | None:
     except OSError:  # it is gone
         return None
     # The second field is the program's name in parentheses, and may hold any character.
-    state, parent, *rest = line[line.rindex(b")") + 2 :].split()
-    return Process(pid, int(parent), int(rest[17]), state in (b"Z", b"X"))
+    name, _, fields = line.partition(b" ")[2].rpartition(b")")
+    state, parent, *rest = fields.split()
+    return Process(pid, name[1:].decode(errors="replace"), int(parent), int(rest[17]), state in (b"Z", b"X"))
+
+
+def _is_tracker(process: Process) -> bool:
+    return _TRACKER in _command(process)
+
+
+def _is_running(process: Process) -> bool:
+    """Whether it is neither a zombie nor about to be one, nor a resource tracker."""
+    command = _command(process)
+    return bool(command) and _TRACKER not in command
+
+
+def _command(process: Process) -> bytes:
+    """Its command line; empty when it is gone, or has begun to go."""
+    try:
+        return Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _kill(process: Process) -> bool:

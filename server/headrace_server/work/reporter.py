@@ -93,6 +93,7 @@ class ChildReporter:
         self._dropped = 0
         self._armed = False
         self._closed = False
+        self._forked = False
         self._next = 0.0
         self._lock = threading.RLock()
 
@@ -113,7 +114,7 @@ class ChildReporter:
             if len(self._messages) >= _BATCH:
                 self.flush()
             elif not self._armed:
-                self._report()
+                self._report(at_once=self._forked)
 
     def result(self, name: str, value: str) -> None:
         """A named result, sent at once."""
@@ -151,6 +152,13 @@ class ChildReporter:
                 at = time.time_ns() // 1000
                 self._speak(encode(("progress", done, total, clean(message, MESSAGE_MAX), at)))
 
+    def forked(self, flusher: "Flusher") -> None:
+        """In a process that the job has forked: begin anew, since no thread is here and what waits is sent elsewhere."""
+        self._lock = threading.RLock()
+        self._flusher = flusher
+        self._forked, self._armed = True, False
+        self._messages, self._dropped, self._latest = [], 0, None
+
     def close(self) -> None:
         """The run has ended: send what is pending, and nothing that its threads may say later."""
         with self._lock:
@@ -159,11 +167,13 @@ class ChildReporter:
         if self._workspace_made:
             workspace.remove(self._directory)
 
-    def _report(self) -> None:
+    def _report(self, *, at_once: bool = False) -> None:
         with self.shield.up():
-            if time.monotonic() >= self._next:
+            if at_once or time.monotonic() >= self._next:
                 self.flush()
-            else:
+            elif (
+                not self._forked
+            ):  # a process that a job forks is gone soon, and may have no time for a thread
                 self._armed = True
                 self._flusher.flush_at(self._next, self)
 

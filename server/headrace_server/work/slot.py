@@ -177,6 +177,8 @@ class Slot:
             elif kind == "left":
                 _kind, type_name, what, detail, replaced = header
                 self._left_log.note(self.name, type_name, what, detail, replaced=replaced)
+            elif kind == "note":
+                log.warning(header[1], extra={"worker": self.name})
             else:
                 self.ledger.said[kind](header, text)
         return count < FRAMES_PER_WAKE

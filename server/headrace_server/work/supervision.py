@@ -120,7 +120,10 @@ class Supervision:
 
     async def _clear(self) -> None:
         """Kill and reap what the supervisor has left to this process."""
-        while process_tree.clear_marked(self._mark):  # noqa: ASYNC110 - the kernel wakes nobody for this
+        mercy = time.monotonic() + process_tree.TRACKER_SECONDS
+        while process_tree.clear_marked(  # noqa: ASYNC110 - the kernel wakes nobody for this
+            self._mark, trackers=time.monotonic() > mercy
+        ):
             await asyncio.sleep(_SWEEP_PAUSE)
         self.pids.clear()
         self._on_lost()

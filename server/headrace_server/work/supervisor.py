@@ -66,6 +66,8 @@ class Supervisor:
         self._lives: dict[int, int] = {}
         self._children: dict[int, tuple[int, int]] = {}
         self._swept_for: list[tuple[int, int]] = []
+        self._mercy = 0.0
+        """Until when resource trackers are left to end by themselves."""
         self._alone = False
         self._fence: float | None = None
         """By CLOCK_BOOTTIME. One that has passed when it is told is that of runs which have ended."""
@@ -144,10 +146,15 @@ class Supervisor:
                 self._poll.unregister(pidfd)
                 os.close(pidfd)
                 self._swept_for.append((life, status))
-        if self._swept_for and process_tree.kill_below(self._pid, spare=self._children) == 0:
+                self._mercy = time.monotonic() + process_tree.TRACKER_SECONDS
+        if self._swept_for and self._kill_orphans() == 0:
             for life, status in self._swept_for:
                 self._say("exited", life, status, "")
             self._swept_for.clear()
+
+    def _kill_orphans(self) -> int:
+        trackers = time.monotonic() > self._mercy
+        return process_tree.kill_below(self._pid, spare=self._children, trackers=trackers)
 
     def _say(self, *header: Any) -> None:
         try:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from headrace_server.work import process_tree
+from headrace_server.work.helpers import Helpers
 
 _NOTHING = b"\0\0\0\0"
 
@@ -28,6 +29,7 @@ class Surroundings:
         self._on_terminate = on_terminate
         self._home = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
         self._streams: tuple[TextIO, TextIO] | None = None
+        self._helpers = Helpers()
         self.straighten()
 
     def straighten(self) -> None:
@@ -41,20 +43,42 @@ class Surroundings:
         os.fchdir(self._home)
         signal.signal(signal.SIGTERM, self._on_terminate)
 
-    def settle(self) -> None:
-        """After a run: its processes end, its output is written and read by the server."""
+    def loaded(self) -> list[str]:
+        """The job modules are loaded. Answers the names of the processes that they started, which have ended now."""
+        self._helpers.loaded()
+        return self._sweep()
+
+    def leave(self) -> None:
+        """This process ends as a program does, its functions of atexit come next."""
+        self._helpers.leave()
+
+    def settle(self) -> list[str]:
+        """After a run: its processes end, its output is written and read by the server.
+
+        Answers the names of the processes that it had left.
+        """
         process_tree.flush_c_streams()  # first: what it holds are whole lines, more often than not
         for stream in (sys.stdout, sys.stderr, *(self._streams or ())):
             # A job may have closed it, or have put something of its own in its place.
             with contextlib.suppress(Exception):
                 stream.flush()
-        process_tree.sweep(time.sleep)
+        left = self._sweep()
         wait = 0.0001
         # However long the server takes, since it may be holding this run back. One that is frozen is not waited for
         # in vain: the supervisor takes it for dead, and kills all.
         while any(map(_unread, self._outputs)):
             time.sleep(wait)
             wait = min(wait * 2, 0.005)
+        return left
+
+    def _sweep(self) -> list[str]:
+        with contextlib.suppress(Exception):  # books of libraries, of which a later version may keep others
+            self._helpers.release()
+        statuses, running = process_tree.sweep(time.sleep, self._helpers.spared)
+        left = [process.name for process in running if not self._helpers.owns(process)]
+        with contextlib.suppress(Exception):
+            self._helpers.swept(statuses)
+        return left
 
 
 def _stream(number: int) -> TextIO:

@@ -75,8 +75,7 @@ asyncapi: $(VENV)/.done ## the schemas of messages in docs/asyncapi.yaml
 	@$(BIN)/python tests/asyncapi.py
 
 service-config: $(VENV)/.done ## the retry policy for clients in other languages, from the Python client's own
-	@$(BIN)/python -c 'import json, headrace._rpc.channel as channel; print(json.dumps(json.loads(channel.service_config()), indent=2))' \
-	    >proto/headrace/v1/service_config.json
+	@$(BIN)/python tests/service_config.py >proto/headrace/v1/service_config.json
 
 bench: $(VENV)/.done ## submit beside a bare echo; drain and latency beside celery (needs rabbitmq-server); times after kills and stops; claims from long queues; events beside a bare publisher
 	$(BIN)/python -m benchmarks.submit

@@ -39,8 +39,9 @@ class Client(BulkVerbs, AdminVerbs):
     reconnect_timeout: how long a watch, run or wait goes on without a server that was there: 60 s; None: for ever.
     max_message_bytes: the largest request and answer: 4 MiB, which is the server's own limit.
 
-    Calls that fail because the server is away, or say when to come back, are repeated within the timeout. That is
-    safe for every verb. What is raised in the end is a HeadraceError (headrace.errors draws the tree).
+    Calls that fail because the server is away, or say when to come back, are repeated within the timeout: a restart is
+    outlived. That is safe for every verb. Where this client has never met a server they are given up after a good
+    second, for the address may be wrong; wait_for_ready waits there too. What is raised in the end is a HeadraceError (headrace.errors draws the tree).
     """
 
     def __init__(

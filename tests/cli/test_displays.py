@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from headrace.cli.bar import Bar
 from headrace.cli.lines import Lines
 from headrace.cli.rate import Rate
 from headrace.cli.wording import progress_text
-from headrace.info import Progress
+from headrace.info import EventKind, JobEvent, JobStatus, Progress, StatusChange
 
 
 class Clock:
@@ -29,6 +30,23 @@ def at(done: int, total: int | None = 1000) -> Progress:
         message="",
         update_time=datetime.now(UTC),
         estimated_end_time=None,
+    )
+
+
+def status_change(to: str, attempt: int) -> JobEvent:
+    """The event that a job has another status."""
+    return JobEvent(
+        job_id="j1",
+        tenant="t",
+        type="demo",
+        revision=3,
+        event_time=datetime.now(UTC),
+        attempt=attempt,
+        status=JobStatus(to),
+        final=False,
+        kind=EventKind.STATUS_CHANGED,
+        detail=StatusChange(JobStatus.TO_BE_RUN, JobStatus(to)),
+        payload=None,
     )
 
 
@@ -60,3 +78,27 @@ def test_the_rate_looks_back_some_seconds() -> None:
 def test_progress_without_a_total() -> None:
     """Ticks without a total have no percent and no time left."""
     assert progress_text(at(7, None), Rate()) == "(7)"
+
+
+def test_a_new_attempt_begins_the_rate_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    """The pause between two attempts is in no rate, even where the second goes on from where the first had come to."""
+    clock = Clock()
+    lines = Lines(clock)
+    for clock.now, done in ((0, 1), (1, 101)):
+        lines.progress(at(done))
+    assert "100/s" in capsys.readouterr().err
+    clock.now = 9
+    lines.event(status_change("RUNNING", attempt=2))
+    for clock.now, done in ((9.0, 101), (10.0, 201)):
+        lines.progress(at(done))
+    assert "100/s" in capsys.readouterr().err.splitlines()[-1]
+    bar = Bar()
+    bar.progress(at(500))
+    bar.event(status_change("RUNNING", attempt=2))
+    assert bar.shown() == (0, "")
+
+
+@pytest.mark.parametrize(("total", "text"), [(1000, "250/1000 (25 %)"), (None, "250")])
+def test_progress_is_text_for_people(total: int | None, text: str) -> None:
+    """print(progress) works for a job without a total too."""
+    assert str(at(250, total)) == text

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from client.scripted import Failure, ScriptedServer, job
+from client.scripted import Connect, Failure, ScriptedServer, job
 
 from headrace import Client, errors
 from headrace._rpc import convert
@@ -37,6 +37,12 @@ TABLE = [
 ]
 
 
+@pytest.fixture
+def brief(connect: Connect, server: ScriptedServer) -> Client:
+    """A client that repeats a call for a moment only."""
+    return connect(server.target, tenant="acme", timeout=0.5)
+
+
 def test_the_table_of_reasons_is_tested_in_full() -> None:
     """A reason that is added is added here."""
     assert {reason for reason, *_ in TABLE} == set(errors.BY_REASON)
@@ -44,7 +50,7 @@ def test_the_table_of_reasons_is_tested_in_full() -> None:
 
 @pytest.mark.parametrize(("reason", "code", "kind", "exit_code"), TABLE)
 def test_each_reason_has_its_class(
-    client: Client,
+    brief: Client,
     server: ScriptedServer,
     reason: str,
     code: grpc.StatusCode,
@@ -57,7 +63,7 @@ def test_each_reason_has_its_class(
         Failure(code, reason, text="A sentence.", metadata={"job_id": "j1"}, fields={"spec.type": "Bad."}),
     )
     with pytest.raises(errors.HeadraceError) as raised:
-        client.delete("j1")
+        brief.delete("j1")
     error = raised.value
     assert type(error) is kind
     assert error.exit_code == exit_code
@@ -80,12 +86,12 @@ def test_each_reason_has_its_class(
     ],
 )
 def test_without_a_reason_the_code_decides(
-    client: Client, server: ScriptedServer, code: grpc.StatusCode, kind: type[errors.HeadraceError]
+    brief: Client, server: ScriptedServer, code: grpc.StatusCode, kind: type[errors.HeadraceError]
 ) -> None:
     """What a proxy or the transport says still has a class; a code of no class has the base."""
     server.on("DeleteJob", Failure(code, text="said a proxy"))
     with pytest.raises(errors.HeadraceError) as raised:
-        client.delete("j1")
+        brief.delete("j1")
     assert type(raised.value) is kind
     assert raised.value.reason == ""
     assert server.target in str(raised.value)

@@ -9,6 +9,7 @@ from headrace.v1 import job_pb2
 from headrace.v1 import job_service_pb2 as pb
 
 CUT = errors.Unavailable("cut", code="UNAVAILABLE")
+BUSY = errors.Unavailable("The database is away.", code="UNAVAILABLE", reason="STORE_UNAVAILABLE")
 
 
 class Clock:
@@ -136,11 +137,16 @@ def test_it_ends_with(watch: Watch, error: errors.HeadraceError | None) -> None:
     assert raised.value is error
 
 
-def test_waits_grow_to_five_seconds_and_begin_short_again(watch: Watch, clock: Clock) -> None:
-    """0.1 s doubles up to 5 s, jittered down to the half; a sign of the server begins anew."""
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [(CUT, [0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5]), (BUSY, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5])],
+)
+def test_waits_grow_and_begin_short_again(
+    watch: Watch, clock: Clock, error: errors.HeadraceError, wanted: list[float]
+) -> None:
+    """0.1 s doubles up to 0.5 s where nobody answers, else up to 5 s, jittered to the half; a sign of the server begins anew."""
     watch.received(snapshot())
-    delays = [watch.failed(CUT, known=True) for _ in range(9)]
-    wanted = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5]
+    delays = [watch.failed(error, known=True) for _ in wanted]
     assert all(full / 2 <= delay <= full for delay, full in zip(delays, wanted, strict=True))
     clock.now += 30
     watch.received(heartbeat(3))
@@ -167,7 +173,7 @@ def test_it_gives_up_on_a_server_that_stays_away(watch: Watch, clock: Clock) -> 
     clock.now += 500
     for _ in range(20):
         watch.failed(CUT, known=True)
-    clock.now += 59
+    clock.now += 60
     with pytest.raises(errors.Unavailable):
         watch.failed(CUT, known=True)
 
@@ -179,6 +185,22 @@ def test_it_can_be_patient_for_ever(clock: Clock) -> None:
     watch.failed(CUT, known=True)
     clock.now += 1e6
     assert watch.failed(CUT, known=True) > 0
+
+
+def test_a_limit_that_is_over_is_not_the_servers_fault() -> None:
+    """When the caller's own time is over the error says how the job stood; only a server that never spoke is blamed."""
+    late = errors.DeadlineExceeded("it had not answered", code="DEADLINE_EXCEEDED")
+    silent = Watch(pb.WatchJobRequest(job_id="j1"), timeout=2, patience=60)
+    with pytest.raises(errors.DeadlineExceeded, match="it had not answered"):
+        silent.failed(late, known=True)
+    quiet = Watch(pb.WatchJobRequest(job_id="j1", after_revision=3), timeout=2, patience=60)
+    quiet.received(heartbeat(3))
+    with pytest.raises(errors.DeadlineExceeded, match=r"^Job j1 had not ended after 2 s\.$"):
+        quiet.failed(late, known=True)
+    spoken = Watch(pb.WatchJobRequest(job_id="j1"), timeout=2, patience=60)
+    spoken.received(snapshot())
+    with pytest.raises(errors.DeadlineExceeded, match=r"^Job j1 was still \w+ after 2 s\.$"):
+        spoken.failed(late, known=True)
 
 
 def test_its_timeout_bounds_streams_and_waits(clock: Clock) -> None:

@@ -42,6 +42,12 @@ class Progress:
     estimated_end_time: datetime | None
     """When it will end at the rate so far; None when unknown."""
 
+    def __str__(self) -> str:
+        """For people: 3/10 (30 %), or 3 where no total is known; then the message, if any."""
+        of = "" if self.total is None else f"/{self.total}"
+        share = "" if self.percent is None else f" ({self.percent:.0f} %)"
+        return f"{self.done}{of}{share}" + (f" {self.message}" if self.message else "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobError:

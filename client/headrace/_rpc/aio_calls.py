@@ -46,7 +46,7 @@ class AsyncCalls:
         return admin_service_pb2_grpc.AdminServiceStub(self._channel)
 
     async def make(self, call: Call[T], timeout: float | None = None) -> T:  # noqa: ASYNC109 - bounds repetitions too
-        """Makes a unary call and reads its answer, repeating it where the server says when.
+        """Makes a unary call and reads its answer, repeating it where the server says when, or is away for now.
 
         timeout: seconds to allow besides what the server was asked to wait; None: the connection's own.
         """
@@ -54,26 +54,17 @@ class AsyncCalls:
         deadline = Deadline(allowed + call.server_wait)
         attempts = Attempts(deadline)
         while True:
-            self._check_open()
-            method = getattr(self._admin if call.service == "admin" else self._jobs, call.method)
             try:
-                with self._closing():
-                    answer = await method(
-                        call.request,
-                        timeout=deadline.remaining(),
-                        wait_for_ready=self.connection.wait_for_ready,
-                    )
-            except grpc.RpcError as error:
-                await self._pause(attempts.failed(self._failure(error)))
-            else:
-                self._known = True
-                return call.read(answer)
+                return await self._once(call, deadline.remaining())
+            except HeadraceError as error:
+                await self._pause(attempts.failed(error, known=self._known))
 
     async def wait(self, wait: Wait) -> JobInfo:
         """Waits for the end of a job."""
         while True:
+            call = wait.request()
             try:
-                job = await self.make(wait.request())
+                job = await self._once(call, self.connection.timeout + call.server_wait)
             except HeadraceError as error:
                 await self._pause(wait.failed(error, known=self._known))
             else:
@@ -108,6 +99,20 @@ class AsyncCalls:
                 self._streams.discard(stream)
                 stream.cancel()
             await self._pause(watch.failed(failure, known=self._known))
+
+    async def _once(self, call: Call[T], timeout: float | None) -> T:  # noqa: ASYNC109 - one of gRPC
+        """Makes a unary call once. Raises HeadraceError."""
+        self._check_open()
+        method = getattr(self._admin if call.service == "admin" else self._jobs, call.method)
+        try:
+            with self._closing():
+                answer = await method(
+                    call.request, timeout=timeout, wait_for_ready=self.connection.wait_for_ready
+                )
+        except grpc.RpcError as error:
+            raise self._failure(error) from error
+        self._known = True
+        return call.read(answer)
 
     async def close(self) -> None:
         """Ends all calls and watches, and the channel. Closing twice is harmless."""

@@ -32,31 +32,25 @@ class Calls:
         """Whether the server was ever seen by this client."""
 
     def make(self, call: Call[T], timeout: float | None = None) -> T:
-        """Makes a unary call and reads its answer, repeating it where the server says when.
+        """Makes a unary call and reads its answer, repeating it where the server says when, or is away for now.
 
         timeout: seconds to allow besides what the server was asked to wait; None: the connection's own.
         """
         allowed = self.connection.timeout if timeout is None else timeout
         deadline = Deadline(allowed + call.server_wait)
         attempts = Attempts(deadline)
-        method = getattr(self._stubs[call.service], call.method)
         while True:
-            self._check_open()
             try:
-                answer = method(
-                    call.request, timeout=deadline.remaining(), wait_for_ready=self.connection.wait_for_ready
-                )
-            except grpc.RpcError as error:
-                self._pause(attempts.failed(self._failure(error)))
-            else:
-                self._known = True
-                return call.read(answer)
+                return self._once(call, deadline.remaining())
+            except HeadraceError as error:
+                self._pause(attempts.failed(error, known=self._known))
 
     def wait(self, wait: Wait) -> JobInfo:
         """Waits for the end of a job."""
         while True:
+            call = wait.request()
             try:
-                job = self.make(wait.request())
+                job = self._once(call, self.connection.timeout + call.server_wait)
             except HeadraceError as error:
                 self._pause(wait.failed(error, known=self._known))
             else:
@@ -88,6 +82,17 @@ class Calls:
             finally:
                 _end(stream)
             self._pause(watch.failed(failure, known=self._known))
+
+    def _once(self, call: Call[T], timeout: float | None) -> T:
+        """Makes a unary call once. Raises HeadraceError."""
+        self._check_open()
+        method = getattr(self._stubs[call.service], call.method)
+        try:
+            answer = method(call.request, timeout=timeout, wait_for_ready=self.connection.wait_for_ready)
+        except grpc.RpcError as error:
+            raise self._failure(error) from error
+        self._known = True
+        return call.read(answer)
 
     def close(self) -> None:
         """Ends all calls and watches, and the channel. Closing twice is harmless."""

@@ -1,15 +1,13 @@
 """How a client reaches its server: target, credentials, and what the transport is told.
 
-Deadlines, keepalive and retries are decided here. A unary call is repeated by gRPC itself on UNAVAILABLE, and when the
-server's transport cancelled it, at most five times within its deadline: every unary method may be repeated, submit
-because it carries a request_id.
-Streams are not in that list: a stream that broke is resumed where it was (_watch.py), never repeated.
+Deadlines and keepalive are decided here; what is repeated, and when, in retry.py: gRPC's own repetitions are over in two
+seconds, whatever the deadline, and hide the last answer when it comes before.
 """
 
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import grpc
 import grpc.aio
@@ -17,7 +15,6 @@ import grpc.aio
 from headrace import _version
 from headrace._rpc.spec import seconds
 from headrace.options import Span
-from headrace.v1 import admin_service_pb2, job_service_pb2
 
 TARGET_VARIABLE = "HEADRACE_TARGET"
 DEFAULT_TARGET = "127.0.0.1:50551"
@@ -25,36 +22,8 @@ DEFAULT_TIMEOUT = 30.0
 DEFAULT_RECONNECT_TIMEOUT = 60.0
 DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
-_RETRY_POLICY = {
-    "maxAttempts": 5,
-    "initialBackoff": "0.1s",
-    "maxBackoff": "1s",
-    "backoffMultiplier": 2,
-    # Headrace's server answers no call CANCELLED: its transport does, to a call that comes in as it stops.
-    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
-}
-
-
-def service_config(target: str = DEFAULT_TARGET) -> str:
-    """The service config as JSON: the retry policy of every unary method; calls take turns among several servers.
-
-    So a call that a draining server has refused is repeated by another. With one address gRPC's own way is quicker to
-    reconnect.
-    """
-    services = (
-        *job_service_pb2.DESCRIPTOR.services_by_name.values(),
-        *admin_service_pb2.DESCRIPTOR.services_by_name.values(),
-    )
-    names = [
-        {"service": service.full_name, "method": method.name}
-        for service in services
-        for method in service.methods
-        if not method.server_streaming
-    ]
-    config: dict[str, Any] = {"methodConfig": [{"name": names, "retryPolicy": _RETRY_POLICY}]}
-    if _several(target):
-        config["loadBalancingConfig"] = [{"round_robin": {}}]
-    return json.dumps(config)
+_SEVERAL = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+"""The service config for several servers: calls take turns, so that what a draining one refused is asked of another."""
 
 
 def _several(target: str) -> bool:
@@ -115,7 +84,8 @@ class Connection:
     def options(self) -> list[tuple[str, str | int]]:
         """The options of the channel."""
         return [
-            ("grpc.service_config", service_config(self.target)),
+            # With one address gRPC's own way is quicker to reconnect.
+            *([("grpc.service_config", _SEVERAL)] if _several(self.target) else []),
             ("grpc.primary_user_agent", f"headrace-python/{_version.read()}"),
             ("grpc.max_send_message_length", self.max_message_bytes),
             ("grpc.max_receive_message_length", self.max_message_bytes),
@@ -129,8 +99,9 @@ class Connection:
             # gRPC's own waits grow to 2 min: too long for a server that restarts in a second.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 1_000),
-            # Of several, one that was replaced must be found again before the next goes: calls are repeated for a good second.
-            ("grpc.max_reconnect_backoff_ms", 500 if _several(self.target) else 5_000),
+            # With the waits of retry.py this finds it within a second; and of several, one that was replaced is found
+            # again before the next goes.
+            ("grpc.max_reconnect_backoff_ms", 300),
         ]
 
     def open(self) -> grpc.Channel:

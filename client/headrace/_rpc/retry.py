@@ -1,8 +1,11 @@
 """When to try again after a failure, and when to give up: decisions only, no waiting.
 
-Attempts    one unary call. Repeated only where the server said when (RetryInfo), within the call's deadline;
-            UNAVAILABLE without RetryInfo was repeated by gRPC already.
+Attempts    one unary call. Repeated within the call's deadline where the server said when (RetryInfo), and where it
+            is away: it restarts. Every method may be repeated, submit because it carries a request_id.
 Reconnect   a watch or a wait. Goes on through lost connections with growing, jittered waits.
+
+A server that is away is looked for every half second at most, so that who follows a job goes on within a second of its
+being there again. One that answers, but cannot serve, is asked less and less often: callers are many, and it is busy.
 """
 
 import random
@@ -13,9 +16,13 @@ from headrace.errors import Cancelled, DeadlineExceeded, HeadraceError, Internal
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
+LONGEST_AWAY_DELAY = 0.5
+"""Where nobody answers, in seconds: a try that finds nobody costs nobody anything."""
 OPEN_ATTEMPTS = 5
-"""How often a stream is tried where nobody has ever been there: as often as gRPC tries a unary call."""
+"""How often a call is tried where nobody has ever been there: for a good second."""
 
+_LEAVING = "DRAINING"
+"""The reason of a server that is about to be away."""
 _RESET = ("rst_stream", "stream removed", "goaway", "socket closed", "connection reset", "broken pipe")
 """What gRPC says, in lower case, when a connection ended under a stream."""
 
@@ -45,18 +52,23 @@ class Attempts:
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
         self._last: HeadraceError | None = None
+        self._failures = 0
 
-    def failed(self, error: HeadraceError) -> float:
+    def failed(self, error: HeadraceError, *, known: bool) -> float:
         """The wait before the next attempt, in seconds. Raises the error when there is to be none.
 
-        When the time is over within a repetition, that is not why the call failed: the last answer says why.
+        known: whether this client has ever seen its server. When the time is over within a repetition, that is not why
+        the call failed: the last answer says why.
         """
         if isinstance(error, DeadlineExceeded) and self._last is not None:
             raise self._last
-        if error.retry_after is None:
-            raise error
         self._last = error
-        delay = _spread(error.retry_after)
+        self._failures += 1
+        if error.retry_after is None and (
+            not resumable(error) or not (known or self._failures < OPEN_ATTEMPTS)
+        ):
+            raise error
+        delay = _delay(error, self._failures)
         if not self._deadline.allows(delay):
             raise error
         return delay
@@ -65,8 +77,7 @@ class Attempts:
 class Reconnect:
     """The attempts to follow one job.
 
-    patience: how long it may go on without its server, in seconds; None: for ever. opens: how often it is tried
-    where nobody has ever been there.
+    patience: how long it may go on without its server, in seconds; None: for ever.
     """
 
     def __init__(
@@ -74,12 +85,10 @@ class Reconnect:
         deadline: Deadline,
         patience: float | None,
         *,
-        opens: int = OPEN_ATTEMPTS,
         clock: Clock = time.monotonic,
     ) -> None:
         self._deadline = deadline
         self._patience = patience
-        self._opens = opens
         self._clock = clock
         self._failures = 0
         self._lost_at = 0.0
@@ -96,15 +105,14 @@ class Reconnect:
         self._failures += 1
         if self._failures == 1:
             self._lost_at = self._clock()
-        delay = min(FIRST_DELAY * 2.0 ** min(self._failures - 1, 10), LONGEST_DELAY) * random.uniform(0.5, 1)
-        delay = max(delay, _spread(error.retry_after or 0.0))
+        delay = _delay(error, self._failures)
         if not resumable(error) or self._given_up(delay, known=known) or not self._deadline.allows(delay):
             raise error
         return delay
 
     def _given_up(self, delay: float, *, known: bool) -> bool:
         if not known:
-            return self._failures >= self._opens
+            return self._failures >= OPEN_ATTEMPTS
         return self._patience is not None and self._clock() + delay - self._lost_at > self._patience
 
 
@@ -119,6 +127,13 @@ def resumable(error: HeadraceError) -> bool:
     if isinstance(error, Cancelled):
         return True  # not by this side: a server that opens too many streams at once cancels some
     return isinstance(error, InternalError) and any(sign in error.message.lower() for sign in _RESET)
+
+
+def _delay(error: HeadraceError, failures: int) -> float:
+    """The wait after so many failures in a row, in seconds; never shorter than the server asked for."""
+    longest = LONGEST_DELAY if error.reason and error.reason != _LEAVING else LONGEST_AWAY_DELAY
+    delay = min(FIRST_DELAY * 2.0 ** min(failures - 1, 10), longest) * random.uniform(0.5, 1)
+    return max(delay, _spread(error.retry_after or 0.0))
 
 
 def _spread(delay: float) -> float:

@@ -25,8 +25,7 @@ class Wait:
         self._job_id = job_id
         self._timeout = timeout
         self._deadline = Deadline(timeout, clock)
-        # Where nobody has ever been, gRPC's own repetitions are enough: that is told of soon.
-        self._reconnect = Reconnect(self._deadline, patience, opens=1, clock=clock)
+        self._reconnect = Reconnect(self._deadline, patience, clock=clock)
 
     def request(self) -> Call[JobInfo]:
         """The next call."""

@@ -23,7 +23,7 @@ import time
 
 from headrace._rpc import convert
 from headrace._rpc.retry import Clock, Deadline, Reconnect
-from headrace.errors import HeadraceError, InternalError, Unavailable
+from headrace.errors import DeadlineExceeded, HeadraceError, InternalError, Unavailable
 from headrace.info import Finished, Snapshot, Update
 from headrace.v1 import job_pb2, job_service_pb2
 
@@ -40,6 +40,9 @@ class Watch:
         self, first: Request, *, timeout: float | None, patience: float | None, clock: Clock = time.monotonic
     ) -> None:
         self._first = first
+        self._timeout = timeout
+        self._heard = False
+        self._status = ""
         self._deadline = Deadline(timeout, clock)
         self._reconnect = Reconnect(self._deadline, patience, clock=clock)
         self._revision: int | None = None
@@ -72,11 +75,14 @@ class Watch:
     def received(self, update: job_pb2.JobUpdate) -> Update | None:
         """What the caller is told of an update: None for nothing. Raises InternalError for a hole in the events."""
         self._reconnect.heard()
+        self._heard = True
         match update.WhichOneof("kind"):
             case "snapshot":
                 return self._begin(update.snapshot)
-            case "event":
-                return convert.event(update.event) if self._advance(update.event.revision) else None
+            case "event" if self._advance(update.event.revision):
+                event = convert.event(update.event)
+                self._status = event.status
+                return event
             case "progress":
                 return convert.progress(update.progress)
             case "finished":
@@ -91,6 +97,15 @@ class Watch:
 
         known: whether this client has ever seen its server; where it has not, patience is short. Raises the error when it is final, or when patience or time is over.
         """
+        if (
+            isinstance(error, DeadlineExceeded)
+            and not error.reason
+            and self._heard
+            and self._timeout is not None
+        ):
+            # Not the server's fault: a stream has no other limit than the caller's own.
+            stood = f"was still {self._status}" if self._status else "had not ended"
+            raise DeadlineExceeded(f"Job {self.job_id} {stood} after {self._timeout:g} s.", code=error.code)
         return self._reconnect.failed(
             error
             or Unavailable(f"The server ended the watch of job {self.job_id} before the job had ended."),
@@ -102,7 +117,9 @@ class Watch:
             return None  # not asked for: the cursor stands already
         self.job_id = job.job_id
         self._revision = job.revision
-        return Snapshot(convert.job(job))
+        snapshot = Snapshot(convert.job(job))
+        self._status = snapshot.job.status
+        return snapshot
 
     def _advance(self, revision: int) -> bool:
         """Moves the cursor; False when the caller has that event already."""

@@ -9,7 +9,7 @@ from rich.text import Text
 from headrace.cli.moments import show_span
 from headrace.cli.rate import Rate
 from headrace.cli.terminal import clean, note, status, stderr
-from headrace.cli.wording import event_line, rate_text, ticks_text
+from headrace.cli.wording import attempt_begins, event_line, rate_text, ticks_text
 from headrace.info import (
     JobEvent,
     JobInfo,
@@ -19,6 +19,8 @@ from headrace.info import (
     StatusChange,
     StopChange,
 )
+
+_NOTHING_DONE: dict[str, Any] = {"ticks": "", "rate": "", "left": "", "doing": ""}
 
 
 class _Field(ProgressColumn):
@@ -51,9 +53,7 @@ class Bar:
             console=stderr(),
             transient=True,
         )
-        self._task = self._live.add_task(
-            "", total=None, status=status(""), ticks="", rate="", left="", doing=""
-        )
+        self._task = self._live.add_task("", total=None, status=status(""), **_NOTHING_DONE)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -71,6 +71,9 @@ class Bar:
 
     def event(self, event: JobEvent) -> None:
         """Show its status in the bar, and above it what would be lost there."""
+        if attempt_begins(event):
+            self._rate.restart()
+            self._show(completed=0, **_NOTHING_DONE)
         self._show(status=status(event.status))
         retried = (
             isinstance(event.detail, StatusChange) and event.detail.error is not None and not event.final
@@ -90,6 +93,11 @@ class Bar:
             left="" if left is None else f"{show_span(left)} left",
             doing=clean(progress.message),
         )
+
+    def shown(self) -> tuple[float, str]:
+        """What stands there: ticks done, and those in words."""
+        task = self._live.tasks[0]
+        return task.completed, task.fields["ticks"]
 
     def _show(self, **fields: Any) -> None:
         self._live.update(self._task, **fields)

@@ -8,7 +8,7 @@ from typing import Self
 from headrace.cli.moments import show_clock
 from headrace.cli.rate import Rate
 from headrace.cli.terminal import clean, note
-from headrace.cli.wording import event_line, progress_text
+from headrace.cli.wording import attempt_begins, event_line, progress_text
 from headrace.info import JobEvent, JobInfo, Progress, StatusChange
 
 _EVERY = 1.0
@@ -41,6 +41,8 @@ class Lines:
 
     def event(self, event: JobEvent) -> None:
         """Say what happened; the end itself is said by who follows."""
+        if attempt_begins(event):
+            self._rate.restart()
         if not event.final or not isinstance(event.detail, StatusChange):
             note(event_line(event))
 

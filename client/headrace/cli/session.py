@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # importing the client imports gRPC
 
 BROKEN_PIPE = 141
 """The exit code of a program that SIGPIPE ends: whoever read stdout has gone."""
+_ANSWER = timedelta(seconds=30)
+"""What an answer is given: the client's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +49,13 @@ class Session:
     ] = None
 
     def connect(self, *, tenant: str | None = None, patient: bool = False) -> "Client":
-        """A client for the server; patient: the timeout is for a job's end, not for each answer."""
+        """A client for the server; patient: the timeout is for a job's end, and no answer may take longer than that."""
         # gRPC's own log lines are not for users; errors come as exceptions.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from headrace.client import Client  # noqa: PLC0415 - imports gRPC
 
         tenant = tenant or self.tenant or os.environ.get("HEADRACE_TENANT", "")
-        if self.timeout is None or patient:
+        if self.timeout is None or (patient and self.timeout > _ANSWER):
             return Client(self.target, tenant=tenant)
         return Client(self.target, tenant=tenant, timeout=self.timeout)
 

@@ -8,6 +8,7 @@ from headrace.info import (
     FieldsUpdated,
     JobError,
     JobEvent,
+    JobStatus,
     LoggedMessage,
     MessagesDropped,
     MessageSource,
@@ -44,6 +45,11 @@ def event_text(event: JobEvent) -> str:
         case MessagesDropped(count):
             text = f"{count} messages dropped"
     return text
+
+
+def attempt_begins(event: JobEvent) -> bool:
+    """Whether an attempt begins, whose progress has nothing to do with that of the last one."""
+    return isinstance(event.detail, StatusChange) and event.detail.to_status is JobStatus.RUNNING
 
 
 def failure_text(error: JobError) -> str:

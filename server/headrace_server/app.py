@@ -28,6 +28,7 @@ import uuid_utils
 from headrace_server import stacks
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
+from headrace_server.control.availability import Availability
 from headrace_server.control.broadcasting import Broadcasting
 from headrace_server.control.catch_up import CatchUp
 from headrace_server.control.gates import GateKeeper
@@ -226,10 +227,12 @@ class App:
                 housekeeping.start()
             events.start()
             ends.push_async_callback(events.close, EVENTS_GRACE)
+            availability = self._watch_database(store, rpc, ends)
 
             async def counters() -> Mapping[str, int]:
                 return {
                     **dispatcher.counters(),
+                    "database_available": int(availability.up),
                     "watchers": hub.feeds,
                     "waiting_jobs": store.waiting,
                     "free_disk_bytes": disk.free,
@@ -262,6 +265,15 @@ class App:
         await dispatcher.drain(self.settings.drain_time, hurry=self._hurry)
         self._hub.close()
         await rpc.stop(STREAMS_GRACE)
+
+    def _watch_database(
+        self, store: SqlStore, rpc: RpcServer, ends: contextlib.AsyncExitStack
+    ) -> Availability:
+        """Let health follow what calls get."""
+        availability = Availability(store.ping, rpc.available)
+        availability.start()
+        ends.push_async_callback(availability.close)
+        return availability
 
     def _listen(self, store: SqlStore, dispatcher: Dispatcher, events: Broadcasting | Silence) -> None:
         """Who is told what the store has committed, and what other instances have."""

@@ -176,6 +176,33 @@ def heal_alone(made: list[Doomed], evidence: Evidence) -> None:
             witness.wait(witness.submit(f"afterwards {number}", "chaos.quick").job_id)
 
 
+def test_away_and_back(tmp_path: Path, database: Cluster, url: str) -> None:
+    """With the sessions that an operator of several nodes asks for, health follows the database: NOT_SERVING and live while it is away, SERVING again after; the job that runs is not disturbed (failure case 6)."""
+    gate, note = tmp_path / "gate", tmp_path / "note"
+    with ExitStack() as ends:
+        made = ends.enter_context(fleet(tmp_path, f"{url}?target_session_attrs=read-write"))
+        server = made.start("one", lease_time=30)
+        client = ends.enter_context(server.client(timeout=30))
+        job = client.submit("test.record", {"log": str(note), "gate": str(gate)})
+        until(note.exists, "the job runs")
+        health = health_pb2_grpc.HealthStub(ends.enter_context(grpc.insecure_channel(server.target)))
+        told = health.Watch(health_pb2.HealthCheckRequest(service="headrace.v1.JobService"), timeout=60)
+        assert next(told).status == health_pb2.HealthCheckResponse.SERVING
+        database.stop()
+        away = time.monotonic()
+        assert next(told).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert time.monotonic() - away < guard(2)
+        live = health.Check(health_pb2.HealthCheckRequest(service="live"))
+        assert live.status == health_pb2.HealthCheckResponse.SERVING
+        database.start()
+        back = time.monotonic()
+        assert next(told).status == health_pb2.HealthCheckResponse.SERVING
+        assert time.monotonic() - back < guard(2)
+        gate.touch()
+        assert job.wait(30).status == "SUCCEEDED"
+        told.cancel()
+
+
 def test_away_at_the_start(servers: Fleet, database: Cluster) -> None:
     """A server that finds no database says so in its log and to balancers, tells every caller to come again, and serves on the same connections when it is there (failure case 7)."""
     database.stop()

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_server_that_serves_and_drains(tmp_path: Path) -> None:
-    """SERVING is exit code 0; a server that drains is 6 with a sentence, though it still answers (failure case 29)."""
+    """SERVING is exit code 0; a server that drains is 6 with a sentence, though it is live (failure case 29)."""
     gate, note = tmp_path / "gate", tmp_path / "note"
     with Server(tmp_path, drain_time=30) as server, server.client() as client:
         probe = Script(environment(HEADRACE_TARGET=server.target))
@@ -23,13 +23,15 @@ def test_a_server_that_serves_and_drains(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         until(lambda: client.server_info().draining, "the server drains")
         assert "The server says NOT_SERVING" in probe.error("health", code=6)
+        assert probe("health", "--live") == "SERVING"
         gate.touch()
         assert server.wait() == 0
         assert "Nothing answers" in probe.error("health", code=6)
+        assert "Nothing answers" in probe.error("health", "--live", code=6)
 
 
 def test_a_server_that_waits_for_its_database(tmp_path: Path) -> None:
-    """A server whose database is away is not serving: exit code 6 (failure case 7)."""
+    """A server whose database is away is live and not serving: exit code 6 (failure case 7)."""
     server = Server(tmp_path, database_url="postgresql://headrace@127.0.0.1:1/jobs")
     server.launch()
     try:
@@ -39,6 +41,7 @@ def test_a_server_that_waits_for_its_database(tmp_path: Path) -> None:
             lambda: "NOT_SERVING" in probe.error("health", "--target", server.target, code=6),
             "it says so",
         )
+        assert probe("health", "--live", "--target", server.target) == "SERVING"
         server.stop()
     finally:
         server.close()

@@ -76,7 +76,7 @@ def test_compose_says_what_the_server_takes() -> None:
         assert settings.insecure
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
         assert int(service["stop_grace_period"].removesuffix("s")) > settings.drain_time + SPARE
-        assert service["healthcheck"]["test"] == ["CMD", "headrace", "health"]
+        assert service["healthcheck"]["test"] == ["CMD", "headrace", "health", "--live"]
 
 
 def test_the_unit_is_valid(tmp_path: Path) -> None:

@@ -14,8 +14,12 @@ SERVING = "SERVING"
 _STATUSES = ("UNKNOWN", SERVING, "NOT_SERVING", "SERVICE_UNKNOWN")
 
 
-def check(connection: Connection) -> str:
-    """What the server says of itself: SERVING, or NOT_SERVING while it drains or waits for its database.
+LIVE = "live"
+"""The service that is SERVING as long as the server answers at all."""
+
+
+def check(connection: Connection, service: str = "") -> str:
+    """What the server says of itself: SERVING, or NOT_SERVING while it drains or has no database; or of a service.
 
     Asked once: a probe comes again by itself. Raises HeadraceError when there is no answer.
     """
@@ -26,7 +30,7 @@ def check(connection: Connection) -> str:
             response_deserializer=Int32Value.FromString,
         )
         try:
-            answer = ask(StringValue(), timeout=connection.timeout)
+            answer = ask(StringValue(value=service), timeout=connection.timeout)
         except grpc.RpcError as error:
             raise from_rpc_error(error, connection.target) from None
     status = answer.value

@@ -86,12 +86,20 @@ def info(session: Session, form: OutputOptions) -> None:
     output.one(of_server(server), table)
 
 
-def health(session: Session) -> None:
+def health(
+    session: Session,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Only whether it answers: a server that drains or waits is live."),
+    ] = False,
+) -> None:
     """Ask once whether the server serves. Exit code 0: it is SERVING; 6: it is not, or does not answer within 5 s.
+
+    Balancers go by this; restarts go by --live, since none brings a database back, and each ends jobs that run.
 
     Example: headrace health --target 127.0.0.1:50551 --timeout 2s
     """
-    status, why = session.health(PROBE_SECONDS)
+    status, why = session.health(PROBE_SECONDS, live=live)
     if status != "SERVING":
         raise Unavailable(why or f"The server says {status}: it drains, or waits for its database.")
     write(status)

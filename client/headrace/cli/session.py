@@ -59,14 +59,18 @@ class Session:
             return Client(self.target, tenant=tenant)
         return Client(self.target, tenant=tenant, timeout=self.timeout)
 
-    def health(self, seconds: float) -> tuple[str, str]:
-        """What the server says of its health within so many seconds, or the timeout; "" and why, when it says nothing."""
+    def health(self, seconds: float, *, live: bool = False) -> tuple[str, str]:
+        """What the server says of its health within so many seconds, or the timeout; "" and why, when it says nothing.
+
+        live: only whether it answers.
+        """
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from headrace._rpc.channel import Connection  # noqa: PLC0415 - imports gRPC
-        from headrace._rpc.health import check  # noqa: PLC0415 - imports gRPC
+        from headrace._rpc.health import LIVE, check  # noqa: PLC0415 - imports gRPC
 
+        connection = Connection.to(self.target, seconds if self.timeout is None else self.timeout)
         try:
-            return check(Connection.to(self.target, seconds if self.timeout is None else self.timeout)), ""
+            return check(connection, LIVE if live else ""), ""
         except HeadraceError as error:
             return "", error.message
 

@@ -183,6 +183,10 @@ class Store(Protocol):
         """Promote and expire the jobs whose time has come; answer the time of the next timer, if there is one."""
         ...
 
+    async def ping(self, seconds: float) -> None:
+        """Return when calls would be answered now; seconds: how long a database that says nothing is waited for."""
+        ...
+
     @property
     def instance(self) -> str:
         """The id of the life that `join` has begun."""

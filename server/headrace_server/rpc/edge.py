@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError
 from headrace_server.domain.errors import CallTooLong, ControlError, FieldViolation, InvalidArgument
 from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.malformed import bad_text
+from headrace_server.rpc.outage import Outage
 from headrace_server.rpc.status import CODES, internal, to_status
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Edge(grpc.aio.ServerInterceptor):
         self._admission = admission
         self._call_seconds = call_seconds
         self._refused: Counter[str] = Counter()
+        self._outage = Outage()
 
     def counters(self) -> Mapping[str, int]:
         """How many calls were answered with each reason, and how many are let in."""
@@ -133,6 +135,8 @@ class Edge(grpc.aio.ServerInterceptor):
         if not isinstance(error, ControlError):
             error = internal(error, method, request)
         self._refused[error.reason] += 1
+        if CODES[error.reason] is grpc.StatusCode.UNAVAILABLE:
+            self._outage.tell(error.message)
         status = to_status(error)
         details = ("grpc-status-details-bin", status.SerializeToString())
         await context.abort(CODES[error.reason], status.message, trailing_metadata=(details,))

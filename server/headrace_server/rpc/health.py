@@ -6,6 +6,7 @@ does not read would keep the others, and the server's own end, waiting.
 
 import asyncio
 from collections.abc import Iterable
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health_pb2 as pb
@@ -13,13 +14,17 @@ from grpc_health.v1 import health_pb2_grpc
 
 from headrace_server.rpc.edge import Context
 
+LIVE: Final = "live"
+"""A service that is SERVING as long as the process answers, whatever else it waits for: what a restart would not mend is no
+reason for one, and a restart ends jobs that run."""
+
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # ships no types
-    """The service: NOT_SERVING until it is told otherwise."""
+    """The service: NOT_SERVING until it is told otherwise, but for LIVE."""
 
     def __init__(self, services: Iterable[str]) -> None:
-        """services: their full names; the server as a whole, "", is added."""
-        self._services = frozenset(("", *services))
+        """services: their full names; the server as a whole, "", is added, and LIVE."""
+        self._services = frozenset(("", LIVE, *services))
         self._serving = frozenset[str]()
         self._changed = asyncio.Event()
 
@@ -52,6 +57,6 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # ships no t
             return pb.HealthCheckResponse(status=pb.HealthCheckResponse.SERVICE_UNKNOWN)
         return pb.HealthCheckResponse(
             status=pb.HealthCheckResponse.SERVING
-            if service in self._serving
+            if service == LIVE or service in self._serving
             else pb.HealthCheckResponse.NOT_SERVING
         )

@@ -50,6 +50,8 @@ class RpcServer:
         self._server = grpc.aio.server(interceptors=(edge,), options=options)
         self._health = Health((JOBS, ADMIN))
         self._desk = Desk()
+        self._services: tuple[str, ...] = ()
+        self._available = True
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if with_reflection:
             reflection.enable_server_reflection(
@@ -76,14 +78,23 @@ class RpcServer:
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, desk)
         if jobs is None:
             desk.add_generic_rpc_handlers((Refusal(WorkerOnly, JOBS),))
-            self._health.say((ADMIN,))
+            self._say((ADMIN,))
         else:
             job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, desk)
-            self._health.say((JOBS, ADMIN))
+            self._say((JOBS, ADMIN))
+
+    def available(self, is_so: bool) -> None:
+        """Whether calls are answered: while they are not, say NOT_SERVING."""
+        self._available = is_so
+        self._say(self._services)
 
     def drain(self) -> None:
         """Say NOT_SERVING: balancers send no new calls."""
-        self._health.say(())
+        self._say(())
+
+    def _say(self, services: tuple[str, ...]) -> None:
+        self._services = services
+        self._health.say(services if self._available else ())
 
     async def stop(self, grace: float) -> None:
         """Take no new calls; cancel what is left after `grace` seconds."""

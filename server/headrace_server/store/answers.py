@@ -35,6 +35,8 @@ class Answers:
         self._reads = engine
         self._readers = ThreadPoolExecutor(database.readers, thread_name_prefix="store-reader")
         self._closed = False
+        self._reads_fail = False
+        """Whether the latest read has met trouble of the database."""
 
     async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:
         """One job. Raises JobNotFound."""
@@ -96,10 +98,13 @@ class Answers:
     def _ask(self, question: Callable[[Connection], Answer]) -> Answer:
         try:
             with transaction(self._reads) as connection:
-                return question(connection)
+                answer = question(connection)
         except Exception as error:
+            self._reads_fail = bool(self._database.trouble(error))
             self._raise_unavailable(error)
             raise
+        self._reads_fail = False
+        return answer
 
     def _raise_unavailable(self, error: Exception) -> None:
         """Where a read has met trouble of the database, which is nobody's fault."""

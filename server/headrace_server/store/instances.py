@@ -51,6 +51,9 @@ _beat = (
     .where(instance.c.instance == bindparam("me"), LIVE)
     .values(beat=instance.c.beat + 1, about=bindparam("now_about"))
 )
+_touch = (
+    update(instance).where(instance.c.instance == bindparam("me")).values(start_time=instance.c.start_time)
+)
 _bury = Bulk(
     update(instance)
     .where(instance.c.instance == bindparam("who"), instance.c.beat == bindparam("seen"), LIVE)
@@ -126,6 +129,11 @@ def _clear_up(connection: Connection, now: int) -> None:
 def beat(connection: Connection, me: str, about: Mapping[str, Any]) -> bool:
     """I am alive; False when it was said that I am not."""
     return bool(connection.execute(_beat, {"me": me, "now_about": dumps(about)}).rowcount)
+
+
+def touch(connection: Connection, me: str) -> None:
+    """Write what is there already: whether the database takes a write is seen by writing."""
+    connection.execute(_touch, {"me": me})
 
 
 def beats(connection: Connection) -> dict[str, Beat]:

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Self
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, literal, select
 from sqlalchemy.exc import DatabaseError
 
 from headrace_server.domain.change import Change
@@ -83,6 +84,7 @@ class SqlStore(Answers):
         self._again = Again(self._reopen)
         self.gates = Gates()
         self._engines = engines
+        self._prober = ThreadPoolExecutor(1, thread_name_prefix="store-probe")
         self._turn = Turn()
         self._waiting = Waiting(waiting)
         self._recount = (
@@ -226,6 +228,7 @@ class SqlStore(Answers):
             await asyncio.to_thread(self._tail.stop)
         await asyncio.gather(*(one.close() for one in self._writers))
         self._readers.shutdown()
+        self._prober.shutdown()
         self._engines.dispose()
 
     def _announce(self, changes: Sequence[Change]) -> None:
@@ -239,6 +242,28 @@ class SqlStore(Answers):
     def _overhear(self, events: Sequence[Event]) -> None:
         self.on_elsewhere(events)
         self._again.overheard(events)
+
+    async def ping(self, seconds: float) -> None:
+        """Return when calls would be answered now. Raises StoreUnavailable.
+
+        The database is asked on a connection of its own, which waits for no other question. That may answer while
+        what calls need does not: no connection is to be had for reads, a lock or a full disk keeps writes out. So where
+        the latest read or write of a call has failed, one like it is tried too. seconds: how long a database that
+        says nothing is waited for; it may be longer until this returns.
+        """
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._prober, self._ping, seconds)
+        if self._reads_fail:
+            await self._read(lambda connection: connection.execute(select(literal(1))))
+        if self._writer.fails:
+            await self._writer.put(work.Touch(self._me))
+
+    def _ping(self, seconds: float) -> None:
+        try:
+            self._database.ask(self._engines.probe, seconds)
+        except Exception as error:
+            self._raise_unavailable(error)
+            raise
 
     async def submit(self, submission: Submission) -> Submitted:
         """Create the job, or find the one of this request_id.

@@ -3,6 +3,7 @@
     FOLD     Submit · Apply · Delete · Purge      in the order in which they came
              ChangeGate
     SWEEP    Timers · Recover · retention.Sweep   what time has brought, or a death
+             Touch                                to see whether the database takes a write
     CLAIM    claims.Claim                         last: a stop that came in the same moment has won
 
 Work is carried out again from the start when its transaction was rolled back, so it keeps nothing of it.
@@ -271,3 +272,16 @@ class Leave(Work[None]):
         """Take the row away."""
         ledger.wrote = True
         instances.leave(ledger.connection, self.me)
+
+
+@dataclass(frozen=True, slots=True)
+class Touch(Work[None]):
+    """Write something, to see whether that can be done."""
+
+    phase = Phase.SWEEP
+    me: str
+
+    def carry_out(self, ledger: Ledger) -> None:
+        """Write one's own row as it is."""
+        ledger.wrote = True
+        instances.touch(ledger.connection, self.me)

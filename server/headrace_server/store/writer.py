@@ -106,6 +106,8 @@ class Writer:
         self._clock = clock
         self._on_commit = on_commit
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
+        self.fails = False
+        """Whether the latest batch has met trouble of the database."""
         self._closed = False
         self._ended: Future[None] = loop.create_future()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -169,6 +171,7 @@ class Writer:
         """Make a batch true, all of it or, piece by piece, what can be; then tell."""
         try:
             self._write(batch)
+            self.fails = False
         except StoreUnavailable as unknown:
             self._tell(_answer, batch, [unknown for _ in batch])
         except BaseException as error:  # the thread outlives everything
@@ -260,6 +263,7 @@ class Writer:
             pause = min(2 * pause, 1.0)
 
     def _refuse(self, batch: list[_Asked], reason: str) -> None:
+        self.fails = True
         sentence = f"The database cannot be written now: {reason}."
         self._tell(_answer, batch, [StoreUnavailable(sentence) for _ in batch])
 

@@ -3,7 +3,7 @@
 port         what the store asks of a database
 entries      lists as one parameter: a JSON array, read by the database
 sqlite       one file, one store, one writer at a time
-postgresql   many stores, many writers
+postgresql   many stores, many writers · answering, whether its server answers in time
 """
 
 from headrace_server.store.dialect.choice import of, of_url

@@ -14,6 +14,7 @@ class Engines(NamedTuple):
     """The connections of one store. Where one writer is all there can be, it does what others have connections for.
 
     beats: for the heartbeat, which waits for nothing else. tail: to follow the log; each statement is a transaction.
+    probe: to ask whether the database answers, whatever the others are busy with.
     """
 
     writes: Engine
@@ -21,6 +22,7 @@ class Engines(NamedTuple):
     claims: Engine
     beats: Engine
     tail: Engine
+    probe: Engine
 
     def dispose(self) -> None:
         """Close every connection."""
@@ -110,6 +112,13 @@ class Dialect(ABC):
     @abstractmethod
     def end(self, connection: Connection, numbers: Sequence[int]) -> None:
         """End the connections of these writers: whatever they wait for, they let go of what they hold."""
+
+    @abstractmethod
+    def ask(self, probe: Engine, seconds: float) -> None:
+        """Return when the database answers and takes writes, as far as it can say so itself; raise what is in the way.
+
+        Where an answer may fail to come without an error, it is waited for so many seconds.
+        """
 
     @abstractmethod
     def trouble(self, error: BaseException) -> str:

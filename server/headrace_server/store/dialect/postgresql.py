@@ -9,7 +9,8 @@
   one table and a prefix of one index, joins begin with what is bound, and scanning, hashing and merging are switched
   off there: nothing else is left to choose. Reads are planned anew each time.
 - **Reads are one snapshot** for all their statements (REPEATABLE READ, READ ONLY). Writes need none: they read what
-  they have locked.
+  they have locked. READ ONLY is said by each BEGIN, not by the session: a URL with target_session_attrs=read-write has
+  the driver refuse a session that is read-only from its start.
 - Texts compare by their bytes (COLLATE "C"), as on SQLite, whatever the language of the database is.
 """
 
@@ -21,6 +22,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors
 from sqlalchemy import (
+    URL,
     ColumnElement,
     Connection,
     Double,
@@ -42,6 +44,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from headrace_server.store.dialect.answering import answer
 from headrace_server.store.dialect.entries import Among, Entries, Part
 from headrace_server.store.dialect.port import Dialect, Engines, Hints, News, begins
 from headrace_server.store.refusal import StoreRefused
@@ -53,6 +56,8 @@ _CONNECT: Final[Mapping[str, int]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,  # milliseconds; all others are seconds
 }
+_SOON: Final[Mapping[str, int]] = {**_CONNECT, "connect_timeout": 2, "tcp_user_timeout": 1000}
+"""For the probe: 2 s is the least that the driver knows."""
 _ALL: Final = {"jit": "off", "idle_in_transaction_session_timeout": "2s", "lock_timeout": "1s"}
 _CERTAIN: Final = {
     "statement_timeout": "10s",
@@ -63,12 +68,14 @@ _CERTAIN: Final = {
 _READ: Final = {
     "statement_timeout": "30s",
     "default_transaction_isolation": "repeatable\\ read",
-    "default_transaction_read_only": "on",
     "plan_cache_mode": "force_custom_plan",
 }
 _BEAT: Final = {"statement_timeout": "2s", "synchronous_commit": "off"}
 _TAIL: Final = {**_CERTAIN, "synchronous_commit": "off"}
 _OWNER: Final = {"jit": "off", "statement_timeout": "0", "lock_timeout": "60s"}
+
+_NO_WRITES: Final = ("read-only", "standby", "prefer-standby")
+"""Values of target_session_attrs."""
 
 _SCHEMA_LOCK: Final = 0x6865616472616365
 """The key of the advisory lock that a change of the tables holds: "headrace"."""
@@ -112,13 +119,16 @@ class _Postgresql(Dialect):
 
     def engines(self, url: str, *, durable: bool) -> Engines:
         writing = {**_CERTAIN, "synchronous_commit": "on" if durable else "off"}
+        reads = _engine(url, "reads", self.readers, {**_ALL, **_READ})
+        event.listen(reads, "connect", _read_only)
         return Engines(
             _engine(url, "writes", 1, {**_ALL, **writing}),
-            _engine(url, "reads", self.readers, {**_ALL, **_READ}),
+            reads,
             _engine(url, "claims", 1, {**_ALL, **writing}),
             # What a beat says is true the moment it is answered: it need not outlive a crash of the database.
             _engine(url, "beats", 1, {**_ALL, **_BEAT}),
             _engine(url, "tail", 1, {**_ALL, **_TAIL}).execution_options(isolation_level="AUTOCOMMIT"),
+            _engine(url, "probe", 1, _ALL, limits=_SOON).execution_options(isolation_level="AUTOCOMMIT"),
         )
 
     def hints(self) -> Hints:
@@ -147,6 +157,16 @@ class _Postgresql(Dialect):
     def end(self, connection: Connection, numbers: Sequence[int]) -> None:
         names = [f"headrace {purpose} {number}" for purpose in _WRITERS for number in numbers]
         connection.execute(_END, {"names": names})
+
+    def ask(self, probe: Engine, seconds: float) -> None:
+        with probe.connect() as connection:
+            try:
+                said = answer(_driver(connection).pgconn, b"SHOW transaction_read_only", seconds)
+            except psycopg.Error as error:
+                connection.invalidate(error)
+                raise
+        if said == b"on":
+            raise errors.ReadOnlySqlTransaction("it takes no writes: transaction_read_only is on")
 
     def trouble(self, error: BaseException) -> str:
         said = error.orig if isinstance(error, DBAPIError) else error
@@ -243,8 +263,16 @@ def _driver(connection: Connection) -> "psycopg.Connection[Any]":
 POSTGRESQL: Final[Dialect] = _Postgresql()
 
 
-def _engine(url: str, purpose: str, connections: int, settings: Mapping[str, str]) -> Engine:
+def _engine(
+    url: str,
+    purpose: str,
+    connections: int,
+    settings: Mapping[str, str],
+    *,
+    limits: Mapping[str, int] = _CONNECT,
+) -> Engine:
     parsed = make_url(url).set(drivername="postgresql+psycopg")
+    _refuse_standby(parsed)
     given = str(parsed.query.get("options", ""))
     options = " ".join((given, *(f"-c {name}={value}" for name, value in settings.items()))).strip()
     return create_engine(
@@ -252,9 +280,23 @@ def _engine(url: str, purpose: str, connections: int, settings: Mapping[str, str
         paramstyle="format",  # by place, for the statements that go to the driver as they are
         pool_size=connections,
         max_overflow=0,
-        pool_pre_ping=True,
-        connect_args={**_CONNECT, "application_name": f"headrace {purpose}", "options": options},
+        pool_pre_ping=limits is _CONNECT,  # the probe asks anyway, and a ping would wait for ever
+        connect_args={**limits, "application_name": f"headrace {purpose}", "options": options},
     )
+
+
+def _refuse_standby(url: URL) -> None:
+    """Raise StoreRefused when URL or environment ask for a server that takes no writes."""
+    wanted = str(url.query.get("target_session_attrs") or os.environ.get("PGTARGETSESSIONATTRS", ""))
+    if wanted in _NO_WRITES:
+        raise StoreRefused(
+            f"target_session_attrs={wanted} asks for a server that takes no writes, and Headrace writes: "
+            "give read-write or primary, or leave it out."
+        )
+
+
+def _read_only(driver: "psycopg.Connection[Any]", _record: Any) -> None:
+    driver.read_only = True
 
 
 def _bear(engine: Engine, name: str) -> None:

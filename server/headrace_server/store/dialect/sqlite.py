@@ -72,10 +72,10 @@ def writer_engine(url: str, *, durable: bool) -> Engine:
     return engine
 
 
-def reader_engine(url: str) -> Engine:
-    """The engine of the connections that only read; a write on one of them is an error."""
+def reader_engine(url: str, connections: int = READERS) -> Engine:
+    """The engine of connections that only read; a write on one of them is an error."""
     database_path(url)
-    engine = create_engine(url, pool_size=READERS, max_overflow=0)
+    engine = create_engine(url, pool_size=connections, max_overflow=0)
     set_up(engine, begin="BEGIN", pragmas={"query_only": "ON"})
     return engine
 
@@ -197,7 +197,8 @@ class _Sqlite(Dialect):
 
     def engines(self, url: str, *, durable: bool) -> Engines:
         writes = writer_engine(url, durable=durable)
-        return Engines(writes, reader_engine(url), claims=writes, beats=writes, tail=writes)
+        probe = reader_engine(url, 1)
+        return Engines(writes, reader_engine(url), claims=writes, beats=writes, tail=writes, probe=probe)
 
     def hints(self) -> None:
         return None
@@ -215,7 +216,7 @@ class _Sqlite(Dialect):
         """BEGIN IMMEDIATE has done it."""
 
     def keep(self, engines: Engines, url: str) -> None:
-        for engine in {engines.writes, engines.reads}:
+        for engine in {engines.writes, engines.reads, engines.probe}:
             keep_to_file(engine, Path(database_path(url)))
 
     def name(self, engines: Engines, numbers: Sequence[int]) -> None:
@@ -223,6 +224,11 @@ class _Sqlite(Dialect):
 
     def end(self, connection: Connection, numbers: Sequence[int]) -> None:
         """The kernel has."""
+
+    def ask(self, probe: Engine, _seconds: float) -> None:
+        """A file answers or says why not, and that it is there is seen at BEGIN."""
+        with probe.begin() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM duty")  # which reads a page
 
     def trouble(self, error: BaseException) -> str:
         return trouble(error)

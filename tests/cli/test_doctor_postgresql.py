@@ -66,7 +66,7 @@ def test_a_sound_database(doctor: Doctor, shared_url: str) -> None:
     assert of(found, "database")[1].startswith("PostgreSQL 1")
     assert of(found, "schema")[1].startswith("The tables are those of this version")
     assert of(found, "instances") == ("ok", "None serves this database.")
-    assert of(found, "connections")[1].endswith("an instance takes 8.")
+    assert of(found, "connections")[1].endswith("an instance takes 9.")
     with psycopg.connect(shared_url) as connection:
         synced = connection.execute("SHOW fsync").fetchone() == ("on",)
     assert ("durability" in troubles(found)) is not synced
@@ -78,7 +78,7 @@ def test_a_sound_database(doctor: Doctor, shared_url: str) -> None:
 
 
 def test_beside_its_servers(doctor: Doctor, shared_url: str, tmp_path: Path) -> None:
-    """Who serves the database is told by name; a server at the address is known as one of them, or as a stranger; each takes 8 connections."""
+    """Who serves the database is told by name; a server at the address is known as one of them, or as a stranger; each takes 9 connections."""
     (tmp_path / "stranger").mkdir()
     with fleet(tmp_path, shared_url) as servers:
         one = servers.start("one", workers=1)

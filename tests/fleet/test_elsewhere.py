@@ -67,6 +67,7 @@ def test_a_worker_only_instance(servers: Fleet) -> None:
         listed = health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest()).statuses
     assert {name for name, each in listed.items() if each.status == each.SERVING} == {
         "",
+        "live",
         "headrace.v1.AdminService",
     }
     assert listed["headrace.v1.JobService"].status == health_pb2.HealthCheckResponse.NOT_SERVING

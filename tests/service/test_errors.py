@@ -345,7 +345,8 @@ def test_health_and_reflection(channel: grpc.Channel) -> None:
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     statuses = health.List(health_pb2.HealthListRequest()).statuses
     assert {name: each.status for name, each in statuses.items()} == dict.fromkeys(
-        ("", "headrace.v1.JobService", "headrace.v1.AdminService"), health_pb2.HealthCheckResponse.SERVING
+        ("", "live", "headrace.v1.JobService", "headrace.v1.AdminService"),
+        health_pb2.HealthCheckResponse.SERVING,
     )
     with pytest.raises(grpc.RpcError) as error:
         health.Check(health_pb2.HealthCheckRequest(service="nobody"))

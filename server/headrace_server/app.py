@@ -159,13 +159,12 @@ class App:
         lock_fds: Sequence[int],
     ) -> None:
         settings = self.settings
-        limits = self.limits
         hub = self._hub
         async with contextlib.AsyncExitStack() as ends:
             store = self.make_store(
                 settings.database_url,
                 durable=settings.durable,
-                max_waiting=limits.waiting_jobs,
+                max_waiting=self.limits.waiting_jobs,
                 broadcast=settings.broadcast_kinds,
                 payload_bytes=settings.broadcast_payload_bytes,
             )
@@ -174,7 +173,7 @@ class App:
             disk = DiskSpace(
                 workspaces,
                 warn=settings.warn_free_disk_mib << 20,
-                least=limits.min_free_disk_bytes,
+                least=self.limits.min_free_disk_bytes,
             )
             frugal = registry.names - registry.needing_workspace
 
@@ -190,13 +189,13 @@ class App:
                 me=store,
                 types=lambda: registry.names if disk.room() else frugal,
                 queues=frozenset(settings.queues),
-                settings=RunSettings(settings.progress_interval, limits.messages_per_attempt),
+                settings=RunSettings(settings.progress_interval, self.limits.messages_per_attempt),
                 on_progress=progressed,
                 on_stale=stale,
             )
             catch_up = CatchUp(store, (hub, dispatcher))
             store.about = self._about(registry)
-            jobs = Jobs(store, hub, registry, limits, lambda: str(uuid_utils.uuid7()))
+            jobs = Jobs(store, hub, registry, self.limits, lambda: str(uuid_utils.uuid7()))
             members = Members(store, store, store.about)
             service = JobService(jobs, members, heartbeat=settings.heartbeat_interval)
             events = self._events(store, service)
@@ -245,7 +244,7 @@ class App:
                 self._info(),
                 jobs,
                 members,
-                GateKeeper(store, limits),
+                GateKeeper(store, self.limits),
                 instance=lambda: store.instance,
                 counters=counters,
                 draining=lambda: self.draining,

@@ -57,6 +57,20 @@ def test_what_is_not_set_is_none() -> None:
     assert (read.spec.retry_policy, read.spec.attempt_timeout, read.attempts) == (None, None, ())
 
 
+def test_what_python_cannot_hold_is_none() -> None:
+    """A time beyond the calendar, a length or a policy beyond its bounds is left out, and the job is read all the same."""
+    message = job("RUNNING", create_time=NOON, progress={"done": 5, "message": "half"})
+    message.progress.estimated_end_time.seconds = 2_009_941_816_586
+    message.start_time.seconds = -(2**62)
+    message.spec.attempt_timeout.seconds = 2**60
+    message.spec.retry_policy.max_attempts = 2**31 - 1
+    message.spec.retry_policy.initial_backoff.seconds = 2**62
+    read = convert.job(message)
+    assert (read.status, read.create_time, read.start_time) == ("RUNNING", NOON, None)
+    assert (read.progress.done, read.progress.estimated_end_time) == (5, None)
+    assert (read.spec.attempt_timeout, read.spec.retry) == (None, None)
+
+
 def test_times_count_up_to_now_while_they_last() -> None:
     """A job that still waits, or still runs, has waited or run until now."""
     ago = datetime.now(UTC) - timedelta(minutes=1)

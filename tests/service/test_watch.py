@@ -28,6 +28,22 @@ def test_watch_of_a_job_that_runs(client: Client) -> None:
     assert updates[-1].job.results == {"rows": 10}
 
 
+def test_progress_whose_end_lies_beyond_the_calendar(client: Client, gate: Path) -> None:
+    """It is shown by every reader without the estimate, and the tenant's lists show the other jobs beside it."""
+    other = client.submit("test.noop")
+    other.wait(30)
+    job = client.submit("test.far", {"gate": str(gate)})
+    watch = job.watch()
+    seen = next(update for update in watch if isinstance(update, Progress))
+    assert (seen.done, seen.total, seen.estimated_end_time) == (1, 2**63 - 1, None)
+    until(lambda: job.refresh().progress, "its progress is stored")
+    assert {one.job_id for one in client.list()} == {job.job_id, other.job_id}
+    gate.touch()
+    ended = job.wait(30)
+    assert (ended.status, ended.result) == ("SUCCEEDED", f"progress counts to 2**63 - 1, not to {2**63}")
+    assert isinstance(list(watch)[-1], Finished)
+
+
 def test_event_payload(client: Client) -> None:
     """An event carries job, type, tenant, status, final and revision (acceptance 77)."""
     job = client.submit("test.noop")

@@ -121,6 +121,19 @@ def report(ctx: JobContext, total: int = 10, gate: str = "") -> File:
     return File("file:///data/report.csv", media_type="text/csv", size=12)
 
 
+@job("test.far")
+def far(ctx: JobContext, gate: str) -> str:
+    """Says that it will end beyond every calendar, then what no message can carry; returns how that was refused."""
+    ctx.set_progress(1, 2**63 - 1, "far")
+    while not Path(gate).exists():
+        time.sleep(0.005)
+    try:
+        ctx.set_total(2**63)
+    except ValueError as error:
+        return str(error)
+    return "taken"
+
+
 @job("test.context")
 def context(ctx: JobContext) -> dict[str, Any]:
     """Answer what the context says."""

@@ -1,13 +1,18 @@
 """A run's writes: in order, and one that is defective takes no other along."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+
+import pytest
 
 from headrace_server.domain import running, verbs
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import StoreUnavailable
-from headrace_server.domain.job import Job, Spec, Status
+from headrace_server.domain.job import Job, Progress, Spec, Status
 from headrace_server.domain.ports import Decision
+from headrace_server.rpc import convert
+from headrace_server.work import frames
+from headrace_server.work.contract import ProgressReport
 from headrace_server.work.ladder import Ladder
 from headrace_server.work.running import CROWD, Active
 
@@ -40,7 +45,14 @@ def started() -> Job:
     return running.permit(job, NOW, claim=1, instance="i", worker="w").job
 
 
-async def follow(store: OneRow, *decisions: Decision) -> list[bool]:
+def report(done: int, total: int | None, *, after: int) -> ProgressReport:
+    """What a child's frame says so many microseconds after the start."""
+    return frames.progress_of(["progress", done, total, "", NOW + after])
+
+
+async def follow(
+    store: OneRow, *decisions: Decision, look: Callable[[Active], object] = lambda _active: None
+) -> list[bool]:
     """Write the decisions in one go, and wait until that is done; answer when the run was held back, and let go."""
     tasks: list[asyncio.Task[None]] = []
 
@@ -62,9 +74,48 @@ async def follow(store: OneRow, *decisions: Decision) -> list[bool]:
     active.ladder = Ladder(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
     for decide in decisions:
         active.write(decide)
+    look(active)
     await asyncio.gather(*tasks)
     active.close()
     return held
+
+
+async def computed(said: ProgressReport) -> Progress:
+    """What is made of a report of the run."""
+    made: list[Progress] = []
+    await follow(OneRow(started()), look=lambda active: made.append(active.progressed(said, 0)))
+    return made[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        (report(1, 2, after=1_000_000), NOW + 2_000_000),
+        (report(1, 2 * 10**12, after=1_000_000), None),  # a byte of two terabytes in the first second
+        (report(1, 2**63 - 1, after=1), None),
+        (report(1, 2**300, after=10**18), None),
+        (report(1, 10**12, after=-1_000_000), None),  # the clock was set back meanwhile
+        (report(0, 5, after=1_000_000), None),
+        (report(9, 5, after=1_000_000), None),
+    ],
+)
+async def test_an_estimate_lies_within_the_calendar_or_is_unknown(
+    said: ProgressReport, end: int | None
+) -> None:
+    """When a job will end is computed while it is a time that can be told; beyond year 9999, nobody knows."""
+    made = await computed(said)
+    assert made.estimated_end_time == end
+    assert convert.update(made) is not None
+
+
+@pytest.mark.parametrize("number", [-(2**70), 2**63, 2**70, 10**400])
+async def test_counts_and_clocks_of_a_child_are_bounded(number: int) -> None:
+    """Whatever a child says, the server can show it to everybody."""
+    said = frames.progress_of(["progress", number, number, "x", number])
+    message = convert.update(await computed(said))
+    assert message is not None
+    assert 0 <= message.progress.done == message.progress.total < 2**63
+    assert message.progress.update_time.ToJsonString()
 
 
 def finish(job: Job, now: int) -> Change:

@@ -1,6 +1,8 @@
 """headrace.testing, and by it the context that a job is given."""
 
+import itertools
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -110,6 +112,44 @@ def test_progress_is_not_negative(call: Callable[[JobContext], None]) -> None:
     """Negative ticks are refused."""
     with pytest.raises(ValueError, match="not negative"):
         call(context())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.set_total(2**63),
+        lambda c: c.set_progress(2**63),
+        lambda c: c.set_progress(0, 2**200),
+        lambda c: c.set_progress(2**63 - 1) or c.advance(),
+        lambda c: list(c.track("ab", total=2**63)),
+    ],
+)
+def test_progress_counts_in_64_bits(call: Callable[[JobContext], None]) -> None:
+    """Ticks that no message can carry are refused where the job says them, and what was said before stays."""
+    ctx = context()
+    ctx.set_progress(1, 2**63 - 1)
+    with pytest.raises(ValueError, match=r"counts to 2\*\*63 - 1"):
+        call(ctx)
+    assert max(report[1] for report in ctx.recorded.reports if report[1]) == 2**63 - 1
+
+
+@pytest.mark.parametrize("ticks", [0.5, "1"])
+def test_progress_counts_in_whole_ticks(ticks: Any) -> None:
+    """What is no integer is refused."""
+    ctx = context()
+    for call in (ctx.set_total, ctx.advance):
+        with pytest.raises(TypeError):
+            call(ticks)
+    assert ctx.recorded.reports == []
+
+
+def test_track_of_a_length_that_cannot_be_counted() -> None:
+    """An iterable that is longer than 64 bits can say is tracked without a total."""
+    ctx = context()
+    for endless in (range(10**30), itertools.repeat("x", sys.maxsize)):
+        items = ctx.track(endless)
+        assert [next(items), next(items)]
+    assert ctx.recorded.reports == [(1, None, ""), (2, None, "")]
 
 
 def test_track() -> None:

@@ -203,15 +203,18 @@ def _spec(message: job_pb2.JobSpec) -> info.JobSpec:
     )
 
 
-def _retry(message: job_pb2.RetryPolicy) -> RetryPolicy:
-    """A retry policy; what is not set has RetryPolicy's own default, which is the contract's."""
+def _retry(message: job_pb2.RetryPolicy) -> RetryPolicy | None:
+    """A retry policy; what is not set has RetryPolicy's own default, which is the contract's. None: one beyond its bounds."""
     given: dict[str, Any] = {
         "max_attempts": message.max_attempts or None,
         "initial_backoff": _duration(message, "initial_backoff"),
         "multiplier": message.multiplier or None,
         "max_backoff": _duration(message, "max_backoff"),
     }
-    return RetryPolicy(**{name: value for name, value in given.items() if value is not None})
+    try:
+        return RetryPolicy(**{name: value for name, value in given.items() if value is not None})
+    except ValueError:  # of a server that allows more, or has stored more once: the job is shown all the same
+        return None
 
 
 def _attempt(message: job_pb2.Attempt) -> info.Attempt:
@@ -316,14 +319,20 @@ def _time(message: Message, field: str) -> datetime | None:
     if not message.HasField(field):
         return None
     stamp: Timestamp = getattr(message, field)
-    return stamp.ToDatetime(tzinfo=UTC)
+    try:
+        return stamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):  # beyond the calendar: the rest of the answer is none the worse
+        return None
 
 
 def _duration(message: Message, field: str) -> timedelta | None:
     if not message.HasField(field):
         return None
     span: Duration = getattr(message, field)
-    return span.ToTimedelta()
+    try:
+        return span.ToTimedelta()
+    except (ValueError, OverflowError):  # likewise
+        return None
 
 
 def _schema(text: str) -> Mapping[str, Any] | None:

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar, overload
+from typing import Any, Final, NoReturn, TypeVar, overload
 
 from headrace._work.attempt import (
     DeclaredAbort,
@@ -28,6 +28,9 @@ from headrace._work.stop import StopDelivery
 
 T = TypeVar("T")
 D = TypeVar("D")
+
+COUNT_MAX: Final = 2**63 - 1
+"""The most ticks that progress can tell of: an int64 of the contract."""
 
 _step: ContextVar[str] = ContextVar("headrace_step", default="")
 
@@ -141,7 +144,10 @@ class JobContext:
     # Progress
 
     def set_total(self, n: int) -> None:
-        """Say how many ticks there are in all."""
+        """Say how many ticks there are in all.
+
+        As everywhere in progress: TypeError for what is no int, ValueError for one below 0 or beyond 64 bits (2**63 - 1).
+        """
         self._progress(total=n)
 
     def advance(self, k: int = 1) -> None:
@@ -158,23 +164,36 @@ class JobContext:
         self._stop.check()
         with self._lock:
             now = operator.index(self._done if done is None else done) + operator.index(more)
-            if now < 0 or more < 0 or (total is not None and total < 0):
+            in_all = self._total if total is None else operator.index(total)
+            if now < 0 or more < 0 or (in_all or 0) < 0:
                 raise ValueError("progress is not negative, and does not go backwards by advance")
-            self._done = now
-            self._total = self._total if total is None else operator.index(total)
+            if max(now, in_all or 0) > COUNT_MAX:
+                raise ValueError(f"progress counts to 2**63 - 1, not to {max(now, in_all or 0)}")
+            self._done, self._total = now, in_all
             self._doing = self._doing if message is None else clean(message)
             self._reporter.progress(self._done, self._total, self._doing)
 
     def track(self, iterable: Iterable[T], total: int | None = None) -> Iterator[T]:
-        """The items of iterable, one tick for each when its turn is over. total is its length, where it has one."""
+        """The items of iterable, one tick for each when its turn is over.
+
+        total is its length, where it has one that can be counted in 64 bits. Raises ValueError for one given that cannot.
+        """
         if total is None:
-            total = operator.length_hint(iterable) or None
+            total = self._length(iterable)
         if total is not None:
             self.set_total(self._done + total)
         for item in iterable:
             self._stop.check()
             yield item
             self.advance()
+
+    def _length(self, iterable: Iterable[Any]) -> int | None:
+        """The length of an iterable, None where it has none, or one too large to be told."""
+        try:
+            length = operator.length_hint(iterable)
+        except OverflowError:  # range(10**30)
+            return None
+        return length if 0 < length <= COUNT_MAX - self._done else None
 
     # Messages
 

@@ -78,12 +78,20 @@ def show_age(moment: datetime | None) -> str:
 
 def show_moment(moment: datetime | None) -> str:
     """A point in time in the zone of this machine, to the second; "" for none."""
-    return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    return "" if moment is None else _here(moment).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def show_clock(moment: datetime | None) -> str:
     """The time of day of a point in time in the zone of this machine; "" for none."""
-    return "" if moment is None else moment.astimezone().strftime("%H:%M:%S")
+    return "" if moment is None else _here(moment).strftime("%H:%M:%S")
+
+
+def _here(moment: datetime) -> datetime:
+    """In the zone of this machine; as it is, at the ends of the calendar."""
+    try:
+        return moment.astimezone()
+    except (OverflowError, ValueError):
+        return moment
 
 
 def json_moment(moment: datetime) -> str:

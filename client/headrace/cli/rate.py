@@ -48,4 +48,7 @@ class Rate:
         rate = self.per_second
         if not rate or progress.total is None:
             return None
-        return timedelta(seconds=max(progress.total - progress.done, 0) / rate)
+        try:
+            return timedelta(seconds=max(progress.total - progress.done, 0) / rate)
+        except OverflowError:  # longer than can be counted
+            return None

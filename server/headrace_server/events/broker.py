@@ -247,7 +247,12 @@ class Broker:
     def _mention(self, job: Job, progress: Progress) -> None:
         channel = self._channel
         if self._up and not self._blocked and channel is not None and channel.is_open:
-            key, properties, body = self._envelope.progress(job, progress)
+            try:
+                key, properties, body = self._envelope.progress(job, progress)
+            except Exception:
+                # As in _send: one that cannot be told is left out, and the others go on.
+                log.exception("progress cannot be published", extra={"job_id": job.job_id})
+                return
             self._tag += 1  # it is confirmed too, and nobody waits for that
             channel.basic_publish(self._exchange, key, body, properties)
 

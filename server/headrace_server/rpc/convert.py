@@ -10,15 +10,19 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2
 from headrace.wire import map_to_proto, to_proto
 from headrace_server.control.watch import Finished, Heartbeat, Snapshot, Update
+from headrace_server.domain.bounds import DURATION_MAX, TIME_MAX, TIME_MIN
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.gate import Gate, Traffic
 from headrace_server.domain.job import Job, JobError, Progress, RetryPolicy, Stop
 from headrace_server.domain.ports import TypeInfo
 from headrace_server.domain.query import Counts, FullJob, Group, Payload
+from headrace_server.rpc.showing import blank, fitting, left_out
 
 
 def timestamp(micros: int) -> Timestamp:
-    """A time."""
+    """A time. Raises ValueError for one of no calendar: a client could not read it."""
+    if not TIME_MIN <= micros <= TIME_MAX:
+        raise ValueError(f"{micros} µs is no time from year 1 to 9999")
     seconds, rest = divmod(micros, 1_000_000)
     return Timestamp(seconds=seconds, nanos=rest * 1000)
 
@@ -29,7 +33,9 @@ def _time(micros: int | None) -> Timestamp | None:
 
 
 def duration(micros: int) -> Duration:
-    """A length of time."""
+    """A length of time. Raises ValueError for one that is longer than the contract has it."""
+    if abs(micros) > DURATION_MAX:
+        raise ValueError(f"{micros} µs is longer than 10,000 years")
     sign = -1 if micros < 0 else 1
     seconds, rest = divmod(abs(micros), 1_000_000)
     return Duration(seconds=sign * seconds, nanos=sign * rest * 1000)
@@ -59,7 +65,24 @@ def traffic(found: Traffic) -> admin_service_pb2.Traffic:
 
 
 def job_info(full: FullJob) -> job_pb2.JobInfo:
-    """A job: view FULL when it comes with its payload, else BASIC."""
+    """A job: view FULL when it comes with its payload, else BASIC. What cannot be shown of it is left out."""
+    try:
+        return _job_info(full)
+    except Exception:  # noqa: BLE001 - whatever one job holds, it is shown, and so are those beside it
+        return _job_info(_as_far_as_shown(full))
+
+
+def _as_far_as_shown(full: FullJob) -> FullJob:
+    job = full.job
+    least = None if full.payload is None else Payload("{}", None, {})
+    shown = fitting(job.job_id, job, blank(job), lambda part: _job_info(FullJob(part, least)))
+    if full.payload is None or least is None:
+        return FullJob(shown)
+    payload = fitting(job.job_id, full.payload, least, lambda part: _job_info(FullJob(shown, part)))
+    return FullJob(shown, payload)
+
+
+def _job_info(full: FullJob) -> job_pb2.JobInfo:
     job, payload = full.job, full.payload
     info = job_pb2.JobInfo(
         job_id=job.job_id,
@@ -167,19 +190,32 @@ def _stop(stop: Stop) -> job_pb2.JobStop:
 
 
 def job_event(event: Event) -> job_pb2.JobEvent:
-    """An event of the log."""
-    message = job_pb2.JobEvent(
+    """An event of the log; without its kind and what that tells, where that cannot be shown."""
+    try:
+        return whole_event(event)
+    except Exception as error:  # noqa: BLE001 - whatever it holds, the history goes on behind it
+        left_out(event.job_id, f"event {event.revision}", error)
+        return _which_event(event)
+
+
+def whole_event(event: Event) -> job_pb2.JobEvent:
+    """An event of the log. Raises whatever it may be where that cannot be shown."""
+    message = _which_event(event)
+    message.event_time.CopyFrom(timestamp(event.at))
+    _set_kind(message, event.kind, event.body)
+    return message
+
+
+def _which_event(event: Event) -> job_pb2.JobEvent:
+    return job_pb2.JobEvent(
         job_id=event.job_id,
         tenant=event.tenant,
         type=event.type,
         revision=event.revision,
-        event_time=timestamp(event.at),
         attempt=event.attempt,
         status=int(event.status),  # type: ignore[arg-type] # the numbers are the contract's
         final=event.status.final,
     )
-    _set_kind(message, event.kind, event.body)
-    return message
 
 
 def _set_kind(message: job_pb2.JobEvent, kind: EventKind, body: Mapping[str, Any]) -> None:
@@ -205,19 +241,27 @@ def _set_kind(message: job_pb2.JobEvent, kind: EventKind, body: Mapping[str, Any
             message.messages_dropped.count = body["count"]
 
 
-def update(item: Update) -> job_pb2.JobUpdate:
-    """One message of a watch."""
+def update(item: Update) -> job_pb2.JobUpdate | None:
+    """One message of a watch; None for progress that cannot be shown."""
     match item:
         case Event():
             return job_pb2.JobUpdate(event=job_event(item))
         case Progress():
-            return job_pb2.JobUpdate(progress=progress(item))
+            return _progress_update(item)
         case Snapshot():
             return job_pb2.JobUpdate(snapshot=job_info(item.job))
         case Finished():
             return job_pb2.JobUpdate(finished=job_info(item.job))
         case Heartbeat():
             return job_pb2.JobUpdate(heartbeat=job_pb2.Heartbeat(revision=item.revision))
+
+
+def _progress_update(latest: Progress) -> job_pb2.JobUpdate | None:
+    # What is computed is bounded (work.running): this is what an earlier version has stored.
+    try:
+        return job_pb2.JobUpdate(progress=progress(latest))
+    except (ValueError, TypeError):
+        return None
 
 
 def job_type(info: TypeInfo, instances: int) -> job_pb2.JobType:

@@ -53,7 +53,8 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         job = submitted.job.job
         async with aclosing(self._jobs.watch(job.tenant, job.job_id, options)) as updates:
             async for item in updates:
-                await context.write(pb.RunJobResponse(update=convert.update(item)))
+                if (update := convert.update(item)) is not None:
+                    await context.write(pb.RunJobResponse(update=update))
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         job = await self._jobs.get(
@@ -112,7 +113,8 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         )
         async with aclosing(watch) as updates:
             async for item in updates:
-                await context.write(pb.WatchJobResponse(update=convert.update(item)))
+                if (update := convert.update(item)) is not None:
+                    await context.write(pb.WatchJobResponse(update=update))
 
     def _watch_options(
         self, request: pb.WatchJobRequest | pb.RunJobRequest, *, after: int | None

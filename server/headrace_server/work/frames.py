@@ -21,6 +21,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from headrace_server.domain.bounds import COUNT_MAX, TIME_MAX, TIME_MIN
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.domain.job import ErrorKind, JobError
 from headrace_server.work.contract import ProgressReport, Run, RunKey
@@ -89,8 +90,14 @@ def run_of(frame: bytes) -> tuple[int, Run]:
 
 
 def progress_of(header: Sequence[Any]) -> ProgressReport:
-    """What a progress frame says."""
-    return ProgressReport(*header[1:])
+    """What a progress frame says, as far as the contract can tell it: a job's clock may be any."""
+    _kind, done, total, message, at = header
+    in_all = None if total is None else _within(total, 0, COUNT_MAX)
+    return ProgressReport(_within(done, 0, COUNT_MAX), in_all, message, _within(at, TIME_MIN, TIME_MAX))
+
+
+def _within(number: int, least: int, most: int) -> int:
+    return min(max(int(number), least), most)
 
 
 def messages_of(header: Sequence[Any]) -> tuple[list[Message], int]:

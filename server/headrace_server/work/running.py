@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 
-from headrace_server.domain import change, running
+from headrace_server.domain import bounds, change, running
 from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable
 from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.ports import Decision, Store
@@ -180,8 +180,10 @@ class Active:
         if report.total:
             percent = max(0.0, min(100.0, 100.0 * report.done / report.total))
             started = self.job.attempts[-1].start_time if self.job.attempts else report.at
-            if 0 < report.done <= report.total:
-                end = report.at + int((report.at - started) * (report.total - report.done) / report.done)
+            if 0 < report.done <= report.total and started <= report.at:
+                left = (report.at - started) * (report.total - report.done) // report.done
+                # At the rate so far it may end beyond every calendar: then nobody knows when.
+                end = bounds.time_or_none(report.at + left)
         latest = self._progress = Progress(report.done, report.total, report.message, report.at, percent, end)
         wait = self._progress_written + interval - time.monotonic()
         if wait <= 0:

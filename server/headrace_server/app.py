@@ -62,11 +62,12 @@ from headrace_server.work.home import Home
 from headrace_server.work.output import OutputLimits
 from headrace_server.work.pool import SILENCE, Pool
 from headrace_server.work.registry import Registry
+from headrace_server.work.root import WorkspaceRefused
 from headrace_server.work.running import RunSettings
 
 log = logging.getLogger(__name__)
 
-REFUSALS = (StoreRefused, PortInUse, ControlError, BrokerRefused)
+REFUSALS = (StoreRefused, PortInUse, ControlError, BrokerRefused, WorkspaceRefused)
 """Why an instance cannot start; each text is a sentence for the operator."""
 STREAMS_GRACE = 2.0
 """Seconds for calls that are under way when the server has drained."""
@@ -119,16 +120,11 @@ class App:
         for info in registry.infos():
             if info.load_error:
                 log.error("job module %s failed to load: %s", info.module, info.load_error)
-        if not settings.shared:
-            await self._serve(
-                rpc, registry, settings.workspace_root(), on_ready, lock=lock, lock_fds=lock.fds
-            )
-            return
-        home = Home.take(settings.workspace_root())
+        home = await asyncio.to_thread(Home.take, settings.workspace_root(), below=settings.workspace_below())
         try:
-            await self._serve(rpc, registry, home.path, on_ready, lock=lock, lock_fds=[home.fd])
+            await self._serve(rpc, registry, home.path, on_ready, lock=lock, lock_fds=(*lock.fds, home.fd))
         finally:
-            home.release()
+            await asyncio.to_thread(home.release)
 
     async def _reach_database(self) -> bool:
         """Bring the schema up to date, however long the database is away; False when the server is to end before.

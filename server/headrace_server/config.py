@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     )
     workspace: Path | None = Field(
         default=None,
-        description="Folder for the jobs' private directories. Default: one in the temporary directory.",
+        description="Folder below which the server makes one of its own for the jobs' private directories; what else is in it stays. Default: one in the temporary directory.",
     )
     drain_time: float = Field(
         default=30.0, ge=0, le=86_400, description="How long running jobs may go on at SIGTERM."
@@ -300,11 +300,7 @@ class Settings(BaseSettings):
         return _parts(self.amqp_url)
 
     def workspace_root(self) -> Path:
-        """The folder of the jobs' private directories.
-
-        On SQLite it is this database's alone, since it is emptied at start; on a shared database each instance has its own
-        place in it.
-        """
+        """The folder in which each instance has its own, for the jobs' private directories."""
         if self.workspace is not None:
             return self.workspace
         if self.shared:
@@ -314,6 +310,10 @@ class Settings(BaseSettings):
             place = str(Path(self.database_url.removeprefix("sqlite:///")).resolve())
         name = place.replace("/", "-").strip("-")
         return Path(tempfile.gettempdir()) / f"headrace-{os.getuid()}" / name[-200:]
+
+    def workspace_below(self) -> Path | None:
+        """Where everybody may write, if the folder for workspaces lies there because none was given."""
+        return None if self.workspace is not None else Path(tempfile.gettempdir())
 
     def shown(self) -> Mapping[str, str]:
         """Every setting as text, secrets masked."""

@@ -137,8 +137,8 @@ class LocalServer:
         self.stop()
         if clean:
             database = Path(str(self.settings["database_url"]).removeprefix("sqlite:///"))
-            for file in database.parent.glob(f"{database.name}*"):
-                file.unlink()
+            for part in ("", "-wal", "-shm"):
+                Path(f"{database}{part}").unlink(missing_ok=True)
         return self.start()
 
     def __enter__(self) -> Self:

@@ -219,6 +219,22 @@ def pending(ctx: JobContext, seen: str) -> None:
     wait_for(seen)
 
 
+@job("replace_workspace", workspace=True)
+def replace_workspace(ctx: JobContext, target: str, how: str) -> None:
+    """Put a link in the place of the workspace, of its bin, or into it; then end in some way."""
+    top = ctx.workspace
+    place, end = how.split()
+    if place == "instead":
+        top.rename(top.with_name("moved"))
+        top.symlink_to(target)
+    elif place == "bin":
+        top.with_name(f"{top.name}.bin").symlink_to(target)
+    else:
+        (top / "below").symlink_to(target)
+    if end == "dies":
+        os._exit(3)
+
+
 @job("workspace", workspace=True)
 def workspace(ctx: JobContext, path: str, how: str) -> None:
     """Fill the workspace with what is hard to remove, then end in some way."""

@@ -171,17 +171,6 @@ def test_a_removal_that_was_killed_is_taken_up(tmp_path: Path) -> None:
     assert not remaining(tmp_path)
 
 
-async def test_the_start_wipes_old_workspaces(tmp_path: Path) -> None:
-    """What a dead server left in the workspaces is gone when a pool starts."""
-    old = tmp_path / "workspaces" / "job-0-1"
-    (old / "sub").mkdir(parents=True)
-    (old / "sub" / "file").write_text("x")
-    (tmp_path / "workspaces" / "link").symlink_to(tmp_path)
-    async with workshop(tmp_path):
-        assert not list((tmp_path / "workspaces").iterdir())
-        assert (tmp_path / "workspaces").stat().st_mode & 0o777 == 0o700
-
-
 async def test_200_runs_leave_nothing_behind(tmp_path: Path) -> None:
     """Descriptors, threads and zombies are as before, in this process and in the child."""
     async with workshop(tmp_path, size=1) as shop:

@@ -9,6 +9,7 @@ from pathlib import Path
 from headrace_server.config import Settings
 from headrace_server.doctor.finding import Finding, ok, problem, warning
 from headrace_server.store import NETWORK_FILESYSTEMS, file_system
+from headrace_server.work import root
 from headrace_server.work.disk import nearest
 
 _MIB = 1 << 20
@@ -28,8 +29,9 @@ def look(settings: Settings) -> Iterator[Finding]:
         return
     yield _temporary(temporary)
     workspace = settings.workspace_root()
-    refused = trouble(workspace)
-    if refused:
+    if not_ours := root.trouble(workspace, below=settings.workspace_below()):
+        yield problem("workspace", not_ours)
+    elif refused := trouble(workspace):
         yield problem("workspace", f"{refused} Or give another folder with --workspace.")
     else:
         least, low = settings.min_free_disk_mib * _MIB, settings.warn_free_disk_mib * _MIB

@@ -14,6 +14,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from headrace_server.work import workspace
@@ -36,7 +37,7 @@ _SOUND_LIFE = 10.0
 class Pool:
     """The local pool of worker processes.
 
-    modules, entry_points: where jobs are found. workspace_root: emptied at the start. lock_fds: descriptors that are
+    modules, entry_points: where jobs are found. workspace_root: a folder of its own (Home). lock_fds: descriptors that are
     locks, held by the supervisor too. max_jobs_per_child runs, or resident memory over max_memory_bytes
     after a run, end a child, and another takes its place. max_results bytes of all results of a run. output: what is
     kept of the output of each; of its own messages as many. fence: asked from another thread, when by CLOCK_BOOTTIME all
@@ -91,11 +92,11 @@ class Pool:
         self._closing = False
 
     async def start(self) -> None:
-        """Empty the workspaces, start the supervisor and ask it for the children. Raises OSError.
+        """Start the supervisor and ask it for the children. Raises OSError.
 
         Each slot is ready when slot_ready says so.
         """
-        await asyncio.get_running_loop().run_in_executor(None, workspace.wipe, self._root)
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._start()
 
     async def close(self) -> None:
@@ -205,3 +206,9 @@ class Pool:
         removal = asyncio.get_running_loop().run_in_executor(None, workspace.remove, path)
         self._removals.add(removal)
         removal.add_done_callback(self._removals.discard)
+        removal.add_done_callback(partial(_tell_removal, path))
+
+
+def _tell_removal(path: Path, removal: "asyncio.Future[bool]") -> None:
+    if not removal.cancelled() and not removal.result():
+        log.warning("%s could not be removed wholly: something is mounted or protected there", path)

@@ -6,7 +6,7 @@ FLOOR_VENV := .venv-floor
 BIN := $(VENV)/bin
 STUBS := client/headrace/v1
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-floor test-tools test-fast test-chaos storm coverage acceptance settings asyncapi service-config bench proto proto-check clean
+.PHONY: help demo check format test test-tools test-fast test-deep test-chaos storm coverage acceptance settings asyncapi service-config bench proto proto-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -29,39 +29,45 @@ format: $(VENV)/.done ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/buf format --write
 
-test: $(VENV)/.done test-tools test-floor ## every test
-	$(BIN)/pytest
+# Most tests wait for something: more of them run at once than there are processors.
+SIDE_BY_SIDE = -n $(or $(TESTS_AT_ONCE),4) --dist loadfile
 
-test-floor: $(FLOOR_VENV)/.done ## the client's tests at the oldest versions it promises to work with
-	$(FLOOR_VENV)/bin/python -m pytest -q tests/client
-
-test-tools: # what tests need from the system: strace, systemd-analyze, RabbitMQ, and PostgreSQL unless HEADRACE_TEST_POSTGRESQL_URL names one
-	@command -v strace >/dev/null || $(call need,strace)
-	@command -v systemd-analyze >/dev/null || $(call need,systemd)
-	@[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || $(call need,rabbitmq-server)
-	@[ -n "$$HEADRACE_TEST_POSTGRESQL_URL" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
-	    || $(call need,postgresql)
-
-# Root installs the package, and the policy keeps its services from being started; others are told its name.
-define need
-{ [ "$$(id -u)" = 0 ] && policy=/usr/sbin/policy-rc.d && { [ -e $$policy ] || { trap "rm -f $$policy" EXIT; \
-	      printf '#!/bin/sh\nexit 101\n' >$$policy; chmod +x $$policy; }; } \
-	    && apt-get update -qq && apt-get install -yqq --no-install-recommends $(1) >/dev/null; } \
-	    || { echo "The tests need the package $(1): install it, or run this as root." >&2; exit 1; }
-endef
+test: $(VENV)/.done $(FLOOR_VENV)/.done test-tools ## every test but the deep ones, in some minutes
+	$(FLOOR_VENV)/bin/python -m pytest -q $(SIDE_BY_SIDE) tests/client
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not deep"
 
 test-fast: $(VENV)/.done test-tools ## the tests that answer within a minute
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not slow and not deep"
+
+test-deep: $(VENV)/.done test-tools ## storms, chaos, fuzz, soak and models in their short form
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m deep
+
+# What tests need from the system, and where it is: PostgreSQL unless HEADRACE_TEST_POSTGRESQL_URL names one.
+# Root installs all that is missing at once, and the policy keeps services from being started; others are told the names.
+test-tools:
+	@missing=; \
+	command -v strace >/dev/null || missing="$$missing strace"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$$missing rabbitmq-server"; \
+	[ -n "$$HEADRACE_TEST_POSTGRESQL_URL" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
+	    || missing="$$missing postgresql"; \
+	[ -n "$$missing" ] || exit 0; \
+	[ "$$(id -u)" = 0 ] || { echo "The tests need these packages, install them or run this as root:$$missing" >&2; exit 1; }; \
+	policy=/usr/sbin/policy-rc.d; \
+	[ -e $$policy ] || { trap "rm -f $$policy" EXIT; printf '#!/bin/sh\nexit 101\n' >$$policy; chmod +x $$policy; }; \
+	echo "installing$$missing"; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends $$missing >/dev/null \
+	    || { echo "The tests need these packages, which could not be installed:$$missing" >&2; exit 1; }
 
 test-chaos: $(VENV)/.done test-tools ## the long form of the tests that break things; HEADRACE_SEED=N repeats a run
-	HEADRACE_LONG=1 $(BIN)/pytest -s -o timeout=7200 tests/chaos tests/property
+	HEADRACE_LONG=1 $(BIN)/pytest -s -o timeout=7200 -m deep
 
 storm: $(VENV)/.done test-tools ## three instances on one PostgreSQL, killed under load; a report at the end
 	$(BIN)/pytest -q tests/chaos/test_storm_fleet.py
 
 coverage: $(VENV)/.done test-tools ## lines of server and client that the tests reach: at least 90 of 100
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage run -m pytest -q $(SIDE_BY_SIDE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=90
 

@@ -1,3 +1,21 @@
 """What every test has: a guard that lets none leave anything behind, PostgreSQL and RabbitMQ for those that ask for them, a way to be heard."""
 
-pytest_plugins = ("support.leaks", "support.databases", "support.brokers", "support.told")
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ("support.leaks", "support.services", "support.databases", "support.brokers", "support.told")
+
+DEEP = frozenset({"chaos", "property"})
+"""The folders of the tests that break things, and of those that try many things: `make test-deep`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the deep tests; and let files with slow tests begin first, so that no worker is left alone with one."""
+    slow: set[Path] = set()
+    for item in items:
+        if DEEP.intersection(item.path.parts):
+            item.add_marker("deep")
+        if item.get_closest_marker("slow"):
+            slow.add(item.path)
+    items.sort(key=lambda item: item.path not in slow)

@@ -1,4 +1,4 @@
-"""RabbitMQ for tests: one node for the session, a virtual host of its own for each test that asks for one.
+"""RabbitMQ for tests: one node for the session (support.services), a virtual host of its own for each test that asks.
 
 rabbitmq        the URL of a fresh virtual host; in the broker that HEADRACE_TEST_AMQP_URL names, if it does
 own_rabbitmq    a broker that the test may stop, kill, alarm and cut; its url is that of a fresh virtual host
@@ -10,32 +10,32 @@ from contextlib import contextmanager
 
 import pytest
 
-from support import given_broker
-from support.rabbitmq import GIVEN, Broker, own
+from support import given_broker, services
+from support.rabbitmq import GIVEN, Address, Broker, Node, own
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_node() -> Iterator[Broker | None]:
+def rabbitmq_node(request: pytest.FixtureRequest) -> Node | None:
     """The node of this session; None where a broker is given."""
     if os.environ.get(GIVEN):
-        yield None
-    else:
-        with _node() as node:
-            yield node
+        return None
+    if address := services.started(request.config, services.RABBITMQ):
+        node = Node(Address(*address))
+        node.serve()
+        return node
+    made: Broker = request.getfixturevalue("rabbitmq_own_node")
+    return made
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_own_node(rabbitmq_node: Broker | None) -> Iterator[Broker]:
-    """A node that tests may break: that of the session, or one beside the broker that is given."""
-    if rabbitmq_node:
-        yield rabbitmq_node
-    else:
-        with _node() as node:
-            yield node
+def rabbitmq_own_node() -> Iterator[Broker]:
+    """A node that tests may break, which nobody else uses meanwhile."""
+    with _node() as node:
+        yield node
 
 
 @pytest.fixture
-def rabbitmq(rabbitmq_node: Broker | None) -> Iterator[str]:
+def rabbitmq(rabbitmq_node: Node | None) -> Iterator[str]:
     """A virtual host of this test's own."""
     with rabbitmq_node.vhost() if rabbitmq_node else given_broker.vhost(os.environ[GIVEN]) as url:
         yield url

@@ -1,4 +1,4 @@
-"""PostgreSQL for tests: one server for the session, a database of its own for each test that asks for one.
+"""PostgreSQL for tests: one server for the session (support.services), a database of its own for each test that asks.
 
 shared_url    a database with its tables, for stores and servers that share it
 module_url    the same, for all tests of a module
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from support import services
 
 if TYPE_CHECKING:
     from support.postgresql import Server
@@ -30,11 +32,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> "Iterator[Server]":
+def postgresql(pytestconfig: pytest.Config) -> "Iterator[Server]":
     """A PostgreSQL server. A missing one fails in CI and for root, who can install it; else its tests are skipped."""
     from support.postgresql import cluster  # noqa: PLC0415 - see the module
 
-    running = cluster()
+    running = cluster(services.started(pytestconfig, services.POSTGRESQL))
     try:
         server = running.__enter__()
     except FileNotFoundError as missing:

@@ -1,4 +1,4 @@
-"""How much a test that breaks things does: a short form in `make test`, a long one in `make test-chaos`.
+"""How much a test that breaks things does: a short form in `make test-deep`, a long one in `make test-chaos`.
 
     figure(500, 2000)    how many: the short form's number, or the long form's
     guard(2)             seconds: five times the promise in the short form, the promise itself in the long form

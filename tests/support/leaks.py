@@ -5,8 +5,11 @@ new and does not go within a moment is an error of that test. It knows its own:
 
 - processes by a mark in the environment, and as descendants of this process below none that was there before,
   so those of a server that other tests share are none of its business;
-- files in a temporary directory that this run has to itself, and in the folders of the checkout that have changed;
+- files in a temporary directory that this process has to itself, and in the folders of the checkout that have changed;
 - threads of Python and descriptors of this process.
+
+Where tests run side by side nobody can say whose a file in the checkout is: then it is looked at once, at the end, by
+whoever started the workers, and what is new there fails the run.
 
 What took the place of something alike is no leak: a test may kill and restart a server that it shares with others.
 """
@@ -24,9 +27,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pytest
+from xdist.workermanage import WorkerController
 
 from headrace_server.work.process_tree import descendants, has_children
 
@@ -44,6 +48,10 @@ _THREADS_KEPT = ("_poll_wrapper",)
 """Threads that may stay: the one of gRPC's event loops, which goes with the last of them."""
 
 
+_CHECKOUT: Final = pytest.StashKey["Checkout"]()
+_LEFT: Final = pytest.StashKey[list[str]]()
+
+
 class Found(NamedTuple):
     """What there is beside processes."""
 
@@ -53,14 +61,33 @@ class Found(NamedTuple):
     checkout: dict[str, int]
 
 
+class Checkout:
+    """The folders of a checkout, as they were at first."""
+
+    def __init__(self, root: Path) -> None:
+        # A file that is made or removed changes the time of its folder: files need not be looked at.
+        self._listed = {folder: _names(folder) for folder in _folders(root)}
+
+    def look(self) -> dict[str, int]:
+        """When each folder has changed."""
+        return {folder: _changed(folder) for folder in self._listed}
+
+    def new(self, before: dict[str, int]) -> list[str]:
+        """The files that were not there at first, a line for each, of the folders that have changed since then."""
+        return [
+            f"file {folder}/{name}"
+            for folder, changed in self.look().items()
+            if changed != before.get(folder)
+            for name in _names(folder) - self._listed[folder]
+        ]
+
+
 class Guard:
     """Looks, and compares."""
 
-    def __init__(self, checkout: Path, temporary: Path) -> None:
+    def __init__(self, checkout: Checkout | None, temporary: Path) -> None:
         self._temporary = temporary
-        # A file that is made or removed changes the time of its folder: files need not be looked at.
-        self._folders = list(_folders(checkout))
-        self._listed = {folder: _names(folder) for folder in self._folders}
+        self._checkout = checkout
         self.starts = 0
         """How many processes this one has started: reading /proc costs more than most tests do."""
         sys.addaudithook(self._audit)
@@ -74,7 +101,7 @@ class Guard:
             frozenset(threading.enumerate()),
             frozenset(_descriptors()),
             frozenset(_names(str(self._temporary))),
-            {folder: _changed(folder) for folder in self._folders},
+            self._checkout.look() if self._checkout else {},
         )
 
     def new(self, before: Found) -> list[str]:
@@ -97,10 +124,31 @@ class Guard:
             )
         ]
         files = [f"file {self._temporary / name}" for name in after.temporary - before.temporary]
-        for folder, changed in after.checkout.items():
-            if changed != before.checkout[folder]:
-                files += [f"file {folder}/{name}" for name in _names(folder) - self._listed[folder]]
+        files += self._checkout.new(before.checkout) if self._checkout else []
         return sorted(threads + fds + files)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Look at the checkout before the first worker starts."""
+    if _CHECKOUT not in node.config.stash:
+        node.config.stash[_CHECKOUT] = Checkout(node.config.rootpath)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Look again when all workers have ended: a file that a test has left in the checkout fails the run."""
+    if checkout := session.config.stash.get(_CHECKOUT, None):
+        left = session.config.stash[_LEFT] = checkout.new({})
+        if left:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name it."""
+    if left := config.stash.get(_LEFT, []):
+        terminalreporter.section("left behind in the checkout", red=True)
+        terminalreporter.write_line("\n".join(left))
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +157,8 @@ def leak_guard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     temporary = tmp_path_factory.mktemp("temporary")
     named = {"TMPDIR": os.environ.get("TMPDIR"), MARK: os.environ.get(MARK)}
     os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
-    yield Guard(request.config.rootpath, temporary)
+    side_by_side = hasattr(request.config, "workerinput")
+    yield Guard(None if side_by_side else Checkout(request.config.rootpath), temporary)
     tempfile.tempdir = None
     _restore(named)
 
@@ -189,8 +238,16 @@ def _processes(spared: set[int], mark: str, outer: str | None) -> list[str]:
 
 def _command(pid: int) -> str:
     with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip() or "it has ended, unreaped"
+        words = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+        return words or _ended(pid)
     return "just gone"
+
+
+def _ended(pid: int) -> str:
+    """A process without a command line: one that has ended, and whose parent has not reaped it."""
+    name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+    state, parent = rest.split()[:2]
+    return f"{name}, state {state}, a child of {'this process' if int(parent) == os.getpid() else parent}"
 
 
 def _descriptors() -> Iterator[tuple[str, str]]:

@@ -37,7 +37,7 @@ SETTINGS = {
     "fsync": "off",  # no test cuts the power
     "full_page_writes": "off",
     "shared_buffers": "32MB",
-    "max_connections": "100",
+    "max_connections": "400",  # tests run side by side
     "log_min_messages": "fatal",
 }
 USER = "postgres"
@@ -103,9 +103,9 @@ def binaries() -> Path | None:
 
 
 @contextmanager
-def cluster() -> Iterator[Server]:
-    """A server for as long as the block lasts. Raises FileNotFoundError when there is none."""
-    given = os.environ.get(GIVEN)
+def cluster(given: str | None = None) -> Iterator[Server]:
+    """A server for as long as the block lasts: the given one, or one of its own. Raises FileNotFoundError when there is none."""
+    given = os.environ.get(GIVEN) or given
     with contextlib.nullcontext(given) if given else own() as made:
         server = Server(made if isinstance(made, str) else made.url)
         try:

@@ -6,6 +6,8 @@
         broker.kill()                     # SIGKILL of the whole node
         broker.start()                    # on the same data and port
 
+    Node(*broker.address)                 # the same for another process, which can neither stop nor start it
+
 Its node name, ports, data, log, cookie and epmd are its own, and all listen on loopback only: it disturbs no other
 broker of the machine. It runs as whoever runs the tests. Nothing of it outlives the process that started it.
 """
@@ -21,8 +23,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from support.databases import TEMPORARY
 from support.ports import port
@@ -35,80 +38,63 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 WATERMARK = "0.4"
 """The part of the machine's memory that the broker may use: its own default."""
-MARK = "HEADRACE_TEST_BROKER"
-ENDS_WITH_US = (
-    sys.executable,
-    "-ISc",
-    f"import ctypes, os, sys; ctypes.CDLL(None).prctl(1, {int(signal.SIGKILL)}); os.execvp(sys.argv[1], sys.argv[1:])",
-)
-"""Runs a command that is killed when the thread that started it ends (PR_SET_PDEATHSIG)."""
+KEEPER = (sys.executable, str(Path(__file__).with_name("keeper.py")))
+"""Runs a command that ends, with all that it has started, when the thread that started it does."""
 
 
-class Broker:
-    """A node: its data and its programs. It is started and stopped on the main thread: it ends with its starter."""
+class Address(NamedTuple):
+    """Where a node is: its files, and the ports on which it, its cluster port and its epmd listen."""
 
-    def __init__(self, folder: Path, epmd: str) -> None:
-        self._folder = folder
-        self._epmd = epmd
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._mark = secrets.token_hex(8)
-        self.port, distribution, names = port(), port(), port()
-        self.node = f"headrace-{self._mark}@localhost"
+    folder: str
+    name: str
+    port: int
+    distribution: int
+    names: int
+
+
+class Node:
+    """A node that somebody has started."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._folder = Path(address.folder)
+        self.port = address.port
+        self.node = address.name
         self.url = self.url_of("/")
         """That of the virtual host in use: "/", or that of the innermost `vhost` block."""
         self._environment = {
             **os.environ,
-            MARK: self._mark,
-            "HOME": str(folder),  # the cookie's place
+            "HOME": address.folder,  # the cookie's place
             "LC_ALL": "C.UTF-8",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(names),
+            "ERL_EPMD_PORT": str(address.names),
             "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(distribution),
-            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_NODE_PORT": str(address.port),
+            "RABBITMQ_DIST_PORT": str(address.distribution),
+            "RABBITMQ_MNESIA_BASE": str(self._folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self._folder / "log"),
             "RABBITMQ_LOGS": "-",
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
-            "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
-            "RABBITMQ_CONFIG_FILE": str(folder / "none"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self._folder / "plugins"),
+            "RABBITMQ_CONF_ENV_FILE": str(self._folder / "none"),
+            "RABBITMQ_CONFIG_FILE": str(self._folder / "none"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-rabbit disk_free_limit 1000000 -kernel inet_dist_use_interface {127,0,0,1}",
             "detached": "1",  # the script becomes the node, instead of waiting for it
         }
 
     @property
     def running(self) -> bool:
-        """Whether the node lives."""
-        node = self._processes.get("node")
-        return node is not None and node.poll() is None
+        """Whether it accepts connections."""
+        return _listens(self.port)
 
-    def start(self) -> None:
-        """Start it, and wait until it serves."""
-        if "epmd" not in self._processes:
-            self._start("epmd", self._epmd)
-        self._start("node", str(PROGRAMS / "rabbitmq-server"))
+    def serve(self) -> None:
+        """Wait until it serves. Raises RuntimeError when it does not."""
         deadline = time.monotonic() + START_SECONDS
         while not _listens(self.port):
-            if not self.running or time.monotonic() > deadline:
+            if not self._may_come() or time.monotonic() > deadline:
                 raise RuntimeError(f"RabbitMQ did not start ({self._state}).")
             time.sleep(0.05)
         self.ctl("await_startup")
-
-    def stop(self) -> None:
-        """End the node in order: what is durable is on disk, clients are told."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End the node as a crash does."""
-        self._end(signal.SIGKILL)
-
-    def close(self) -> None:
-        """End all of it."""
-        self.kill()
-        if epmd := self._processes.pop("epmd", None):
-            epmd.kill()
-            epmd.wait()
 
     def ctl(self, *arguments: str) -> str:
         """What a rabbitmqctl command prints: a third of a second each. Raises RuntimeError with its words if it fails."""
@@ -116,12 +102,7 @@ class Broker:
 
     @contextmanager
     def vhost(self) -> Iterator[str]:
-        """A virtual host for as long as the block lasts, and its URL: exchanges and queues of others are not in it.
-
-        A node that is down is started for it: what one test could not mend is not the next one's trouble.
-        """
-        if not self.running:
-            self.start()
+        """A virtual host for as long as the block lasts, and its URL: exchanges and queues of others are not in it."""
         name = f"test-{secrets.token_hex(4)}"
         self._evaluate(
             f'rabbit_vhost:add(<<"{name}">>, <<"tests">>), '
@@ -195,13 +176,71 @@ class Broker:
     @property
     def _state(self) -> str:
         """What a reader of a failure needs of the node and its epmd."""
+        return f"the node has printed: {self.log[-4000:]}"
+
+    def _may_come(self) -> bool:
+        return True
+
+
+class Broker(Node):
+    """A node of one's own: its data and its programs. It is started and stopped on the main thread: it ends with its starter."""
+
+    def __init__(self, folder: Path, epmd: str) -> None:
+        name = f"headrace-{secrets.token_hex(8)}@localhost"
+        super().__init__(Address(str(folder), name, port(), port(), port()))
+        self._epmd = epmd
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def running(self) -> bool:
+        """Whether the node lives."""
+        node = self._processes.get("node")
+        return node is not None and node.poll() is None
+
+    def launch(self) -> None:
+        """Start it, and wait for nothing: serve() does."""
+        if "epmd" not in self._processes:
+            self._start("epmd", self._epmd)
+        self._start("node", str(PROGRAMS / "rabbitmq-server"))
+
+    def start(self) -> None:
+        """Start it, and wait until it serves."""
+        self.launch()
+        self.serve()
+
+    def stop(self) -> None:
+        """End the node in order: what is durable is on disk, clients are told."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the node as a crash does."""
+        self._end(signal.SIGUSR1)
+
+    def close(self) -> None:
+        """End all of it."""
+        for name in ("node", "epmd"):
+            self._end(signal.SIGUSR1, name)
+
+    @contextmanager
+    def vhost(self) -> Iterator[str]:
+        """The same; a node that is down is started for it: what one test could not mend is not the next one's trouble."""
+        if not self.running:
+            self.start()
+        with super().vhost() as url:
+            yield url
+
+    @property
+    def _state(self) -> str:
         ends = {name: process.poll() for name, process in self._processes.items()}
-        return f"exit codes: {ends}; the node has printed: {self.log[-4000:]}"
+        return f"exit codes: {ends}; {super()._state}"
+
+    def _may_come(self) -> bool:
+        return self.running
 
     def _start(self, name: str, program: str) -> None:
         with (self._folder / f"{name}.out").open("ab") as out:
             self._processes[name] = subprocess.Popen(
-                [*ENDS_WITH_US, program],
+                [*KEEPER, program],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -209,29 +248,25 @@ class Broker:
                 cwd=self._folder,
             )
 
-    def _end(self, how: int) -> None:
-        node = self._processes.pop("node", None)
-        if node is None:
+    def _end(self, how: int, name: str = "node") -> None:
+        """End a program and all that it has started. SIGUSR1 is its keeper's word for SIGKILL."""
+        process = self._processes.pop(name, None)
+        if process is None:
             return
-        node.send_signal(how)
+        process.send_signal(how)
         try:
-            node.wait(STOP_SECONDS)
+            process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            node.kill()
-            node.wait()
-        epmd = self._processes["epmd"].pid
-        deadline = time.monotonic() + 1
-        while left := [pid for pid in _marked(self._mark) if pid != epmd]:  # its helpers notice by themselves
-            if time.monotonic() > deadline:
-                for pid in left:
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-            time.sleep(0.01)
+            process.send_signal(signal.SIGUSR1)
+            process.wait()
 
 
 @contextmanager
-def own() -> Iterator[Broker]:
-    """A node that has been started, for as long as the block lasts. Raises FileNotFoundError without the programs."""
+def own(*, ready: bool = True) -> Iterator[Broker]:
+    """A node that has been started, for as long as the block lasts; not waited for unless it is to be ready.
+
+    Raises FileNotFoundError without the programs.
+    """
     epmd = shutil.which("epmd")
     if epmd is None or not (PROGRAMS / "rabbitmq-server").exists():
         raise FileNotFoundError(MISSING)
@@ -239,22 +274,14 @@ def own() -> Iterator[Broker]:
     try:
         made = Broker(folder, epmd)
         try:
-            made.start()
+            made.launch()
+            if ready:
+                made.serve()
             yield made
         finally:
             made.close()
     finally:
         shutil.rmtree(folder)
-
-
-def _marked(mark: str) -> Iterator[int]:
-    """The processes that have inherited the mark and have not ended."""
-    wanted = f"{MARK}={mark}".encode()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                if wanted in (entry / "environ").read_bytes():
-                    yield int(entry.name)
 
 
 def _listens(port: int) -> bool:

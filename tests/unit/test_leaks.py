@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.server import TESTS
 
 LEAKY = """
@@ -48,19 +50,42 @@ def test_after_them_all():
 """
 
 
-def test_each_leak_is_an_error_of_its_test(tmp_path: Path) -> None:
-    """A child, an orphan, files, a thread, a descriptor: each is named, in its test alone; clean tests pass."""
-    checkout = tmp_path / "checkout"
-    (checkout / "folder").mkdir(parents=True)
-    (checkout / "test_leaky.py").write_text(LEAKY)
-    (checkout / "pids").touch()
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with the leaky tests."""
+    made = tmp_path / "checkout"
+    (made / "folder").mkdir(parents=True)
+    (made / "test_leaky.py").write_text(LEAKY)
+    (made / "pids").touch()
+    return made
+
+
+def run(checkout: Path, *chosen: str) -> "subprocess.CompletedProcess[str]":
+    """A run of pytest in the checkout, which is no worker of the one that runs this test."""
     code = "import sys, pytest; import support.leaks as leaks; leaks.PATIENCE = 0.3; sys.exit(pytest.main(sys.argv[1:]))"
     options = ["-q", "-p", "support.leaks", "-p", "no:cacheprovider", "--rootdir=.", "-c", os.devnull]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *options, f"--basetemp={tmp_path}/base", "test_leaky.py"],
-        env={**os.environ, "PYTHONPATH": str(TESTS), "PYTEST_ADDOPTS": ""},
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(
+        [sys.executable, "-c", code, *options, f"--basetemp={checkout.parent}/base", *(chosen or ["test_leaky.py"])],
+        env={**ours, "PYTHONPATH": str(TESTS)},
         cwd=checkout, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
+
+
+def test_a_file_in_the_checkout_fails_a_run_side_by_side(checkout: Path) -> None:
+    """With workers no test is blamed for a file in the checkout: it is named once, at the end, and the run fails."""
+    done = run(checkout, "-n", "2", "test_leaky.py::test_clean", "test_leaky.py::test_file_in_the_checkout")
+    assert done.returncode == 1, done.stdout
+    assert f"left behind in the checkout\nfile {checkout}/folder/left.txt" in re.sub(
+        "[ =]{2,}", "", done.stdout
+    )
+    assert "2 passed" in done.stdout
+    assert "teardown" not in done.stdout
+
+
+def test_each_leak_is_an_error_of_its_test(checkout: Path, tmp_path: Path) -> None:
+    """A child, an orphan, files, a thread, a descriptor: each is named, in its test alone; clean tests pass."""
+    done = run(checkout)
     for pid in (checkout / "pids").read_text().split():
         os.kill(int(pid), signal.SIGKILL)
     shown = done.stdout.replace(f"{tmp_path}/", "")

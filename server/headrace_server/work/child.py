@@ -56,7 +56,7 @@ _PAGE = resource.getpagesize()
 
 @dataclass(frozen=True, slots=True)
 class ChildSettings:
-    """What every child of a pool is told.
+    """What every child of a pool is told. skip: modules that are not to be imported.
 
     max_memory: bytes of resident memory, None for any. max_results: bytes of all results of a run. max_messages: of a
     run.
@@ -71,17 +71,19 @@ class ChildSettings:
     max_memory: int | None
     max_results: int
     max_messages: int
+    skip: Sequence[str] = ()
 
 
-def main(settings: ChildSettings, supervisor: int, fds: Sequence[int]) -> NoReturn:
+def main(told: Mapping[str, Any], supervisor: int, fds: Sequence[int]) -> NoReturn:
     """Be a child: in a process just forked, with the descriptors of a slot (socket, stop page, two pipes)."""
+    settings = ChildSettings(**told)
     # What spawn and forkserver start would import the supervisor as the main module of the job's program.
     sys.modules["__main__"] = ModuleType("__main__")
     process_tree.die_with_parent(supervisor)
     os.setsid()
     process_tree.become_subreaper()
-    _keep_only(fds)
-    _reset_signals()
+    keep_only(fds)
+    reset_signals()
     os.nice(settings.nice)
     channel, page, *outputs = fds
     child = Child(settings, socket.socket(fileno=channel), StopPage(page), (outputs[0], outputs[1]))
@@ -91,7 +93,7 @@ def main(settings: ChildSettings, supervisor: int, fds: Sequence[int]) -> NoRetu
     child.leave()
 
 
-def _keep_only(fds: Sequence[int]) -> None:
+def keep_only(fds: Sequence[int]) -> None:
     """Close every descriptor of the supervisor but these: its control socket, and the lock on the store."""
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - Path objects would open more
         fd = int(name)
@@ -100,7 +102,7 @@ def _keep_only(fds: Sequence[int]) -> None:
                 os.close(fd)
 
 
-def _reset_signals() -> None:
+def reset_signals() -> None:
     """Undo what the supervisor ignores. SIGINT as Python has it: ignored, it would be so in every subprocess too."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -134,7 +136,9 @@ class Child:
     def load(self) -> None:
         """Import the modules of the jobs, then say so. A module that fails is reported by the runs of its types."""
         sys.path[:] = self._settings.path
-        self._loaded = jobs.load(self._settings.modules, self._settings.entry_points)
+        self._loaded = jobs.load(
+            self._settings.modules, self._settings.entry_points, skip=self._settings.skip
+        )
         self._resources = jobs.Resources(self._loaded.resources)
         self._threads = LeftThreads(self._resources, lambda: self._flusher.thread)
         if os.getpid() != self._pid:  # a module has forked, and this process is no second worker

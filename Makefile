@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 PROTO_VENV := .venv-proto
 FLOOR_VENV := .venv-floor
+NODE_VENV := .venv-node
 BIN := $(VENV)/bin
 STUBS := client/headrace/v1
 .DEFAULT_GOAL := help
@@ -32,7 +33,7 @@ format: $(VENV)/.done ## put the code into shape
 # Most tests wait for something: more of them run at once than there are processors.
 SIDE_BY_SIDE = -n $(or $(TESTS_AT_ONCE),4) --dist loadfile
 
-test: $(VENV)/.done $(FLOOR_VENV)/.done test-tools ## every test but the deep ones, in some minutes
+test: $(VENV)/.done $(FLOOR_VENV)/.done test-tools $(NODE_VENV)/.done ## every test but the deep ones, in some minutes
 	$(FLOOR_VENV)/bin/python -m pytest -q $(SIDE_BY_SIDE) tests/client
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not deep"
 
@@ -41,6 +42,12 @@ test-fast: $(VENV)/.done test-tools ## the tests that answer within a minute
 
 test-deep: $(VENV)/.done test-tools ## storms, chaos, fuzz, soak and models in their short form
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m deep
+
+# gRPC for Go, with the protobuf library that the code of protoc-gen-go needs: apt would choose an older one.
+GO_PACKAGES := golang-go protoc-gen-go protoc-gen-go-grpc golang-google-grpc-dev golang-github-golang-protobuf-1-5-dev
+GO_LIBRARIES := google.golang.org/grpc/server.go github.com/golang/protobuf/proto/registry.go
+# Those run no client in another language.
+test-fast test-deep test-chaos storm: NO_LANGUAGES := 1
 
 # What tests need from the system, and where it is: PostgreSQL unless HEADRACE_TEST_POSTGRESQL_URL names one.
 # Root installs all that is missing at once, and the policy keeps services from being started; others are told the names.
@@ -51,6 +58,10 @@ test-tools:
 	[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$$missing rabbitmq-server"; \
 	[ -n "$$HEADRACE_TEST_POSTGRESQL_URL" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
 	    || missing="$$missing postgresql"; \
+	[ -n "$(NO_LANGUAGES)" ] || command -v npm >/dev/null || missing="$$missing npm"; \
+	[ -n "$(NO_LANGUAGES)" ] || { command -v go && command -v protoc-gen-go && command -v protoc-gen-go-grpc \
+	    && cd /usr/share/gocode/src && ls $(GO_LIBRARIES); } >/dev/null 2>&1 \
+	    || missing="$$missing $(GO_PACKAGES)"; \
 	[ -n "$$missing" ] || exit 0; \
 	[ "$$(id -u)" = 0 ] || { echo "The tests need these packages, install them or run this as root:$$missing" >&2; exit 1; }; \
 	policy=/usr/sbin/policy-rc.d; \
@@ -65,7 +76,7 @@ test-chaos: $(VENV)/.done test-tools ## the long form of the tests that break th
 storm: $(VENV)/.done test-tools ## three instances on one PostgreSQL, killed under load; a report at the end
 	$(BIN)/pytest -q tests/chaos/test_storm_fleet.py
 
-coverage: $(VENV)/.done test-tools ## lines of server and client that the tests reach: at least 90 of 100
+coverage: $(VENV)/.done test-tools $(NODE_VENV)/.done ## lines of server and client that the tests reach: at least 90 of 100
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -q $(SIDE_BY_SIDE)
 	$(BIN)/coverage combine --quiet
@@ -121,5 +132,10 @@ $(FLOOR_VENV)/.done: pyproject.toml
 	    $$(sed -n 's/^dependencies = \[\(.*\)\]/\1/p' pyproject.toml | tr -d '",' | sed 's/>=/==/g')
 	@touch $@
 
+$(NODE_VENV)/.done: examples/clients/node/package-lock.json | test-tools
+	mkdir -p $(NODE_VENV) && cp examples/clients/node/package*.json $(NODE_VENV)
+	npm ci --prefix $(NODE_VENV) --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 clean: ## remove what make has made
-	rm -rf $(VENV) $(PROTO_VENV) $(FLOOR_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*
+	rm -rf $(VENV) $(PROTO_VENV) $(FLOOR_VENV) $(NODE_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*

@@ -18,8 +18,15 @@ from headrace import Client
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with the example jobs."""
     folder = tmp_path_factory.mktemp("server")
-    words = ["dev", "--jobs", "example_jobs.files", "--jobs", "example_jobs.image", "--workers", "2"]
-    words += ["--address", "127.0.0.1:0", "--database-url", f"sqlite:///{folder}/headrace.db"]
+    words = ["dev", "--jobs", "example_jobs.files", "--jobs", "example_jobs.image", "--jobs", "support.jobs"]
+    words += [
+        "--workers",
+        "2",
+        "--address",
+        "127.0.0.1:0",
+        "--database-url",
+        f"sqlite:///{folder}/headrace.db",
+    ]
     words += ["--workspace", str(folder / "workspaces"), "--drain-time", "0"]
     log = folder / "log"
     with (

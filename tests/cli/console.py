@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+TESTS = Path(__file__).parents[1]
+EXAMPLES = TESTS.parent / "examples"
 SCRIPT = [sys.executable, "-c", "from headrace.cli import main; main()"]
 LIMIT = 60.0
 """Seconds after which a test gives a fact up."""
@@ -22,7 +23,7 @@ LIMIT = 60.0
 def environment(**more: str) -> dict[str, str]:
     """This process's environment without settings of Headrace."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("HEADRACE_")}
-    return {**kept, "TERM": "xterm", "COLUMNS": "100", "PYTHONPATH": str(EXAMPLES), **more}
+    return {**kept, "TERM": "xterm", "COLUMNS": "100", "PYTHONPATH": f"{EXAMPLES}:{TESTS}", **more}
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def test_types_and_info(headrace: Script) -> None:
     shown = headrace("types", "image.resize")
     assert "width" in shown
     assert "required" in shown
-    assert "There is no type 'none'; there is files.checksum, image.resize." in headrace.error(
+    assert "There is no type 'none'; there is files.checksum, image.resize, test." in headrace.error(
         "types", "none", code=2
     )
     assert json.loads(headrace("types", "-o", "json"))[0]["type"] == "files.checksum"
@@ -163,7 +163,7 @@ def test_types_and_info(headrace: Script) -> None:
 
 def test_what_the_server_refuses(headrace: Script, tree: Path) -> None:
     """A refusal names each field in one line, and repeats nothing (acceptance 9, 17)."""
-    assert "The types are: files.checksum, image.resize." in headrace.error("submit", "none", code=2)
+    assert "The types are: files.checksum, image.resize, test." in headrace.error("submit", "none", code=2)
     said = headrace.error("submit", "image.resize", "fil=x", "width=wide", code=2)
     for field in ("file", "fil", "width"):
         assert said.count(f"[{field}]") == 1

@@ -13,9 +13,12 @@ Data goes to stdout and everything else to stderr. gRPC is imported when a serve
 import importlib
 import sys
 
+from headrace.cli import interrupts
+
 
 def main() -> None:
     """The entry point of the script."""
+    interrupts.hush()
     try:
         importlib.import_module("typer")
         importlib.import_module("rich")
@@ -23,4 +26,9 @@ def main() -> None:
     except ImportError:
         sys.stderr.write("headrace: the command line is an extra: pip install 'headrace[cli]'\n")
         sys.exit(2)
-    sys.exit(importlib.import_module("headrace.cli.app").run(sys.argv[1:]))
+    importlib.import_module("headrace.cli.streams").prepare()
+    try:
+        code = importlib.import_module("headrace.cli.app").run(sys.argv[1:])
+    finally:
+        interrupts.hush()
+    sys.exit(code)

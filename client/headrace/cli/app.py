@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import typer.core
@@ -15,6 +15,7 @@ from headrace.cli.bulk import purge, stop_jobs
 from headrace.cli.changing import delete, release, stop, update
 from headrace.cli.choosing import gates, limit, pause, queues, resume, tenants
 from headrace.cli.following import wait, watch
+from headrace.cli.interrupts import INTERRUPTED
 from headrace.cli.reading import count, events, get, list_
 from headrace.cli.serving import health, info, instances, types, version
 from headrace.cli.session import Session, register
@@ -28,7 +29,6 @@ ENTRY_POINTS = "headrace.commands"
 TRACEBACK_VARIABLE = "HEADRACE_TRACEBACK"
 
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 _EXIT_BUG = 1
 
 
@@ -109,7 +109,21 @@ def application() -> typer.Typer:
     return app
 
 
-def _before(session: Session) -> None:
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+def _before(
+    session: Session,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version of this client."
+        ),
+    ] = False,
+) -> None:
     """Job control over gRPC: submit a job, watch it live, stop it for real, get its result.
 
     Example: headrace run files.checksum path=/usr/share/dict
@@ -124,7 +138,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as end:  # by what completion prints
         return end.code if isinstance(end.code, int) else _EXIT_BUG
     except (KeyboardInterrupt, typer.Abort):
-        return EXIT_INTERRUPTED
+        return INTERRUPTED
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise

@@ -1,6 +1,5 @@
 """Following a job to its end: what is told on the way, what is written at the end, and what Ctrl-C does."""
 
-import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +8,10 @@ from typing import Protocol
 import typer
 from rich.text import Text
 
+from headrace.cli.interrupts import INTERRUPTED
 from headrace.cli.job_view import write_job
 from headrace.cli.moments import show_span
-from headrace.cli.output import Output
+from headrace.cli.output import Output, to_json
 from headrace.cli.record import of_job, plain
 from headrace.cli.session import Session
 from headrace.cli.terminal import clean, note, status, write
@@ -19,7 +19,6 @@ from headrace.cli.wording import failure_text
 from headrace.errors import DeadlineExceeded, InternalError
 from headrace.info import Finished, JobEvent, JobInfo, JobStatus, Progress, Snapshot, Update
 
-EXIT_INTERRUPTED = 130
 _EXIT_CODES = {JobStatus.SUCCEEDED: 0, JobStatus.ABORTED: 3}
 _EXIT_FAILED = 1
 
@@ -76,7 +75,7 @@ class Following:
             yield
         except KeyboardInterrupt:
             note(f"detached; the job goes on. {self._resume()}")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+            raise typer.Exit(INTERRUPTED) from None
         except DeadlineExceeded as error:
             raise DeadlineExceeded(f"{error.message} {self._resume()}") from None
 
@@ -99,7 +98,7 @@ def write_end(job: JobInfo, output: Output, *, asked: bool) -> None:
     if asked:
         output.one(of_job(job), lambda: write_job(job))
     elif job.status is JobStatus.SUCCEEDED and job.result is not None:
-        write(json.dumps(plain(job.result), ensure_ascii=False))
+        write(to_json(plain(job.result)))
 
 
 def _figures(job: JobInfo) -> str:

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 import yaml
 
 from headrace.cli.record import Record
+from headrace.cli.streams import fits, lost
 from headrace.cli.template import Template
 from headrace.cli.terminal import write
 
@@ -46,7 +48,7 @@ class Output:
         if self.for_people:
             table()
         elif self.template is None and self.form is Form.JSON:
-            write(json.dumps(record.data, indent=2, ensure_ascii=False))
+            write(to_json(record.data, indent=2))
         elif self.template is None and self.form is Form.YAML:
             _write_yaml(record.data)
         else:
@@ -59,7 +61,7 @@ class Output:
         elif self.template is None and self.form is Form.YAML:
             _write_yaml([record.data for record in records])
         else:
-            for record in records:
+            for record in takewhile(lambda _: not lost(), records):
                 self._line(record)
 
     def _line(self, record: Record) -> None:
@@ -69,16 +71,23 @@ class Output:
         elif self.form is Form.NAME:
             write(record.name)
         else:
-            write(json.dumps(record.data, ensure_ascii=False))
+            write(to_json(record.data))
+
+
+def to_json(data: Any, indent: int | None = None) -> str:
+    """Data as JSON, with letters that stdout's encoding lacks escaped as JSON does it."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    return text if fits(text) else json.dumps(data, indent=indent)
 
 
 def _write_array(items: Iterator[dict[str, Any]]) -> None:
     before = "["
-    for data in items:
-        sys.stdout.write(f"{before}\n{json.dumps(data, indent=2, ensure_ascii=False)}")
+    for data in takewhile(lambda _: not lost(), items):
+        sys.stdout.write(f"{before}\n{to_json(data, indent=2)}")
         before = ","
     write("[]" if before == "[" else "\n]")
 
 
 def _write_yaml(data: Any) -> None:
-    yaml.safe_dump(data, sys.stdout, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    sys.stdout.write(text if fits(text) else yaml.safe_dump(data, sort_keys=False))

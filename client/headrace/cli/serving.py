@@ -10,7 +10,7 @@ from headrace import _version
 from headrace.cli.moments import show_age, show_moment, show_span
 from headrace.cli.options import OutputOptions
 from headrace.cli.record import of_instance, of_server, of_type
-from headrace.cli.session import Session, reader_may_leave
+from headrace.cli.session import Session, carry_out
 from headrace.cli.table import Column, write_table
 from headrace.cli.terminal import clean, write
 from headrace.errors import Unavailable, UnknownType
@@ -136,8 +136,7 @@ def _instance(one: Instance) -> list[str]:
 
 def version() -> None:
     """Print the version of this client."""
-    with reader_may_leave():
-        write(f"headrace {_version.read()}")
+    carry_out(lambda: write(f"headrace {_version.read()}"))
 
 
 def _write_types(known: tuple[JobType, ...]) -> None:

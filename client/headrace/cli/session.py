@@ -7,23 +7,21 @@ first parameter is its Session. A parameter whose type is a dataclass is a group
 import dataclasses
 import inspect
 import os
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headrace.cli.interrupts import deliver
 from headrace.cli.moments import read_span
+from headrace.cli.streams import spill
 from headrace.errors import HeadraceError
 
 if TYPE_CHECKING:  # importing the client imports gRPC
     from headrace.client import Client
 
-BROKEN_PIPE = 141
-"""The exit code of a program that SIGPIPE ends: whoever read stdout has gone."""
 _ANSWER = timedelta(seconds=30)
 """What an answer is given: the client's own."""
 
@@ -54,6 +52,7 @@ class Session:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from headrace.client import Client  # noqa: PLC0415 - imports gRPC
 
+        deliver()  # from here on there may be a job to be left in good order
         tenant = tenant or self.tenant or os.environ.get("HEADRACE_TENANT", "")
         if self.timeout is None or (patient and self.timeout > _ANSWER):
             return Client(self.target, tenant=tenant)
@@ -88,16 +87,15 @@ class Session:
         )
 
 
-@contextmanager
-def reader_may_leave() -> Iterator[None]:
-    """Where a reader of stdout that has gone ends the command without a word."""
+def carry_out(function: Callable[..., None], **given: Any) -> None:
+    """Call a command, and end as it says, whatever became of its output. Raises typer.Exit where it is not with 0."""
+    code: int | None = None
     try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The interpreter would flush once more at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(BROKEN_PIPE) from None
+        function(**given)
+    except typer.Exit as end:
+        code = end.exit_code
+    if code := spill(code):
+        raise typer.Exit(code)
 
 
 def register(
@@ -117,8 +115,7 @@ def register(
             return
         base = context.obj if isinstance(context.obj, Session) else Session()
         given["session"] = given["session"].over(base)
-        with reader_may_leave():
-            function(**given)
+        carry_out(function, **given)
 
     # The session's options come last in the help.
     names = sorted(own, key=lambda name: own[name].annotation is Session)

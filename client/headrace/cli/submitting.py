@@ -9,7 +9,8 @@ import typer
 
 from headrace.cli.assignments import read_parameters
 from headrace.cli.displays import display
-from headrace.cli.follow import EXIT_INTERRUPTED, Following, exit_code, write_end
+from headrace.cli.follow import Following, exit_code, write_end
+from headrace.cli.interrupts import INTERRUPTED
 from headrace.cli.options import Assignments, JobTypeName, Messages, OutputOptions, SpecOptions
 from headrace.cli.record import of_job
 from headrace.cli.session import Session
@@ -106,5 +107,5 @@ def _submit(
         note(
             f"interrupted; the job may have been submitted. The same command with --request-id {request_id} tells."
         )
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     return handle.info or handle.refresh()

@@ -47,9 +47,7 @@ class Taken:
     def by(cls, server: Server) -> "Taken":
         """What it has taken now; of the workers that one which has the most."""
         main = server.process.pid
-        (supervisor,) = (
-            pid for pid in children(main) if b"work.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        )
+        (supervisor,) = children(main)
         workers = children(supervisor)
         return cls(
             len(server.processes()),

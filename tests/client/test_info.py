@@ -63,12 +63,12 @@ def test_what_python_cannot_hold_is_none() -> None:
     message.progress.estimated_end_time.seconds = 2_009_941_816_586
     message.start_time.seconds = -(2**62)
     message.spec.attempt_timeout.seconds = 2**60
-    message.spec.retry_policy.max_attempts = 2**31 - 1
+    message.spec.retry_policy.multiplier = 1e160
     message.spec.retry_policy.initial_backoff.seconds = 2**62
     read = convert.job(message)
     assert (read.status, read.create_time, read.start_time) == ("RUNNING", NOON, None)
     assert (read.progress.done, read.progress.estimated_end_time) == (5, None)
-    assert (read.spec.attempt_timeout, read.spec.retry) == (None, None)
+    assert (read.spec.attempt_timeout, read.spec.retry_policy) == (None, None)
 
 
 def test_times_count_up_to_now_while_they_last() -> None:

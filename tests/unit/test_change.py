@@ -12,6 +12,7 @@ from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import EtagMismatch, JobLocked, Replaced, WrongStatus
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import (
+    BACKOFF_MAX,
     MOVES,
     RETRIED,
     ErrorKind,
@@ -118,6 +119,48 @@ def test_retry_rules(kind: ErrorKind) -> None:
     expected = Status.QUEUED if kind in RETRIED else Status.FAILED
     assert job.status is expected
     assert finish(started(), error=error).job.status is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        RetryPolicy(9, 1_000, 1e160, 0),
+        RetryPolicy(9, 1_000, 1e160, 2**70),
+        RetryPolicy(9, 2**70, 2.0, 2**70),
+        RetryPolicy(9, 0, 1e300, 2**63),
+        RetryPolicy(9, 1, float("nan"), 2**62),
+        RetryPolicy(9, -(2**70), 2.0, -5),
+    ],
+)
+def test_a_wait_is_bounded_whatever_the_policy_says(policy: RetryPolicy) -> None:
+    """A policy that an earlier version has stored unchecked gives waits up to a year, so that every end can be written."""
+    assert all(0 <= policy.backoff(attempt) <= BACKOFF_MAX for attempt in (1, 2, 3, 1000))
+    queued = finish(started(retry=policy), error=BROKEN).job
+    assert queued.status is Status.QUEUED
+    assert NOW <= (queued.next_attempt_time or 0) < NOW + 2 * BACKOFF_MAX
+
+
+def in_short(job: Job, refusal: str = "refused", **outcome: object) -> Job:
+    """Its run ends with what the store takes of this outcome."""
+    error = running.not_stored(Outcome(**outcome), ValueError(refusal))  # type: ignore[arg-type]
+    return running.end_in_short(job, NOW, **FENCE, error=error).job  # type: ignore[arg-type]
+
+
+def test_an_end_in_short() -> None:
+    """It is FAILED without another attempt, with the kind that it had and no word of the job's; a stop makes it ABORTED."""
+    job = started(retry=RetryPolicy(max_attempts=5))
+    ended = in_short(job, "cannot encode 'ü😀\0'\nmore", error=BROKEN)
+    assert (ended.status, ended.error and ended.error.kind) == (Status.FAILED, ErrorKind.EXCEPTION)
+    assert ended.error is not None
+    assert ended.error.message.isascii()
+    assert "more" not in ended.error.message
+    assert ended.attempts[-1].end_time == NOW
+    returned = in_short(job, result="1")
+    assert returned.error is not None
+    assert returned.error.kind is ErrorKind.RESULT_NOT_SERIALIZABLE
+    aborted = in_short(stopped(job), result="1")
+    assert (aborted.status, aborted.stop and aborted.stop.confirmed) == (Status.ABORTED, True)
+    assert in_short(replace(job, attempts=()), result="1").status is Status.FAILED
 
 
 def test_backoff_grows_to_its_most() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from headrace import jobs
+from headrace._work.definition import definition_of
 from headrace.jobs import Job, JobContext, Loaded, Resources, RetryPolicy, job, load, resource
 
 Write = Callable[[str, str], str]
@@ -89,14 +90,45 @@ def test_a_mark_without_a_type_is_refused() -> None:
         {"multiplier": 0.5},
         {"multiplier": float("inf")},
         {"multiplier": float("nan")},
+        {"multiplier": 1000.5},
+        {"multiplier": 1e160},
         {"initial_backoff": timedelta(-1)},
+        {"initial_backoff": timedelta(days=366)},
         {"max_backoff": timedelta(-1)},
+        {"max_backoff": timedelta.max},
     ],
 )
 def test_a_bad_retry_policy_is_refused(fields: dict[str, Any]) -> None:
     """Each field of a retry policy is checked."""
     with pytest.raises(ValueError, match=next(iter(fields))):
         RetryPolicy(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"max_attempts": 2.5}, {"max_attempts": True}, {"initial_backoff": 5}, {"max_backoff": None}]
+)
+def test_a_retry_policy_of_other_types_is_refused(fields: dict[str, Any]) -> None:
+    """A field that is no whole number, or no timedelta, is named."""
+    with pytest.raises(TypeError, match=next(iter(fields))):
+        RetryPolicy(**fields)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"attempt_timeout": timedelta.max}, "longer than 10,000 years"),
+        ({"attempt_timeout": 5}, "is a timedelta"),
+        ({"retry_policy": 3}, "is a RetryPolicy"),
+    ],
+)
+def test_what_a_type_says_is_bounded_as_a_submit_is(settings: dict[str, Any], words: str) -> None:
+    """A type whose timeout or policy no job could have is refused where it is written, in a sentence that names it."""
+    with pytest.raises((ValueError, TypeError), match=f"a.b is.*{words}|of a.b {words}"):
+        job("a.b", **settings)(lambda _ctx: None)
+    made = type("Made", (Job,), {"type": "a.b", "run": lambda _self, _ctx: None, **settings})
+    with pytest.raises((ValueError, TypeError), match=words):
+        definition_of(made)
+    assert job("a.b", attempt_timeout=timedelta(days=10_000 * 365))
 
 
 def test_functions_and_classes_are_found(write: Write) -> None:

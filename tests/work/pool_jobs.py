@@ -5,6 +5,7 @@ import asyncio
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -34,6 +35,18 @@ def wait_for(path: str) -> None:
 @job("noop")
 def noop(ctx: JobContext) -> None:
     """Do nothing."""
+
+
+@job("babble")
+def babble(ctx: JobContext, text: str, go: str) -> None:
+    """Say something to the server that nobody understands, over the socket of its worker."""
+    del ctx
+    for entry in Path("/proc/self/fd").iterdir():
+        if entry.is_socket():
+            with socket.socket(fileno=os.dup(int(entry.name))) as line:
+                if line.type == socket.SOCK_SEQPACKET:
+                    line.send(text.encode())
+    wait_for(go)
 
 
 @job("nap")

@@ -50,6 +50,17 @@ async def test_one_run_is_lost_and_no_other(tmp_path: Path, how: str, cause: str
         assert (await shop.told.outcome(other)).error is None
 
 
+@pytest.mark.parametrize("text", ["no frame", '["nobody knows this"]\n', '["finished",1]\n', "[]\n", "\0\n"])
+async def test_a_child_that_nobody_understands_is_replaced(tmp_path: Path, text: str) -> None:
+    """What a job writes into its worker's socket costs this run, and no other; the slot works on."""
+    async with workshop(tmp_path) as shop:
+        key = shop.send("babble", text=text, go=str(tmp_path / "never"))
+        behind = shop.send("noop")
+        assert await shop.told.lost() == ("lost", "worker-1", key, [behind], "killed by signal 9 (SIGKILL)")
+        await shop.told.ready(2)
+        assert (await shop.run("noop")).error is None
+
+
 @pytest.mark.parametrize(
     ("how", "type_name"),
     [("memory", "MemoryError"), ("sys.exit", "SystemExit"), ("interrupt", "KeyboardInterrupt")],

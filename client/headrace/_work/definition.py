@@ -5,7 +5,6 @@ looks into a module for what is marked. So a module can be imported twice, or by
 """
 
 import inspect
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +17,10 @@ from headrace._work.signature import Signature, read_signature
 F = TypeVar("F", bound=Callable[..., Any])
 
 ATTEMPTS_MAX = 1000
+MULTIPLIER_MAX = 1000
+BACKOFF_MAX = timedelta(days=365)
+TIMEOUT_MAX = timedelta(seconds=315_576_000_000)
+"""10,000 years: the longest length of time of the contract."""
 
 _JOB = "__headrace_job__"
 _RESOURCE = "__headrace_resource__"
@@ -28,8 +31,8 @@ _TYPE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 class RetryPolicy:
     """How failed attempts are repeated: the waits grow from initial_backoff by multiplier up to max_backoff.
 
-    max_attempts counts the starts of the job's code, 1 to 1000; 1 never repeats. Raises ValueError for a field
-    that is out of its range: multiplier is at least 1, and no wait is negative.
+    max_attempts counts the starts of the job's code, 1 to 1000; 1 never repeats. multiplier is 1 to 1000, a wait 0 to
+    365 days. Raises ValueError for a field that is out of its range, TypeError for one of another type.
     """
 
     max_attempts: int = 1
@@ -38,12 +41,23 @@ class RetryPolicy:
     max_backoff: timedelta = timedelta(minutes=5)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.max_attempts, int) or isinstance(self.max_attempts, bool):
+            raise TypeError(f"max_attempts is a whole number, not {self.max_attempts!r}")
         if not 1 <= self.max_attempts <= ATTEMPTS_MAX:
             raise ValueError(f"max_attempts is 1 to {ATTEMPTS_MAX}, not {self.max_attempts}")
-        if not (self.multiplier >= 1 and math.isfinite(self.multiplier)):
-            raise ValueError(f"multiplier is at least 1, not {self.multiplier}")
-        if min(self.initial_backoff, self.max_backoff) < timedelta(0):
-            raise ValueError("initial_backoff and max_backoff are not negative")
+        if not 1 <= self.multiplier <= MULTIPLIER_MAX:
+            raise ValueError(f"multiplier is at least 1 and at most {MULTIPLIER_MAX}, not {self.multiplier}")
+        for name in ("initial_backoff", "max_backoff"):
+            _check_wait(name, getattr(self, name))
+
+
+def _check_wait(name: str, wait: timedelta) -> None:
+    if not isinstance(wait, timedelta):
+        raise TypeError(f"{name} is a timedelta, not {wait!r}")
+    if wait < timedelta(0):
+        raise ValueError("initial_backoff and max_backoff are not negative")
+    if wait > BACKOFF_MAX:
+        raise ValueError(f"{name} is at most {BACKOFF_MAX.days} days, not {wait.days} days")
 
 
 class Job:
@@ -78,8 +92,20 @@ class JobDefinition:
             raise ValueError(
                 f"a job type is 1 to 100 letters, digits, '.', '_' and '-', such as 'image.resize', not {self.type!r}"
             )
-        if self.attempt_timeout is not None and self.attempt_timeout <= timedelta(0):
+        if self.attempt_timeout is not None:
+            self._check_timeout(self.attempt_timeout)
+        if not isinstance(self.retry_policy, RetryPolicy):
+            raise TypeError(f"the retry_policy of {self.type} is a RetryPolicy, not {self.retry_policy!r}")
+
+    def _check_timeout(self, timeout: timedelta) -> None:
+        if not isinstance(timeout, timedelta):
+            raise TypeError(f"the attempt_timeout of {self.type} is a timedelta, not {timeout!r}")
+        if timeout <= timedelta(0):
             raise ValueError(f"the attempt_timeout of {self.type} is not above zero")
+        if timeout > TIMEOUT_MAX:
+            raise ValueError(
+                f"the attempt_timeout of {self.type} is longer than 10,000 years; None is no limit"
+            )
 
     @property
     def module(self) -> str:

@@ -98,6 +98,10 @@ class Lives:
         except StoreUnavailable as trouble:
             log.warning("cannot take over what the dead have left, trying again: %s", trouble)
             return
+        except Exception:
+            # What cannot be settled keeps no server from starting, and no instance from living on.
+            log.exception("what the dead have left was not taken over")
+            return
         if count:
             log.warning("%d jobs were under way where an instance has died", count)
 
@@ -113,10 +117,19 @@ class Lives:
             "the lease of this instance is lost: its runs are ended, and others take them over",
             extra={"instance": dead},
         )
-        await self._runs.evict()
-        await self.begin()
+        await self._until_done(self._runs.evict)
+        await self._until_done(self.begin)
         log.warning("this instance is alive again, as another", extra={"instance": self._store.instance})
         self._runs.resume()
+
+    async def _until_done(self, step: Callable[[], Coroutine[None, None, None]]) -> None:
+        """A defect in one step must not be the end of this instance: it would neither run jobs nor say so."""
+        while True:
+            try:
+                return await step()
+            except Exception:
+                log.exception("a lost lease was not dealt with, trying again")
+                await asyncio.sleep(PAUSE)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)

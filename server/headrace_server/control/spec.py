@@ -6,14 +6,13 @@ from typing import Any
 
 from headrace_server.control.limits import Limits
 from headrace_server.domain.errors import FieldViolation, InvalidArgument
-from headrace_server.domain.job import RetryPolicy, Spec
+from headrace_server.domain.job import BACKOFF_MAX, RetryPolicy, Spec
 from headrace_server.domain.ports import JobTypes
 from headrace_server.domain.values import dumps, problems
 
 PRIORITY_MAX = 1_000_000
 ATTEMPTS_MAX = 1000
 LABELS_MAX = 32
-DAY = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def _retry_violations(given: GivenRetry) -> Iterator[FieldViolation]:
         yield FieldViolation(f"{path}.multiplier", "It is 1 to 1000.")
     for name in ("initial_backoff", "max_backoff"):
         wait = getattr(given, name)
-        if wait is not None and not 0 <= wait <= 365 * DAY:
+        if wait is not None and not 0 <= wait <= BACKOFF_MAX:
             yield FieldViolation(f"{path}.{name}", "It is 0 to 365 days.")
 
 

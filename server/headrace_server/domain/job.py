@@ -11,6 +11,9 @@ No other module names a legal move: `domain.change.Draft.move` looks them up her
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
+
+from headrace_server.domain.bounds import DAY
 
 
 class Status(IntEnum):
@@ -88,6 +91,10 @@ class StopPhase(IntEnum):
     ENDED = 5
 
 
+BACKOFF_MAX: Final = 365 * DAY
+"""Between two attempts."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How failed attempts are repeated: waits grow from initial_backoff by multiplier up to max_backoff."""
@@ -98,9 +105,16 @@ class RetryPolicy:
     max_backoff: int = 300_000_000
 
     def backoff(self, attempt: int) -> int:
-        """The wait after attempt number `attempt` (1 is the first), before jitter."""
-        # The exponent is bounded: 2.0 ** 1000 would overflow into an exception.
-        return int(min(self.max_backoff, self.initial_backoff * self.multiplier ** min(attempt - 1, 64)))
+        """The wait after attempt number `attempt` (1 is the first), before jitter: 0 to BACKOFF_MAX, whatever the policy says.
+
+        A policy is checked where it is given; one that an earlier version has stored must not keep an end from being written.
+        """
+        most = min(max(0, self.max_backoff), BACKOFF_MAX)
+        try:
+            grown = self.initial_backoff * self.multiplier ** (attempt - 1)
+        except OverflowError:
+            return most
+        return int(grown) if 0 <= grown < most else most
 
 
 @dataclass(frozen=True, slots=True)

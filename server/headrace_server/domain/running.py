@@ -11,14 +11,18 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from headrace_server.domain.bounds import latest
 from headrace_server.domain.change import Change, Draft, Message, Outcome
 from headrace_server.domain.errors import Replaced
 from headrace_server.domain.event import EventKind
-from headrace_server.domain.job import RETRIED, Attempt, Job, JobError, Progress, Status, StopPhase
+from headrace_server.domain.job import RETRIED, Attempt, ErrorKind, Job, JobError, Progress, Status, StopPhase
 from headrace_server.domain.passing import due, expire, expires
 
 ATTEMPT_MESSAGE_MAX = 1000
 """Characters of an error's message kept on the attempt: a thousand attempts still fit into one message."""
+
+REFUSAL_MAX = 300
+"""Characters of what the store has said that are kept."""
 
 
 def claim(job: Job, now: int, *, instance: str, worker: str) -> Change:
@@ -172,11 +176,37 @@ def finish(job: Job, now: int, *, claim: int, instance: str, outcome: Outcome) -
         draft.move(Status.ABORTED, cause=error)
     elif error is not None and _retried(job, error, outcome):
         wait = job.retry.backoff(job.attempt)
-        at = now + wait + int(wait * 0.1 * random.random())
+        at = latest(now + wait + int(wait * 0.1 * random.random()))
         draft.move(Status.QUEUED, cause=error, next_attempt_time=at, due_time=due(job.run_after, at, now))
     else:
         draft.move(Status.FAILED, cause=error)
     return draft.done(results=results)
+
+
+def end_in_short(
+    job: Job, now: int, *, claim: int, instance: str, error: JobError, confirmed: bool = True
+) -> Change:
+    """An end that could not be written as it was: FAILED without another attempt, or ABORTED where a stop was asked for.
+
+    It adds to the row as little as it can, since something that the run said is what the store has refused: error is
+    in words of the server's own.
+    """
+    _fence(job, claim, instance)
+    draft = Draft(job, now)
+    _end_attempt(draft, error)
+    draft.end_stop(confirmed=confirmed)
+    draft.move(Status.FAILED if job.stop is None else Status.ABORTED, cause=error)
+    return draft.done()
+
+
+def not_stored(outcome: Outcome, refusal: Exception) -> JobError:
+    """The error of a run whose end the store has refused: of its own kind, where it had one."""
+    kind = ErrorKind.RESULT_NOT_SERIALIZABLE if outcome.error is None else outcome.error.kind
+    # Of the refusal in ASCII, and little: it may quote what was refused.
+    why = ascii(str(refusal).partition("\n")[0])[:REFUSAL_MAX]
+    return JobError(
+        kind, f"The end of the run could not be stored as it was ({type(refusal).__name__}: {why})."
+    )
 
 
 def _retried(job: Job, error: JobError, outcome: Outcome) -> bool:
@@ -187,8 +217,9 @@ def _end_attempt(draft: Draft, error: JobError | None) -> None:
     if error is not None:
         # The last error of the job keeps its traceback; the list of attempts keeps what happened.
         error = replace(error, message=error.message[:ATTEMPT_MESSAGE_MAX], traceback="")
-    *earlier, last = draft.job.attempts
-    draft.set(attempts=(*earlier, replace(last, end_time=draft.now, error=error)))
+    if draft.job.attempts:
+        *earlier, last = draft.job.attempts
+        draft.set(attempts=(*earlier, replace(last, end_time=draft.now, error=error)))
 
 
 def recover(job: Job, now: int, *, error: JobError, confirmed: bool) -> Change:

@@ -123,8 +123,30 @@ class Broker:
 
     def _run(self) -> None:
         self._io.call_later(0, self._connect)
-        self._io.start()
+        while True:
+            try:
+                self._io.start()
+            except Exception as error:
+                # A defect at one message must not be the end of all: they are published again, over another connection.
+                log.exception("the broker's connection met a defect, and is made anew")
+                self._give_up(error)
+            else:
+                break
         self._io.close()
+
+    def _give_up(self, error: Exception) -> None:
+        """Leave the connection as it is, and make another."""
+        connection, self._connection = self._connection, None
+        if connection is None or not self._abandon(connection):
+            self._gone(None, error)
+
+    def _abandon(self, connection: SelectConnection) -> bool:
+        """Whether the end of the connection will be told: it is closing, or was closed by this."""
+        try:
+            connection.close(reply_text="a defect")
+        except Exception:  # noqa: BLE001 - it may be in any state
+            return connection.is_closing
+        return True
 
     def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
         with suppress(RuntimeError):  # the event loop has closed: there is nobody left to tell

@@ -119,6 +119,7 @@ def _opened(url: str) -> Iterator[Connection]:
     engine = database.owner_engine(url)
     try:
         with engine.begin() as connection:
+            database.check(connection, database.place(url))
             yield connection
     except DatabaseError as error:
         raise refused(database, url, "cannot be used", error) from error

@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Self
 
 from sqlalchemy import Engine, insert, literal, select
 from sqlalchemy.exc import DatabaseError
 
 from headrace_server.domain.change import Change
-from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.domain.errors import ControlError, StoreUnavailable
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import JobError
@@ -26,7 +27,7 @@ from headrace_server.domain.ports import (
     Swept,
 )
 from headrace_server.domain.retention import Retention
-from headrace_server.store import dialect, migrate, relay, schema, work
+from headrace_server.store import dialect, instances, migrate, relay, schema, work
 from headrace_server.store.again import Again
 from headrace_server.store.answers import Answers
 from headrace_server.store.claims import Claim, Turn
@@ -77,6 +78,9 @@ class SqlStore(Answers):
         self.on_dead: Callable[[], None] = lambda: None
         self.about: Callable[[], Mapping[str, Any]] = dict
         self._me = ""
+        self._clock = clock
+        self._stuck: set[str] = set()
+        """The jobs of which the database has refused what time brings them."""
         self._numbers = numbers
         self._heartbeat: Heartbeat | None = None
         self._tail: Tail | None = None
@@ -313,11 +317,47 @@ class SqlStore(Answers):
 
     async def run_timers(self) -> int | None:
         """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""
-        return await self._writer.put(work.Timers())
+        try:
+            return await self._writer.put(work.Timers(but=frozenset(self._stuck)))
+        except ControlError:
+            raise
+        except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be written, and no other is to wait
+            now = self._clock()
+            for job_id in await self._read(lambda connection: work.due_jobs(connection, now)):
+                if job_id not in self._stuck and not await self._alone(work.Timers(only=job_id)):
+                    self._stuck.add(job_id)
+            return await self._writer.put(work.Timers(but=frozenset(self._stuck)))
 
     async def recover(self, error: JobError, *, confirmed: bool) -> int:
-        """Settle every job that is held by an instance which is not alive, in one transaction; answer how many."""
-        return await self._writer.put(work.Recover(error, confirmed))
+        """Settle every job that is held by an instance which is not alive, together if they can be; answer how many."""
+        try:
+            return await self._writer.put(work.Recover(error, confirmed))
+        except ControlError:
+            raise
+        except Exception:  # noqa: BLE001 - likewise
+            return await self._recover_singly(error, confirmed=confirmed)
+
+    async def _recover_singly(self, error: JobError, *, confirmed: bool) -> int:
+        count = 0
+        last = ""
+        while page := await self._read(
+            lambda connection, last=last: instances.left_behind(connection, last, work.SWEEP_PAGE)  # type: ignore[misc] # mypy knows no defaults of lambdas
+        ):
+            for job_id, _ in page:
+                whole = work.Recover(error, confirmed, job_id)
+                count += await self._alone(whole) or await self._alone(replace(whole, in_short=True))
+            last = page[-1][0]
+        return count
+
+    async def _alone(self, asked: work.Work[Any]) -> bool:
+        """Whether one job's work could be written; the writer has logged why not."""
+        try:
+            await self._writer.put(asked)
+        except ControlError:
+            raise
+        except Exception:  # noqa: BLE001 - likewise
+            return False
+        return True
 
     async def settle(self, sent: Sequence[int], parked: Sequence[int]) -> None:
         """Take broadcasts out of the outbox, and mark those that no queue wants, by their places."""

@@ -9,6 +9,7 @@
 Work is carried out again from the start when its transaction was rolled back, so it keeps nothing of it.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +19,10 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal_column, select
 
 from headrace_server.domain import passing, running, verbs
-from headrace_server.domain.change import Change
+from headrace_server.domain.change import Change, chain
 from headrace_server.domain.errors import QueueFull, RequestIdReused
 from headrace_server.domain.gate import Gate
-from headrace_server.domain.job import JobError, Status
+from headrace_server.domain.job import Job, JobError, Status
 from headrace_server.domain.ports import Decision, Instance, Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
 from headrace_server.store import gates, instances
@@ -29,6 +30,8 @@ from headrace_server.store.ledger import Ledger
 from headrace_server.store.payloads import read_payloads
 from headrace_server.store.schema import job, timer
 from headrace_server.store.statement import Query, distinct
+
+logger = logging.getLogger(__name__)
 
 SWEEP_PAGE: Final = 500
 """Jobs that a sweep takes at a time: what one UPDATE and one answer carry well."""
@@ -192,56 +195,100 @@ class ChangeGate(Work[Gate]):
         return gates.change(ledger.connection, self.gate, self.fields)
 
 
+STUCK_PAUSE: Final = 1_000_000
+"""Microseconds until it is looked again at what could not be written."""
+
 _due = Query(
     select(timer.c.job_id).where(timer.c.at <= bindparam("now")).order_by(timer.c.at).limit(SWEEP_PAGE)
 )
 _next_timer = Query(select(func.min(timer.c.at)))
 
 
+_passed: Decision = chain([passing.promote, passing.expire])
+
+
 @dataclass(frozen=True, slots=True)
 class Timers(Work[int | None]):
-    """Promote and expire what is due, oldest first; answer the time of the next timer."""
+    """Promote and expire what is due, oldest first; answer the time of the next timer.
+
+    only: this job alone. but: leave these out, of which the database has refused what became of them.
+    """
 
     phase = Phase.SWEEP
+    only: str = ""
+    but: frozenset[str] = frozenset()
 
     def carry_out(self, ledger: Ledger) -> int | None:
         """Answer the time of the next timer; it has passed when there were more than a page."""
-        due = list(dict.fromkeys(job_id for (job_id,) in _due(ledger.connection, now=ledger.now)))
+        due = [self.only] if self.only else due_jobs(ledger.connection, ledger.now)
+        stuck = not self.but.isdisjoint(due)
+        due = [job_id for job_id in due if job_id not in self.but]
         # What another is changing is met again: its timer is still there, and in the past.
         ledger.load(due, free=True)
         for job_id in due:
             if ledger.jobs.get(job_id) is not None:
-                ledger.fold(passing.promote(ledger.job(job_id), ledger.now))
-                ledger.fold(passing.expire(ledger.job(job_id), ledger.now))
+                stuck |= not self._pass(ledger, ledger.job(job_id))
         ledger.flush()
         ((upcoming,),) = _next_timer(ledger.connection)
+        # A job that stays due is looked at in a while, not at once.
+        if stuck and upcoming is not None:
+            return max(int(upcoming), ledger.now + STUCK_PAUSE)
         return upcoming  # type: ignore[no-any-return] # a time, or None
+
+    def _pass(self, ledger: Ledger, found: Job) -> bool:
+        """Whether what time brings was decided: a defect at one job keeps no other waiting."""
+        try:
+            ledger.fold(_passed(found, ledger.now))
+        except Exception:
+            logger.exception("What time brings a job could not be decided", extra={"job_id": found.job_id})
+            return False
+        return True
+
+
+def due_jobs(connection: Connection, now: int) -> list[str]:
+    """The jobs of which a timer is due, oldest first, a page at most."""
+    return list(dict.fromkeys(job_id for (job_id,) in _due(connection, now=now)))
 
 
 @dataclass(frozen=True, slots=True)
 class Recover(Work[int]):
-    """Settle what is held by instances that are not alive, in pages of one transaction; answer how many jobs."""
+    """Settle what is held by instances that are not alive, in pages of one transaction; answer how many jobs.
+
+    only: this job alone. in_short: without what cannot be written as it is, see running.end_in_short.
+    """
 
     phase = Phase.SWEEP
     error: JobError
     confirmed: bool
+    only: str = ""
+    in_short: bool = False
 
     def carry_out(self, ledger: Ledger) -> int:
         """Answer how many jobs were held. One that another is changing is left to him, and to the next time."""
         count = 0
         last = ""
         while page := instances.left_behind(ledger.connection, last, SWEEP_PAGE):
+            last = page[-1][0]
+            page = [(job_id, holder) for job_id, holder in page if not self.only or job_id == self.only]
             ledger.load((job_id for job_id, _ in page), free=True)
             for job_id, holder in page:
                 found = ledger.jobs.get(job_id)
                 if found is not None and running.holds(found, found.claim, holder):
-                    ledger.fold(
-                        running.recover(found, ledger.now, error=self.error, confirmed=self.confirmed)
-                    )
+                    ledger.fold(self._settled(found, ledger.now))
                     count += 1
             ledger.flush()
-            last = page[-1][0]
         return count
+
+    def _settled(self, found: Job, now: int) -> Change:
+        """What becomes of it: a defect at one job keeps no other from being settled, and no server from starting."""
+        try:
+            if not self.in_short:
+                return running.recover(found, now, error=self.error, confirmed=self.confirmed)
+        except Exception:
+            logger.exception("A lost run could not be settled as it is", extra={"job_id": found.job_id})
+        return running.end_in_short(
+            found, now, claim=found.claim, instance=found.instance, error=self.error, confirmed=self.confirmed
+        )
 
 
 @dataclass(frozen=True, slots=True)

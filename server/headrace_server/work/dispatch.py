@@ -339,8 +339,15 @@ class Dispatcher:
 
     def _end(self, active: Active, outcome: Outcome) -> None:
         active.flush_progress()
+        claim, instance = active.key.claim, active.job.instance
         active.write(
-            partial(running.finish, claim=active.key.claim, instance=active.job.instance, outcome=outcome)
+            partial(running.finish, claim=claim, instance=instance, outcome=outcome),
+            otherwise=lambda refusal: partial(
+                running.end_in_short,
+                claim=claim,
+                instance=instance,
+                error=running.not_stored(outcome, refusal),
+            ),
         )
         self._finished += 1
         self.seating.leave(active)

@@ -37,6 +37,18 @@ REST = 3.0
 """A run that was held back rests for so many times what its writes have taken: it gets a quarter of the store at most."""
 
 
+END_PAUSE_FIRST, END_PAUSE_MAX = 0.5, 60.0
+"""Seconds before an end is written again that the store has refused in every form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A decision on the job; otherwise: what is written in its place where the store refuses it, without which it would run for ever."""
+
+    decide: Decision
+    otherwise: Callable[[Exception], Decision] | None = None
+
+
 class Active:
     """A claimed job of this instance.
 
@@ -76,7 +88,8 @@ class Active:
         self._hold_back = hold_back
         self._held_back = False
         self._rest: asyncio.TimerHandle | None = None
-        self._pending: list[Decision] = []
+        self._pending: list[Write] = []
+        self._end_pause = END_PAUSE_FIRST
         self._writing = False
         self._begun_at = 0.0
         self._progress: Progress | None = None
@@ -127,9 +140,9 @@ class Active:
         """The start permit for the slot that it has."""
         return running.permit(job, now, claim=self.key.claim, instance=self.job.instance, worker=self.slot)
 
-    def write(self, decide: Decision) -> None:
-        """Apply to the job, after everything written before."""
-        self._pending.append(decide)
+    def write(self, decide: Decision, *, otherwise: Callable[[Exception], Decision] | None = None) -> None:
+        """Apply to the job, after everything written before. otherwise: for an end, see Write."""
+        self._pending.append(Write(decide, otherwise))
         if len(self._pending) >= CROWD and not self._held_back:
             self._held_back = True
             self._hold_back(self, True)
@@ -145,7 +158,7 @@ class Active:
             batch, self._pending = self._pending[:count], self._pending[count:]
             began = time.monotonic()
             try:
-                await self._store.apply(self.key.job_id, change.chain(batch))
+                await self._store.apply(self.key.job_id, change.chain([one.decide for one in batch]))
             except StoreUnavailable as error:
                 log.warning("cannot write, trying again: %s", error, extra=self.about())
                 self._pending[:0] = batch
@@ -154,16 +167,32 @@ class Active:
             except (Replaced, JobNotFound) as error:
                 self._pending.clear()
                 self._on_lost(self, error)
-            except Exception:
+            except Exception as error:
                 # A defect in one write must not take the others along, the end of the run least of all.
                 log.exception("a write of a run failed", extra=self.about())
                 if together:
                     together = False
                     self._pending[:0] = batch
+                elif batch[0].otherwise is not None:
+                    await self._write_otherwise(batch[0], batch[0].otherwise(error))
             if self._held_back and self._rest is None and len(self._pending) < CROWD:
                 rest = REST * (time.monotonic() - began)
                 self._rest = asyncio.get_running_loop().call_later(rest, self._let_go)
         self._writing = False
+
+    async def _write_otherwise(self, end: Write, decide: Decision) -> None:
+        """An end that was refused is written in a form that is taken; where none is, as it was again, later."""
+        try:
+            await self._store.apply(self.key.job_id, decide)
+        except Exception:
+            log.exception("the end of a run cannot be written in any form, trying again", extra=self.about())
+            self._pending.insert(0, end)
+            await asyncio.sleep(self._end_pause)
+            self._end_pause = min(END_PAUSE_MAX, 2 * self._end_pause)
+        else:
+            log.error(
+                "the store has refused the end of a run: it is written without its words", extra=self.about()
+            )
 
     def _let_go(self) -> None:
         if self._rest is not None:

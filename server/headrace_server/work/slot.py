@@ -17,6 +17,7 @@ import os
 import signal
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Any
 
 from headrace_server.work import frames
 from headrace_server.work.child_line import ChildLine
@@ -168,20 +169,27 @@ class Slot:
         count = 0
         for frame in self._line.frames(FRAMES_PER_WAKE):
             count += 1
-            header, text = frames.decode(frame)
-            kind = header[0]
-            if kind == "ready":
-                self._be_ready()
-            elif kind == "retiring":
-                self._retire()
-            elif kind == "left":
-                _kind, type_name, what, detail, replaced = header
-                self._left_log.note(self.name, type_name, what, detail, replaced=replaced)
-            elif kind == "note":
-                log.warning(header[1], extra={"worker": self.name})
-            else:
-                self.ledger.said[kind](header, text)
+            try:
+                self._take(*frames.decode(frame))
+            except Exception:
+                # A child that says what nobody understands is not waited for: its run would never end.
+                log.exception("a worker cannot be understood: it is killed", extra={"worker": self.name})
+                self.kill()
         return count < FRAMES_PER_WAKE
+
+    def _take(self, header: list[Any], text: str) -> None:
+        kind = header[0]
+        if kind == "ready":
+            self._be_ready()
+        elif kind == "retiring":
+            self._retire()
+        elif kind == "left":
+            _kind, type_name, what, detail, replaced = header
+            self._left_log.note(self.name, type_name, what, detail, replaced=replaced)
+        elif kind == "note":
+            log.warning(header[1], extra={"worker": self.name})
+        else:
+            self.ledger.said[kind](header, text)
 
     def _be_ready(self) -> None:
         self.state = State.READY

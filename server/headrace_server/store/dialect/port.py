@@ -90,6 +90,10 @@ class Dialect(ABC):
         """One connection that may change the tables, however long that takes. Raises StoreRefused."""
 
     @abstractmethod
+    def check(self, connection: Connection, place: str) -> None:
+        """Whether the database can hold every text. Raises StoreRefused; place: how the sentence names it."""
+
+    @abstractmethod
     def hold_schema(self, connection: Connection) -> None:
         """Until the end of this transaction let nobody else change the tables."""
 

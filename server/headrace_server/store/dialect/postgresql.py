@@ -11,6 +11,7 @@
 - **Reads are one snapshot** for all their statements (REPEATABLE READ, READ ONLY). Writes need none: they read what
   they have locked. READ ONLY is said by each BEGIN, not by the session: a URL with target_session_attrs=read-write has
   the driver refuse a session that is read-only from its start.
+- **Texts are UTF-8**, on the connection whatever its surroundings say, and in the database, or it is refused.
 - Texts compare by their bytes (COLLATE "C"), as on SQLite, whatever the language of the database is.
 """
 
@@ -49,14 +50,17 @@ from headrace_server.store.dialect.entries import Among, Entries, Part
 from headrace_server.store.dialect.port import Dialect, Engines, Hints, News, begins
 from headrace_server.store.refusal import StoreRefused
 
-_CONNECT: Final[Mapping[str, int]] = {
+_CONNECT: Final[Mapping[str, int | str]] = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,  # milliseconds; all others are seconds
+    # Ours, whatever PGCLIENTENCODING, the URL, its options, the role or the database say: a text that the connection
+    # could not carry would be an end that cannot be written.
+    "client_encoding": "utf8",
 }
-_SOON: Final[Mapping[str, int]] = {**_CONNECT, "connect_timeout": 2, "tcp_user_timeout": 1000}
+_SOON: Final[Mapping[str, int | str]] = {**_CONNECT, "connect_timeout": 2, "tcp_user_timeout": 1000}
 """For the probe: 2 s is the least that the driver knows."""
 _ALL: Final = {"jit": "off", "idle_in_transaction_session_timeout": "2s", "lock_timeout": "1s"}
 _CERTAIN: Final = {
@@ -136,6 +140,14 @@ class _Postgresql(Dialect):
 
     def owner_engine(self, url: str) -> Engine:
         return _engine(url, "schema", 1, _OWNER)
+
+    def check(self, connection: Connection, place: str) -> None:
+        encoding = _driver(connection).info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise StoreRefused(
+                f"The database {place} is encoded in {encoding}, which cannot hold every text: give one that was made with "
+                "CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'."
+            )
 
     def hold_schema(self, connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
@@ -269,7 +281,7 @@ def _engine(
     connections: int,
     settings: Mapping[str, str],
     *,
-    limits: Mapping[str, int] = _CONNECT,
+    limits: Mapping[str, int | str] = _CONNECT,
 ) -> Engine:
     parsed = make_url(url).set(drivername="postgresql+psycopg")
     _refuse_standby(parsed)

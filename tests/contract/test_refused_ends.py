@@ -1,0 +1,163 @@
+"""What a database refuses of one job: its end is written in another form, and no other job is harmed."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from contract.deeds import FAULT, LOST, SECOND, Clock, claim, now, run, stop, submit, until
+from sqlalchemy import create_engine, text
+
+from headrace_server.domain import running
+from headrace_server.domain.change import Outcome
+from headrace_server.domain.job import ErrorKind, Job, RetryPolicy, Status
+from headrace_server.domain.ports import Decision
+from headrace_server.store import SqlStore
+from headrace_server.work.ladder import Ladder
+from headrace_server.work.running import Active
+
+_TRIGGERS = {
+    "sqlite": (
+        "CREATE TRIGGER refuses BEFORE UPDATE ON job WHEN {when} BEGIN SELECT RAISE(ABORT, 'refused'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE unique_violation; END $$",
+        "CREATE TRIGGER refuses BEFORE UPDATE ON job FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()",
+    ),
+}
+
+
+@pytest.fixture
+def refuse(url: str, database: str) -> Callable[[str], None]:
+    """Has the database refuse, from now on, what matches a condition on the new row."""
+
+    def make(when: str) -> None:
+        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        with engine.begin() as connection:
+            for statement in _TRIGGERS[database]:
+                connection.execute(text(statement.format(when=when)))
+        engine.dispose()
+
+    return make
+
+
+@pytest.fixture
+def allow(url: str) -> Callable[[], None]:
+    """Has it refuse nothing more."""
+
+    def make() -> None:
+        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        with engine.begin() as connection:
+            on = "" if url.startswith("sqlite") else " ON job"
+            connection.execute(text(f"DROP TRIGGER refuses{on}"))
+        engine.dispose()
+
+    return make
+
+
+async def ended(store: SqlStore, job: Job, outcome: Outcome) -> None:
+    """The end of a run is written, as the dispatcher writes it."""
+    tasks: list[asyncio.Task[None]] = []
+
+    def spawn(coroutine: Coroutine[None, None, None]) -> None:
+        tasks.append(asyncio.ensure_future(coroutine))
+
+    def lost(active: Active, error: Exception) -> None:
+        raise AssertionError(f"{active.key} was replaced: {error}")
+
+    active = Active(job, "{}", store, spawn=spawn, on_lost=lost, hold_back=lambda *_: None)
+    active.ladder = Ladder(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
+    whose = partial(running.finish, claim=job.claim, instance=job.instance)
+
+    def otherwise(refusal: Exception) -> Decision:
+        error = running.not_stored(outcome, refusal)
+        return partial(running.end_in_short, claim=job.claim, instance=job.instance, error=error)
+
+    active.write(partial(whose, outcome=outcome), otherwise=otherwise)
+    await asyncio.gather(*tasks)
+    active.close()
+
+
+async def test_an_end_that_holds_what_cannot_be_stored(store: SqlStore) -> None:
+    """A result, or an error's text, that no database takes gives a FAILED that it takes, and the log goes on."""
+    for outcome, kind in (
+        (Outcome(result='"\ud800"'), ErrorKind.RESULT_NOT_SERIALIZABLE),
+        (Outcome(error=replace(FAULT, message="\udfff")), ErrorKind.EXCEPTION),
+    ):
+        job = await run(store)
+        await ended(store, job, outcome)
+        after = await now(store, job)
+        assert (after.status, after.error and after.error.kind) == (Status.FAILED, kind)
+        history = await store.events(job.job_id, after=0, limit=100)
+        assert [event.revision for event in history] == list(range(1, after.revision + 1))
+
+
+async def test_a_stop_of_a_run_whose_end_is_refused_is_completed(store: SqlStore) -> None:
+    """It is ABORTED, with its stop confirmed."""
+    job = await run(store)
+    job = (await stop(store, job)).job
+    await ended(store, job, Outcome(result='"\ud800"'))
+    after = await now(store, job)
+    assert (after.status, after.stop and after.stop.confirmed) == (Status.ABORTED, True)
+
+
+async def test_an_end_that_is_refused_in_every_form_is_written_later(
+    store: SqlStore,
+    refuse: Callable[[str], None],
+    allow: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is tried again, as it was, until the database takes it: nothing of it is lost."""
+    job = await run(store)
+    refuse(f"NEW.job_id = '{job.job_id}'")
+    ending = asyncio.ensure_future(ended(store, job, Outcome(result='"whole"')))
+    await until(lambda: "cannot be written in any form" in caplog.text)
+    assert (await now(store, job)).status is Status.RUNNING
+    allow()  # before it is tried again
+    await ending
+    full = await store.get(job.job_id, tenant="default", payload=True)
+    assert full.job.status is Status.SUCCEEDED
+    assert full.payload is not None
+    assert full.payload.result == '"whole"'
+
+
+async def test_recovery_goes_job_by_job(store: SqlStore, refuse: Callable[[str], None]) -> None:
+    """Of what a dead instance has left, one job that the database refuses to change leaves the others to be settled."""
+    jobs = [await run(store) for _ in range(4)]
+    refuse(f"NEW.job_id = '{jobs[1].job_id}'")
+    assert await store.recover(LOST, confirmed=True) == 3
+    assert [(await now(store, job)).status for job in jobs] == [
+        Status.FAILED,
+        Status.RUNNING,
+        Status.FAILED,
+        Status.FAILED,
+    ]
+
+
+async def test_recovery_of_a_run_whose_next_attempt_is_refused(
+    store: SqlStore, refuse: Callable[[str], None]
+) -> None:
+    """It ends FAILED, which is taken, rather than stay RUNNING."""
+    job = await run(store, retry=RetryPolicy(max_attempts=3))
+    other = await run(store, retry=RetryPolicy(max_attempts=3))
+    refuse(f"NEW.status = 2 AND NEW.job_id = '{job.job_id}'")
+    assert await store.recover(LOST, confirmed=True) == 2
+    assert ((await now(store, job)).status, (await now(store, other)).status) == (
+        Status.FAILED,
+        Status.QUEUED,
+    )
+
+
+async def test_timers_go_job_by_job(store: SqlStore, clock: Clock, refuse: Callable[[str], None]) -> None:
+    """Of what is due, one job that the database refuses to change keeps no other waiting, nor the timers busy."""
+    bad, good = [await submit(store, run_after=clock.now + SECOND) for _ in range(2)]
+    refuse(f"NEW.job_id = '{bad.job_id}'")
+    clock.pass_time(2)
+    for _ in range(2):
+        following = await store.run_timers()
+        assert following is not None
+        assert following > clock.now
+    assert (await now(store, good)).ready
+    assert not (await now(store, bad)).ready
+    assert [one.job.job_id for one in await claim(store)] == [good.job_id]

@@ -15,7 +15,7 @@
     ├── JobLocked                   1   FAILED_PRECONDITION   JOB_LOCKED
     ├── EtagMismatch                1   ABORTED               ETAG_MISMATCH
     ├── Overloaded                  6   RESOURCE_EXHAUSTED    QUEUE_FULL, TOO_MANY_CALLS, TOO_MANY_WATCHERS; retried
-    ├── Unavailable                 6   UNAVAILABLE           STORE_UNAVAILABLE, DRAINING; retried by the client
+    ├── Unavailable                 6   UNAVAILABLE           STORE_UNAVAILABLE, LOADER_UNAVAILABLE, DRAINING; retried
     ├── Unsupported                 1   UNIMPLEMENTED         WORKER_ONLY
     ├── DeadlineExceeded          124   DEADLINE_EXCEEDED     (the caller's own limit), CALL_TOO_LONG
     ├── Cancelled                 130   CANCELLED             (the call or the client was closed)
@@ -237,6 +237,7 @@ BY_REASON: Mapping[str, type[HeadraceError]] = {
     "REQUEST_ID_REUSED": RequestIdReused,
     "REVISION_AHEAD": OutOfRange,
     "STORE_UNAVAILABLE": Unavailable,
+    "LOADER_UNAVAILABLE": Unavailable,
     "TOO_MANY_CALLS": Overloaded,
     "TOO_MANY_WATCHERS": Overloaded,
     "UNAUTHENTICATED": Unauthenticated,

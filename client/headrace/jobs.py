@@ -38,10 +38,10 @@ from headrace._work.context import JobContext
 from headrace._work.definition import Job, JobDefinition, ResourceDefinition, RetryPolicy, job, resource
 from headrace._work.execute import execute
 from headrace._work.interrupt import interrupt
-from headrace._work.load import Loaded, load
+from headrace._work.load import Loaded, installed, load
 from headrace._work.log import JobLogger
 from headrace._work.resources import Resources
-from headrace._work.signature import Parameter, Signature
+from headrace._work.signature import Parameter, Signature, is_plain
 from headrace._work.threads import starting_threads, thread_names, threads
 from headrace.values import File, Reference
 
@@ -73,7 +73,9 @@ __all__ = [
     "RunInfo",
     "Signature",
     "execute",
+    "installed",
     "interrupt",
+    "is_plain",
     "job",
     "load",
     "resource",

@@ -11,7 +11,7 @@ The map of the house, from the street inwards:
 - `domain`    what a job is and how it may change. Pure, standard library alone; everyone stands on it.
 - `store`     the durable truth: one writer thread that commits groups, claims, the log. The only room that knows SQL.
 - `events`    status events on RabbitMQ, and commands from it. The only room that knows pika.
-- `work`      where jobs run: registry, dispatcher, supervisor process, children. The only room that knows processes.
+- `work`      where jobs run: registry and loader, dispatcher, supervisor process, children. The only room that knows processes.
 
 Imports point down (`__main__ -> app -> rpc -> control -> domain`; `store -> domain`; `work -> domain`;
 `events -> domain`), and store, rpc, work and events never import each other: import-linter fails the build otherwise.

@@ -46,8 +46,6 @@ def dev(
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-"))
             flags |= {"database_url": f"sqlite:///{folder}/headrace.db", "durable": False}
         settings = _settings(flags)
-        # Job modules of the folder one stands in are what one develops.
-        sys.path.insert(0, "")
         _run(settings, lambda address: _welcome(settings, address))
     _end()
 
@@ -55,7 +53,6 @@ def dev(
 def serve(**flags: Any) -> None:
     """Run a server."""
     settings = _settings(flags)
-    sys.path.insert(0, "")
     _run(settings, lambda _address: None)
     _end()
 

@@ -1,6 +1,6 @@
 """The composition root: the only module that knows everyone. Start order, stop order.
 
-Start: lock -> gRPC, that refuses -> schema -> job types -> supervisor and children -> store, recovery ->
+Start: lock -> gRPC, that refuses -> schema and, beside it, job types -> supervisor and children -> store, recovery ->
 dispatcher -> events -> gRPC, that serves.
 The lock comes first because it says that no child of an earlier life is left: only then may claims be recovered.
 gRPC comes second because the database may be away for long: callers and balancers are told so. The supervisor is
@@ -43,6 +43,7 @@ from headrace_server.domain.errors import ControlError
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.lease import LeaseTimes
+from headrace_server.domain.ports import JobTypes
 from headrace_server.events.address import BrokerRefused
 from headrace_server.events.broker import Broker
 from headrace_server.events.commands import Commands
@@ -59,9 +60,9 @@ from headrace_server.wiring import limits_of, retention_of
 from headrace_server.work.disk import DiskSpace
 from headrace_server.work.dispatch import Dispatcher
 from headrace_server.work.home import Home
+from headrace_server.work.loading import Loading
 from headrace_server.work.output import OutputLimits
 from headrace_server.work.pool import SILENCE, Pool
-from headrace_server.work.registry import Registry
 from headrace_server.work.root import WorkspaceRefused
 from headrace_server.work.running import RunSettings
 
@@ -80,6 +81,7 @@ class App:
 
     make_store = staticmethod(SqlStore.open)
     make_dispatcher = Dispatcher
+    make_loading = Loading
     make_pool = Pool
     make_broker = Broker
 
@@ -114,15 +116,33 @@ class App:
 
     async def _live(self, rpc: RpcServer, lock: StoreLock, on_ready: Callable[[str], None]) -> None:
         settings = self.settings
-        if not await self._reach_database():
-            return
-        registry = Registry.load(settings.jobs, entry_points=settings.entry_points)
-        for info in registry.infos():
-            if info.load_error:
-                log.error("job module %s failed to load: %s", info.module, info.load_error)
+        loading = self.make_loading(
+            settings.jobs, entry_points=settings.entry_points, load_seconds=settings.load_time
+        )
+        first = asyncio.create_task(loading.first())
+        try:
+            if await self._reach_database() and await self._unless_stopped(first):
+                await first
+                await self._live_in(rpc, loading, lock, on_ready)
+        finally:
+            first.cancel()
+            await loading.close()
+
+    async def _unless_stopped(self, task: asyncio.Task[None]) -> bool:
+        """Wait for a task; False when the server is to end before."""
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        return task.done()
+
+    async def _live_in(
+        self, rpc: RpcServer, loading: Loading, lock: StoreLock, on_ready: Callable[[str], None]
+    ) -> None:
+        """Serve, in a place for the workspaces."""
+        settings = self.settings
         home = await asyncio.to_thread(Home.take, settings.workspace_root(), below=settings.workspace_below())
         try:
-            await self._serve(rpc, registry, home.path, on_ready, lock=lock, lock_fds=(*lock.fds, home.fd))
+            await self._serve(rpc, loading, home.path, on_ready, lock=lock, lock_fds=(*lock.fds, home.fd))
         finally:
             await asyncio.to_thread(home.release)
 
@@ -147,15 +167,14 @@ class App:
     async def _serve(
         self,
         rpc: RpcServer,
-        registry: Registry,
+        loading: Loading,
         workspaces: Path,
         on_ready: Callable[[str], None],
         *,
         lock: StoreLock,
         lock_fds: Sequence[int],
     ) -> None:
-        settings = self.settings
-        hub = self._hub
+        settings, hub, registry = self.settings, self._hub, loading.registry
         async with contextlib.AsyncExitStack() as ends:
             store = self.make_store(
                 settings.database_url,
@@ -171,7 +190,6 @@ class App:
                 warn=settings.warn_free_disk_mib << 20,
                 least=self.limits.min_free_disk_bytes,
             )
-            frugal = registry.names - registry.needing_workspace
 
             def stale(job_ids: Collection[str]) -> None:
                 catch_up.look(job_ids)
@@ -183,7 +201,7 @@ class App:
             dispatcher = self.make_dispatcher(
                 store,
                 me=store,
-                types=lambda: registry.names if disk.room() else frugal,
+                types=lambda: registry.names if disk.room() else registry.frugal,
                 queues=frozenset(settings.queues),
                 settings=RunSettings(settings.progress_interval, self.limits.messages_per_attempt),
                 on_progress=progressed,
@@ -205,7 +223,7 @@ class App:
             )
             store.on_lost = lives.lost
             store.on_dead = lives.others_died
-            pool = self._pool(dispatcher, workspaces, lock_fds)
+            pool = self._pool(dispatcher, loading, workspaces, lock_fds)
             dispatcher.attach(pool)
             housekeeping = Housekeeping(store, retention_of(settings), settings.sweep_interval)
             await lives.begin()
@@ -311,17 +329,21 @@ class App:
             payload_bytes=settings.broadcast_payload_bytes,
         )
 
-    def _about(self, registry: Registry) -> Callable[[], Mapping[str, Any]]:
+    def _about(self, types: JobTypes) -> Callable[[], Mapping[str, Any]]:
         """What this instance tells of itself: asked with every beat, so what stays the same is found out once."""
         fixed = {
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "version": version("headrace"),
             "workers": self.settings.workers,
-            "types": sorted(registry.names),
             "queues": sorted(self.settings.queues),
         }
-        return lambda: {**fixed, "address": self._address, "draining": self.draining}
+        return lambda: {
+            **fixed,
+            "types": sorted(types.names),
+            "address": self._address,
+            "draining": self.draining,
+        }
 
     def _info(self) -> ServerInfo:
         return ServerInfo(
@@ -331,9 +353,11 @@ class App:
             limits={name: int(value) for name, value in asdict(self.limits).items()},
         )
 
-    def _pool(self, dispatcher: Dispatcher, workspaces: Path, lock_fds: Sequence[int]) -> Pool:
+    def _pool(
+        self, dispatcher: Dispatcher, loading: Loading, workspaces: Path, lock_fds: Sequence[int]
+    ) -> Pool:
         settings = self.settings
-        return self.make_pool(
+        pool = self.make_pool(
             listener=dispatcher,
             size=settings.workers,
             modules=settings.jobs,
@@ -348,6 +372,13 @@ class App:
             max_results=self.limits.results_bytes,
             output=OutputLimits(self.limits.output_bytes, self.limits.messages_per_attempt),
         )
+
+        def loaded() -> None:
+            pool.leave_out(loading.left_out)
+            dispatcher.wake()
+
+        loading.keep(loaded)
+        return pool
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         default=(), description="Modules that register jobs; in the environment separated by commas."
     )
     entry_points: bool = Field(default=True, description="Also load the entry points of group headrace.jobs.")
+    load_time: float = Field(
+        default=20.0,
+        ge=0.1,
+        le=3600,
+        description="How long the import of one module of jobs may take; one that takes longer is left out.",
+    )
     workers: int = Field(
         default=os.cpu_count() or 2, ge=0, le=1000, description="Worker processes; 0 runs no jobs."
     )

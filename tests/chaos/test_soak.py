@@ -47,7 +47,9 @@ class Taken:
     def by(cls, server: Server) -> "Taken":
         """What it has taken now; of the workers that one which has the most."""
         main = server.process.pid
-        (supervisor,) = children(main)
+        (supervisor,) = (
+            pid for pid in children(main) if b"work.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
         workers = children(supervisor)
         return cls(
             len(server.processes()),

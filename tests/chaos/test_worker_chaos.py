@@ -88,7 +88,8 @@ def test_workers_are_killed(server: Server, witness: Witness) -> None:
     assert max(noticed) <= guard(NOTICED_SECONDS)
     assert max(back) <= guard(BACK_SECONDS)
     until(
-        lambda: len(server.processes()) == 2 + WORKERS, "there are server, supervisor and workers, no orphan"
+        lambda: len(server.processes()) == 4 + WORKERS,
+        "there are server, workers, loader and the supervisors of those, no orphan",
     )
 
 

@@ -232,13 +232,17 @@ def test_modules_port_and_limits(doctor: Doctor) -> None:
 
 
 def test_a_module_that_ends_its_process(doctor: Doctor) -> None:
-    """A module that ends whoever imports it is found among those that do not (failure case 27)."""
+    """A module that ends whoever imports it is found among those that do not, and those are told too (failure case 27)."""
     (doctor.folder / "deadly_jobs.py").write_text("import os\nos.kill(os.getpid(), 11)\n")
     doctor.script = Script(environment(PYTHONPATH=f"{TESTS}:{doctor.folder}"))
     missing = f"sqlite:///{doctor.folder}/missing/jobs.db"
     found = doctor.finds(1, jobs="support.jobs,deadly_jobs", database_url=missing)
     assert f"{doctor.folder}/missing does not exist: make it" in of(found, "database")[1]
-    assert of(found, "jobs")[1].startswith("deadly_jobs ends the process that imports it (signal 11)")
+    said = {finding["text"].split()[0]: finding for finding in found if finding["subject"] == "jobs"}
+    assert [finding["level"] for finding in said.values()] == ["ok", "problem"]
+    assert said["deadly_jobs"]["text"].startswith(
+        "deadly_jobs is left out, and its jobs are refused. The process that imports it was killed by signal 11 (SIGSEGV)"
+    )
 
 
 def test_no_temporary_directory(doctor: Doctor) -> None:

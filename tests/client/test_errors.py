@@ -32,6 +32,7 @@ TABLE = [
     ("PERMISSION_DENIED", CODE.PERMISSION_DENIED, errors.PermissionDenied, 4),
     ("INTERNAL", CODE.INTERNAL, errors.InternalError, 1),
     ("STORE_UNAVAILABLE", CODE.UNAVAILABLE, errors.Unavailable, 6),
+    ("LOADER_UNAVAILABLE", CODE.UNAVAILABLE, errors.Unavailable, 6),
     ("DRAINING", CODE.UNAVAILABLE, errors.Unavailable, 6),
     ("WORKER_ONLY", CODE.UNIMPLEMENTED, errors.Unsupported, 1),
 ]

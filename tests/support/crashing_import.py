@@ -1,4 +1,4 @@
-"""A job module whose import ends the worker until a gate exists."""
+"""A job module whose import ends a worker, and not the loader, until a gate exists."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from headrace.jobs import JobContext, job
 
-if "headrace_server.app" not in sys.modules and not Path(os.environ["SLOW_IMPORT_GATE"]).exists():
+if "headrace_server.work.loader" not in sys.modules and not Path(os.environ["SLOW_IMPORT_GATE"]).exists():
     os._exit(9)
 
 

@@ -12,6 +12,7 @@ RAISED = {
     "REQUEST_ID_REUSED": "RequestIdReused", "WRONG_STATUS": "WrongStatus", "JOB_LOCKED": "JobLocked",
     "ETAG_MISMATCH": "EtagMismatch", "REVISION_AHEAD": "OutOfRange", "QUEUE_FULL": "Overloaded",
     "TOO_MANY_WATCHERS": "Overloaded", "STORE_UNAVAILABLE": "Unavailable", "DRAINING": "Unavailable",
+    "LOADER_UNAVAILABLE": "Unavailable",
     "WORKER_ONLY": "Unsupported",
     "TOO_MANY_CALLS": "Overloaded", "CALL_TOO_LONG": "DeadlineExceeded",
     "INTERNAL": "InternalError",

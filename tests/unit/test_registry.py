@@ -4,7 +4,8 @@ import asyncio
 import json
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ from typing import Any
 import pytest
 
 from headrace.testing import run_job
-from headrace.values import File, Reference, decode, encode
-from headrace_server.domain.errors import InvalidParameter, UnknownType
+from headrace.values import File, Reference, decode, dumps, encode
+from headrace_server.domain.errors import FieldViolation, InvalidParameter, UnknownType
 from headrace_server.domain.job import RetryPolicy
 from headrace_server.domain.ports import JobTypes, TypeDefaults
+from headrace_server.work import channel, loader_life
+from headrace_server.work.frames import decode as decode_frame
+from headrace_server.work.known_type import KnownType
+from headrace_server.work.loader import Loader, LoaderSettings
 from headrace_server.work.registry import Registry
 
 Load = Callable[..., Registry]
@@ -43,11 +48,36 @@ def load_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]
         modules = {"jobs_under_test": text, **others}
         for name, source in modules.items():
             (tmp_path / f"{name}.py").write_text(HEADER + textwrap.dedent(source))
-        return Registry.load(list(modules), entry_points=False)
+        return _load_here(list(modules))
 
     yield load
     for name in set(sys.modules) - before:
         del sys.modules[name]
+
+
+def _load_here(modules: list[str]) -> Registry:
+    """What a loader finds in these modules, and checks: here it is no process of its own."""
+    ours, theirs = channel.pair()
+    with ours, theirs:
+        here = Loader(theirs)
+        here.load(LoaderSettings(modules, entry_points=False, path=sys.path, bytecode=False))
+        found = loader_life.Load()
+        frames = channel.Receiver(ours)
+        while (said := decode_frame(frames.frame())[0])[0] != "loaded":
+            if said[0] == "type":
+                known = KnownType(said[2], said[1])
+                found.types[known.info.type] = known
+        found.errors = said[1]
+
+    async def ask(kind: str, parameters: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+        wrong, checked = here._check(kind, dumps(parameters), time.monotonic() + 60, whole=whole)
+        if wrong is not None:
+            raise InvalidParameter(*(FieldViolation(*one) for one in wrong))
+        return json.loads(checked)
+
+    registry = Registry(ask)
+    registry.learn(found)
+    return registry
 
 
 def _check(registry: JobTypes, **given: Any) -> dict[str, Any]:
@@ -271,7 +301,7 @@ def test_an_unknown_type(load_text: Load) -> None:
 def test_no_types_at_all() -> None:
     """A server without jobs says so."""
     with pytest.raises(UnknownType, match="The types are: none"):
-        asyncio.run(Registry.load([], entry_points=False).check("x", {}))
+        asyncio.run(_load_here([]).check("x", {}))
 
 
 def test_what_is_broken_is_told(load_text: Load) -> None:

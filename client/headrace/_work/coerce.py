@@ -5,11 +5,11 @@ server checks every call with the same code and stores what it made of it as pla
 objects again from those.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import GetCoreSchemaHandler, SerializationInfo, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema, to_jsonable_python
@@ -44,22 +44,39 @@ def carried_schema(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
     return {**handler(source), "serialization": keep}
 
 
-class Coercion:
-    """A signature as pydantic reads it. Raises pydantic.PydanticUserError for an annotation that it cannot handle."""
+class Adapter(Protocol):
+    """What validates and dumps one parameter: a pydantic.TypeAdapter, or what does as one does."""
 
-    def __init__(self, signature: Signature) -> None:
-        self.adapters: dict[str, TypeAdapter[Any]] = {
-            name: TypeAdapter(given.annotation) for name, given in signature.parameters.items()
-        }
-        # Not to be dumped: pydantic would take apart a Reference that Any let in.
-        self._plain = {name for name, given in signature.parameters.items() if is_plain(given.annotation)}
-        self._plain_extra = is_plain(signature.extra)
-        self.extra: TypeAdapter[Any] | None = (
-            None if signature.extra is None else TypeAdapter(signature.extra)
-        )
-        self.result: TypeAdapter[Any] = TypeAdapter(Any if signature.result is REQUIRED else signature.result)
+    def validate_python(self, value: Any, /) -> Any:
+        """The value as it is wanted. Raises pydantic.ValidationError."""
+        ...
 
-    def adapter(self, name: str) -> TypeAdapter[Any]:
+    def dump_python(self, value: Any, /, *, warnings: bool) -> Any:
+        """The value, taken apart."""
+        ...
+
+
+class Conversion:
+    """The adapters of parameters, more for those that are not declared.
+
+    as_given: the parameters that are not to be dumped, more_as_given says so of the others: pydantic would take apart a
+    Reference that Any let in.
+    """
+
+    def __init__(
+        self,
+        adapters: Mapping[str, Adapter],
+        more: Adapter | None,
+        *,
+        as_given: Collection[str],
+        more_as_given: bool,
+    ) -> None:
+        self.adapters = adapters
+        self.extra = more
+        self._as_given = as_given
+        self._more_as_given = more_as_given
+
+    def adapter(self, name: str) -> Adapter:
         """The adapter of a parameter, declared or not."""
         return self.adapters.get(name) or self.extra  # type: ignore[return-value] # misfits were refused before
 
@@ -76,9 +93,25 @@ class Coercion:
 
     def dump(self, name: str, value: Any) -> Any:
         """A parameter that was validated, as a value that `headrace.values.encode` takes."""
-        if name in self._plain or (self._plain_extra and name not in self.adapters):
+        if name in self._as_given or (self._more_as_given and name not in self.adapters):
             return value
         return simplify(self.adapter(name).dump_python(value, warnings=False))
+
+
+class Coercion(Conversion):
+    """A signature as pydantic reads it. Raises pydantic.PydanticUserError for an annotation that it cannot handle."""
+
+    adapters: Mapping[str, TypeAdapter[Any]]
+    extra: TypeAdapter[Any] | None
+
+    def __init__(self, signature: Signature) -> None:
+        super().__init__(
+            {name: TypeAdapter(given.annotation) for name, given in signature.parameters.items()},
+            None if signature.extra is None else TypeAdapter(signature.extra),
+            as_given={name for name, given in signature.parameters.items() if is_plain(given.annotation)},
+            more_as_given=is_plain(signature.extra),
+        )
+        self.result: TypeAdapter[Any] = TypeAdapter(Any if signature.result is REQUIRED else signature.result)
 
     def dump_result(self, value: Any) -> Any:
         """What the job returned, as a value that `headrace.values.encode` takes."""

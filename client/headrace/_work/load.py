@@ -1,8 +1,13 @@
-"""Finding the jobs and resources of modules."""
+"""Finding the jobs and resources of modules.
+
+A package stands for all its modules, at any depth, but for its tests and `__main__`.
+"""
 
 import importlib
+import pkgutil
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points as installed_entry_points
 from types import ModuleType
@@ -15,6 +20,10 @@ ENTRY_POINTS: Final = "headrace.jobs"
 """The entry-point group by which an installed package names its job modules."""
 
 _ERROR_MAX = 8 * 1024
+_NO_JOBS = frozenset({"__main__", "conftest", "test", "tests"})
+
+Around = Callable[[str, "Loaded"], AbstractContextManager[object]]
+"""Entered with the name of a module before it is imported, left when its jobs are known."""
 
 
 @dataclass(slots=True)
@@ -31,21 +40,54 @@ class Loaded:
         self.errors[module] = f"{before}\n{sentence}" if before else sentence
 
 
-def load(modules: Iterable[str], entry_points: bool) -> Loaded:
+def load(
+    modules: Iterable[str],
+    entry_points: bool,
+    *,
+    skip: Collection[str] = (),
+    around: Around = lambda _name, _loaded: nullcontext(),
+) -> Loaded:
     """Import modules by their dotted names, and those of the entry-point group, and look into each for its jobs.
 
     Raises nothing for a module that fails: its text is in `errors` and the others load. A type or a resource that two
-    modules have is the first one's, and an error of the second.
+    modules have is the first one's, and an error of the second. skip: modules that are left out, without a word.
     """
     loaded = Loaded()
-    names = dict.fromkeys(modules)
-    if entry_points:
-        names |= dict.fromkeys(entry.module for entry in sorted(installed_entry_points(group=ENTRY_POINTS)))
-    for name in names:
+    for name in dict.fromkeys([*modules, *(installed(loaded) if entry_points else ())]):
+        _load_one(name, loaded, skip, around)
+    return loaded
+
+
+def installed(loaded: Loaded) -> Mapping[str, str]:
+    """The modules that installed packages name, each with the words that say who does. Broken ones are refused."""
+    found = {}
+    for entry in sorted(installed_entry_points(group=ENTRY_POINTS)):
+        package = entry.dist.name if entry.dist else "unknown"
+        words = f"entry point {entry.name!r} of {package}"
+        try:
+            found[entry.module] = words
+        except AttributeError:  # its value is no name of a module
+            loaded.refuse(words, f"{entry.value!r} names no module.")
+    return found
+
+
+def _load_one(name: str, loaded: Loaded, skip: Collection[str], around: Around) -> None:
+    if name in skip:
+        return
+    with around(name, loaded):
         module = _import(name, loaded)
         if module is not None:
             _collect(name, module, loaded)
-    return loaded
+    if module is not None:
+        for below in _modules_of(module):
+            _load_one(below, loaded, skip, around)
+
+
+def _modules_of(package: ModuleType) -> Iterator[str]:
+    """The modules of a package, by full name; none for a module."""
+    for found in pkgutil.iter_modules(getattr(package, "__path__", ())):
+        if found.name not in _NO_JOBS and not found.name.startswith("test_"):
+            yield f"{package.__name__}.{found.name}"
 
 
 def _import(name: str, loaded: Loaded) -> ModuleType | None:

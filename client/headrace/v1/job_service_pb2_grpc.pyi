@@ -17,7 +17,7 @@ Errors are google.rpc.Status with an ErrorInfo of domain "headrace" whose reason
   same call may be made again. A message over 4 MiB gets this code from the transport itself, without details.
 - DEADLINE_EXCEEDED: CALL_TOO_LONG, when the server gave the call up, or from the transport at the caller's own
   deadline. What was asked for may still happen.
-- UNAVAILABLE: STORE_UNAVAILABLE, DRAINING. With RetryInfo.
+- UNAVAILABLE: STORE_UNAVAILABLE, LOADER_UNAVAILABLE, DRAINING. With RetryInfo.
 - UNIMPLEMENTED: WORKER_ONLY. The instance only runs jobs: call another.
 - INTERNAL: INTERNAL. Metadata: error_id, which finds the traceback in the server's log. Nothing that a
   caller sends gives this.

@@ -35,7 +35,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         postgresql.look(settings.database_url, durable=settings.durable)
         if settings.shared
         else database.look(settings.database_url),
-        modules.look(settings.jobs, entry_points=settings.entry_points),
+        modules.look(settings.jobs, entry_points=settings.entry_points, seconds=settings.load_time),
         workers.look(settings.workers),
         folders.look(settings),
         broker.look(settings),

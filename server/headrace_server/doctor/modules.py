@@ -1,91 +1,59 @@
-"""The job modules: imported as a worker imports them, in a process of their own, since they may do anything."""
+"""The job modules: imported as a server has them imported, in a process of their own, since they may do anything."""
 
-import json
-import os
+import asyncio
+import logging
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
 
+from headrace.jobs import Loaded, installed
 from headrace_server.doctor.finding import Finding, ok, problem, warning
-
-IMPORT_MAX: Final = 60.0
-"""Seconds; a module that takes longer keeps a server from starting as well."""
+from headrace_server.work.loading import Loading
 
 _PLACE = re.compile(r'File "([^"]+)", line (\d+)')
 
 
-class _Unanswered(Exception):
-    """The process that imports has given no answer; the text says how it ended."""
-
-
-def look(names: Sequence[str], *, entry_points: bool) -> Iterator[Finding]:
-    """Each module with its types, or with why it does not load."""
+def look(names: Sequence[str], *, entry_points: bool, seconds: float) -> Iterator[Finding]:
+    """Each module with its types, what it bends, or why it does not load. seconds: for the import of each."""
     if not names and not entry_points:
         yield warning("jobs", "No module of jobs is named: a server would take none; name them with --jobs.")
         return
-    try:
-        loaded = _load(names, entry_points=entry_points)
-    except _Unanswered as ended:
-        yield from _alone(names, str(ended))
-        return
-    errors: dict[str, str] = loaded["errors"]
-    types: dict[str, list[str]] = loaded["types"]
-    for name in dict.fromkeys([*names, *types, *errors]):
-        if name in errors:
-            yield problem("jobs", _broken(name, errors[name]))
-        elif types.get(name):
-            yield ok("jobs", f"{name} has {', '.join(sorted(types[name]))}.")
-        else:
-            yield warning("jobs", f"{name} loads but has no job: decorate a function in it with @job.")
-    if not names and not types and not errors:
+    origins = installed(Loaded()) if entry_points else {}
+    loading = asyncio.run(_load(names, entry_points=entry_points, seconds=seconds))
+    found = loading.found
+    for name in dict.fromkeys([*names, *found.modules, *found.errors]):
+        shown = f"{name} ({origins[name]})" if name in origins and name not in names else name
+        types = [one for module, some in found.modules.items() if _within(module, name) for one in some]
+        if name in loading.left_out:
+            yield problem("jobs", f"{shown} is left out, and its jobs are refused. {found.errors[name]}")
+        elif name in found.errors:
+            yield problem("jobs", _broken(shown, found.errors[name]))
+        elif found.modules.get(name):
+            yield ok("jobs", f"{shown} has {', '.join(sorted(found.modules[name]))}.")
+        elif not types and (name in names or name in origins):
+            yield warning("jobs", f"{shown} loads but has no job: decorate a function in it with @job.")
+        elif types and name in origins:
+            yield ok("jobs", f"{shown} is a package; its modules have {', '.join(sorted(types))}.")
+        if name in found.bends:
+            yield warning("jobs", f"{shown} {', '.join(found.bends[name])}: the workers run with that.")
+    if not names and not found.modules and not found.errors:
         yield warning("jobs", "No module of jobs is named or installed: name some with --jobs.")
 
 
-def _alone(names: Sequence[str], ended: str) -> Iterator[Finding]:
-    """Together they end the process that imports them: see which does it."""
-    culprits = 0
-    for name in names:
-        try:
-            _load([name], entry_points=False)
-        except _Unanswered as alone:
-            culprits += 1
-            yield problem(
-                "jobs",
-                f"{name} ends the process that imports it ({alone}): a server could not start; mend the module.",
-            )
-    if not culprits:
-        yield problem("jobs", f"The modules together end the process that imports them ({ended}).")
+async def _load(names: Sequence[str], *, entry_points: bool, seconds: float) -> Loading:
+    # What a server would log is said by the findings.
+    silent = logging.Logger("doctor")  # noqa: LOG001 - one without handlers, that nobody else is given
+    silent.addHandler(logging.NullHandler())
+    # Nothing is written, bytecode neither.
+    loading = Loading(names, entry_points=entry_points, load_seconds=seconds, bytecode=False, log=silent)
+    try:
+        await loading.first()
+    finally:
+        await loading.close()
+    return loading
 
 
-def _load(names: Sequence[str], *, entry_points: bool) -> dict[str, Any]:
-    ours, theirs = os.pipe()
-    # -B: nothing is written, bytecode neither.
-    command = [sys.executable, "-B", "-m", "headrace_server.doctor.loading"]
-    asked = json.dumps({"names": names, "entry_points": entry_points, "answer": theirs})
-    with open(ours, "rb") as answer:  # noqa: PTH123 - a descriptor
-        try:
-            done = subprocess.run(  # noqa: S603 - this very program
-                [*command, asked],
-                pass_fds=[theirs],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=IMPORT_MAX,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise _Unanswered(f"not done after {IMPORT_MAX:g} s") from None
-        finally:
-            os.close(theirs)
-        os.set_blocking(ours, False)  # what it has started may still hold the other end
-        text = answer.read()
-    if not text:
-        code = done.returncode
-        raise _Unanswered(f"exit code {code}" if code >= 0 else f"signal {-code}")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
+def _within(module: str, name: str) -> bool:
+    return module == name or module.startswith(f"{name}.")
 
 
 def _broken(name: str, error: str) -> str:

@@ -16,6 +16,7 @@
     ├── TooManyCalls            TOO_MANY_CALLS         too many calls are worked on; try again in a moment
     ├── CallTooLong             CALL_TOO_LONG          the server gave the call up; what it asked for may still happen
     ├── StoreUnavailable        STORE_UNAVAILABLE      the database cannot be reached; try again
+    ├── LoaderUnavailable       LOADER_UNAVAILABLE     the process that checks parameters is away; try again
     ├── Draining                DRAINING               the server is shutting down; try another
     └── WorkerOnly              WORKER_ONLY            the instance only runs jobs; call another
     Replaced                    (never answered)       a run wrote with a claim that is no longer its own
@@ -178,6 +179,13 @@ class StoreUnavailable(ControlError):
     """The database cannot be reached, or is full."""
 
     reason = "STORE_UNAVAILABLE"
+    retry_after = 1.0
+
+
+class LoaderUnavailable(ControlError):
+    """The process that has loaded the job modules is away, or has taken too long: parameters cannot be checked."""
+
+    reason = "LOADER_UNAVAILABLE"
     retry_after = 1.0
 
 

@@ -264,7 +264,8 @@ class JobTypes(Protocol):
     ) -> dict[str, Any]:
         """Plain parameters as the type's signature understands them. Raises UnknownType, InvalidParameter.
 
-        It waits where classes of the job's own are asked, which the server does not load. whole=False: these are some of
+        It waits where classes of the job's own are asked, which the server does not load: then it may also raise
+        LoaderUnavailable. whole=False: these are some of
         the parameters, as a filter names them, and none is missing.
         """
         ...

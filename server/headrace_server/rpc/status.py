@@ -32,6 +32,7 @@ CODES: dict[str, grpc.StatusCode] = {
     "TOO_MANY_CALLS": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "CALL_TOO_LONG": grpc.StatusCode.DEADLINE_EXCEEDED,
     "STORE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+    "LOADER_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
     "WORKER_ONLY": grpc.StatusCode.UNIMPLEMENTED,
     "INTERNAL": grpc.StatusCode.INTERNAL,

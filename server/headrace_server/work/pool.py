@@ -11,17 +11,17 @@ another supervisor is started), or this process (the supervisor kills all below 
 
 import asyncio
 import logging
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from headrace_server.work import workspace
-from headrace_server.work.child import ChildSettings
+from headrace_server.work import child, workspace
 from headrace_server.work.contract import PoolListener, Run, RunKey
 from headrace_server.work.left_log import LeftLog
 from headrace_server.work.output import OutputLimits
+from headrace_server.work.path import path_of_jobs
 from headrace_server.work.slot import BACKOFF_FIRST, BACKOFF_MAX, Slot, State, cause_of
 from headrace_server.work.supervision import Supervision
 
@@ -63,10 +63,10 @@ class Pool:
     ) -> None:
         self._root = workspace_root.absolute()
         output = output or OutputLimits()
-        child = ChildSettings(
+        settings = child.ChildSettings(
             modules=list(modules),
             entry_points=entry_points,
-            path=[entry or str(Path.cwd()) for entry in sys.path],
+            path=path_of_jobs(),
             workspace_root=str(self._root),
             nice=nice,
             max_jobs=max_jobs_per_child,
@@ -75,7 +75,13 @@ class Pool:
             max_messages=output.messages,
         )
         self._supervision = Supervision(
-            child, lock_fds, silence, fence=fence, on_exited=self._child_ended, on_lost=self._all_ended
+            child.__name__,
+            asdict(settings),
+            lock_fds,
+            silence,
+            fence=fence,
+            on_exited=self._child_ended,
+            on_lost=self._all_ended,
         )
         left_log = LeftLog()
         self._slots = {
@@ -90,6 +96,10 @@ class Pool:
         self._failures = 0
         self._restart: asyncio.TimerHandle | None = None
         self._closing = False
+
+    def leave_out(self, modules: Collection[str]) -> None:
+        """Children that are started from now on do not import these: they would not come to an end of it."""
+        self._supervision.change(skip=sorted(modules))
 
     async def start(self) -> None:
         """Start the supervisor and ask it for the children. Raises OSError.

@@ -1,52 +1,64 @@
-"""The types of job that this server has loaded, and what fits each of them."""
+"""The types of job that this server takes, and what fits each of them."""
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Protocol
 
-from headrace.jobs import load
 from headrace_server.domain.errors import FieldViolation, UnknownType
 from headrace_server.domain.ports import TypeDefaults, TypeInfo
-from headrace_server.work.signature import JobType
+from headrace_server.work.known_type import KnownType
 
 _NAMES_SHOWN = 20
+
+
+class Found(Protocol):
+    """What a loader has found: types by name, and by module why it, or a part of it, did not load."""
+
+    @property
+    def types(self) -> Mapping[str, KnownType]:
+        """The types."""
+        ...
+
+    @property
+    def errors(self) -> Mapping[str, str]:
+        """The errors."""
+        ...
+
+
+class Checker(Protocol):
+    """Who has the classes of the jobs: see Loading.check."""
+
+    async def __call__(self, kind: str, parameters: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
+        """Check parameters of a type."""
+        ...
 
 
 class Registry:
     """The registered types, as domain.ports.JobTypes asks for them.
 
-    A module that failed to load is no type: it is told by `infos`, and in the log by who loads.
+    A module that failed to load is no type: it is told by `infos`, and in the log by who loads. asked: for types that
+    are checked by classes of their own.
     """
 
-    def __init__(self, types: Mapping[str, JobType], errors: Mapping[str, str]) -> None:
-        self._types = dict(sorted(types.items()))
-        self._errors = dict(errors)
+    def __init__(self, asked: Checker) -> None:
+        self._asked = asked
+        self._types: dict[str, KnownType] = {}
+        self._errors: dict[str, str] = {}
+        self.names: frozenset[str] = frozenset()
+        self.frugal: frozenset[str] = frozenset()
+        """The types that use no workspace."""
 
-    @classmethod
-    def load(cls, modules: Sequence[str], *, entry_points: bool) -> Self:
-        """Import modules by their dotted names, and those of the entry-point group headrace.jobs.
-
-        Raises nothing for a module or a signature that is broken: the others load.
-        """
-        loaded = load(modules, entry_points=entry_points)
-        types: dict[str, JobType] = {}
-        for name, definition in loaded.types.items():
-            try:
-                types[name] = JobType(definition)
-            except Exception as error:  # noqa: BLE001 - annotations bring code of their own
-                sentence = f"{definition.name}: its signature has no schema: {error}"
-                loaded.refuse(definition.module, sentence)
-        return cls(types, loaded.errors)
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The types that can be submitted."""
-        return frozenset(self._types)
-
-    @property
-    def needing_workspace(self) -> frozenset[str]:
-        """The types that use a workspace."""
-        return frozenset(name for name, known in self._types.items() if known.info.needs_workspace)
+    def learn(self, found: Found) -> None:
+        """Know these types from now on. One whose module does not load any more stays: workers may still have it."""
+        kept = {
+            name: known
+            for name, known in self._types.items()
+            if known.via in found.errors or "" in found.errors
+        }
+        self._types = dict(sorted({**kept, **found.types}.items()))
+        self._errors = dict(found.errors)
+        self.names = frozenset(self._types)
+        self.frugal = frozenset(name for name, known in self._types.items() if not known.info.needs_workspace)
 
     def defaults(self, type_name: str) -> TypeDefaults:
         """What a type says for jobs that do not. Raises UnknownType."""
@@ -55,15 +67,21 @@ class Registry:
     async def check(
         self, type_name: str, parameters: Mapping[str, Any], *, whole: bool = True
     ) -> dict[str, Any]:
-        """Plain parameters as the type's signature understands them. Raises UnknownType, InvalidParameter."""
-        return self._type(type_name).check(parameters, whole=whole)
+        """Plain parameters as the type's signature understands them.
+
+        Raises UnknownType, InvalidParameter; LoaderUnavailable where they are checked by classes of the type's own.
+        """
+        known = self._type(type_name)
+        if known.check is not None:
+            return known.check(parameters, whole=whole)
+        return await self._asked(type_name, parameters, whole=whole)
 
     def infos(self) -> Sequence[TypeInfo]:
         """Every type by name, then the modules that failed to load, or of which a part did."""
         broken = [TypeInfo("", module, load_error=error) for module, error in self._errors.items()]
         return [*(known.info for known in self._types.values()), *broken]
 
-    def _type(self, name: str) -> JobType:
+    def _type(self, name: str) -> KnownType:
         known = self._types.get(name)
         if known is None:
             raise UnknownType(FieldViolation("spec.type", self._unknown(name)), type=name)

@@ -1,28 +1,22 @@
-"""One registered type as the server sees it: which parameters fit its signature, and what it tells callers of itself.
-
-A call is checked in three steps: plain values become Python values, pydantic makes of each what its annotation asks
-for ("32" becomes 32), and the result goes back to the plain form and is stored. Defaults are not filled in, so that a
-job runs with those of the code that runs it. A worker makes richer types anew from what was stored.
-"""
+"""One registered type as the loader sees it: what fits its signature, and what the server is told of it."""
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
-from typing import Any, NoReturn
+from types import UnionType
+from typing import Any, NoReturn, Union, get_args, get_origin
 
 from pydantic import TypeAdapter
-from pydantic_core import PydanticSerializationError
 
-from headrace.jobs import JobDefinition, Parameter
-from headrace.values import UnsupportedValue, decode, encode
-from headrace_server.domain.errors import FieldViolation, InvalidParameter
+from headrace.jobs import JobDefinition, Parameter, is_plain
 from headrace_server.domain.job import RetryPolicy
 from headrace_server.domain.ports import TypeDefaults, TypeInfo
+from headrace_server.work.check import ParameterCheck
+from headrace_server.work.portable import portable_or_none
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-_FIELD = "spec.parameters"
 
 
 class JobType:
@@ -31,6 +25,7 @@ class JobType:
     def __init__(self, definition: JobDefinition) -> None:
         self._signature = definition.signature
         self._coercion = definition.signature.coercion
+        self.check = ParameterCheck(self._signature, self._coercion)
         self.info = TypeInfo(
             type=definition.type,
             module=definition.module,
@@ -41,34 +36,33 @@ class JobType:
             needs_workspace=definition.workspace,
         )
 
-    def check(self, parameters: Mapping[str, Any], *, whole: bool = True) -> dict[str, Any]:
-        """Plain parameters as the signature understands them. Raises InvalidParameter, naming every bad field.
+    def record(self) -> dict[str, Any]:
+        """What the server is told of it, as JSON can hold it: see known_type."""
+        signature = self._signature
+        return {
+            "info": asdict(self.info),
+            "parameters": list(signature.parameters),
+            "required": sorted(signature.required),
+            "more": signature.extra is not None,
+            "plain": self._plain(),
+        }
 
-        whole=False: these are some of them, and none is missing.
-        """
-        misfits = self._signature.misfits(list(parameters), whole=whole)
-        wrong = [FieldViolation(f"{_FIELD}[{name}]", sentence) for name, sentence in misfits.items()]
-        checked: dict[str, Any] = {}
-        for name, plain in parameters.items():
-            if name not in misfits:
-                self._check_one(name, plain, checked, wrong)
-        if wrong:
-            raise InvalidParameter(*wrong)
-        return checked
-
-    def _check_one(self, name: str, plain: Any, checked: dict[str, Any], wrong: list[FieldViolation]) -> None:
-        path = f"{_FIELD}[{name}]"
-        try:
-            values, problems = self._coercion.validate({name: decode(plain)})
-            if not problems:
-                checked[name] = encode(self._coercion.dump(name, values[name]), path)
-        except UnsupportedValue as error:
-            wrong.append(FieldViolation(error.path or path, error.description))
-        except (ValueError, TypeError, PydanticSerializationError) as error:
-            # Code of the job's own types; what it says is for the caller of this job.
-            wrong.append(FieldViolation(path, f"It does not fit the signature: {error}"))
-        else:
-            wrong.extend(FieldViolation(_FIELD + _bracketed(where, name), text) for where, text in problems)
+    def _plain(self) -> dict[str, Any] | None:
+        """The schemas by which the server validates; None where one of them holds code of the job."""
+        signature, coercion = self._signature, self._coercion
+        schemas = {
+            name: portable_or_none(_travelling(given.annotation, coercion.adapters[name]))
+            for name, given in signature.parameters.items()
+        }
+        more = None if coercion.extra is None else portable_or_none(coercion.extra.core_schema)
+        if None in schemas.values() or (coercion.extra is not None and more is None):
+            return None
+        return {
+            "schemas": schemas,
+            "more": more,
+            "as_given": [name for name, given in signature.parameters.items() if is_plain(given.annotation)],
+            "more_as_given": is_plain(signature.extra),
+        }
 
     def _parameters_schema(self) -> str:
         """An object with a property for each parameter."""
@@ -119,11 +113,6 @@ def _default(adapter: TypeAdapter[Any], given: Parameter) -> dict[str, Any]:
         return {}
 
 
-def _bracketed(path: str, name: str) -> str:
-    """A path of a problem, such as `sizes[3]`, behind the field: `[sizes][3]`."""
-    return f"[{name}]{path[len(name) :]}"
-
-
 def _description(definition: JobDefinition) -> str:
     """The first paragraph of the docstring, on one line."""
     text = definition.target.__doc__ or definition.function.__doc__ or ""
@@ -141,6 +130,24 @@ def _defaults(definition: JobDefinition) -> TypeDefaults:
         ),
         timeout=None if timeout is None else _microseconds(timeout),
     )
+
+
+def _travelling(annotation: Any, adapter: TypeAdapter[Any]) -> Any:
+    """The schema of a parameter. A sequence is a list in every value; pydantic's own schema of it holds code."""
+    return (TypeAdapter(_listed(annotation)) if is_plain(annotation) else adapter).core_schema
+
+
+def _listed(annotation: Any) -> Any:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is Sequence:
+        return list
+    if origin is Sequence:
+        return list[_listed(arguments[0])]  # type: ignore[misc] # made at run time
+    if origin in (Union, UnionType):
+        return Union[tuple(map(_listed, arguments))]  # noqa: UP007 - made at run time
+    if origin in (list, dict, Mapping):
+        return origin[tuple(map(_listed, arguments))]
+    return annotation
 
 
 def _microseconds(length: timedelta) -> int:

@@ -19,11 +19,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from headrace_server.work import channel, process_tree
-from headrace_server.work.child import ChildSettings
 from headrace_server.work.frames import decode, encode
 from headrace_server.work.supervisor import SupervisorSettings
 
@@ -36,7 +36,7 @@ _START_MAX = 30.0
 
 
 class Supervision:
-    """One supervisor after another: start() after each end.
+    """One supervisor after another: start() after each end. program, settings: see SupervisorSettings.
 
     on_exited(life, status, note) is called for each child that has ended; on_lost() when the supervisor, all children
     and everything below them are gone.
@@ -44,7 +44,8 @@ class Supervision:
 
     def __init__(
         self,
-        child: ChildSettings,
+        program: str,
+        settings: Mapping[str, Any],
         lock_fds: Sequence[int],
         silence: float,
         *,
@@ -52,7 +53,9 @@ class Supervision:
         on_exited: Callable[[int, int | None, str], None],
         on_lost: Callable[[], None],
     ) -> None:
-        self._child = child
+        self._program = program
+        self._settings = settings
+        self._more: dict[str, object] = {}
         self._lock_fds = lock_fds
         self._silence = silence
         self._fence = fence
@@ -78,14 +81,18 @@ class Supervision:
     def start(self) -> None:
         """Start a supervisor. Raises OSError when that is not possible."""
         process_tree.become_subreaper()
-        settings = SupervisorSettings(0, self._mark, self._silence, asdict(self._child))
+        settings = SupervisorSettings(0, self._mark, self._silence, self._program, dict(self._settings))
         self._link = _Link(settings, self._lock_fds, self._fence, self._heard, self._ended)
 
-    def spawn(self, fds: Sequence[int]) -> int:
-        """Have a child started with these descriptors; answer its life."""
+    def spawn(self, fds: Sequence[int], **more: object) -> int:
+        """Have a child started with these descriptors, and more settings than those of all; answer its life."""
         life = next(self._lives)
-        self._say(("spawn", life), fds)
+        self._say(("spawn", life, {**self._more, **more}), fds)
         return life
+
+    def change(self, **settings: object) -> None:
+        """Settings of the children that are started from now on."""
+        self._more |= settings
 
     def signal(self, life: int, number: int) -> None:
         """Signal a child. Nothing happens when it has ended."""

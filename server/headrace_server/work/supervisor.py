@@ -1,5 +1,8 @@
 """The supervisor: the process between the server and the children, with no code of jobs and no threads.
 
+Its children are those of one program: workers (`child`), or the loader of job modules (`loader`), which has a supervisor
+of its own.
+
     server ══ control socket ══ supervisor ──fork──> child, child, child …
                                     │
                                     └─ holds the lock on the store until nothing runs below it
@@ -14,13 +17,14 @@ And it is there for the end of each child. As the parent of all children it sign
 has been used again, and as a subreaper it inherits what a dead child leaves behind: every process below it that
 is below no living child. It kills those and reports the end of the child only when none of them is left.
 
-    server says   ["spawn", life] with socket, stop page, stdout, stderr;   ["signal", life, number];   ["ping", fence]
+    server says   ["spawn", life, more] with the descriptors;   ["signal", life, number];   ["ping", fence]
     it answers    ["started", life, pid];   ["exited", life, status, note];   ["pong"]
 
-A life is the server's number for one child. status is a wait status; None with a note where it could not start.
+A life is the server's number for one child; more are settings of that one beside those of all. status is a wait status; None with a note where it could not start.
 It ignores SIGINT, SIGTERM and SIGHUP: it is the server that decides.
 """
 
+import importlib
 import json
 import os
 import resource
@@ -31,11 +35,11 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-from headrace_server.work import child, process_tree
+from headrace_server.work import process_tree
 from headrace_server.work.channel import Receiver, send
 from headrace_server.work.frames import decode, encode
 
@@ -44,21 +48,32 @@ _SWEEP_PAUSE = 0.002
 
 @dataclass(frozen=True, slots=True)
 class SupervisorSettings:
-    """What the supervisor is told on its command line. silence: seconds; mark: see process_tree."""
+    """What the supervisor is told on its command line. silence: seconds; mark: see process_tree.
+
+    program: the module whose main() a child is, with these settings.
+    """
 
     control: int
     mark: int
     silence: float
+    program: str
     child: dict[str, Any]
+
+
+Program = Callable[[Mapping[str, Any], int, Sequence[int]], NoReturn]
+"""What a child is: told its settings, the process id of the supervisor, and its descriptors."""
 
 
 class Supervisor:
     """The loop: commands, ends of children, sweeps, silence."""
 
-    def __init__(self, control: socket.socket, silence: float, settings: child.ChildSettings) -> None:
+    def __init__(
+        self, control: socket.socket, silence: float, program: Program, settings: Mapping[str, Any]
+    ) -> None:
         self._control = control
         self._receiver = Receiver(control)
         self._silence = silence
+        self._program = program
         self._settings = settings
         self._pid = os.getpid()
         self._poll = select.poll()
@@ -106,22 +121,22 @@ class Supervisor:
                 self._alone = True
                 return
             match decode(frame)[0]:
-                case ["spawn", life]:
-                    self._spawn(life, fds)
+                case ["spawn", life, more]:
+                    self._spawn(life, more, fds)
                 case ["signal", life, number] if life in self._lives:
                     os.kill(self._lives[life], number)
                 case ["ping", fence]:
                     self._fence = fence if fence is None or fence > _now() else self._fence
                     self._say("pong")
 
-    def _spawn(self, life: int, fds: Sequence[int]) -> None:
+    def _spawn(self, life: int, more: Mapping[str, Any], fds: Sequence[int]) -> None:
         try:
             pid = os.fork()
         except OSError as error:
             self._say("exited", life, None, f"could not be forked: {error.strerror}")
         else:
             if pid == 0:
-                self._be_child(fds)
+                self._be_child(more, fds)
             pidfd = os.pidfd_open(pid)
             self._poll.register(pidfd, select.POLLIN)
             self._lives[life] = pid
@@ -130,9 +145,9 @@ class Supervisor:
         for fd in fds:
             os.close(fd)
 
-    def _be_child(self, fds: Sequence[int]) -> None:
+    def _be_child(self, more: Mapping[str, Any], fds: Sequence[int]) -> None:
         try:
-            child.main(self._settings, self._pid, fds)
+            self._program({**self._settings, **more}, self._pid, fds)
         except BaseException:  # noqa: BLE001 - nothing may come back into the supervisor's loop
             traceback.print_exc()
         finally:
@@ -178,7 +193,10 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     control = socket.socket(fileno=settings.control)
     os.set_inheritable(settings.control, False)
-    Supervisor(control, settings.silence, child.ChildSettings(**settings.child)).serve()
+    program: Program = importlib.import_module(
+        settings.program
+    ).main  # before any fork, so that none waits for it
+    Supervisor(control, settings.silence, program, settings.child).serve()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,154 @@
+"""What the import of a module bends in its process: seen, put back where that can be, and told.
+
+In the loader that keeps the next module straight. A worker imports the same modules and stays as they make it: so the
+sentences say what is true of it.
+"""
+
+import contextlib
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+_TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+_OWN: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
+_LIMITS: Final = {name: getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+_PATCHED: Final[tuple[tuple[Any, str], ...]] = (
+    (threading, "Thread"),
+    (threading.Thread, "start"),
+    (threading, "Lock"),
+    (socket, "socket"),
+    (select, "select"),
+    (subprocess, "Popen"),
+    (time, "sleep"),
+    (os, "fork"),
+    (os, "_exit"),
+)
+
+
+@dataclass(frozen=True)
+class State:
+    """A process as it is before a module is imported."""
+
+    handlers: dict[int, Any]
+    mask: set[int]
+    timeout: float | None
+    folder: int
+    umask: int
+    limits: dict[str, tuple[int, int]]
+    handlers_of_logs: list[logging.Handler]
+    level_of_logs: int
+    streams: tuple[Any, ...]
+    parts: tuple[Any, ...]
+
+
+def take() -> State:
+    """The state as it is. `put_back` is to follow: the working directory is held open until then."""
+    root = logging.getLogger()
+    return State(
+        handlers=_handlers(),
+        mask=_mask(),
+        timeout=socket.getdefaulttimeout(),
+        folder=os.open(".", os.O_RDONLY | os.O_CLOEXEC),
+        umask=_umask(),
+        limits={name: resource.getrlimit(number) for name, number in _LIMITS.items()},
+        handlers_of_logs=list(root.handlers),
+        level_of_logs=root.level,
+        streams=(sys.stdin, sys.stdout, sys.stderr),
+        parts=tuple(getattr(holder, name) for holder, name in _PATCHED),
+    )
+
+
+def put_back(before: State) -> list[str]:
+    """Put back what can be; answer what was bent, each as words that follow the name of the module."""
+    bent: list[str] = []
+    for look in (_signals, _timers, _process, _logs, _parts):
+        with contextlib.suppress(OSError, ValueError):  # what cannot be put back is told all the same
+            bent.extend(look(before))
+    with contextlib.suppress(OSError):
+        os.close(before.folder)
+    return bent
+
+
+def _signals(before: State) -> Iterator[str]:
+    for number, handler in _handlers().items():
+        if handler != before.handlers[number] and number not in _OWN:
+            yield f"sets a handler for {_name(number)}"
+            if before.handlers[number] is not None:
+                signal.signal(number, before.handlers[number])
+    mask = _mask()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before.mask)
+    if mask != before.mask:
+        yield f"blocks or unblocks {', '.join(map(_name, sorted(mask ^ before.mask)))}"
+
+
+def _timers(_before: State) -> Iterator[str]:
+    for timer in _TIMERS:
+        if signal.getitimer(timer)[0]:
+            signal.setitimer(timer, 0)
+            yield "sets an alarm"
+
+
+def _process(before: State) -> Iterator[str]:
+    if socket.getdefaulttimeout() != before.timeout:
+        yield f"sets the default timeout of sockets to {socket.getdefaulttimeout()} s"
+        socket.setdefaulttimeout(before.timeout)
+    if _umask() != before.umask:
+        yield f"sets the umask to {_umask():03o}"
+        os.umask(before.umask)
+    for name, limit in before.limits.items():
+        if resource.getrlimit(_LIMITS[name]) != limit:
+            yield f"sets {name}"
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(_LIMITS[name], limit)
+    if not os.path.samestat(os.fstat(before.folder), os.stat(".")):  # noqa: PTH116 - beside a descriptor's
+        yield "changes the working directory"
+        os.fchdir(before.folder)
+
+
+def _logs(before: State) -> Iterator[str]:
+    root = logging.getLogger()
+    if root.handlers != before.handlers_of_logs or root.level != before.level_of_logs:
+        root.handlers[:] = before.handlers_of_logs
+        root.setLevel(before.level_of_logs)
+        yield "configures logging"
+    if before.streams != (sys.stdin, sys.stdout, sys.stderr):
+        sys.stdin, sys.stdout, sys.stderr = before.streams
+        yield "replaces a standard stream"
+
+
+def _parts(before: State) -> Iterator[str]:
+    for (holder, name), part in zip(_PATCHED, before.parts, strict=True):
+        if getattr(holder, name) is not part:
+            yield f"replaces {holder.__name__}.{name}"
+    # Not put back: a library that patches them would then be half patched.
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
+
+
+def _handlers() -> dict[int, Any]:
+    return {int(number): signal.getsignal(number) for number in signal.valid_signals()}
+
+
+def _mask() -> set[int]:
+    return set(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+
+
+def _umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask

@@ -2,7 +2,8 @@
 
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from headrace._work.attempt import ResourceFailed
@@ -13,14 +14,17 @@ from headrace._work.threads import threads
 class Resources:
     """The resources of one process, read as attributes: `ctx.resources.database`.
 
-    made: objects that are there already, such as stand-ins in a test.
+    made: objects that are there already, such as stand-ins in a test. making: a context manager in which each is made.
     """
 
     def __init__(
         self,
         definitions: Mapping[str, ResourceDefinition] | None = None,
         made: Mapping[str, Any] | None = None,
+        *,
+        making: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        self._making = making
         self._definitions = dict(definitions or {})
         self._made: dict[str, Any] = dict(made or {})
         self._open: list[tuple[str, Iterator[Any]]] = []
@@ -41,7 +45,8 @@ class Resources:
                     known = ", ".join(sorted({*self._definitions, *self._made})) or "none"
                     raise AttributeError(f"there is no resource {name!r}; those there are: {known}")
                 before = threads()
-                self._made[name] = self._make(self._definitions[name])
+                with self._making():
+                    self._made[name] = self._make(self._definitions[name])
                 self.threads |= threads() - before
             self.starts_threads = self.starts_threads or name in self._starting
             return self._made[name]

@@ -28,6 +28,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ from headrace_server.work.contract import Run
 from headrace_server.work.forks import give_sigterm_back
 from headrace_server.work.frames import encode, run_of
 from headrace_server.work.left_threads import LeftThreads
+from headrace_server.work.process_state import ProcessState
+from headrace_server.work.process_traits import quick_traits, slow_traits
 from headrace_server.work.reporter import ChildReporter, Flusher
 from headrace_server.work.stop_page import StopPage
 from headrace_server.work.surroundings import Surroundings
@@ -112,6 +115,7 @@ class Child:
     """The main thread of a child."""
 
     _threads: LeftThreads
+    _state: ProcessState
 
     def __init__(
         self, settings: ChildSettings, sock: socket.socket, page: StopPage, outputs: tuple[int, int]
@@ -128,6 +132,7 @@ class Child:
         self._held = False
         self._interrupted = False
         self._runs = 0
+        self._told: set[tuple[str, str]] = set()
         self._memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._surroundings = Surroundings(outputs, self._on_terminate)
         signal.signal(signal.SIGINT, self._on_interrupt)
@@ -139,12 +144,14 @@ class Child:
         self._loaded = jobs.load(
             self._settings.modules, self._settings.entry_points, skip=self._settings.skip
         )
-        self._resources = jobs.Resources(self._loaded.resources)
-        self._threads = LeftThreads(self._resources, lambda: self._flusher.thread)
         if os.getpid() != self._pid:  # a module has forked, and this process is no second worker
             os._exit(0)
         if ended := self._surroundings.loaded():
             self._send(encode(("note", f"processes that job modules started have ended: {_named(ended)}")))
+        own = (self._sock.fileno(), self._memory, *self._surroundings.descriptors)
+        self._state = ProcessState(quick_traits(), slow_traits(), own)
+        self._resources = jobs.Resources(self._loaded.resources, making=self._state.adopting)
+        self._threads = LeftThreads(self._resources, lambda: self._flusher.thread)
         self._send(encode(("ready",)))
 
     def serve(self) -> None:
@@ -179,21 +186,24 @@ class Child:
         self._threads.begin()
         self._current = (ticket, reporter)
         self._send(encode(("begun", ticket)))
-        ending = self._execute(run, reporter)
+        began = time.monotonic()
+        ending = self._state.call(self._execute, run, reporter)
         self._current = None
+        bent = self._restored(run.type, time.monotonic() - began)
         threads = self._threads.names(stopped=self._page.flagged(ticket))
         ended = self._surroundings.settle()
         if ended and ending.error is None and not ending.stop_seen:
             text = f"Processes that the job left have ended with it: {_named(ended)}"
             reporter.message(jobs.Level.WARNING, text)
         reporter.close()
-        self._surroundings.straighten()
+        if not bent:
+            self._surroundings.straighten()
         if threads:
             self._held = True
-            self._send(encode(("left", run.type, "threads", ", ".join(threads), True)))
+            self._left(run.type, "threads", ", ".join(threads), replaced=True)
         self._send(_finished(ticket, ending, held=self._held))
         self._runs += 1
-        return self._held or ending.interrupted or self._interrupted or self._worn()
+        return self._held or bent or ending.interrupted or self._interrupted or self._worn()
 
     def _execute(self, run: Run, reporter: ChildReporter) -> jobs.Ending:
         definition = self._loaded.types.get(run.type)
@@ -215,6 +225,21 @@ class Child:
         return jobs.execute(
             definition, info, reporter, self._resources, max_results=self._settings.max_results
         )
+
+    def _restored(self, type_name: str, seconds: float) -> bool:
+        """Put back what a run has changed about the process; True when something stays changed."""
+        remains = self._state.restore(seconds)
+        for what in remains.put_back:
+            self._left(type_name, what, replaced=False)
+        for what in remains.stay:
+            self._left(type_name, what, replaced=True)
+        return bool(remains.stay)
+
+    def _left(self, type_name: str, what: str, detail: str = "", *, replaced: bool) -> None:
+        """Have the server log what runs of a type leave; once."""
+        if (type_name, what) not in self._told:
+            self._told.add((type_name, what))
+            self._send(encode(("left", type_name, what, detail, replaced)))
 
     def _on_terminate(self, _signal: int, _frame: object) -> None:
         if self._current is not None:

@@ -1,8 +1,8 @@
 """What a job may have bent in its process, and the next one must find straight.
 
 Standard streams, the working directory, the handler of SIGTERM: each is put back after a run with a system call
-or two. Processes are swept. Other things (environment, imported modules, threads) stay as the job left them:
-it is trusted code, and isolation of those would cost a process a run.
+or two. Processes are swept. What else a process has is compared and put back in `process_state`; what modules keep in their
+variables stays as the job left it: isolation of that costs a process a run.
 """
 
 import contextlib
@@ -12,12 +12,13 @@ import signal
 import sys
 import termios
 import time
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 
 from headrace_server.work import process_tree
 from headrace_server.work.helpers import Helpers
 
+_ENCODING, _ERRORS = "utf-8", "backslashreplace"
 _NOTHING = b"\0\0\0\0"
 
 
@@ -28,9 +29,14 @@ class Surroundings:
         self._outputs = outputs
         self._on_terminate = on_terminate
         self._home = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
-        self._streams: tuple[TextIO, TextIO] | None = None
+        self._streams: tuple[TextIOWrapper, TextIOWrapper] | None = None
         self._helpers = Helpers()
         self.straighten()
+
+    @property
+    def descriptors(self) -> Sequence[int]:
+        """Those that it cannot do without."""
+        return (self._home, *self._outputs)
 
     def straighten(self) -> None:
         """Put back what a job may have bent."""
@@ -39,6 +45,8 @@ class Surroundings:
         streams = self._streams
         if streams is None or streams[0].closed or streams[1].closed:
             streams = self._streams = (_stream(1), _stream(2))
+        for stream in streams:
+            _straighten_stream(stream)
         sys.stdout, sys.stderr = streams
         os.fchdir(self._home)
         signal.signal(signal.SIGTERM, self._on_terminate)
@@ -81,11 +89,19 @@ class Surroundings:
         return left
 
 
-def _stream(number: int) -> TextIO:
+def _stream(number: int) -> TextIOWrapper:
     # closefd: sys.stdout.close() in a job is not to close the descriptor.
-    return open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    return open(number, "w", buffering=1, encoding=_ENCODING, errors=_ERRORS, closefd=False)
+
+
+def _straighten_stream(stream: TextIOWrapper) -> None:
+    if (stream.encoding, stream.errors, stream.line_buffering) != (_ENCODING, _ERRORS, True):
+        stream.reconfigure(encoding=_ENCODING, errors=_ERRORS, line_buffering=True)
 
 
 def _unread(pipe: int) -> bool:
-    """Whether the other side has still to read: FIONREAD answers at the writing end too."""
-    return fcntl.ioctl(pipe, termios.FIONREAD, _NOTHING) != _NOTHING
+    """Whether the other side has still to read: FIONREAD answers at the writing end too. Not of one that a job has closed."""
+    try:
+        return fcntl.ioctl(pipe, termios.FIONREAD, _NOTHING) != _NOTHING
+    except OSError:
+        return False

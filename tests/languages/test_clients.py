@@ -163,7 +163,7 @@ def test_a_program_goes_on_over_a_restart_of_its_server(
     """The watch breaks, begins again behind the last event it had, and ends with the job."""
     client.pause_queue("default")
     process = program.start(server.target, TREE)
-    until(lambda: list(client.list(labels=program.label, statuses="QUEUED")), "the job is submitted", LIMIT)
+    until(lambda: client.server_info().counters["watchers"], "the job is watched", LIMIT)
     server.restart()
     client.resume_queue("default")
     out, said = process.communicate(timeout=LIMIT)

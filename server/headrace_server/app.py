@@ -52,9 +52,11 @@ from headrace_server.rpc.admin import AdminService, ServerInfo
 from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.broadcasts import FORMATS, progress_body
 from headrace_server.rpc.commands import CommandDesk
+from headrace_server.rpc.cut import cut, give_back
 from headrace_server.rpc.edge import Edge
 from headrace_server.rpc.server import PortInUse, RpcServer
 from headrace_server.rpc.service import JobService
+from headrace_server.rpc.unread import Unread
 from headrace_server.store import SqlStore, StoreLock, StoreRefused, StoreUnreachable, migrate
 from headrace_server.wiring import limits_of, retention_of
 from headrace_server.work.disk import DiskSpace
@@ -91,7 +93,11 @@ class App:
         self.draining = False
         self._address = settings.address
         self._hub = Hub(self.limits.watchers)
-        self._edge = Edge(Admission(self.limits, lambda: self._hub.waits), self.limits.call_seconds)
+        self._edge = Edge(
+            Admission(self.limits, lambda: self._hub.waits),
+            Unread(self.limits, cut=cut, give_back=give_back),
+            self.limits.call_seconds,
+        )
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 

@@ -171,6 +171,20 @@ class Settings(BaseSettings):
         default=1000, ge=1, description="Calls worked on at once; more are told to come again."
     )
     max_calls_mib: int = Field(default=64, ge=1, description="Their requests together.")
+    max_unread_mib: int = Field(
+        default=256,
+        ge=1,
+        description="Answers that clients have not read yet; beyond, calls are told to come again.",
+    )
+    max_unread_mib_per_connection: int = Field(
+        default=32, ge=1, description="Those of one client connection."
+    )
+    max_unread_time: float = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="A connection on which no answer has been read for so long, and that holds many, is cut.",
+    )
     max_watchers: int = Field(default=20_000, ge=1, description="Open watches and waits.")
     max_streams_per_connection: int = Field(
         default=1000, ge=1, description="Streams of one client connection."

@@ -25,6 +25,7 @@ from support.disk import small_disk
 from support.refusals import refusal
 from support.resident import resident
 from support.server import Server, until
+from support.unread import NotReading
 
 pytestmark = pytest.mark.slow
 
@@ -192,6 +193,48 @@ def test_calls_by_size(tmp_path: Path) -> None:
         spec.parameters["x"].string_value = "x" * 1_048_000
         spec.description = "y" * 4096
         assert stub.SubmitJob(submit).job.job_id
+
+
+@pytest.mark.parametrize("method", ["GetJob", "WatchJob", "StopJob"])
+def test_unread_answers(tmp_path: Path, method: str) -> None:
+    """What a client does not read is bounded, counted, and given back when its connection is cut; others are served meanwhile."""
+    settings = {"max_unread_mib_per_connection": 8, "max_unread_time": 1, "workers": 0}
+    with Server(tmp_path, **settings) as server, server.client() as client:
+        job = client.submit("test.echo", {"x": "x" * 900_000}, hold=True)
+        for _ in range(20):
+            client.get(job.job_id)
+        before = resident(server.process.pid)
+        request = job_service_pb2.GetJobRequest(job_id=job.job_id).SerializeToString()
+        with NotReading(server.target) as other:
+            other.ask(f"/headrace.v1.JobService/{method}", request, times=150)
+            until(lambda: client.server_info().counters["connections_with_unread"], "it is counted")
+            most = 0
+            while not other.cut.is_set():
+                most = max(most, client.server_info().counters["unread_bytes_of_one_connection"])
+                assert client.get(job.job_id).job_id == job.job_id
+            assert 7 * MIB < most <= 8 * MIB
+        until(lambda: client.server_info().counters["connections_with_unread"] == 0, "it is freed")
+        counters = client.server_info().counters
+        assert (counters["connections_cut_total"], counters["unread_bytes"]) == (1, 0)
+        assert counters["refused_too_many_calls_total"] > 0
+        assert server.logged("has not read its answers")
+        assert not [entry for entry in server.log if entry["level"] == "error"]
+        until(lambda: resident(server.process.pid) <= 1.2 * before, "the memory is given back")
+
+
+def test_unread_answers_of_all(tmp_path: Path) -> None:
+    """Beyond max_unread_mib in all a call is TOO_MANY_CALLS, whoever asks; GetServerInfo is answered, and all is well when they have gone."""
+    with Server(tmp_path, max_unread_mib=4, workers=0) as server, impatient(server) as client:
+        job = client.submit("test.echo", {"x": "x" * 900_000}, hold=True)
+        request = job_service_pb2.GetJobRequest(job_id=job.job_id).SerializeToString()
+        with NotReading(server.target) as other:
+            other.ask("/headrace.v1.JobService/GetJob", request, times=10)
+            until(lambda: client.server_info().counters["unread_bytes"] > 3 * MIB, "much is unread")
+            with pytest.raises(Overloaded, match="max_unread_mib") as refusal_:
+                client.get(job.job_id)
+            assert refusal_.value.reason == "TOO_MANY_CALLS"
+        until(lambda: client.server_info().counters["unread_bytes"] == 0, "it is freed")
+        assert client.get(job.job_id).job_id == job.job_id
 
 
 def test_call_time(tmp_path: Path) -> None:

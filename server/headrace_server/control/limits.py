@@ -27,6 +27,9 @@ class Limits:
     # Of all callers together.
     calls: int
     call_bytes: int
+    unread_bytes: int
+    unread_bytes_per_connection: int
+    unread_seconds: float
     watchers: int
     streams_per_connection: int
     waiting_jobs: int

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -24,14 +25,22 @@ from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.malformed import bad_text
 from headrace_server.rpc.outage import Outage
 from headrace_server.rpc.status import CODES, internal, to_status
+from headrace_server.rpc.unread import Connection, Unread
 
 log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Call = Callable[..., Awaitable[Any]]
+Serializer = Callable[[Any], bytes]
 
 ADMITTED = "/headrace.v1.JobService/"
 """Methods that are let in only while there is room; all others always."""
+READS = frozenset(
+    f"{ADMITTED}{name}" for name in ("GetJob", "ListJobs", "CountJobs", "ListJobEvents", "ListJobTypes")
+)
+"""Methods that read the store and do nothing else."""
+KEPT = frozenset((f"{ADMITTED}SubmitJob",))
+"""Methods whose answer is given though it finds no room: without a request_id, to ask again would be to submit again."""
 
 
 class _Malformed:
@@ -41,11 +50,34 @@ class _Malformed:
         self.data = data
 
 
+class _Counted:
+    """What a stream's method has of its context: each message counts as unread until it has gone out."""
+
+    def __init__(self, context: Context, connection: Connection, serialize: Serializer) -> None:
+        self.invocation_metadata = context.invocation_metadata
+        self._write = context.write
+        self._connection = connection
+        self._serialize = serialize
+
+    async def write(self, message: Any) -> None:
+        """Send a message. Raises TooManyCalls when too much is unread: the watch goes on where it was, later."""
+        data = self._serialize(message)
+        self._connection.check(len(data))
+        self._connection.hold(len(data))
+        try:
+            await self._write(data)
+        except grpc.aio.InternalError:  # nobody is there any more
+            raise asyncio.CancelledError from None
+        finally:
+            self._connection.let_go(len(data))
+
+
 class Edge(grpc.aio.ServerInterceptor):
     """The interceptor. call_seconds: how long a call may take that is no stream."""
 
-    def __init__(self, admission: Admission, call_seconds: float) -> None:
+    def __init__(self, admission: Admission, unread: Unread, call_seconds: float) -> None:
         self._admission = admission
+        self._unread = unread
         self._call_seconds = call_seconds
         self._refused: Counter[str] = Counter()
         self._outage = Outage()
@@ -53,7 +85,15 @@ class Edge(grpc.aio.ServerInterceptor):
     def counters(self) -> Mapping[str, int]:
         """How many calls were answered with each reason, and how many are let in."""
         refused = {f"refused_{reason.lower()}_total": count for reason, count in self._refused.items()}
-        return {**self._admission.counters(), **refused}
+        return {**self._admission.counters(), **self._unread.counters(), **refused}
+
+    def start(self) -> None:
+        """Look after connections from now on."""
+        self._unread.start()
+
+    async def close(self) -> None:
+        """Leave off."""
+        await self._unread.close()
 
     async def intercept_service(
         self,
@@ -70,10 +110,13 @@ class Edge(grpc.aio.ServerInterceptor):
             (handler.unary_stream, grpc.unary_stream_rpc_method_handler, self._stream),
         ):
             if call is not None:
+                limited = method.startswith(ADMITTED)
+                admitted = partial(admit, method, handler.response_serializer) if limited else _freely
                 return make(
-                    self._guarded(call, method, admit if method.startswith(ADMITTED) else _freely),
+                    self._guarded(call, method, admitted),
                     request_deserializer=_decoder(handler.request_deserializer),
-                    response_serializer=handler.response_serializer,
+                    # What is admitted is given to gRPC as bytes: they have been counted.
+                    response_serializer=None if limited else handler.response_serializer,
                 )
         if handler.stream_stream is not None:  # reflection
             return grpc.stream_stream_rpc_method_handler(
@@ -114,19 +157,39 @@ class Edge(grpc.aio.ServerInterceptor):
 
         return guarded
 
-    async def _unary(self, call: Call, request: Any, context: Context) -> Any:
+    async def _unary(
+        self, method: str, serialize: Serializer, call: Call, request: Any, context: Context
+    ) -> bytes:
+        connection = self._unread.of(context.peer())
+        connection.check()
         with self._admission.call(request.ByteSize()):
             try:
                 async with asyncio.timeout(self._call_seconds) as limit:
-                    return await call(request, context)
+                    if method not in READS:
+                        answer = await call(request, context)
+                    else:
+                        async with connection.turn:
+                            connection.check()
+                            answer = await call(request, context)
             except TimeoutError:
                 if limit.expired():
                     raise CallTooLong(self._call_seconds) from None
                 raise
+        data = serialize(answer)
+        size = len(data)
+        if method not in KEPT:
+            connection.check(size)
+        connection.hold(size)
+        context.add_done_callback(lambda _context: connection.let_go(size))  # type: ignore[arg-type] # any name
+        return data
 
-    async def _stream(self, call: Call, request: Any, context: Context) -> Any:
-        with self._admission.stream(context.peer()):
-            return await call(request, context)
+    async def _stream(
+        self, _method: str, serialize: Serializer, call: Call, request: Any, context: Context
+    ) -> None:
+        connection = self._unread.of(context.peer())
+        connection.check()
+        with self._admission.stream(connection.peer):
+            await call(request, _Counted(context, connection, serialize))
 
     async def _answer(self, context: Context, method: str, request: Any, error: Exception) -> NoReturn:
         """End a call with an error and its details."""
@@ -135,6 +198,8 @@ class Edge(grpc.aio.ServerInterceptor):
         if not isinstance(error, ControlError):
             error = internal(error, method, request)
         self._refused[error.reason] += 1
+        # gRPC keeps what a call was ended with in a circle of references: its frames would keep what was read for it.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
         if CODES[error.reason] is grpc.StatusCode.UNAVAILABLE:
             self._outage.tell(error.message)
         status = to_status(error)

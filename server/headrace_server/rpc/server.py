@@ -1,5 +1,6 @@
 """The gRPC server: options, services, health, reflection."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -34,6 +35,11 @@ JOBS: Final = job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_nam
 ADMIN: Final = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 
 
+def _tells_of_a_defect(record: logging.LogRecord) -> bool:
+    """Whether it is more than that a caller has gone while its answer was under way."""
+    return record.exc_info is None or type(record.exc_info[1]).__name__ != "ExecuteBatchError"
+
+
 class PortInUse(Exception):
     """The address cannot be listened on."""
 
@@ -47,6 +53,8 @@ class RpcServer:
 
     def __init__(self, edge: Edge, *, message_bytes: int, with_reflection: bool) -> None:
         options = (*OPTIONS, ("grpc.max_receive_message_length", message_bytes))
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_tells_of_a_defect)
+        self._edge = edge
         self._server = grpc.aio.server(interceptors=(edge,), options=options)
         self._health = Health((JOBS, ADMIN))
         self._desk = Desk()
@@ -70,6 +78,7 @@ class RpcServer:
                 f"Cannot listen on {address}: the port is in use, or the host is not one of this machine."
             )
         await self._server.start()
+        self._edge.start()
         return f"{address.rpartition(':')[0]}:{port}"
 
     def open(self, jobs: JobService | None, admin: AdminService) -> None:
@@ -99,3 +108,4 @@ class RpcServer:
     async def stop(self, grace: float) -> None:
         """Take no new calls; cancel what is left after `grace` seconds."""
         await self._server.stop(grace)
+        await self._edge.close()

@@ -67,3 +67,33 @@ async def test_a_flood_is_cut_and_blocks_nobody(tmp_path: Path) -> None:
         again = shop.send("write")
         await shop.told.outcome(again)
         assert "print" in shop.told.texts(again)
+
+
+async def test_print_and_messages_keep_their_order(tmp_path: Path) -> None:
+    """What one thread prints to either stream and logs by ctx.message comes in that order, unfinished lines too."""
+    rounds = 60
+    expected = []
+    for number in range(rounds):
+        expected += [f"{number} print", f"{number} message"]
+        if number % 3 == 0:
+            expected += [f"{number} error", f"{number} second message"]
+        if number % 5 == 0:
+            expected += [f"{number} begun, ", f"{number} in between", "ended"]
+    async with workshop(tmp_path, modules=["work.rude_jobs"]) as shop:
+        for _ in range(3):
+            key = shop.send("order", rounds=rounds)
+            await shop.told.outcome(key)
+            assert shop.told.texts(key) == expected
+
+
+async def test_output_without_an_end_is_shown(tmp_path: Path) -> None:
+    """A begun line shows while the job is silent, and only its rest later; a bar shows its last state, and each state once."""
+    async with workshop(tmp_path, modules=["work.rude_jobs"]) as shop:
+        key = shop.send("bar", seen=tmp_path / "seen")
+        await shop.told.until(lambda: len(shop.told.texts(key)) >= 2, "what the job has begun to write")
+        assert shop.told.texts(key, STDOUT) == ["working"]
+        assert shop.told.texts(key, STDERR) == ["99 %"]
+        (tmp_path / "seen").touch()
+        await shop.told.outcome(key)
+        assert shop.told.texts(key, STDOUT) == ["working", " done"]
+        assert shop.told.texts(key, STDERR) == ["99 %", "100 %"]

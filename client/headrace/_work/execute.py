@@ -3,7 +3,8 @@
 import inspect
 import json
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from headrace._work.attempt import (
 )
 from headrace._work.context import JobContext
 from headrace._work.definition import JobDefinition
-from headrace._work.failure import MESSAGE_MAX, NAME_MAX, cut, failure, format_traceback
+from headrace._work.failure import MESSAGE_MAX, NAME_MAX, cut, failure, format_traceback, undescribed
 from headrace._work.forked import leave
 from headrace._work.interrupt import interruptibly, run_coroutine
 from headrace._work.resources import Resources
@@ -50,6 +51,8 @@ def execute(
         ending = _Run(definition, run, reporter, resources, stop=stop, results=Results(max_results)).ending()
     except JobStopped:  # a signal that came between the lines of this module
         ending = Ending(aborted=True, stop_seen=True)
+    except BaseException as error:  # noqa: BLE001 - what the job raised has code of its own, and that raised too
+        ending = Ending(error=undescribed(error.__context__ or error), stop_seen=stop.seen)
     return replace(ending, interrupted=True) if stop.interrupted else ending
 
 
@@ -71,6 +74,7 @@ class _Run:
         self.stop = stop
         self.results = results
         self.pid = os.getpid()
+        self.recursion_limit = sys.getrecursionlimit()
 
     def ending(self) -> Ending:
         try:
@@ -86,21 +90,22 @@ class _Run:
             )
             call = self._callable()
         except JobStopped as error:
-            self._leave_fork(error)
+            self._code_has_ended(error)
             raise
         except BaseException as error:  # noqa: BLE001 - the job's constructor may raise anything
-            self._leave_fork(error)
+            self._code_has_ended(error)
             return Ending(error=failure(error, kind=ErrorKind.SETUP_FAILED), stop_seen=self.stop.seen)
         try:
             value = self._returned(call, context, self._keywords(params))
-            self._leave_fork(None)
+            self._code_has_ended(None)
             return Ending(result=self.results.returned(value), stop_seen=self.stop.seen)
         except BaseException as error:  # noqa: BLE001 - and so may its code
-            self._leave_fork(error)
+            self._code_has_ended(error)
             return self._raised(error, context)
 
-    def _leave_fork(self, error: BaseException | None) -> None:
-        """A process that the job has forked goes no further than the job's code."""
+    def _code_has_ended(self, error: BaseException | None) -> None:
+        """The rest is done as if the job had not been; a process that it has forked goes no further."""
+        sys.setrecursionlimit(self.recursion_limit)
         if os.getpid() != self.pid:
             leave(error)
 
@@ -170,15 +175,26 @@ def parameters(definition: JobDefinition, text: str) -> dict[str, Any]:
 
 def _decisive(error: BaseException) -> BaseException:
     """What an exception group comes down to: a task group wraps what the job said in one of its tasks."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    leaves = list(_leaves(error))
     for control in (JobStopped, Declared):
-        found: BaseException | None = error
-        if isinstance(error, BaseExceptionGroup):
-            found = error.subgroup(control)
-        while isinstance(found, BaseExceptionGroup):
-            found = found.exceptions[0]
-        if isinstance(found, control):
-            return found
+        for leaf in leaves:
+            if isinstance(leaf, control):
+                return leaf
     return error
+
+
+def _leaves(group: BaseException) -> Iterator[BaseException]:
+    """The exceptions of a group and of those in it, in order. Not by recursion: a group may be nested too deep for that."""
+    rest = [group]
+    while rest:
+        error = rest.pop()
+        if isinstance(error, BaseExceptionGroup):
+            # Not error.exceptions: a class of the job's may have another.
+            rest += reversed(BaseExceptionGroup.exceptions.__get__(error))
+        else:
+            yield error
 
 
 def _declared(error: Declared, message: str, *, step: str, code: str = "") -> dict[str, Any]:

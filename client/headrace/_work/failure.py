@@ -39,16 +39,33 @@ def failure(error: BaseException, *, kind: ErrorKind | None = None, step: str = 
     }
 
 
+def undescribed(error: BaseException) -> dict[str, Any]:
+    """The fields for an exception of which `failure` cannot be made."""
+    return {
+        "kind": int(ErrorKind.EXCEPTION),
+        "message": "The job ended with an error that cannot be described: its own code fails.",
+        "code": "",
+        "type": cut(clean(type_name(error)), NAME_MAX),
+        "step": "",
+        "traceback": format_traceback(error),
+    }
+
+
 def type_name(error: BaseException) -> str:
     """The name of an exception's type, with its module where that is not builtins."""
     kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        return (
+            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        )
+    except BaseException:  # noqa: BLE001 - a metaclass of the job's own making
+        return type.__dict__["__name__"].__get__(kind)  # type: ignore[no-any-return]
 
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - an exception of the job's own making
+        return str.__str__(str(error))
+    except BaseException:  # noqa: BLE001 - an exception of the job's own making
         return "(an error without words: its __str__ fails)"
 
 
@@ -59,7 +76,7 @@ def format_traceback(error: BaseException) -> str:
         trace = trace.tb_next
     try:
         text = "".join(traceback.TracebackException(type(error), error, trace, compact=True).format())
-    except Exception:  # noqa: BLE001 - as above: the job's own __repr__, or source that cannot be read
+    except BaseException:  # noqa: BLE001 - as above: the job's own __repr__, source that cannot be read, too deep a group
         text = f"{type_name(error)}: {_text(error)}\n"
     return cut(clean(text), TRACEBACK_MAX)
 

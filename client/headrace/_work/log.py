@@ -12,6 +12,7 @@ _FIELDS = "headrace_fields"
 
 def clean(text: str) -> str:
     """Text as protobuf and the databases take it: no NUL, no lone surrogates."""
+    text = str.__str__(text)  # of a subclass the text alone
     if "\0" in text:
         text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()

@@ -47,6 +47,7 @@ from headrace_server.work.process_state import ProcessState
 from headrace_server.work.process_traits import quick_traits, slow_traits
 from headrace_server.work.reporter import ChildReporter, Flusher
 from headrace_server.work.stop_page import StopPage
+from headrace_server.work.streams import Streams
 from headrace_server.work.surroundings import Surroundings
 
 _EXIT_SECONDS = 5
@@ -125,8 +126,9 @@ class Child:
         self._sock = sock
         self._receiver = Receiver(sock)
         self._page = page
-        self._flusher = Flusher()
+        self._flusher = Flusher(self._flush_text)
         self._current: tuple[int, ChildReporter] | None = None
+        self._streams = Streams(outputs, self._before_write, self._on_partial)
         self._loaded = jobs.Loaded()
         self._resources = jobs.Resources()
         self._held = False
@@ -134,9 +136,9 @@ class Child:
         self._runs = 0
         self._told: set[tuple[str, str]] = set()
         self._memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        self._surroundings = Surroundings(outputs, self._on_terminate)
+        self._surroundings = Surroundings(self._streams, self._on_terminate)
         signal.signal(signal.SIGINT, self._on_interrupt)
-        give_sigterm_back(self._on_terminate, self._forked)
+        give_sigterm_back(self._on_terminate, self._forked, self._flusher.busy)
 
     def load(self) -> None:
         """Import the modules of the jobs, then say so. A module that fails is reported by the runs of its types."""
@@ -181,6 +183,7 @@ class Child:
             self._page,
             directory,
             self._flusher,
+            streams=self._streams,
             messages=self._settings.max_messages,
         )
         self._threads.begin()
@@ -252,9 +255,20 @@ class Child:
         self._interrupted = self._current is not None
         signal.default_int_handler(number, frame)
 
+    def _before_write(self) -> None:
+        """What the job said before is told before."""
+        if self._current is not None:
+            self._current[1].flush_messages()
+
+    def _on_partial(self) -> None:
+        self._flusher.flush_text()
+
+    def _flush_text(self) -> None:
+        self._streams.flush()
+
     def _forked(self) -> None:
         """In a process that the job has forked: what waits to be sent is the worker's, and so is its thread."""
-        self._flusher = Flusher()
+        self._flusher = Flusher(self._flush_text)
         if self._current is not None:
             self._current[1].forked(self._flusher)
 

@@ -9,6 +9,7 @@ A handler of the job's own is inherited, as usual. A program that is started (su
 none.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -17,14 +18,22 @@ from collections.abc import Callable
 _SIGTERM = frozenset({signal.SIGTERM})
 
 
-def give_sigterm_back(handler: Callable[[int, object], None], forked: Callable[[], None]) -> None:
-    """From now on, in all processes forked from this one. handler: the worker's. forked: called in each of them."""
+def give_sigterm_back(
+    handler: Callable[[int, object], None], forked: Callable[[], None], busy: threading.Lock
+) -> None:
+    """From now on, in all processes forked from this one. handler: the worker's. forked: called in each of them.
+
+    busy: held by a thread while it has locks that a fork would take along.
+    """
     masks = threading.local()
 
     def before() -> None:
         masks.old = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGTERM)
+        busy.acquire()
 
     def after() -> None:
+        with contextlib.suppress(RuntimeError):  # another signal has kept it from being taken
+            busy.release()
         signal.pthread_sigmask(signal.SIG_SETMASK, masks.old)
 
     def in_child() -> None:

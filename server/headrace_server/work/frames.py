@@ -4,7 +4,7 @@
     to the server   ["ready"]
                     ["begun", ticket]
                     ["progress", done, total, message, at]
-                    ["messages", [[level, text], …], dropped]
+                    ["messages", [[level, text], …], dropped, partial]
                     ["result", name] LF value
                     ["finished", ticket, error, aborted, retry, stop_seen, insisted, returned, held] LF result
                     ["left", type, what, detail, replaced]
@@ -14,7 +14,8 @@
 A ticket is the pool's number for one run handed to one child. Parameters and results are JSON texts already:
 behind the header they travel as they are, where inside it each would be escaped and parsed twice more. held
 says that the end counts only once the process is gone: threads of the job still run in it. left names something that a
-run of a type has left in its process, and whether that is replaced.
+run of a type has left in its process, and whether that is replaced. partial says that Python code of the job has begun a
+line of output and not ended it: what there is of it was said before the messages.
 """
 
 import json
@@ -103,6 +104,11 @@ def _within(number: int, least: int, most: int) -> int:
 def messages_of(header: Sequence[Any]) -> tuple[list[Message], int]:
     """What a messages frame says: messages, and how many more were thrown away."""
     return [Message(level, SOURCE_JOB, text) for level, text in header[1]], header[2]
+
+
+def ends_line(header: Sequence[Any]) -> bool:
+    """Whether what there is of a line was said before the messages of this frame."""
+    return bool(header[3])
 
 
 def is_held(header: Sequence[Any]) -> bool:

@@ -76,6 +76,16 @@ class Ledger:
         if self._current is not None:
             self._log(*self._capture.take(source, data))
 
+    @property
+    def show_after(self) -> float | None:
+        """In how many seconds `show` is to be called; None for never."""
+        return self._capture.show_after if self.running else None
+
+    def show(self) -> None:
+        """Tell of the lines that the run has begun and not ended."""
+        if self.running:
+            self._log(self._capture.show(), 0)
+
     def end_held(self) -> None:
         """The child is gone: if it had said how its run ends when that is so, the run has ended."""
         outcome, self._outcome = self._outcome, None
@@ -103,6 +113,8 @@ class Ledger:
             self._listener.progressed(self._slot, self._current[1], frames.progress_of(header))
 
     def _messages(self, header: Sequence[Any], _text: str) -> None:
+        if frames.ends_line(header):
+            self._log(self._capture.show(bars=False), 0)
         self._log(*frames.messages_of(header))
 
     def _result(self, header: Sequence[Any], text: str) -> None:

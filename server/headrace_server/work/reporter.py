@@ -9,7 +9,10 @@ Of messages no more is sent than the server keeps of an attempt: a loop that log
 nobody else. The others are counted.
 
 While the flusher is armed a progress call stores one tuple, so a loop may report every step. Its thread is
-started when it is first needed: most jobs never need it, and a process with threads is worse to fork.
+started when it is first needed: many jobs never need it, and a process with threads is worse to fork.
+
+What is printed goes another way, through a pipe (`output`). It keeps its order with messages: before a message is sent the
+server has read what was printed before it, and before something is printed the messages that wait are sent (`streams`).
 
 SIGTERM may raise JobStopped in the job's thread at any bytecode. Inside a *shield* it waits: else it could leave
 the lock held, or a frame sent and still pending.
@@ -25,9 +28,13 @@ from headrace import jobs
 from headrace_server.work import workspace
 from headrace_server.work.frames import MESSAGE_MAX, clean, encode
 from headrace_server.work.stop_page import StopPage
+from headrace_server.work.streams import READ_SECONDS, Streams
 
 INTERVAL = 0.05
 """Seconds between two reports of progress."""
+
+TEXT_INTERVAL = 0.25
+"""Seconds that text without a line feed waits for the rest of its line."""
 
 _BATCH = 32
 """Messages that do not wait for the interval, nor for more of them."""
@@ -78,6 +85,7 @@ class ChildReporter:
         directory: Path,
         flusher: "Flusher",
         *,
+        streams: Streams,
         messages: int,
     ) -> None:
         self.shield = Shield()
@@ -86,6 +94,7 @@ class ChildReporter:
         self._page = page
         self._directory = directory
         self._flusher = flusher
+        self._streams = streams
         self._workspace_made = False
         self._latest: tuple[int, int | None, str] | None = None
         self._messages: list[tuple[int, str]] = []
@@ -104,7 +113,8 @@ class ChildReporter:
             self._report()
 
     def message(self, level: int, text: str) -> None:
-        """A message, cut to 4 KiB."""
+        """A message, cut to 4 KiB. What the job has printed before is read before."""
+        self._streams.flush()
         with self.shield.up(), self._lock:
             if self._room <= 0:
                 self._dropped += 1
@@ -137,6 +147,11 @@ class ChildReporter:
             self._workspace_made = True
         return self._directory
 
+    def flush_messages(self) -> None:
+        """Send messages that wait, before the job says something in another way."""
+        if self._messages:
+            self.flush()
+
     def flush(self) -> None:
         """Send what is pending: messages first, then the latest progress."""
         with self.shield.up(), self._lock:
@@ -146,7 +161,8 @@ class ChildReporter:
             latest, self._latest = self._latest, None
             dropped, self._dropped = self._dropped, 0
             if messages or dropped:
-                self._speak(encode(("messages", messages, dropped)))
+                self._streams.wait_until_read(READ_SECONDS)
+                self._speak(encode(("messages", messages, dropped, self._streams.partial)))
             if latest is not None:
                 done, total, message = latest
                 at = time.time_ns() // 1000
@@ -183,16 +199,31 @@ class ChildReporter:
 
 
 class Flusher:
-    """The thread that sends what a run said last, when the run does not speak again by itself."""
+    """The thread that sends what a run said last, when the run does not speak again by itself.
 
-    def __init__(self) -> None:
+    busy: held while it does. write: writes text that has no line feed yet.
+    """
+
+    def __init__(self, write: Callable[[], None]) -> None:
+        self.thread: threading.Thread | None = None
+        self.busy = threading.Lock()
+        self._write = write
         self._wake = threading.Event()
         self._due: tuple[float, ChildReporter] | None = None
-        self.thread: threading.Thread | None = None
+        self._write_at: float | None = None
 
     def flush_at(self, when: float, reporter: ChildReporter) -> None:
         """Flush the reporter at a time of time.monotonic."""
         self._due = (when, reporter)
+        self._start()
+
+    def flush_text(self) -> None:
+        """Write text soon."""
+        if self._write_at is None:
+            self._write_at = time.monotonic() + TEXT_INTERVAL
+            self._start()
+
+    def _start(self) -> None:
         if self.thread is None:
             self.thread = threading.Thread(target=self._run, name="headrace-flusher", daemon=True)
             self.thread.start()
@@ -200,10 +231,19 @@ class Flusher:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait()
+            times = [when for when in (self._due and self._due[0], self._write_at) if when is not None]
+            self._wake.wait(max(0.0, min(times) - time.monotonic()) if times else None)
             self._wake.clear()
-            due, self._due = self._due, None
-            if due is not None:
-                when, reporter = due
-                time.sleep(max(0.0, when - time.monotonic()))
-                reporter.flush()
+            with self.busy:
+                self._flush(time.monotonic())
+
+    def _flush(self, now: float) -> None:
+        due, self._due = self._due, None
+        if due is not None:
+            if due[0] <= now:
+                due[1].flush()
+            elif self._due is None:  # no other run has come in between
+                self._due = due
+        if self._write_at is not None and self._write_at <= now:
+            self._write_at = None
+            self._write()

@@ -77,6 +77,7 @@ class Slot:
         self._begun_before = 0
         self._fruitless = 0
         self._respawn: asyncio.TimerHandle | None = None
+        self._show: asyncio.TimerHandle | None = None
 
     # What the pool asks for
 
@@ -219,8 +220,19 @@ class Slot:
     def _take_output(self, line: ChildLine, pipe: int, data: bytes) -> None:
         if self.ledger.running:
             self.ledger.output(frames.SOURCE_STDOUT if pipe == line.out else frames.SOURCE_STDERR, data)
+            self._show_soon()
         else:  # written while modules were loaded, or at exit: it may say why a child cannot start
             self._aside = (self._aside + data)[-frames.MESSAGE_MAX :]
+
+    def _show_soon(self) -> None:
+        """Lines without an end are shown after a while."""
+        after = self.ledger.show_after
+        if self._show is None and after is not None:
+            self._show = asyncio.get_running_loop().call_later(after, self._show_now)
+
+    def _show_now(self) -> None:
+        self._show = None
+        self.ledger.show()
 
     # The end of a child
 

@@ -1,0 +1,127 @@
+"""sys.stdout and sys.stderr of a worker: text for the two pipes that the server reads.
+
+    print ─> text ─> line buffer ─> raw ──before_write──> fd 1 ──pipe──> server
+                         └─ without a line feed: written after a quarter of a second
+
+Whatever a job did to them (closed, detached, deleted, replaced, another encoding), the next one finds them as they were,
+and what is left in their buffers is written for the run that said it. Code of a job's own stream can raise anything: it
+ends no worker.
+"""
+
+import contextlib
+import fcntl
+import io
+import os
+import sys
+import termios
+import time
+from collections.abc import Callable
+from typing import Any
+
+_NOTHING = b"\0\0\0\0"
+_ENCODING, _ERRORS = "utf-8", "backslashreplace"
+READ_SECONDS = 0.005
+"""What the server is given to read what was written, before a message goes another way."""
+
+
+class _Raw(io.FileIO):
+    """The descriptor. before_write is called before each writing."""
+
+    def __init__(self, number: int, before_write: Callable[[], None]) -> None:
+        # closefd: sys.stdout.close() in a job is not to close the descriptor.
+        super().__init__(number, "wb", closefd=False)
+        self._before_write = before_write
+
+    def write(self, data: "memoryview[int] | bytes") -> int:  # type: ignore[override] # any buffer
+        self._before_write()
+        return super().write(data)
+
+
+class _Text(io.TextIOWrapper):
+    """Text, by lines. on_partial is called when a line was begun, and may be written soon."""
+
+    def __init__(self, number: int, before_write: Callable[[], None], on_partial: Callable[[], None]) -> None:
+        raw: Any = _Raw(number, before_write)
+        buffer = io.BufferedWriter(raw)
+        super().__init__(buffer, _ENCODING, _ERRORS, line_buffering=True)
+        vars(self)["mode"] = "w"
+        self.partial = False
+        """Whether the last line has no end yet."""
+        self._on_partial = on_partial
+
+    def write(self, text: str) -> int:
+        count = super().write(text)
+        if text:
+            self.partial = not text.endswith("\n")
+            if self.partial:
+                self._on_partial()
+        return count
+
+    def straighten(self) -> bool:
+        """Make it what it was; False where it is past that."""
+        try:
+            if not (self.encoding == _ENCODING and self.errors == _ERRORS and self.line_buffering):
+                self.reconfigure(encoding=_ENCODING, errors=_ERRORS, line_buffering=True)
+            self.flush()
+        except Exception:  # noqa: BLE001 - detached, or its buffer is; closed
+            return False
+        self.partial = False
+        return not self.closed
+
+
+class Streams:
+    """The two. outputs: the write ends of the pipes. before_write, on_partial: see above, for both."""
+
+    def __init__(
+        self, outputs: tuple[int, int], before_write: Callable[[], None], on_partial: Callable[[], None]
+    ) -> None:
+        self.outputs = outputs
+        self._hooks = (before_write, on_partial)
+        self._own: list[_Text] = []
+        self.straighten()
+
+    @property
+    def partial(self) -> bool:
+        """Whether a line that Python code began has no end yet."""
+        return any(stream.partial for stream in self._own)
+
+    def straighten(self) -> None:
+        """Put back what a job may have bent. Raises OSError where a job has closed the pipes themselves."""
+        for number, output in enumerate(self.outputs, start=1):
+            os.dup2(output, number)
+        # What they still hold is written now: it could not be before.
+        self._own = [
+            stream if stream.straighten() else _Text(number, *self._hooks)
+            for number, stream in enumerate(self._own, start=1)
+        ] or [_Text(number, *self._hooks) for number in (1, 2)]
+        sys.stdout, sys.stderr = self._own
+
+    def flush(self) -> None:
+        """Write what is held. An own stream that a job has broken is none of its callers' business."""
+        for stream in self._own:
+            with contextlib.suppress(Exception):
+                stream.flush()
+
+    def finish(self) -> None:
+        """The run has ended: write what is held, by whatever the job has put in their place too."""
+        for name in ("stdout", "stderr"):
+            with contextlib.suppress(BaseException):  # the job's own code, at the end of everything it does
+                getattr(sys, name).flush()
+        with contextlib.suppress(OSError):  # the pipes are closed: this worker is replaced
+            self.straighten()
+
+    def wait_until_read(self, most: float | None = None) -> None:
+        """Wait until the server has read the pipes: seconds at most, or as long as it takes."""
+        until = None if most is None else time.monotonic() + most
+        wait = 0.0001
+        while any(map(_unread, self.outputs)) and (until is None or time.monotonic() < until):
+            time.sleep(wait)
+            wait = min(wait * 2, 0.005)
+
+
+def _unread(pipe: int) -> bool:
+    """Whether the other side has still to read: FIONREAD answers at the writing end too. Not of one that a job has closed."""
+    try:
+        return fcntl.ioctl(pipe, termios.FIONREAD, _NOTHING) != _NOTHING
+    except OSError:
+        return False

@@ -70,15 +70,18 @@ class Helpers:
             os.close(tracker._fd)
         tracker._fd = tracker._pid = None
 
-    def swept(self, statuses: Mapping[int, int]) -> None:
-        """After a sweep: statuses are the wait statuses of the processes that it has reaped."""
-        if not statuses:
+    def swept(self, statuses: Mapping[int, int], killed: Collection[int]) -> None:
+        """After a sweep: the wait statuses of the processes that it has reaped, and those that it has killed.
+
+        Not all of these were reaped by it: a thread of an executor waits for its processes too.
+        """
+        if not statuses and not killed:
             return
         _forget_fork_server(statuses)
         processes: Any = sys.modules.get("multiprocessing.process")
         if processes is not None:
             processes._children.clear()
-        _tell_holders(statuses)
+        _tell_holders(statuses, {*statuses, *killed})
 
     def owns(self, process: Process) -> bool:
         """Whether it is multiprocessing's own, and not one that a job has forgotten: the fork server, and what that forks.
@@ -139,7 +142,7 @@ def _forget_fork_server(statuses: Mapping[int, int]) -> None:
     server._forkserver_pid = server._forkserver_alive_fd = server._forkserver_address = None
 
 
-def _tell_holders(statuses: Mapping[int, int]) -> None:
+def _tell_holders(statuses: Mapping[int, int], gone: Collection[int]) -> None:
     """Find whatever stands for one of these processes. A walk over all objects, for the few jobs that leave any."""
     tellers = {known: tell for name, tell in _TELLERS.items() if (known := _class(name)) is not None}
     if not tellers:
@@ -149,7 +152,9 @@ def _tell_holders(statuses: Mapping[int, int]) -> None:
         kind = type(thing)
         if issubclass(kind, classes):
             with contextlib.suppress(Exception):
-                next(tell for known, tell in tellers.items() if issubclass(kind, known))(thing, statuses)
+                next(tell for known, tell in tellers.items() if issubclass(kind, known))(
+                    thing, statuses, gone
+                )
 
 
 def _class(name: str) -> Any:
@@ -157,19 +162,19 @@ def _class(name: str) -> Any:
     return getattr(sys.modules.get(module), attribute, None)
 
 
-def _tell_process(process: Any, statuses: Mapping[int, int]) -> None:
+def _tell_process(process: Any, statuses: Mapping[int, int], _gone: Collection[int]) -> None:
     if process.returncode is None and process.pid in statuses:
         process.returncode = os.waitstatus_to_exitcode(statuses[process.pid])
 
 
-def _tell_executor(executor: Any, statuses: Mapping[int, int]) -> None:
-    if not statuses.keys().isdisjoint(executor._processes or ()):
+def _tell_executor(executor: Any, _statuses: Mapping[int, int], gone: Collection[int]) -> None:
+    if any(pid in gone for pid in executor._processes or ()):
         broken: Any = _class("concurrent.futures.process.BrokenProcessPool")
         executor.submit = _refusing(broken)
 
 
-def _tell_pool(pool: Any, statuses: Mapping[int, int]) -> None:
-    if any(process.pid in statuses for process in pool._pool):
+def _tell_pool(pool: Any, _statuses: Mapping[int, int], gone: Collection[int]) -> None:
+    if any(process.pid in gone for process in pool._pool):
         pool._terminate.cancel()  # at exit it would wait for them
         pool._check_running = _refusing(ValueError)
 
@@ -181,7 +186,7 @@ def _refusing(kind: type[Exception]) -> Callable[..., Any]:
     return refuse
 
 
-_TELLERS: Mapping[str, Callable[[Any, Mapping[int, int]], None]] = {
+_TELLERS: Mapping[str, Callable[[Any, Mapping[int, int], Collection[int]], None]] = {
     "subprocess.Popen": _tell_process,
     "multiprocessing.popen_fork.Popen": _tell_process,
     "concurrent.futures.process.ProcessPoolExecutor": _tell_executor,

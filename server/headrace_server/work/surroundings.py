@@ -65,5 +65,5 @@ class Surroundings:
         statuses, running = process_tree.sweep(time.sleep, self._helpers.spared)
         left = [process.name for process in running if not self._helpers.owns(process)]
         with contextlib.suppress(Exception):
-            self._helpers.swept(statuses)
+            self._helpers.swept(statuses, [process.pid for process in running])
         return left

@@ -105,7 +105,9 @@ class Watch:
         ):
             # Not the server's fault: a stream has no other limit than the caller's own.
             stood = f"was still {self._status}" if self._status else "had not ended"
-            raise DeadlineExceeded(f"Job {self.job_id} {stood} after {self._timeout:g} s.", code=error.code)
+            raise DeadlineExceeded(
+                f"Job {self.job_id} {stood} after {round(self._timeout, 2):g} s.", code=error.code
+            )
         return self._reconnect.failed(
             error
             or Unavailable(f"The server ended the watch of job {self.job_id} before the job had ended."),

@@ -11,7 +11,7 @@ import typer
 import typer.core
 import typer.main
 
-from headrace.cli.bulk import purge, stop_jobs
+from headrace.cli.bulk import purge, stop_jobs, update_jobs
 from headrace.cli.changing import delete, release, stop, update
 from headrace.cli.choosing import gates, limit, pause, queues, resume, tenants
 from headrace.cli.following import wait, watch
@@ -89,6 +89,7 @@ def application() -> typer.Typer:
             "stop-jobs": stop_jobs,
             "release": release,
             "update": update,
+            "update-jobs": update_jobs,
             "delete": delete,
             "purge": purge,
         },

@@ -1,4 +1,4 @@
-"""stop-jobs and purge: what is done with all jobs that match."""
+"""stop-jobs, update-jobs and purge: what is done with all jobs that match."""
 
 import sys
 from collections.abc import Callable
@@ -10,13 +10,13 @@ import typer
 
 from headrace.cli.changing import ANSWER_WAIT
 from headrace.cli.moments import read_span
-from headrace.cli.options import FilterOptions, OutputOptions
+from headrace.cli.options import ChangeOptions, FilterOptions, OutputOptions
 from headrace.cli.record import Record, plain
 from headrace.cli.session import Session
 from headrace.cli.terminal import write
 from headrace.info import PurgeCounts, StopCounts
 
-Counts = TypeVar("Counts", StopCounts, PurgeCounts)
+Counts = TypeVar("Counts", StopCounts, PurgeCounts, int)
 
 Grace = Annotated[
     timedelta | None,
@@ -71,6 +71,29 @@ def stop_jobs(
     output.one(record, lambda: assent.write(_stopped(counts)))
 
 
+def update_jobs(
+    session: Session,
+    filters: FilterOptions,
+    change: ChangeOptions,
+    assent: AssentOptions,
+    form: OutputOptions,
+    *,
+    set_label: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label that replaces all; repeatable.")
+    ] = None,
+) -> None:
+    """Change fields of all jobs that match. Priority and times are changed of jobs that have not ended.
+
+    Example: headrace update-jobs --type 'image.*' --status QUEUED --priority 10 --dry-run
+    """
+    output, changes = form.read(), change.read(set_label)
+    with session.connect(tenant=filters.tenant) as client:
+        count = assent.act(
+            lambda dry: client.update_jobs(changes, validate_only=dry, **filters.read()), _updated
+        )
+    output.one(Record("update", str(count), {"updated": count}), lambda: assent.write(_updated(count)))
+
+
 def purge(
     session: Session,
     filters: FilterOptions,
@@ -104,6 +127,10 @@ def purge(
 
 def _stopped(counts: StopCounts) -> str:
     return f"{counts.stopped} stopped before they began, {counts.stopping} told to stop"
+
+
+def _updated(count: int) -> str:
+    return f"{count} updated"
 
 
 def _purged(counts: PurgeCounts) -> str:

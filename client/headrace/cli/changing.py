@@ -1,19 +1,18 @@
 """stop, release, update and delete."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
-from headrace.cli.assignments import read_texts
+from headrace.cli.many import JobIds, Many
 from headrace.cli.moments import read_span
-from headrace.cli.options import Expire, JobId, Labels, OutputOptions, RunAfter
+from headrace.cli.options import ChangeOptions, JobId, Labels, OutputOptions
 from headrace.cli.output import Output
 from headrace.cli.record import Record, of_job
-from headrace.cli.session import Session
+from headrace.cli.session import Session, Timer
 from headrace.cli.terminal import clean, write
 from headrace.info import JobInfo, JobStatus, StopOutcome, StopResult
-from headrace.options import JobChanges
 
 _OUTCOMES = {
     StopOutcome.STOPPED: "it is ABORTED",
@@ -27,7 +26,7 @@ ANSWER_WAIT = timedelta(seconds=60)
 
 def stop(
     session: Session,
-    job_id: JobId,
+    job_ids: JobIds,
     form: OutputOptions,
     *,
     reason: Annotated[str, typer.Option(help="Why; the job's code can read it.")] = "",
@@ -37,21 +36,42 @@ def stop(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it has ended.")] = True,
 ) -> None:
-    """Stop a job, whatever its status, and print what became of that.
+    """Stop jobs, whatever their status, and print what became of that.
+
+    All are told to stop before the first is waited for.
 
     Example: headrace stop JOB_ID --reason 'wrong file' --grace 30s
     """
-    output = form.read()
+    output, jobs, timer = form.read(), Many(job_ids), Timer(session.timeout)
+    longest = min(session.timeout or ANSWER_WAIT, ANSWER_WAIT) if wait and jobs.alone else None
     with session.connect() as client:
-        longest = min(session.timeout or ANSWER_WAIT, ANSWER_WAIT)
-        result = client.stop(job_id, reason, grace_period=grace, wait_timeout=longest if wait else None)
-        if wait and result.outcome is StopOutcome.STOPPING:
-            job = client.wait(job_id, session.timeout)
+
+        def ask(job_id: str) -> StopResult:
+            return client.stop(job_id, reason, grace_period=grace, wait_timeout=longest)
+
+        def end(result: StopResult) -> StopResult:
+            if not wait or result.outcome is not StopOutcome.STOPPING:
+                return result
+            job = client.wait(result.job.job_id, timer.remaining())
             stopped = job.status is JobStatus.ABORTED
-            result = StopResult(StopOutcome.STOPPED if stopped else StopOutcome.FINISHED_FIRST, job)
+            return StopResult(StopOutcome.STOPPED if stopped else StopOutcome.FINISHED_FIRST, job)
+
+        asked = {result.job.job_id: result for result in jobs.each(ask)}
+        ended = jobs.each(lambda job_id: end(asked[job_id]), asked)
+        if jobs.alone:
+            result = next(ended)
+            output.one(_of_stop(result), lambda: _write_outcome(result))
+        elif output.for_people:
+            for result in ended:
+                _write_outcome(result)
+        else:
+            output.many(map(_of_stop, ended))
+    jobs.end()
+
+
+def _of_stop(result: StopResult) -> Record:
     record = of_job(result.job)
-    with_outcome = Record("job", record.name, {**record.data, "outcome": str(result.outcome)})
-    output.one(with_outcome, lambda: _write_outcome(result))
+    return Record("job", record.name, {**record.data, "outcome": str(result.outcome)})
 
 
 def _write_outcome(result: StopResult) -> None:
@@ -78,29 +98,17 @@ def release(session: Session, job_id: JobId, form: OutputOptions) -> None:
 def update(
     session: Session,
     job_id: JobId,
+    change: ChangeOptions,
     form: OutputOptions,
     *,
-    priority: Annotated[int | None, typer.Option(help="Higher runs first.", metavar="N")] = None,
-    description: Annotated[str | None, typer.Option(help="Free text for people.")] = None,
     label: Labels = None,
-    clear_labels: Annotated[bool, typer.Option("--clear-labels", help="Remove the labels it has.")] = False,
-    lock: Annotated[bool | None, typer.Option("--lock/--unlock", help="Refuse its deletion.")] = None,
-    run_after: RunAfter = None,
-    expire: Expire = None,
     etag: Annotated[str, typer.Option(help="Only if this is still its etag.")] = "",
 ) -> None:
     """Change fields of a job. Labels that are given replace those it has.
 
     Example: headrace update JOB_ID --priority 10 --lock
     """
-    output = form.read()
-    changes = _changes(
-        priority=priority, description=description, label=label, lock=lock, run_after=run_after, expire=expire
-    )
-    if clear_labels:
-        changes["labels"] = {}
-    if not changes:
-        raise ValueError("There is nothing to change: give one of the options, such as --priority 10.")
+    output, changes = form.read(), change.read(label)
     with session.connect() as client:
         job = client.update(job_id, etag=etag, **changes)
     _show(output, job)
@@ -108,44 +116,25 @@ def update(
 
 def delete(
     session: Session,
-    job_ids: Annotated[list[str], typer.Argument(metavar="JOB_ID...", help="Jobs, by their whole ids.")],
+    job_ids: JobIds,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="A job that is not there is no failure.")
     ] = False,
 ) -> None:
     """Delete jobs that have ended, with their history.
 
-    Example: headrace delete $(headrace list --status FAILED -o name) --allow-missing
+    Example: headrace list --status FAILED -o name | headrace delete - --allow-missing
     """
+    jobs = Many(job_ids)
     with session.connect() as client:
-        for job_id in job_ids:
+
+        def remove(job_id: str) -> str:
             client.delete(job_id, allow_missing=allow_missing)
+            return job_id
+
+        for job_id in jobs.each(remove):
             write(job_id)
-
-
-def _changes(
-    *,
-    priority: int | None,
-    description: str | None,
-    label: list[str] | None,
-    lock: bool | None,
-    run_after: datetime | None,
-    expire: datetime | None,
-) -> JobChanges:
-    changes = JobChanges()
-    if priority is not None:
-        changes["priority"] = priority
-    if description is not None:
-        changes["description"] = description
-    if label:
-        changes["labels"] = read_texts(label)
-    if lock is not None:
-        changes["locked"] = lock
-    if run_after is not None:
-        changes["run_after"] = run_after
-    if expire is not None:
-        changes["expire_time"] = expire
-    return changes
+    jobs.end()
 
 
 def _show(output: Output, job: JobInfo) -> None:

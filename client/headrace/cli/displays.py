@@ -2,10 +2,14 @@
 
 from headrace.cli.bar import Bar
 from headrace.cli.follow import Display
+from headrace.cli.json_lines import JsonLines
 from headrace.cli.lines import Lines
+from headrace.cli.output import Output
 from headrace.cli.terminal import follows_live
 
 
-def display() -> Display:
-    """A bar on a terminal, else lines."""
+def display(output: Output) -> Display:
+    """For -o jsonl lines of JSON on stdout; else a bar on a terminal, and lines elsewhere, on stderr."""
+    if output.streams:
+        return JsonLines()
     return Bar() if follows_live() else Lines()

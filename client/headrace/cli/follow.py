@@ -90,14 +90,22 @@ def exit_code(job: JobInfo) -> int:
     return _EXIT_CODES.get(job.status, _EXIT_FAILED)
 
 
-def write_end(job: JobInfo, output: Output, *, asked: bool) -> None:
-    """The end of a job: a line to stderr; to stdout its result as JSON, or what was asked for with -o or --format."""
+def write_end(
+    job: JobInfo, output: Output, *, asked: bool, alone: bool = True, streamed: bool = False
+) -> None:
+    """The end of a job: a line to stderr; to stdout its result as JSON, or what was asked for with -o or --format.
+
+    Where it is not alone every job has a line, that a program can tell them apart: null for one without a result. streamed:
+    its updates were written as lines of JSON.
+    """
     note(
         Text.assemble(status(job.status), f" {clean(job.spec.type)} {job.job_id}{_figures(job)}{_cause(job)}")
     )
-    if asked:
+    if streamed and output.streams:
+        write(to_json({"finished": of_job(job).data}))
+    elif asked:
         output.one(of_job(job), lambda: write_job(job))
-    elif job.status is JobStatus.SUCCEEDED and job.result is not None:
+    elif not alone or (job.status is JobStatus.SUCCEEDED and job.result is not None):
         write(to_json(plain(job.result)))
 
 

@@ -25,9 +25,20 @@ def read_span(text: str) -> timedelta:
         raise ValueError(f"{text!r} is longer than any length of time that can be counted.") from None
 
 
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""What "none" is read as where a point in time may be taken back."""
+
+
 def read_future(text: str) -> datetime:
-    """A point in time: ISO 8601, or +30s for so long from now. Raises ValueError."""
+    """A point in time: ISO 8601, or +30s for so long from now; NEVER for none. Raises ValueError."""
+    if text.lower() == "none":
+        return NEVER
     return _moment(text, "+", 1, "+30s, +5m")
+
+
+def unless_never(moment: datetime | None) -> datetime | None:
+    """A point in time, None for NEVER."""
+    return None if moment is NEVER else moment
 
 
 def read_past(text: str) -> datetime:
@@ -50,8 +61,11 @@ def _moment(text: str, sign: str, direction: int, examples: str) -> datetime:
         raise ValueError(
             f"{text!r} is no point in time; write it as 2030-01-31T12:00:00Z or as {examples}."
         ) from None
-    # Without a zone it is meant as the clock on the wall shows it.
-    return moment.astimezone(UTC) if moment.tzinfo is None else moment
+    try:
+        # Without a zone it is meant as the clock on the wall shows it.
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} lies beyond the calendar.") from None
 
 
 def show_span(length: timedelta | None) -> str:

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from headrace.cli.assignments import read_texts, read_values
-from headrace.cli.moments import read_future, read_past, read_span
+from headrace.cli.moments import read_future, read_past, read_span, unless_never
 from headrace.cli.output import Form, Output
 from headrace.cli.template import Template
 from headrace.jobs import RetryPolicy
-from headrace.options import JobFilters, JobOptions
+from headrace.options import JobChanges, JobFilters, JobOptions
 
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="The job, by its whole id.")]
 JobTypeName = Annotated[
@@ -30,12 +30,16 @@ Messages = Annotated[
 RunAfter = Annotated[
     datetime | None,
     typer.Option(
-        parser=read_future, metavar="WHEN", help="Start it not before this time: ISO 8601, or +30s."
+        parser=read_future,
+        metavar="WHEN",
+        help="Start it not before this time: ISO 8601, or +30s; none: at once.",
     ),
 ]
 Expire = Annotated[
     datetime | None,
-    typer.Option(parser=read_future, metavar="WHEN", help="Fail it if it has not started by this time."),
+    typer.Option(
+        parser=read_future, metavar="WHEN", help="Fail it if it has not started by this time; none: never."
+    ),
 ]
 Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label; repeatable.")
@@ -111,8 +115,8 @@ class SpecOptions:
             description=self.description,
             queue=self.queue,
             labels=read_texts(self.label or ()),
-            run_after=self.run_after,
-            expire_time=self.expire,
+            run_after=unless_never(self.run_after),
+            expire_time=unless_never(self.expire),
             attempt_timeout=self.attempt_timeout,
             retry_policy=self._retry_policy(),
             request_id=self.request_id,
@@ -126,6 +130,39 @@ class SpecOptions:
         if self.backoff is None:
             return RetryPolicy(self.max_attempts)
         return RetryPolicy(self.max_attempts, initial_backoff=self.backoff)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeOptions:
+    """What update and update-jobs change, beside labels: what is given, and no more."""
+
+    priority: Annotated[int | None, typer.Option(help="Higher runs first.", metavar="N")] = None
+    description: Annotated[str | None, typer.Option(help="Free text for people.")] = None
+    clear_labels: Annotated[
+        bool, typer.Option("--clear-labels", help="Remove the labels that are there.")
+    ] = False
+    lock: Annotated[bool | None, typer.Option("--lock/--unlock", help="Refuse deletion.")] = None
+    run_after: RunAfter = None
+    expire: Expire = None
+
+    def read(self, labels: list[str] | None) -> JobChanges:
+        """The changes of the client. Raises ValueError where there are none."""
+        changes = JobChanges()
+        if self.priority is not None:
+            changes["priority"] = self.priority
+        if self.description is not None:
+            changes["description"] = self.description
+        if labels or self.clear_labels:
+            changes["labels"] = read_texts(labels or ())
+        if self.lock is not None:
+            changes["locked"] = self.lock
+        if self.run_after is not None:
+            changes["run_after"] = unless_never(self.run_after)
+        if self.expire is not None:
+            changes["expire_time"] = unless_never(self.expire)
+        if not changes:
+            raise ValueError("There is nothing to change: give one of the options, such as --priority 10.")
+        return changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

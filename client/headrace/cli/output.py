@@ -13,7 +13,7 @@ import yaml
 from headrace.cli.record import Record
 from headrace.cli.streams import fits, lost
 from headrace.cli.template import Template
-from headrace.cli.terminal import write
+from headrace.cli.terminal import note, write
 
 
 class Form(StrEnum):
@@ -43,6 +43,11 @@ class Output:
         """Whether it is the form for people to read."""
         return self.template is None and self.form is Form.TABLE
 
+    @property
+    def streams(self) -> bool:
+        """Whether a job that is followed is shown in lines of JSON as it goes."""
+        return self.template is None and self.form is Form.JSONL
+
     def one(self, record: Record, table: Callable[[], None]) -> None:
         """Write one thing; `table` writes its form for people."""
         if self.for_people:
@@ -61,13 +66,22 @@ class Output:
         elif self.template is None and self.form is Form.YAML:
             _write_yaml([record.data for record in records])
         else:
-            for record in takewhile(lambda _: not lost(), records):
-                self._line(record)
+            self._lines(records)
 
-    def _line(self, record: Record) -> None:
+    def _lines(self, records: Iterable[Record]) -> None:
+        """Write each as a line. What a template names and only some have is blank; what none has is said."""
+        lacking: set[str] | None = None
+        for record in takewhile(lambda _: not lost(), records):
+            missed: set[str] = set()
+            self._line(record, missed)
+            lacking = missed if lacking is None else lacking & missed
+        for path in sorted(lacking or ()):
+            note(f"None of these has {{{path}}}.")
+
+    def _line(self, record: Record, missed: set[str] | None = None) -> None:
         """Write one thing as one line."""
         if self.template is not None:
-            write(self.template.fill(record))
+            write(self.template.fill(record, missed))
         elif self.form is Form.NAME:
             write(record.name)
         else:

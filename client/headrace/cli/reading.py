@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from headrace.cli.job_view import write_job
+from headrace.cli.many import JobIds, Many
 from headrace.cli.moments import show_age, show_clock, show_span
 from headrace.cli.options import FilterOptions, JobId, OutputOptions
 from headrace.cli.record import Record, of_event, of_job
 from headrace.cli.session import Session
 from headrace.cli.table import Column, write_table
-from headrace.cli.terminal import note
+from headrace.cli.terminal import note, write
 from headrace.cli.wording import event_text
 from headrace.info import JobInfo, JobOrder, JobView
 
@@ -35,15 +36,25 @@ _EVENT_COLUMNS = (
 )
 
 
-def get(session: Session, job_id: JobId, form: OutputOptions) -> None:
-    """Show a job.
+def get(session: Session, job_ids: JobIds, form: OutputOptions) -> None:
+    """Show jobs.
 
     Example: headrace get JOB_ID --format '{job.status} {job.spec.parameters.file}'
     """
-    output = form.read()
+    output, jobs = form.read(), Many(job_ids)
     with session.connect() as client:
-        job = client.get(job_id)
-    output.one(of_job(job), lambda: write_job(job))
+        found = jobs.each(client.get)
+        if jobs.alone:
+            job = next(found)
+            output.one(of_job(job), lambda: write_job(job))
+        elif output.for_people:
+            for place, job in enumerate(found):
+                if place:
+                    write()
+                write_job(job)
+        else:
+            output.many(map(of_job, found))
+    jobs.end()
 
 
 def list_(

@@ -6,6 +6,7 @@ not set is null, so that a script finds every field.
 
 import base64
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -15,6 +16,11 @@ from headrace.info import EventDetail, Gate, Instance, JobEvent, JobInfo, JobTyp
 
 _CONTRACT_NAMES = {"from_status": "from", "to_status": "to"}
 """Fields that Python had to name otherwise."""
+
+
+_LISTS = frozenset(("jobs", "queues", "events_kinds"))
+_FLAGS = {"True": True, "False": False, "None": None}
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 class Record(NamedTuple):
@@ -64,8 +70,19 @@ def of_traffic(traffic: Traffic) -> Record:
 
 
 def of_server(info: ServerInfo) -> Record:
-    """The server."""
-    return Record("server", info.instance, plain(info))
+    """The server. Its settings have the types that they are read as: the contract has them as text."""
+    settings = {name: _setting(name, text) for name, text in info.settings.items()}
+    return Record("server", info.instance, {**plain(info), "settings": settings})
+
+
+def _setting(name: str, text: str) -> Any:
+    if name in _LISTS:
+        return [part for part in text.split(",") if part]
+    if text in _FLAGS:
+        return _FLAGS[text]
+    if _NUMBER.fullmatch(text):
+        return float(text) if "." in text or "e" in text else int(text)
+    return text
 
 
 def plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ first parameter is its Session. A parameter whose type is a dataclass is a group
 import dataclasses
 import inspect
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -85,6 +86,17 @@ class Session:
             tenant=self.tenant or base.tenant,
             timeout=base.timeout if self.timeout is None else self.timeout,
         )
+
+
+class Timer:
+    """What is left of a time that began when this was made."""
+
+    def __init__(self, length: timedelta | None) -> None:
+        self._end = None if length is None else time.monotonic() + length.total_seconds()
+
+    def remaining(self) -> float | None:
+        """Seconds, never negative; None: there is no limit."""
+        return None if self._end is None else max(self._end - time.monotonic(), 0.0)
 
 
 def carry_out(function: Callable[..., None], **given: Any) -> None:

@@ -13,7 +13,7 @@ from headrace.cli.follow import Following, exit_code, write_end
 from headrace.cli.interrupts import INTERRUPTED
 from headrace.cli.options import Assignments, JobTypeName, Messages, OutputOptions, SpecOptions
 from headrace.cli.record import of_job
-from headrace.cli.session import Session
+from headrace.cli.session import Session, Timer
 from headrace.cli.terminal import note, write
 from headrace.info import JobInfo, Snapshot
 from headrace.options import JobOptions
@@ -65,11 +65,11 @@ def run(
 ) -> None:
     """Submit a job and follow it until it ends: 0 succeeded, 1 failed, 3 stopped.
 
-    Its result goes to stdout as JSON, everything else to stderr. Ctrl-C leaves the job alone and says how to resume.
+    Its result goes to stdout as JSON, everything else to stderr; with -o jsonl each update is a line of JSON on stdout. Ctrl-C leaves the job alone and says how to resume.
 
     Example: headrace run files.checksum path=/usr/share/dict passes=3
     """
-    output = form.read()
+    output, timer = form.read(), Timer(session.timeout)
     parameters = read_parameters(assignments or (), spec.params_file)
     if stop_on_exit:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -83,16 +83,16 @@ def run(
                     submitted.job_id,
                     after_revision=submitted.revision,
                     include_messages=messages,
-                    timeout=session.timeout,
+                    timeout=timer.remaining(),
                 )
-                job = following.tell(chain([Snapshot(submitted)], updates), display())
+                job = following.tell(chain([Snapshot(submitted)], updates), display(output))
             except KeyboardInterrupt:
                 if not stop_on_exit:
                     raise
                 note("stopping the job; Ctrl-C again leaves it")
                 client.stop(submitted.job_id, "The caller was interrupted.")
                 job = client.wait(submitted.job_id)
-    write_end(job, output, asked=form.given)
+    write_end(job, output, asked=form.given, streamed=True)
     raise typer.Exit(exit_code(job))
 
 

@@ -11,10 +11,35 @@ from string import Formatter
 from typing import Any, Self
 
 from headrace.cli.record import Record
+from headrace.info import EventKind
 
 
 class BadTemplate(ValueError):
     """A template cannot be read, or names what is not there; the text says what is."""
+
+
+_OWN_NAMES = frozenset(
+    (
+        "parameters",
+        "result",
+        "results",
+        "labels",
+        "parameters_schema",
+        "result_schema",
+        "settings",
+        "limits",
+        "counters",
+    )
+)
+"""Below these the names are not the contract's: one job has them, another has not."""
+
+
+class _Missing(BadTemplate):
+    """A name is not there. elsewhere: others of the kind may have it."""
+
+    def __init__(self, message: str, *, elsewhere: bool) -> None:
+        super().__init__(message)
+        self.elsewhere = elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +69,54 @@ class Template:
             )
         )
 
-    def fill(self, record: Record) -> str:
-        """The text for a record. Raises BadTemplate for a name that it does not have."""
+    def fill(self, record: Record, missed: set[str] | None = None) -> str:
+        """The text for a record. Raises BadTemplate for a name that it does not have.
+
+        Where `missed` is given, a name that others of its kind may have is blank, and its path is added there.
+        """
         root = {record.kind: record.data}
         return "".join(
-            literal + ("" if path is None else _pad(_text(_look_up(root, path)), padding, path))
+            literal + ("" if path is None else _pad(_text(_find(root, path, missed)), padding, path))
             for literal, path, padding in self.parts
         )
+
+
+def _find(root: Mapping[str, Any], path: Sequence[str], missed: set[str] | None) -> Any:
+    try:
+        return _look_up(root, path)
+    except _Missing as missing:
+        if missed is None or not missing.elsewhere:
+            raise
+        missed.add(".".join(path))
+        return None
 
 
 def _look_up(root: Mapping[str, Any], path: Sequence[str]) -> Any:
     here: Any = root
     for depth, name in enumerate(path):
         where = ".".join(path[:depth])
+        elsewhere = not _OWN_NAMES.isdisjoint(path[:depth])
         if here is None:
             return None  # such as the error of a job that has none
         if isinstance(here, Mapping):
             if name not in here:
                 known = ", ".join(sorted(here)) or "nothing"
-                raise BadTemplate(f"There is no {name!r} in {{{where}}}; there is {known}.")
+                raise _Missing(
+                    f"There is no {name!r} in {{{where}}}; there is {known}.",
+                    elsewhere=elsewhere or (where == "event" and name.upper() in EventKind.__members__),
+                )
             here = here[name]
         elif isinstance(here, list):
             if not name.isdecimal() or int(name) >= len(here):
-                raise BadTemplate(
-                    f"There is no {name!r} in {{{where}}}; it is a list of {len(here)}, from 0."
+                raise _Missing(
+                    f"There is no {name!r} in {{{where}}}; it is a list of {len(here)}, from 0.",
+                    elsewhere=elsewhere or name.isdecimal(),
                 )
             here = here[int(name)]
         else:
-            raise BadTemplate(f"There is no {name!r} in {{{where}}}; it is {_text(here)!r}.")
+            raise _Missing(
+                f"There is no {name!r} in {{{where}}}; it is {_text(here)!r}.", elsewhere=elsewhere
+            )
     return here
 
 

@@ -46,7 +46,8 @@ def test_migrations_make_the_schema_to_the_letter(template: Path, tmp_path: Path
 
 def test_a_job_row_is_a_job() -> None:
     """The columns of job are the fields of Job in their order: rows are read by place."""
-    assert schema.job.columns.keys() == [field.name for field in fields(Job)]
+    names = [field.name for field in fields(Job) if field.name != "kept"]  # no column
+    assert schema.job.columns.keys() == names
 
 
 def test_an_upgrade_is_needed_once(tmp_path: Path) -> None:

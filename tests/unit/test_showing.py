@@ -27,7 +27,7 @@ PAYLOAD = Payload('{"a":1}', '"made"', {"b": "2"})
 @pytest.fixture(autouse=True)
 def _nothing_told() -> None:
     """What was left out before this test is told again."""
-    showing._told.clear()
+    showing._told.forget()
 
 
 def a_job(**fields: Any) -> Job:

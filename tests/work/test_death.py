@@ -50,7 +50,7 @@ async def test_one_run_is_lost_and_no_other(tmp_path: Path, how: str, cause: str
         assert (await shop.told.outcome(other)).error is None
 
 
-@pytest.mark.parametrize("text", ["no frame", '["nobody knows this"]\n', '["finished",1]\n', "[]\n", "\0\n"])
+@pytest.mark.parametrize("text", ["no frame", '["progress"]\n', '["finished",1]\n', "[]\n", "\0\n"])
 async def test_a_child_that_nobody_understands_is_replaced(tmp_path: Path, text: str) -> None:
     """What a job writes into its worker's socket costs this run, and no other; the slot works on."""
     async with workshop(tmp_path) as shop:

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import Job
 from headrace_server.domain.ports import Store
+from headrace_server.domain.singly import singly
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,7 @@ class CatchUp:
         try:
             newer, gone = await self._store.newer(known)
             for follower in self._followers:
-                for job in newer:
-                    follower.catch_up(job)
+                singly(newer, follower.catch_up, log=log, failed="how a job stands was not taken over")
                 for job_id in gone:
                     follower.gone(job_id)
         except StoreUnavailable as error:

@@ -16,6 +16,8 @@ from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import ErrorKind, Job, Status, StopPhase
 from headrace_server.domain.ports import Submitted
+from headrace_server.domain.singly import singly
+from headrace_server.domain.words import word
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +39,16 @@ def submitted(answer: Submitted, request_id: str) -> None:
 
 
 def tell(changes: Iterable[Change]) -> None:
-    """These were committed."""
-    for change in changes:
-        for event in change.events:
-            if event.kind is EventKind.STATUS_CHANGED:
-                _step(change.job, event)
-            elif event.kind is EventKind.STOP_CHANGED:
-                _stop(change.job, event)
+    """These were committed. What cannot be told of one keeps nobody else from hearing of the others."""
+    singly(changes, _tell, log=log, failed="a step of a job cannot be told")
+
+
+def _tell(change: Change) -> None:
+    for event in change.events:
+        if event.kind is EventKind.STATUS_CHANGED:
+            _step(change.job, event)
+        elif event.kind is EventKind.STOP_CHANGED:
+            _stop(change.job, event)
 
 
 def _step(job: Job, event: Event) -> None:
@@ -52,17 +57,17 @@ def _step(job: Job, event: Event) -> None:
     level = logging.INFO if error or event.status is Status.ABORTED else logging.DEBUG
     if event.status is Status.QUEUED and error:
         text = "attempt failed, to be tried again"
-    elif event.status is Status.QUEUED and Status(event.body["from"]) is not Status.PENDING:
+    elif event.status is Status.QUEUED and event.body.get("from") != Status.PENDING:
         text = "given back"
     if log.isEnabledFor(level):
-        kind = ErrorKind(error["kind"]).name if error else None
+        kind = word(ErrorKind, error["kind"]).name if error else None
         # repr: the text is the job's, and a line is a line.
         words, values = ("%s: %r", (text, error["message"][:200])) if error else ("%s", (text,))
         log.log(level, words, *values, extra=_about(job, event, error_kind=kind))
 
 
 def _stop(job: Job, event: Event) -> None:
-    phase = StopPhase(event.body["phase"])
+    phase = word(StopPhase, event.body["phase"])
     level = logging.DEBUG if phase in (StopPhase.DELIVERED, StopPhase.ENDED) else logging.INFO
     if log.isEnabledFor(level):
         reason = job.stop.reason if job.stop is not None else ""

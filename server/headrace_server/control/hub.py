@@ -215,7 +215,7 @@ class Hub:
             return
         if job.revision > topic.revision:
             topic.revision = job.revision
-            topic.final = job.status.final
+            topic.final = job.ended
             topic.progress = None
             topic.wake()
         if job.progress is not None and not topic.final:

@@ -25,8 +25,8 @@ class Members:
         return Counter(
             kind
             for one in await self._known(held=False)
-            if one.live and one.about["workers"] and not one.about["draining"]
-            for kind in one.about["types"]
+            if one.live and one.about.get("workers") and not one.about.get("draining")
+            for kind in _types(one)
         )
 
     async def _known(self, *, held: bool) -> Sequence[Instance]:
@@ -34,3 +34,9 @@ class Members:
         return [
             replace(one, about=self._about()) if one.instance == self._me.instance else one for one in found
         ]
+
+
+def _types(one: Instance) -> Sequence[str]:
+    """What a version that tells otherwise of its types does not say is not counted."""
+    types = one.about.get("types")
+    return [kind for kind in types if isinstance(kind, str)] if isinstance(types, list) else []

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 from headrace_server.domain.errors import FieldViolation, InvalidPageToken
@@ -34,6 +35,7 @@ def read_token(query: object, token: str, shape: tuple[type, ...]) -> tuple[Any,
         raise _refused("It is not a token that this server gave.") from None
     if fingerprint != _fingerprint(query):
         raise _refused("It belongs to another query or tenant.")
+    place = place[: len(shape)]  # a later version may say more
     if [type(part) for part in place] != [*shape] or not all(map(_storable, place)):
         raise _refused("It is not a token that this server gave.")
     return tuple(place)
@@ -47,8 +49,22 @@ def _storable(part: Any) -> bool:
 
 
 def _fingerprint(query: object) -> str:
-    # repr of frozen records and tuples: the same query gives the same text in every process.
-    return hashlib.sha256(repr(query).encode()).hexdigest()[:16]
+    # repr of plain values and tuples: the same query gives the same text in every process.
+    return hashlib.sha256(repr(_said(query)).encode()).hexdigest()[:16]
+
+
+def _said(query: object) -> object:
+    """What a query says: of a record the fields that differ from their defaults, so that one more changes nothing."""
+    if isinstance(query, tuple):
+        return tuple(map(_said, query))
+    if not is_dataclass(query):
+        return query
+    given = ((field, getattr(query, field.name)) for field in fields(query))
+    return [
+        (field.name, _said(value))
+        for field, value in given
+        if value != (field.default if field.default_factory is MISSING else field.default_factory())
+    ]
 
 
 def _refused(text: str) -> InvalidPageToken:

@@ -156,6 +156,6 @@ def _raise_to(feed: Feed, job: Job) -> None:
     topic = feed.topic
     if job.revision >= topic.revision:
         topic.revision = job.revision
-        topic.final = job.status.final
+        topic.final = job.ended
         if topic.progress is None and not topic.final:
             topic.progress = job.progress

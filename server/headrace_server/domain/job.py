@@ -11,9 +11,10 @@ No other module names a legal move: `domain.change.Draft.move` looks them up her
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from headrace_server.domain.bounds import DAY
+from headrace_server.domain.words import is_known
 
 
 class Status(IntEnum):
@@ -30,8 +31,10 @@ class Status(IntEnum):
     @property
     def final(self) -> bool:
         """True when nothing can follow."""
-        return self >= Status.SUCCEEDED
+        return self in _FINAL
 
+
+_FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.ABORTED})
 
 MOVES: frozenset[tuple[Status, Status]] = frozenset(
     {
@@ -193,6 +196,18 @@ class Spec:
     traceparent: str = ""
 
 
+class Kept(NamedTuple):
+    """A part of a job that this version did not write, or cannot read: what is stored, and what was read of it.
+
+    legible: the job can be acted on, since the rest of the part is what a later version has added.
+    """
+
+    name: str
+    stored: Any
+    value: Any
+    legible: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job as it stands: one row. Parameters and results lie beside it and are read when wanted.
@@ -237,6 +252,18 @@ class Job:
     message_count: int = 0
     dropped_count: int = 0
     traceparent: str = ""
+    kept: tuple[Kept, ...] = ()
+    """No column: parts to be stored as they were, as long as they are the same."""
+
+    @property
+    def illegible(self) -> str:
+        """The parts that this version cannot read, its status among them, for a sentence; "" when it can be acted on."""
+        return ", ".join(part.name for part in self.kept if not part.legible)
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing can follow, in a status that this version does not know too."""
+        return self.status.final or (self.end_time is not None and not is_known(self.status))
 
     @property
     def etag(self) -> str:
@@ -246,7 +273,7 @@ class Job:
     @property
     def waits(self) -> bool:
         """True while it is held or queued: no instance has taken it."""
-        return self.status <= Status.QUEUED
+        return self.status in (Status.PENDING, Status.QUEUED)
 
     @property
     def ready(self) -> bool:

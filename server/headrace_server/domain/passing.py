@@ -5,6 +5,8 @@ from dataclasses import replace
 from headrace_server.domain.change import Change, Draft
 from headrace_server.domain.job import ErrorKind, Job, JobError, Status
 
+_WAITS = (Status.PENDING, Status.QUEUED, Status.TO_BE_RUN)
+
 
 def due(run_after: int | None, next_attempt_time: int | None, now: int) -> int | None:
     """When a queued job may be taken; None when that is now."""
@@ -21,7 +23,7 @@ def promote(job: Job, now: int) -> Change:
 
 def expires(job: Job) -> bool:
     """Whether expire_time still binds: only until the first attempt has started."""
-    return job.expire_time is not None and job.status < Status.RUNNING and job.attempt == 0
+    return job.expire_time is not None and job.status in _WAITS and job.attempt == 0
 
 
 def expire(job: Job, now: int) -> Change:

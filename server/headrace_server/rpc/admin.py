@@ -11,7 +11,7 @@ from headrace_server.control.jobs import Jobs
 from headrace_server.control.members import Members
 from headrace_server.domain.gate import Gate, Scope
 from headrace_server.rpc import parse
-from headrace_server.rpc.convert import gate, timestamp, traffic
+from headrace_server.rpc.convert import gate, instance, timestamp, traffic
 from headrace_server.rpc.edge import Context
 
 
@@ -67,18 +67,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         self, request: pb.ListInstancesRequest, context: Context
     ) -> pb.ListInstancesResponse:
         parse.tenant(request.tenant)
-        return pb.ListInstancesResponse(
-            instances=[
-                pb.Instance(
-                    instance=one.instance,
-                    live=one.live,
-                    start_time=timestamp(one.start_time),
-                    running=one.held,
-                    **one.about,
-                )
-                for one in await self._members.all()
-            ]
-        )
+        return pb.ListInstancesResponse(instances=[instance(one) for one in await self._members.all()])
 
     async def PurgeJobs(self, request: pb.PurgeJobsRequest, context: Context) -> pb.PurgeJobsResponse:
         ask = stop_request(

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2
@@ -14,7 +16,7 @@ from headrace_server.domain.bounds import DURATION_MAX, TIME_MAX, TIME_MIN
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.gate import Gate, Traffic
 from headrace_server.domain.job import Job, JobError, Progress, RetryPolicy, Stop
-from headrace_server.domain.ports import TypeInfo
+from headrace_server.domain.ports import Instance, TypeInfo
 from headrace_server.domain.query import Counts, FullJob, Group, Payload
 from headrace_server.rpc.showing import blank, fitting, left_out
 
@@ -64,6 +66,26 @@ def traffic(found: Traffic) -> admin_service_pb2.Traffic:
     )
 
 
+def instance(one: Instance) -> admin_service_pb2.Instance:
+    """An instance, with what it tells of itself as far as this version knows it: another may tell more, or otherwise."""
+    message = admin_service_pb2.Instance(instance=one.instance, live=one.live, running=one.held)
+    with suppress(ValueError):
+        message.start_time.CopyFrom(timestamp(one.start_time))
+    for name, said in one.about.items():
+        if name in _TOLD:
+            with suppress(ValueError, TypeError):
+                message.MergeFrom(admin_service_pb2.Instance(**{name: said}))
+    return message
+
+
+_TOLD = frozenset(admin_service_pb2.Instance.DESCRIPTOR.fields_by_name) - {
+    "instance",
+    "live",
+    "start_time",
+    "running",
+}
+
+
 def job_info(full: FullJob) -> job_pb2.JobInfo:
     """A job: view FULL when it comes with its payload, else BASIC. What cannot be shown of it is left out."""
     try:
@@ -89,7 +111,7 @@ def _job_info(full: FullJob) -> job_pb2.JobInfo:
         tenant=job.tenant,
         spec=_spec(job, payload),
         status=int(job.status),  # type: ignore[arg-type] # the numbers are the contract's
-        final=job.status.final,
+        final=job.ended,
         revision=job.revision,
         etag=job.etag,
         create_time=timestamp(job.create_time),
@@ -227,9 +249,9 @@ def _set_kind(message: job_pb2.JobEvent, kind: EventKind, body: Mapping[str, Any
             setattr(changed, "from", body["from"])
             changed.to = body["to"]
             if "error" in body:
-                changed.error.CopyFrom(job_pb2.JobError(**body["error"]))
+                _add_known(changed.error, body["error"])
         case EventKind.MESSAGE_LOGGED:
-            message.message_logged.CopyFrom(job_pb2.JobMessageLogged(**body))
+            _add_known(message.message_logged, body)
         case EventKind.RESULT_SET:
             message.result_set.name = body["name"]
             message.result_set.SetInParent()
@@ -239,6 +261,13 @@ def _set_kind(message: job_pb2.JobEvent, kind: EventKind, body: Mapping[str, Any
             message.updated.paths.extend(body["paths"])
         case EventKind.MESSAGES_DROPPED:
             message.messages_dropped.count = body["count"]
+
+
+def _add_known(message: Message, body: Mapping[str, Any]) -> None:
+    """The fields of a record that this version knows."""
+    message.SetInParent()
+    known = message.DESCRIPTOR.fields_by_name
+    message.MergeFrom(type(message)(**{name: value for name, value in body.items() if name in known}))
 
 
 def update(item: Update) -> job_pb2.JobUpdate | None:

@@ -10,25 +10,22 @@ from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any, Final, TypeVar
 
 from headrace_server.domain.job import Job, RetryPolicy, Status
+from headrace_server.domain.once import Once
+from headrace_server.domain.words import word
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-_TOLD_MAX: Final = 10_000
-_told: set[tuple[str, str]] = set()
+_told: Final = Once()
 
 
 def left_out(job_id: str, part: str, error: Exception) -> None:
     """Tell of a part that is not shown: once for each job and part."""
-    if (job_id, part) in _told:
-        return
-    if len(_told) >= _TOLD_MAX:
-        _told.clear()
-    _told.add((job_id, part))
-    log.error(
-        "a part of a job cannot be shown and is left out: %s: %r", part, error, extra={"job_id": job_id}
-    )
+    if _told.first(job_id, part):
+        log.error(
+            "a part of a job cannot be shown and is left out: %s: %r", part, error, extra={"job_id": job_id}
+        )
 
 
 def blank(job: Job) -> Job:
@@ -47,7 +44,7 @@ def blank(job: Job) -> Job:
         expire_time=None,
         timeout=None,
         retry=RetryPolicy(),
-        status=Status.PENDING,
+        status=word(Status, 0),
         revision=0,
         version=0,
         create_time=0,

@@ -55,5 +55,7 @@ class Again:
 def _lets_go(event: Event) -> bool:
     """Whether an instance holds the job no more."""
     return (
-        event.kind is EventKind.STATUS_CHANGED and event.status not in _HELD and event.body["from"] in _HELD
+        event.kind is EventKind.STATUS_CHANGED
+        and event.status not in _HELD
+        and event.body.get("from") in _HELD
     )

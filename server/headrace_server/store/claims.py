@@ -19,13 +19,15 @@ in a lane it is then the best of the next OWNERS of them: in turn, so that each 
 The turn goes on behind the tenant that was served last. It is kept in memory: after a restart it begins anew.
 """
 
+import logging
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import merge
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from headrace_server.domain import running
+from headrace_server.domain.change import merge as merge_changes
 from headrace_server.domain.gate import Gate, Lane, Scope
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Claimed, ClaimRequest, Seat
@@ -37,6 +39,11 @@ from headrace_server.store.ledger import Ledger
 from headrace_server.store.payloads import read_parameters
 from headrace_server.store.work import Phase, Work
 
+logger = logging.getLogger(__name__)
+
+PASSED_FOR: Final = 60_000_000
+"""Microseconds for which a job that could not be claimed is passed over."""
+
 
 @dataclass(slots=True)
 class Turn:
@@ -46,6 +53,8 @@ class Turn:
     left: int = 0
     owners: dict[Lane, str] = field(default_factory=dict)
     """The owner to go on with in lanes that have too many to look at each."""
+    passed: dict[str, int] = field(default_factory=dict)
+    """Jobs that could not be claimed, and when: they are passed over for a while."""
 
     def served(self, tenant: str, weight: int) -> None:
         """A tenant has had a place."""
@@ -84,12 +93,15 @@ class Claim(Work[Taken]):
         claimed: list[Claimed] = []
         free = deque(self.request.seats)
         deal = Deal(ledger, self.request, self.turn, self.gates)
-        # A second round is rare: a tenant had less than its share, or a job expired at its permit.
-        while free and (dealt := deal.round(len(free))):
+        # A second round is rare: a tenant had less than its share, a job expired at its permit, or cannot be claimed.
+        while free and ((dealt := deal.round(len(free))) or deal.passed_over()):
             parameters = read_parameters(ledger.connection, [head.job_id for head in dealt])
             for head in dealt:
                 seat = free[0]
                 taken = self._take(ledger, head.job_id, seat)
+                if taken is None or head.job_id not in parameters:
+                    deal.pass_over(head)
+                    continue
                 claimed.append(Claimed(taken, parameters[head.job_id], seat))
                 self.turn.served(taken.tenant, deal.room.weight(Scope.TENANT.key(taken.tenant)))
                 if taken.status is Status.FAILED:
@@ -99,12 +111,18 @@ class Claim(Work[Taken]):
             ledger.flush()
         return Taken(claimed, deal.busy, full=bool(free) and deal.room.full)
 
-    def _take(self, ledger: Ledger, job_id: str, seat: Seat) -> Job:
+    def _take(self, ledger: Ledger, job_id: str, seat: Seat) -> Job | None:
+        """The job in its seat; None for one at which that fails: it keeps no other from being claimed."""
         who = {"instance": self.request.instance, "worker": seat.worker}
-        taken = ledger.fold(running.claim(ledger.job(job_id), ledger.now, **who)).job
-        if seat.permit:
-            taken = ledger.fold(running.permit(taken, ledger.now, claim=taken.claim, **who)).job
-        return taken
+        try:
+            change = running.claim(ledger.job(job_id), ledger.now, **who)
+            if seat.permit:
+                permitted = running.permit(change.job, ledger.now, claim=change.job.claim, **who)
+                change = merge_changes(change, permitted)
+        except Exception:
+            logger.exception("A job could not be claimed", extra={"job_id": job_id})
+            return None
+        return ledger.fold(change).job
 
 
 class Deal:
@@ -119,6 +137,20 @@ class Deal:
         self._turn = turn
         self._gates = held
         self._known: set[str] = set()
+        self._passed_over = False
+        recent = ledger.now - PASSED_FOR
+        turn.passed = {job_id: at for job_id, at in turn.passed.items() if at > recent}
+
+    def pass_over(self, head: Head) -> None:
+        """This job cannot be claimed: leave it where it is, and look behind it."""
+        self._turn.passed[head.job_id] = self._ledger.now
+        self._passed_over = True
+        self.room.give_back(head.lane, head.owner)
+
+    def passed_over(self) -> bool:
+        """Whether any was passed over since this was asked."""
+        passed, self._passed_over = self._passed_over, False
+        return passed
 
     def round(self, seats: int) -> list[Head]:
         """Lock the jobs for so many seats, as many of each tenant in a lap as it weighs; fewer when there are fewer.
@@ -137,7 +169,9 @@ class Deal:
         taken: list[Head] = []
         for head in dealt:
             found = self._ledger.jobs.get(head.job_id)
-            if found is not None and found.ready:
+            if found is not None and found.illegible:
+                self.pass_over(head)
+            elif found is not None and found.ready:
                 taken.append(head)
             else:
                 self.room.give_back(head.lane, head.owner)
@@ -222,21 +256,26 @@ class Deal:
             if limit and self.room.counts_owners(lane):
                 found.append(self._best_of_owners(lane, limit))
             elif limit:
-                found.append(lanes.heads(self._connection, lane, limit))
+                heads = lanes.heads(self._connection, lane, limit + len(self._turn.passed))
+                found.append(self._not_passed(heads)[:limit])
         return merge(*found)
+
+    def _not_passed(self, heads: list[Head]) -> list[Head]:
+        return [head for head in heads if head.job_id not in self._turn.passed]
 
     def _best_of_owners(self, lane: Lane, depth: int) -> list[Head]:
         """The first jobs of a lane whose owners have room."""
         look = depth + lanes.OWNERS
-        seen = lanes.seen(self._connection, lane, look)
+        all_seen = lanes.seen(self._connection, lane, look)
+        seen = self._not_passed(all_seen)
         free = [seen[place] for place in self.room.fitting(lane, [head.owner for head in seen])]
-        if len(free) >= depth or len(seen) < look:
+        if len(free) >= depth or len(all_seen) < look:
             return free[:depth]
         look = lanes.OWNERS + self.room.full_owners(lane)
         begin = self._turn.owners.pop(lane, "")
         while True:
             met = lanes.of_owners(self._connection, lane, begin=begin, limit=look)
-            free = [head for head in met if self.room.left_of(lane, head.owner)]
+            free = [head for head in self._not_passed(met) if self.room.left_of(lane, head.owner)]
             if len(met) == look:
                 self._turn.owners[lane] = met[-1].owner
             if free or not begin:

@@ -6,7 +6,6 @@ join ──> LIVE ── beat, beat, beat ──> leave: the row goes
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
-from json import loads
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -23,6 +22,7 @@ from sqlalchemy import (
 
 from headrace_server.domain.lease import Beat
 from headrace_server.domain.ports import Instance
+from headrace_server.store.decoder import mapping_of
 from headrace_server.store.rows import dumps
 from headrace_server.store.schema import HELD, batch, instance, job, writer
 from headrace_server.store.statement import Bulk, Query, insert_into
@@ -175,6 +175,12 @@ def everyone(connection: Connection, *, held: bool) -> list[Instance]:
     """Every instance that lives, or has died lately. held: with the number of its runs."""
     running: dict[str, int] = dict(_running(connection)) if held else {}
     return [
-        Instance(name, start_time, loads(about), live=state == State.LIVE, held=running.get(name, 0))
+        Instance(
+            name,
+            start_time,
+            mapping_of(about, whose=name, what="what an instance tells"),
+            live=state == State.LIVE,
+            held=running.get(name, 0),
+        )
         for name, state, start_time, about in _all(connection)
     ]

@@ -12,6 +12,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, false, func, o
 from headrace_server.domain.job import Status
 from headrace_server.domain.ports import Page
 from headrace_server.domain.query import COUNT_LIMIT, Counts, Filter, FullJob, Group, Order, ParameterFilter
+from headrace_server.domain.words import word
 from headrace_server.store import dialect, rows
 from headrace_server.store.dialect import Dialect, begins
 from headrace_server.store.payloads import read_payloads
@@ -74,7 +75,7 @@ def _largest_first(group: tuple[tuple[str, ...], int]) -> tuple[int, tuple[str, 
 
 
 def _key(group: Group, value: Any) -> str:
-    return Status(value).name if group is Group.STATUS else str(value)
+    return word(Status, value).name if group is Group.STATUS else str(value)
 
 
 def _conditions(database: Dialect, tenant: str | None, which: Filter) -> Iterator[ColumnElement[bool]]:

@@ -36,7 +36,9 @@ def read_payloads(connection: Connection, job_ids: Sequence[str]) -> dict[str, P
     results: dict[str, dict[str, str]] = {job_id: {} for job_id in job_ids}
     for job_id, name, body in _results(connection, ids=dumps(job_ids)):
         results[job_id][name] = body
+    parameters = read_parameters(connection, job_ids)
     return {
-        job_id: Payload(parameters, results[job_id].pop("", None), results[job_id])
-        for job_id, parameters in read_parameters(connection, job_ids).items()
+        # A job without its row of parameters is shown without them.
+        job_id: Payload(parameters.get(job_id, "{}"), of_job.pop("", None), of_job)
+        for job_id, of_job in results.items()
     }

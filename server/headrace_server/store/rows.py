@@ -5,29 +5,21 @@ fields that need it are turned.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
-from json import JSONEncoder, loads
+from dataclasses import fields
+from json import JSONEncoder
 from operator import attrgetter
 from typing import Any
 
 from headrace_server.domain.event import Event, EventKind
-from headrace_server.domain.job import (
-    Attempt,
-    ErrorKind,
-    Job,
-    JobError,
-    Progress,
-    RetryPolicy,
-    Status,
-    Stop,
-    StopPhase,
-)
+from headrace_server.domain.job import Attempt, Job, Kept, Status
+from headrace_server.domain.words import word
+from headrace_server.store.decoder import DECODERS, keep, mapping_of
 from headrace_server.store.statement import Row
 
 # One encoder for all: json.dumps with options builds one for each call.
 dumps = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-JOB_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Job))
+JOB_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Job) if field.name != "kept")
 
 
 def _encode_record(record: Any) -> dict[str, Any]:
@@ -37,10 +29,6 @@ def _encode_record(record: Any) -> dict[str, Any]:
         for field in fields(record)
         if (value := getattr(record, field.name)) is not field.default
     }
-
-
-def _decode_error(plain: dict[str, Any]) -> JobError:
-    return JobError(**{**plain, "kind": ErrorKind(plain["kind"])})
 
 
 def _encode_attempt(attempt: Attempt) -> dict[str, Any]:
@@ -57,71 +45,61 @@ def _encode_attempt(attempt: Attempt) -> dict[str, Any]:
     return plain
 
 
-def _decode_attempt(plain: dict[str, Any]) -> Attempt:
-    if "error" in plain:
-        plain["error"] = _decode_error(plain["error"])
-    return Attempt(**plain)
-
-
-def _decode_stop(plain: dict[str, Any]) -> Stop:
-    return Stop(**{**plain, "phase": StopPhase(plain["phase"])})
-
-
-@dataclass(frozen=True, slots=True)
-class _Codec:
-    """How a field that is no plain number or text is kept: NULL stands for `empty`."""
-
-    encode: Callable[[Any], Any]
-    decode: Callable[[Any], Any]
-    empty: Any = None
-
-
-_CODECS: dict[str, _Codec] = {
-    "labels": _Codec(lambda labels: dumps(dict(labels)), loads, {}),
-    "retry": _Codec(
-        lambda retry: dumps(_encode_record(retry)), lambda text: RetryPolicy(**loads(text)), RetryPolicy()
-    ),
-    "status": _Codec(int, {int(status): status for status in Status}.__getitem__),
-    "locked": _Codec(bool, bool),
-    "progress": _Codec(
-        lambda progress: dumps(_encode_record(progress)), lambda text: Progress(**loads(text))
-    ),
-    "error": _Codec(lambda error: dumps(_encode_record(error)), lambda text: _decode_error(loads(text))),
-    "attempts": _Codec(
-        lambda attempts: dumps([_encode_attempt(attempt) for attempt in attempts]),
-        lambda text: tuple(_decode_attempt(plain) for plain in loads(text)),
-        (),
-    ),
-    "stop": _Codec(lambda stop: dumps(_encode_record(stop)), lambda text: _decode_stop(loads(text))),
+_ENCODERS: dict[str, Callable[[Any], Any]] = {
+    "labels": lambda labels: dumps(dict(labels)),
+    "retry": lambda retry: dumps(_encode_record(retry)),
+    "status": int,
+    "locked": bool,
+    "progress": lambda progress: dumps(_encode_record(progress)),
+    "error": lambda error: dumps(_encode_record(error)),
+    "attempts": lambda attempts: dumps([_encode_attempt(attempt) for attempt in attempts]),
+    "stop": lambda stop: dumps(_encode_record(stop)),
 }
+"""How a field that is no plain number or text is written; what is empty is NULL."""
 
-
-def _codecs(names: Sequence[str]) -> list[tuple[int, _Codec]]:
-    return [(place, _CODECS[name]) for place, name in enumerate(names) if name in _CODECS]
-
-
-_JOB_CODECS = _codecs(JOB_FIELDS)
+_JOB_DECODERS = [(place, name, DECODERS[name]) for place, name in enumerate(JOB_FIELDS) if name in DECODERS]
 
 
 def job_of(row: Iterable[Any]) -> Job:
-    """The job of a row whose columns are the fields of Job in their order."""
+    """The job of a row whose columns are the fields of Job in their order. Raises nothing: see decoder."""
     values = list(row)
-    for place, codec in _JOB_CODECS:
-        kept = values[place]
-        values[place] = codec.empty if kept is None else codec.decode(kept)
+    kept: tuple[Kept, ...] = ()
+    for place, name, decoder in _JOB_DECODERS:
+        stored = values[place]
+        if stored is None:
+            values[place] = decoder.empty
+            continue
+        try:
+            values[place] = decoder.exactly(stored)
+        except Exception:  # noqa: BLE001 - of a later version, or damaged
+            read = keep(values[0], name, stored)
+            values[place] = read.value
+            kept = (*kept, read)
+    if kept:
+        values.append(kept)
     return Job(*values)
 
 
 def row_maker(names: Sequence[str]) -> Callable[[Job], Row]:
     """What turns a job into the values of these columns."""
     get = attrgetter(*names)
-    codecs = _codecs(names)
+    encoders = [
+        (place, _ENCODERS[name], DECODERS[name].empty)
+        for place, name in enumerate(names)
+        if name in _ENCODERS
+    ]
+    places = {name: place for place, name in enumerate(names)}
 
     def row_of(job: Job) -> Row:
-        values = list(get(job))
-        for place, codec in codecs:
+        given = get(job)
+        values = list(given)
+        for place, encode, empty in encoders:
             value = values[place]
-            values[place] = None if value == codec.empty else codec.encode(value)
+            values[place] = None if value == empty else encode(value)
+        for part in job.kept:
+            place = places.get(part.name, -1)
+            if place >= 0 and given[place] == part.value:
+                values[place] = part.stored
         return tuple(values)
 
     return row_of
@@ -143,7 +121,7 @@ def event_row(event: Event, writer: int, seq: int) -> Row:
 
 
 def event_of(row: Sequence[Any]) -> Event:
-    """The event of a row (job_id, tenant, type, revision, at, attempt, status, kind, body)."""
+    """The event of a row (job_id, tenant, type, revision, at, attempt, status, kind, body). Raises nothing: see decoder."""
     job_id, tenant, kind_of_job, revision, at, attempt, status, kind, body = row
     return Event(
         job_id,
@@ -152,7 +130,11 @@ def event_of(row: Sequence[Any]) -> Event:
         revision,
         at,
         attempt,
-        Status(status),
-        EventKind(kind),
-        loads(body) if body else {},
+        _STATUSES.get(status) or word(Status, status),
+        _KINDS.get(kind) or word(EventKind, kind),
+        mapping_of(body, whose=job_id, what="an event") if body else {},
     )
+
+
+_STATUSES: dict[Any, Status] = {int(status): status for status in Status}
+_KINDS: dict[Any, EventKind] = {int(kind): kind for kind in EventKind}

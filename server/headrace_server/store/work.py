@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal
 
 from headrace_server.domain import passing, running, verbs
 from headrace_server.domain.change import Change, chain
-from headrace_server.domain.errors import QueueFull, RequestIdReused
+from headrace_server.domain.errors import QueueFull, RequestIdReused, WrongStatus
 from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import Job, JobError, Status
 from headrace_server.domain.ports import Decision, Instance, Submission, Submitted
@@ -134,8 +134,16 @@ class Apply(Work[Change]):
         return (self.job_id,)
 
     def carry_out(self, ledger: Ledger) -> Change:
-        """Answer what has become of the job. Raises JobNotFound, and what decide raises."""
-        return ledger.fold(self.decide(ledger.job(self.job_id, self.tenant), ledger.now))
+        """Answer what has become of the job. Raises JobNotFound, WrongStatus for one that cannot be read, and what decide raises."""
+        found = ledger.job(self.job_id, self.tenant)
+        if self.tenant is not None and found.illegible:
+            # A caller's wish. Whoever runs it may still write what has become of the run: else it would run for ever.
+            raise WrongStatus(
+                self.job_id,
+                found.status.name,
+                f"this version cannot read all of it ({found.illegible}); a later one may have written it, and can",
+            )
+        return ledger.fold(self.decide(found, ledger.now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +245,8 @@ class Timers(Work[int | None]):
 
     def _pass(self, ledger: Ledger, found: Job) -> bool:
         """Whether what time brings was decided: a defect at one job keeps no other waiting."""
+        if found.illegible:
+            return False
         try:
             ledger.fold(_passed(found, ledger.now))
         except Exception:
@@ -282,7 +292,7 @@ class Recover(Work[int]):
     def _settled(self, found: Job, now: int) -> Change:
         """What becomes of it: a defect at one job keeps no other from being settled, and no server from starting."""
         try:
-            if not self.in_short:
+            if not (self.in_short or found.illegible):
                 return running.recover(found, now, error=self.error, confirmed=self.confirmed)
         except Exception:
             logger.exception("A lost run could not be settled as it is", extra={"job_id": found.job_id})

@@ -24,6 +24,7 @@ from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import ErrorKind, Job, JobError, Progress, Status
 from headrace_server.domain.ports import ClaimRequest, Membership, Store
+from headrace_server.domain.singly import singly
 from headrace_server.work.contract import PoolPort, ProgressReport, RunKey
 from headrace_server.work.running import Active, RunSettings
 from headrace_server.work.seating import WRITES_MAX, Seating
@@ -210,16 +211,18 @@ class Dispatcher:
 
     def committed(self, changes: Iterable[Change]) -> None:
         """The store has committed these: wake for what can run, carry out stops."""
-        for item in changes:
-            job = item.job
-            if job.ready:
-                self._wake.set()
-            self._timers.note(job)
-            active = self.seating.runs.get(RunKey(job.job_id, job.claim))
-            if active is not None:
-                self._follow(active, job)
-            elif self._claiming and job.claim and job.instance == self._me.instance:
-                self._unplaced[job.job_id] = job
+        singly(changes, self._committed, log=log, failed="a commit was not followed")
+
+    def _committed(self, change: Change) -> None:
+        job = change.job
+        if job.ready:
+            self._wake.set()
+        self._timers.note(job)
+        active = self.seating.runs.get(RunKey(job.job_id, job.claim))
+        if active is not None:
+            self._follow(active, job)
+        elif self._claiming and job.claim and job.instance == self._me.instance:
+            self._unplaced[job.job_id] = job
 
     def overhear(self, events: Iterable[Event]) -> None:
         """Other instances have committed these: wake for what may run, look again at what runs here."""

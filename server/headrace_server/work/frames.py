@@ -11,6 +11,9 @@
                     ["note", sentence]                         for the log
                     ["retiring"]
 
+What a later version says behind these is passed over: a worker that was started after an upgrade speaks with the server
+that was there before it.
+
 A ticket is the pool's number for one run handed to one child. Parameters and results are JSON texts already:
 behind the header they travel as they are, where inside it each would be escaped and parsed twice more. held
 says that the end counts only once the process is gone: threads of the job still run in it. left names something that a
@@ -20,11 +23,13 @@ line of output and not ended it: what there is of it was said before the message
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from headrace_server.domain.bounds import COUNT_MAX, TIME_MAX, TIME_MIN
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.domain.job import ErrorKind, JobError
+from headrace_server.domain.words import word
 from headrace_server.work.contract import ProgressReport, Run, RunKey
 
 MESSAGE_MAX = 4096
@@ -35,6 +40,8 @@ SOURCE_JOB, SOURCE_STDOUT, SOURCE_STDERR = 1, 2, 3
 
 LEVEL_INFO, LEVEL_WARNING = 2, 3
 """Numbers of Message.Level in the contract."""
+
+_ERROR_FIELDS = frozenset(field.name for field in fields(JobError))
 
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -84,15 +91,15 @@ def ticket_of(frame: bytes) -> int:
 
 def run_of(frame: bytes) -> tuple[int, Run]:
     """Ticket and run of a run frame."""
-    (ticket, job_id, claim, *texts, labels), parameters = decode(frame)
-    kind, attempt, tenant, owner, session_id, description, trace = texts
+    header, parameters = decode(frame)
+    ticket, job_id, claim, kind, attempt, tenant, owner, session_id, description, trace, labels = header[:11]
     key = RunKey(job_id, claim)
     return ticket, Run(key, kind, attempt, tenant, owner, session_id, description, trace, labels, parameters)
 
 
 def progress_of(header: Sequence[Any]) -> ProgressReport:
     """What a progress frame says, as far as the contract can tell it: a job's clock may be any."""
-    _kind, done, total, message, at = header
+    _kind, done, total, message, at = header[:5]
     in_all = None if total is None else _within(total, 0, COUNT_MAX)
     return ProgressReport(_within(done, 0, COUNT_MAX), in_all, message, _within(at, TIME_MIN, TIME_MAX))
 
@@ -103,7 +110,7 @@ def _within(number: int, least: int, most: int) -> int:
 
 def messages_of(header: Sequence[Any]) -> tuple[list[Message], int]:
     """What a messages frame says: messages, and how many more were thrown away."""
-    return [Message(level, SOURCE_JOB, text) for level, text in header[1]], header[2]
+    return [Message(said[0], SOURCE_JOB, said[1]) for said in header[1]], header[2]
 
 
 def ends_line(header: Sequence[Any]) -> bool:
@@ -113,12 +120,13 @@ def ends_line(header: Sequence[Any]) -> bool:
 
 def is_held(header: Sequence[Any]) -> bool:
     """Whether a finished frame counts only once the process is gone."""
-    return bool(header[-1])
+    return bool(header[8])
 
 
 def outcome_of(header: Sequence[Any], result: str) -> Outcome:
     """What a finished frame says."""
-    _kind, _ticket, error, aborted, retry, stop_seen, insisted, returned, _held = header
+    _kind, _ticket, error, aborted, retry, stop_seen, insisted, returned = header[:8]
     if error is not None:
-        error = JobError(**{**error, "kind": ErrorKind(error["kind"])})
+        known = {name: value for name, value in error.items() if name in _ERROR_FIELDS}
+        error = JobError(**{**known, "kind": word(ErrorKind, known["kind"])})
     return Outcome(error, aborted, retry, stop_seen, insisted, result=result if returned else None)

@@ -185,12 +185,17 @@ class Slot:
         elif kind == "retiring":
             self._retire()
         elif kind == "left":
-            _kind, type_name, what, detail, replaced = header
+            _kind, type_name, what, detail, replaced = header[:5]
             self._left_log.note(self.name, type_name, what, detail, replaced=replaced)
         elif kind == "note":
             log.warning(header[1], extra={"worker": self.name})
-        else:
+        elif kind in self.ledger.said:
             self.ledger.said[kind](header, text)
+        else:
+            # A worker of a later version says more than this one has ears for.
+            log.warning(
+                "a worker says what this version does not know: %.100r", kind, extra={"worker": self.name}
+            )
 
     def _be_ready(self) -> None:
         self.state = State.READY

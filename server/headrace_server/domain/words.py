@@ -1,0 +1,28 @@
+"""Words that a later version may add to: a number that is not known here is a word all the same."""
+
+from enum import IntEnum
+from typing import Final, TypeVar
+
+W = TypeVar("W", bound=IntEnum)
+
+UNKNOWN: Final = "UNKNOWN"
+
+
+def word(kind: type[W], number: object) -> W:
+    """The word of a number. One that this version does not know is called UNKNOWN, keeps its number and equals no other.
+
+    So it can be shown, stored again and handed on; nothing is decided by it. What is no number has the number 0.
+    """
+    known = kind._value2member_map_.get(number) if isinstance(number, int) else None
+    if known is not None:
+        return known  # type: ignore[return-value] # a member of kind
+    value = int(number) if isinstance(number, int) else 0
+    made = int.__new__(kind, value)
+    made._name_ = UNKNOWN
+    made._value_ = value
+    return made
+
+
+def is_known(one: IntEnum) -> bool:
+    """Whether this version knows the word."""
+    return one.name != UNKNOWN

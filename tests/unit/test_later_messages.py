@@ -1,0 +1,88 @@
+"""What a later version says in a frame, or puts into a page token, is read by this one."""
+
+import base64
+import json
+from dataclasses import make_dataclass, replace
+from typing import Any
+
+import pytest
+
+from headrace_server.control import pages
+from headrace_server.domain.errors import InvalidPageToken
+from headrace_server.domain.job import ErrorKind
+from headrace_server.domain.query import Filter, Order
+from headrace_server.domain.words import is_known, word
+from headrace_server.work import frames
+from headrace_server.work.contract import Run, RunKey
+
+RUN = Run(RunKey("j", 1), "t", 1, "tenant", "owner", "session", "words", "", {"k": "v"}, '{"a":1}')
+ERROR = {"kind": 1, "message": "m", "code": "", "type": "", "step": "", "traceback": ""}
+
+
+def later(frame: bytes) -> bytes:
+    """A frame with one more part in its header, and one more still."""
+    header, text = frames.decode(frame)
+    return frames.encode([*header, {"colour": "red"}, 5], text)
+
+
+def test_a_run_with_more() -> None:
+    """A worker reads what it knows of a run."""
+    assert frames.run_of(later(frames.run_frame(7, RUN))) == (7, RUN)
+    assert frames.ticket_of(later(frames.run_frame(7, RUN))) == 7
+
+
+def test_reports_with_more() -> None:
+    """The server reads what it knows of progress, messages and an end."""
+    progress, _ = frames.decode(later(frames.encode(("progress", 1, 2, "m", 3))))
+    assert frames.progress_of(progress) == frames.progress_of(["progress", 1, 2, "m", 3])
+    messages, _ = frames.decode(later(frames.encode(("messages", [[2, "said", "red"]], 4))))
+    assert [(one.level, one.text) for one in frames.messages_of(messages)[0]] == [(2, "said")]
+    end = ("finished", 7, {**ERROR, "kind": 42, "colour": "red"}, False, True, False, False, False, True)
+    header, _ = frames.decode(later(frames.encode(end)))
+    outcome = frames.outcome_of(header, "")
+    assert outcome.error is not None
+    assert (outcome.error.kind.name, int(outcome.error.kind), outcome.error.message) == ("UNKNOWN", 42, "m")
+    assert (outcome.retry, outcome.stop_seen, frames.is_held(header)) == (True, False, True)
+
+
+@pytest.mark.parametrize("number", [42, -1, 2**70, "x", None, 0.5])
+def test_a_word_that_is_not_known(number: Any) -> None:
+    """It is UNKNOWN, keeps its number, and is none of those that are known; those are themselves."""
+    made = word(ErrorKind, number)
+    assert (made.name, is_known(made)) == ("UNKNOWN", False)
+    assert int(made) == (number if isinstance(number, int) else 0)
+    assert made not in set(ErrorKind)
+    assert all(word(ErrorKind, int(kind)) is kind and is_known(kind) for kind in ErrorKind)
+
+
+QUERY = ("tenant", Filter(owners=("me",)), Order.CREATE_TIME_DESC)
+
+
+def test_a_page_token_with_more() -> None:
+    """A place that says more than this version asks for is read; one that says less, or of another query, is refused."""
+    assert pages.read_token(QUERY, pages.make_token(QUERY, (5, "j", "red")), (int, str)) == (5, "j")
+    for token in (pages.make_token(QUERY, (5,)), pages.make_token(("other", *QUERY[1:]), (5, "j"))):
+        with pytest.raises(InvalidPageToken):
+            pages.read_token(QUERY, token, (int, str))
+    no_list = base64.urlsafe_b64encode(json.dumps({"place": 5}).encode()).decode()
+    with pytest.raises(InvalidPageToken):
+        pages.read_token(QUERY, no_list, (int, str))
+
+
+def test_a_page_token_of_a_filter_with_one_more_field() -> None:
+    """A filter to which a later version has added a field that is not used is the same query; one that uses it is another."""
+    wider: Any = make_dataclass("Filter", [("colours", tuple, ())], bases=(Filter,), frozen=True)
+    same = asked_with(wider(owners=("me",)))
+    token = pages.make_token(same, (5, "j"))
+    assert pages.read_token(QUERY, token, (int, str)) == (5, "j")
+    with pytest.raises(InvalidPageToken):
+        pages.read_token(
+            QUERY, pages.make_token(asked_with(wider(owners=("me",), colours=("red",))), (5, "j")), (int, str)
+        )
+    with pytest.raises(InvalidPageToken):
+        pages.read_token(("tenant", replace(QUERY[1], owners=("you",)), QUERY[2]), token, (int, str))
+
+
+def asked_with(which: Any) -> tuple[Any, ...]:
+    """The query with this filter."""
+    return ("tenant", which, Order.CREATE_TIME_DESC)

@@ -2,6 +2,7 @@
 
 import _thread
 import asyncio
+import atexit
 import ctypes
 import os
 import signal
@@ -230,6 +231,18 @@ def pending(ctx: JobContext, seen: str) -> None:
     ctx.set_progress(2, 10)
     ctx.message("info", "last words")
     wait_for(seen)
+
+
+@job("hang_at_exit")
+def hang_at_exit(ctx: JobContext) -> None:
+    """Leave a handler that hangs when the process ends, with every signal blocked."""
+
+    def hang() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        time.sleep(1000)
+
+    del ctx
+    atexit.register(hang)
 
 
 @job("replace_workspace", workspace=True)

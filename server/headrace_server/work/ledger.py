@@ -50,6 +50,11 @@ class Ledger:
         """Whether a run has begun and not ended."""
         return self._current is not None
 
+    @property
+    def waits(self) -> bool:
+        """Whether a run was handed over and none is running: the child has to take it."""
+        return self._current is None and bool(self._handed)
+
     def hand(self, run: Run) -> bytes:
         """Note a run that is handed over; answer its frame."""
         ticket = next(_tickets)

@@ -142,18 +142,23 @@ def kill_all(processes: Iterable[Process], *, trackers: bool = True) -> int:
     )
 
 
+def marked(mark: int) -> list[Process]:
+    """The processes below this one that bear the mark."""
+    return [process for process in descendants(os.getpid()) if has_mark(process, mark)]
+
+
 def clear_marked(mark: int, *, trackers: bool = True) -> int:
     """One round for the marked processes below this one, among others that are none of its business.
 
     They are killed, and reaped where they have become children of this process; answers how many were seen.
     """
     me = os.getpid()
-    marked = [process for process in descendants(me) if has_mark(process, mark)]
-    for process in marked:
+    found = marked(mark)
+    for process in found:
         if process.zombie and process.parent == me:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(process.pid, os.WNOHANG)
-    return kill_all(marked, trackers=trackers)
+    return kill_all(found, trackers=trackers)
 
 
 def sweep(

@@ -25,6 +25,7 @@ from headrace_server.work.contract import PoolListener, Run, RunKey
 from headrace_server.work.ledger import Ledger
 from headrace_server.work.left_log import LeftLog
 from headrace_server.work.output import OutputLimits
+from headrace_server.work.overdue import DYING, LEAVING, STARTING, TAKING, Overdue
 from headrace_server.work.supervision import Supervision
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,9 @@ class Slot:
         self._supervision = supervision
         self._leave_workspace = leave_workspace
         self._left_log = left_log
+        self._overdue = Overdue(name, self._pid, self.kill)
+        self._killed = False
+        self._paused = False
         self._line: ChildLine | None = None
         self._kept: list[bytes] = []
         self._aside = b""
@@ -95,12 +99,14 @@ class Slot:
             return
         self._line = line
         self.state = State.STARTING
+        self._killed = self._paused = False
         self.lives += 1
         self._aside = b""
         self._begun_before = self.ledger.begun
         self.life = self._supervision.spawn(line.child_fds)
         line.close_child_side()
         line.watch(self._read_frames, self._read_output)
+        self._expect()
 
     def spawn_again(self) -> None:
         """Have the next child started: at once, or after a wait if the last ones have begun nothing."""
@@ -119,6 +125,7 @@ class Slot:
         frame = self.ledger.hand(run)
         if self._line is not None and self.state is State.READY:
             self._line.post(frame)
+            self._expect()
         else:
             self._kept.append(frame)
 
@@ -127,7 +134,9 @@ class Slot:
         taken, self._kept = self._kept, []
         if self._line is not None:
             taken = self._line.take_back() + taken
-        return self.ledger.take_back(taken)
+        runs = self.ledger.take_back(taken)
+        self._expect()
+        return runs
 
     def flag_stop(self, run: RunKey, reason: str) -> None:
         """Put the run's ticket on the stop page. Nothing happens for a run that has ended."""
@@ -146,20 +155,44 @@ class Slot:
     def pause(self) -> None:
         """Read nothing of what the child says and writes: it waits when there is no room."""
         if self._line is not None:
+            self._paused = True
             self._line.pause()
+            self._expect()
 
     def resume(self) -> None:
         """Read again."""
         if self._line is not None:
+            self._paused = False
             self._line.resume()
+            self._expect()
 
     def kill(self) -> None:
         """SIGKILL to the child; ended() follows."""
+        self._killed = self._line is not None
         self._signal(signal.SIGKILL)
+        self._expect()
 
     def _signal(self, number: int) -> None:
         if self.life is not None:
             self._supervision.signal(self.life, number)
+
+    def _pid(self) -> int | None:
+        return None if self.life is None else self._supervision.pids.get(self.life)
+
+    def _expect(self) -> None:
+        """What the child has to do by itself now."""
+        if self._line is None:
+            self._overdue.expect(None)
+        elif self._killed:
+            self._overdue.expect(DYING)
+        elif self.state is State.STARTING:
+            self._overdue.expect(STARTING)
+        elif self.state is State.RETIRING:
+            self._overdue.expect(LEAVING)
+        elif self.ledger.waits and not self._paused:  # what a paused child has said was not read
+            self._overdue.expect(TAKING, self.ledger.begun)
+        else:
+            self._overdue.expect(None)
 
     # What the child says and writes
 
@@ -176,6 +209,8 @@ class Slot:
                 # A child that says what nobody understands is not waited for: its run would never end.
                 log.exception("a worker cannot be understood: it is killed", extra={"worker": self.name})
                 self.kill()
+        if count:
+            self._expect()
         return count < FRAMES_PER_WAKE
 
     def _take(self, header: list[Any], text: str) -> None:
@@ -256,6 +291,7 @@ class Slot:
             cause = self._before_ready(cause)
         self._line = self.life = None
         self.state = State.EMPTY
+        self._expect()
         line.close()
         self._fruitless = 0 if self.ledger.begun > self._begun_before else self._fruitless + 1
         self.ledger.end_held()

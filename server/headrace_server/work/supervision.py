@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -25,7 +26,9 @@ from typing import Any
 
 from headrace_server.work import channel, process_tree
 from headrace_server.work.frames import decode, encode
-from headrace_server.work.supervisor import SupervisorSettings
+from headrace_server.work.supervisor import LINGER, SupervisorSettings
+
+log = logging.getLogger(__name__)
 
 _SWEEP_PAUSE = 0.005
 _FRAMES_PER_WAKE = 64
@@ -104,6 +107,10 @@ class Supervision:
         if link is not None:
             link.hang_up()
             if not await link.gone(self._silence):
+                log.error(
+                    "the supervisor of the worker processes has not ended after %g s: it is killed",
+                    self._silence,
+                )
                 link.process.kill()
                 await link.gone(None)
         if self._clearing is not None:
@@ -120,6 +127,8 @@ class Supervision:
             case ["exited", life, status, note]:
                 self.pids.pop(life, None)
                 self._on_exited(life, status, note)
+            case ["lingering", pids]:
+                _tell_lingering(pids)
 
     def _ended(self) -> None:
         self._link = None
@@ -128,12 +137,21 @@ class Supervision:
     async def _clear(self) -> None:
         """Kill and reap what the supervisor has left to this process."""
         mercy = time.monotonic() + process_tree.TRACKER_SECONDS
+        telling = asyncio.get_running_loop().call_later(LINGER, self._tell_left)
         while process_tree.clear_marked(  # noqa: ASYNC110 - the kernel wakes nobody for this
             self._mark, trackers=time.monotonic() > mercy
         ):
             await asyncio.sleep(_SWEEP_PAUSE)
+        telling.cancel()
         self.pids.clear()
         self._on_lost()
+
+    def _tell_left(self) -> None:
+        _tell_lingering([process.pid for process in process_tree.marked(self._mark)])
+
+
+def _tell_lingering(pids: Sequence[int]) -> None:
+    log.warning("processes %s of jobs were killed and have not ended: workers wait for that", pids)
 
 
 class _Link:
@@ -214,6 +232,9 @@ class _Link:
         """When the loop was busy, what has come meanwhile was read before this is called."""
         left = self._heard_until - time.monotonic()
         if left <= 0:
+            log.error(
+                "the supervisor of the worker processes said nothing for %g s: it is killed", self._silence
+            )
             self.process.kill()
         else:
             self._watch = self._loop.call_later(left, self._check)

@@ -18,7 +18,7 @@ has been used again, and as a subreaper it inherits what a dead child leaves beh
 is below no living child. It kills those and reports the end of the child only when none of them is left.
 
     server says   ["spawn", life, more] with the descriptors;   ["signal", life, number];   ["ping", fence]
-    it answers    ["started", life, pid];   ["exited", life, status, note];   ["pong"]
+    it answers    ["started", life, pid];   ["exited", life, status, note];   ["lingering", pids];   ["pong"]
 
 A life is the server's number for one child; more are settings of that one beside those of all. status is a wait status; None with a note where it could not start.
 It ignores SIGINT, SIGTERM and SIGHUP: it is the server that decides.
@@ -44,6 +44,9 @@ from headrace_server.work.channel import Receiver, send
 from headrace_server.work.frames import decode, encode
 
 _SWEEP_PAUSE = 0.002
+
+LINGER = 10.0
+"""Seconds after which it is told which processes do not end though they were killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class Supervisor:
         self._swept_for: list[tuple[int, int]] = []
         self._mercy = 0.0
         """Until when resource trackers are left to end by themselves."""
+        self._tell_at = 0.0
+        """When it is told what a child has left that does not end."""
         self._alone = False
         self._fence: float | None = None
         """By CLOCK_BOOTTIME. One that has passed when it is told is that of runs which have ended."""
@@ -162,10 +167,15 @@ class Supervisor:
                 os.close(pidfd)
                 self._swept_for.append((life, status))
                 self._mercy = time.monotonic() + process_tree.TRACKER_SECONDS
+                self._tell_at = time.monotonic() + LINGER
         if self._swept_for and self._kill_orphans() == 0:
             for life, status in self._swept_for:
                 self._say("exited", life, status, "")
             self._swept_for.clear()
+        elif self._swept_for and time.monotonic() >= self._tell_at:
+            self._tell_at = time.monotonic() + LINGER
+            left = process_tree.descendants(self._pid, spare=self._children)
+            self._say("lingering", [process.pid for process in left])
 
     def _kill_orphans(self) -> int:
         trackers = time.monotonic() > self._mercy

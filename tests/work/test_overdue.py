@@ -1,0 +1,103 @@
+"""A child that does not come on where no timeout of a job counts: each state has its time, and a line in the log."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from work.pool_support import Witness, fact, workshop
+
+from headrace_server.work import overdue, slot
+from headrace_server.work.overdue import TAKING, Overdue, Step
+
+
+def hasten(monkeypatch: pytest.MonkeyPatch, *names: str, tell: float = 0.05, kill: float = 0.2) -> None:
+    """Give these steps less time."""
+    for name in names:
+        step: Step = getattr(slot, name)
+        monkeypatch.setattr(slot, name, step._replace(tell=tell, kill=step.kill and kill))
+
+
+async def test_a_child_that_hangs_at_its_exit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A child that hangs at its exit with every signal blocked is told of and killed; the run that waits in its slot runs in the next one."""
+    hasten(monkeypatch, "LEAVING")
+    async with workshop(tmp_path, max_jobs_per_child=1) as shop:
+        hung = shop.send("hang_at_exit")
+        waiting = shop.send("noop")
+        assert (await shop.told.outcome(hung)).error is None
+        assert (await shop.told.outcome(waiting)).error is None
+        assert not shop.told.of("lost")
+    assert "has not ended, as it said that it would: it is killed" in caplog.text
+
+
+async def test_a_child_that_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A child that does not take the run that it was handed is killed, and the run comes back unused."""
+    hasten(monkeypatch, "TAKING")
+    async with workshop(tmp_path) as shop:
+        pid = shop.pool.pid("worker-1")
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        run = shop.send("noop")
+        assert (await shop.told.lost())[2:4] == (None, [run])
+        assert f"worker process {pid} has not taken the run that it was handed: it is killed" in caplog.text
+        await shop.told.ready(2)
+        assert (await shop.run("noop")).error is None
+
+
+async def test_the_time_counts_from_the_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that is expected again is expected from when it was first; the same one of the next run, from now; nothing, not at all."""
+    now = 0.0
+    monkeypatch.setattr(overdue.time, "monotonic", lambda: now)
+    killed: list[float] = []
+    child = Overdue("worker-1", lambda: 7, lambda: killed.append(now))
+    for at, step, number, kills in [
+        (0.0, TAKING, 1, 0), (29.0, TAKING, 1, 0), (31.0, TAKING, 2, 0), (59.0, TAKING, 2, 0), (62.0, None, 0, 0),
+        (300.0, TAKING, 3, 0), (311.0, TAKING, 3, 0), (331.0, TAKING, 3, 1),
+    ]:  # fmt: skip
+        now = at
+        child.expect(step, number)
+        child._look()
+        assert len(killed) == kills
+    child.expect(None)
+
+
+async def test_a_child_that_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A child whose modules hang while they are loaded is told of, killed, and followed by another."""
+    hasten(monkeypatch, "STARTING")
+    monkeypatch.setenv("IMPORT_GATE", str(tmp_path / "gate"))
+    async with workshop(tmp_path, modules=("work.gated_import",), ready=False) as shop:
+        lost = await shop.told.lost()
+        assert lost[4].endswith("before it was ready")
+        (tmp_path / "gate").touch()
+        await shop.told.ready(1)
+    assert "has not loaded its modules: it is killed" in caplog.text
+
+
+async def test_a_killed_child_that_does_not_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A child that was killed and is not gone is told of, again and again, until it is."""
+    hasten(monkeypatch, "DYING")
+    async with workshop(tmp_path) as shop:
+        supervisor, pid = shop.pool.supervisor_pid, shop.pool.pid("worker-1")
+        assert supervisor
+        assert pid
+        witness = Witness(pid)
+        os.kill(supervisor, signal.SIGSTOP)
+        try:
+            shop.pool.kill("worker-1")
+            await fact(
+                lambda: caplog.text.count(f"process {pid} has not gone, though it was killed") > 1,
+                "two lines",
+            )
+        finally:
+            os.kill(supervisor, signal.SIGCONT)
+        await shop.told.lost()
+        await witness.gone()
+        witness.close()

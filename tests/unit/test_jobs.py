@@ -257,6 +257,42 @@ def test_a_class_without_run(write: Write) -> None:
     assert _load("empty").errors == {"empty": "Empty: job class Empty has no method run"}
 
 
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [("retry = RetryPolicy(3)", "retry_policy"), ("timeout = timedelta(minutes=5)", "attempt_timeout")],
+)
+def test_a_class_that_says_it_by_another_name_is_told(write: Write, line: str, right: str) -> None:
+    """An attribute that looks like a setting and is none is refused, on a base class too, with the name it should have."""
+    name = write(
+        "missed",
+        f"""
+        from datetime import timedelta
+
+        class Base(Job):
+            {line}
+
+        class Missed(Base):
+            type = "missed"
+            def run(self, ctx): ...
+        """,
+    )
+    assert f"call it {right}" in _load(name).errors[name]
+
+
+def test_a_class_may_have_attributes_of_its_own(write: Write) -> None:
+    """A number called timeout is the job's own affair."""
+    name = write(
+        "own",
+        """
+        class Own(Job):
+            type = "own"
+            timeout = 30
+            def run(self, ctx): ...
+        """,
+    )
+    assert _load(name).errors == {}
+
+
 def test_entry_points(write: Write, tmp_path: Path) -> None:
     """An installed package names its job modules by an entry point."""
     write("installed", '@job("installed")\ndef one(ctx): ...')

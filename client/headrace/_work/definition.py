@@ -77,6 +77,10 @@ class Job:
     run: Callable[..., Any]
 
 
+_NEAR_MISSES = {"retry": ("retry_policy", RetryPolicy), "timeout": ("attempt_timeout", timedelta)}
+"""What an author may have taken the attributes of a Job to be called, with what would then be lost without a word."""
+
+
 @dataclass(frozen=True)
 class JobDefinition:
     """A registered type: the function or class that runs it, and what it says for jobs that do not."""
@@ -216,6 +220,11 @@ def definition_of(thing: object) -> JobDefinition | None:
         return None
     if not callable(getattr(thing, "run", None)):
         raise TypeError(f"job class {thing.__qualname__} has no method run")
+    for name, (right, kind) in _NEAR_MISSES.items():
+        if isinstance(getattr(thing, name, None), kind):
+            raise TypeError(
+                f"job class {thing.__qualname__} sets {name}, which nobody reads: call it {right}"
+            )
     return JobDefinition(thing.type, thing, thing.retry_policy, thing.attempt_timeout, thing.workspace)
 
 

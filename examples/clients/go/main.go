@@ -28,7 +28,11 @@ func main() {
 		target, directory = os.Args[1], os.Args[2]
 	}
 	if err := run(target, directory); err != nil {
-		fmt.Fprintln(os.Stderr, status.Convert(err).Code(), status.Convert(err).Message())
+		if refused, is := status.FromError(err); is {
+			fmt.Fprintf(os.Stderr, "%s: %s\n", refused.Code(), refused.Message())
+		} else {
+			fmt.Fprintln(os.Stderr, err)
+		}
 		os.Exit(1)
 	}
 }

@@ -8,6 +8,8 @@
     list, tuple                      read back as a list
     dict, other mappings             names are text of 1 to 100 characters
     Reference, File                  a business entity; a file that lies elsewhere
+    Enum, Decimal, UUID, Path, set, dataclasses, pydantic models, numpy scalars and arrays
+                                     as `headrace._richer` says, read back in that form
 
 The plain form is what JSON can hold, with a tag where JSON has no word of its own: `{"$": "bytes", "v": …}`. It is
 the form in which the server stores values and a worker receives them. `headrace.wire` turns it into protobuf.
@@ -22,6 +24,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
+
+from headrace._richer import simpler
 
 __all__ = [
     "DEPTH_MAX",
@@ -139,6 +143,9 @@ def _encode(value: Any, depth: int) -> Plain:
     if write is None:
         write = next((write for known, write in _ENCODERS_BY_CLASS if isinstance(value, known)), None)
     if write is None:
+        richer = simpler(value)
+        if richer is not NotImplemented:
+            return _encode(richer, depth)
         name = (
             kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         )
@@ -236,7 +243,9 @@ def _map(value: Mapping[Any, Any], depth: int) -> Plain:
 
 def _name(name: Any) -> str:
     if not isinstance(name, str):
-        raise UnsupportedValue("", f"A name is a str; this one is of type {type(name).__qualname__}.")
+        kind, name = type(name), simpler(name)
+        if not isinstance(name, str):
+            raise UnsupportedValue("", f"A name is a str; this one is of type {kind.__qualname__}.")
     if not 1 <= len(name) <= NAME_MAX:
         raise UnsupportedValue("", f"A name is 1 to {NAME_MAX} characters long.")
     return _text(name, "A name")

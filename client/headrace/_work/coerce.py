@@ -8,12 +8,12 @@ objects again from those.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
-from enum import Enum
 from typing import Any, Protocol
 
 from pydantic import GetCoreSchemaHandler, SerializationInfo, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema, to_jsonable_python
 
+from headrace._richer import simpler
 from headrace._work.signature import REQUIRED, Signature, is_plain
 
 _CARRIED = (bool, int, float, str, bytes, bytearray, date, timedelta)
@@ -47,8 +47,8 @@ def carried_schema(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
 class Adapter(Protocol):
     """What validates and dumps one parameter: a pydantic.TypeAdapter, or what does as one does."""
 
-    def validate_python(self, value: Any, /) -> Any:
-        """The value as it is wanted. Raises pydantic.ValidationError."""
+    def validate_python(self, value: Any, /, *, by_alias: bool, by_name: bool) -> Any:
+        """The value as it is wanted, its fields by these names. Raises pydantic.ValidationError."""
         ...
 
     def dump_python(self, value: Any, /, *, warnings: bool) -> Any:
@@ -86,7 +86,8 @@ class Conversion:
         problems: list[Problem] = []
         for name, value in given.items():
             try:
-                values[name] = self.adapter(name).validate_python(value)
+                # By alias from callers; by name from what was stored, which is dumped so.
+                values[name] = self.adapter(name).validate_python(value, by_alias=True, by_name=True)
             except ValidationError as error:
                 problems.extend(_problem(name, value, detail) for detail in error.errors(include_url=False))
         return values, problems
@@ -122,14 +123,15 @@ def simplify(value: Any) -> Any:
     """What pydantic dumped, with what is left of richer types as they are written in JSON: a UUID as its text."""
     if isinstance(value, _Whole):
         return value.value
-    if isinstance(value, Enum):
-        return simplify(value.value)
     if value is None or isinstance(value, _CARRIED):
         return value
     if isinstance(value, Mapping):
         return {_key(key): simplify(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return [simplify(item) for item in value]
+    richer = simpler(value)
+    if richer is not NotImplemented:
+        return simplify(richer)
     return to_jsonable_python(value, fallback=lambda unknown: unknown)
 
 

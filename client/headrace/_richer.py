@@ -1,0 +1,58 @@
+"""What values of richer types are carried as: the one place that says so, for parameters and for results.
+
+    Enum                             its value
+    Decimal, UUID, Path              text, as str() gives it; time as isoformat() gives it
+    dataclass, pydantic model        a map by the names of its fields
+    set, frozenset                   a list, sorted where its items can be
+    numpy scalar, numpy array        the Python number, a list of lists
+
+One way only: the type is not carried along. Where a signature names it, the worker makes the object again from this
+form, and a caller reads the form.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from datetime import time
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from typing import Any, Final
+from uuid import UUID
+
+
+def _listed(items: Any) -> list[Any]:
+    try:
+        return sorted(items)
+    except TypeError:
+        return list(items)
+
+
+_SIMPLER: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
+    (Enum, lambda value: value.value),
+    (Decimal, str),
+    (UUID, str),
+    (PurePath, str),
+    (time, time.isoformat),
+    (set, _listed),
+    (frozenset, _listed),
+)
+
+
+def simpler(value: Any) -> Any:
+    """The next simpler form of a value; what is in it may be rich still. NotImplemented for a type of none of these kinds."""
+    kind = type(value)
+    for known, simplify in _SIMPLER:
+        if isinstance(value, known):
+            return simplify(value)
+    if is_dataclass(value):
+        return NotImplemented if isinstance(value, type) else _by_name(value)
+    if callable(getattr(kind, "model_dump", None)) and hasattr(kind, "__pydantic_core_schema__"):
+        return value.model_dump()
+    if kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist"):
+        number = value.tolist()
+        return NotImplemented if type(number) is kind else number  # no Python number is as long
+    return NotImplemented
+
+
+def _by_name(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}

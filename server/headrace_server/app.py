@@ -212,6 +212,7 @@ class App:
                 settings=RunSettings(settings.progress_interval, self.limits.messages_per_attempt),
                 on_progress=progressed,
                 on_stale=stale,
+                workers=loading.workers,
             )
             catch_up = CatchUp(store, (hub, dispatcher))
             store.about = self._about(registry)
@@ -346,7 +347,7 @@ class App:
         }
         return lambda: {
             **fixed,
-            "types": sorted(types.names),
+            "types": sorted(types.served),
             "address": self._address,
             "draining": self.draining,
         }

@@ -23,14 +23,14 @@ from headrace_server.domain.event import Event
 from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import ErrorKind, Job, JobError, Status
 from headrace_server.domain.lease import OwnLease
-from headrace_server.domain.ports import Seat, Submission, Submitted
+from headrace_server.domain.ports import Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
 from headrace_server.domain.room import Held
 from headrace_server.store import gates, lease, ledger, store, tail, writer
 from headrace_server.store.store import SqlStore, wall_clock
 from headrace_server.work.contract import PoolPort, RunKey
 from headrace_server.work.running import Active
-from headrace_server.work.seating import Seating
+from headrace_server.work.seating import Groups, Seating
 from support.phases import Doomed, DoomedDispatcher, DoomedStore, Phase, chosen, reach, serve
 
 
@@ -158,13 +158,16 @@ class RequeuesFirst(DoomedDispatcher):
 class _HastySeating(Seating):
     """Hands a run over before its permit."""
 
-    def free_seats(self) -> list[Seat]:
+    def free_seats(self, types: frozenset[str]) -> Groups:
         """No permit comes with a claim."""
-        return [replace(seat, permit=False) for seat in super().free_seats()]
+        return {
+            kinds: [replace(seat, permit=False) for seat in seats]
+            for kinds, seats in super().free_seats(types).items()
+        }
 
-    def backlog_seats(self) -> list[Seat]:
+    def backlog_seats(self, types: frozenset[str]) -> Groups:  # noqa: ARG002
         """None."""
-        return []
+        return {}
 
     async def _permit(self, active: Active) -> None:
         if not active.sent:

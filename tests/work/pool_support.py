@@ -7,7 +7,7 @@ import json
 import os
 import select
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,13 @@ class Recorder:
         self.at.append(time.monotonic())
         self._news.set()
 
-    def slot_ready(self, slot: str) -> None:
+    def slot_ready(self, slot: str, types: frozenset[str], errors: Mapping[str, str]) -> None:
         """A slot is ready."""
-        self._note("ready", slot)
+        self._note("ready", slot, types, errors)
+
+    def refused(self, slot: str, run: RunKey) -> None:
+        """A run was refused."""
+        self._note("refused", slot, run)
 
     def begun(self, slot: str, run: RunKey) -> None:
         """A run has begun."""

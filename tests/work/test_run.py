@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from work.pool_support import Workshop, workshop
 
-from headrace_server.domain.job import ErrorKind
-
 
 def value(text: str | None) -> Any:
     """A result, where its plain form is plain JSON, or a map of such."""
@@ -29,13 +27,33 @@ async def test_run_and_finish(tmp_path: Path) -> None:
         assert [call[0] for call in shop.told.calls] == ["ready", "begun", "finished"]
 
 
-async def test_unknown_type_is_a_failed_setup(tmp_path: Path) -> None:
-    """A type that the child has not loaded ends with SETUP_FAILED, which names it."""
+async def test_an_unknown_type_is_refused(tmp_path: Path) -> None:
+    """A run of a type that the child has not loaded is given back without having begun, and the next one runs."""
     async with workshop(tmp_path) as shop:
-        outcome = await shop.run("nowhere")
-        assert outcome.error is not None
-        assert outcome.error.kind is ErrorKind.SETUP_FAILED
-        assert "nowhere" in outcome.error.message
+        (ready,) = shop.told.of("ready")
+        assert "quick" not in ready[2]
+        assert ready[3] == {}
+        key = shop.send("nowhere")
+        await shop.told.until(lambda: shop.told.of("refused", key), "it is refused")
+        assert not shop.told.of("begun", key)
+        assert (await shop.run("echo", text="x", number=1)).error is None
+
+
+async def test_a_slot_is_renewed(tmp_path: Path) -> None:
+    """A slot that is renewed does first what it was handed, is not lost, and gets a child that loads anew."""
+    async with workshop(tmp_path) as shop:
+        before = shop.pool.pid("worker-1")
+        first = shop.send("append", path=tmp_path / "order")
+        shop.pool.renew("worker-1")
+        second = shop.send("append", path=tmp_path / "order")
+        assert (await shop.told.outcome(first)).error is None
+        assert (await shop.told.outcome(second)).error is None
+        assert len(shop.told.of("ready")) == 2
+        assert shop.told.of("lost") == []
+        assert shop.pool.pid("worker-1") != before
+        shop.pool.renew("worker-1")
+        shop.pool.recall("worker-1")
+        assert (await shop.run("append", path=tmp_path / "order")).error is None
 
 
 async def test_backlog_keeps_its_order(tmp_path: Path) -> None:

@@ -109,7 +109,8 @@ def _import_error(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename not in (__file__, importlib.__file__) and not frame.filename.startswith("<frozen ")
     ]
-    line = "".join(traceback.format_exception_only(error)) or type_name(error)
+    only = traceback.format_exception_only(error)
+    line = "".join([*only[-1:], *only[:-1]]) or type_name(error)  # that of a SyntaxError is the last
     return cut("".join([line, *traceback.format_list(frames)]).rstrip(), _ERROR_MAX)
 
 

@@ -1336,7 +1336,7 @@ Global___ParameterFilter: _TypeAlias = ParameterFilter  # noqa: Y015
 
 @_typing.final
 class JobType(_message.Message):
-    """A type of job that the server has loaded, or a job module that failed to load."""
+    """A type of job that the server has loaded, or what failed to load: a job module, or some types in one of its workers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1351,11 +1351,11 @@ class JobType(_message.Message):
     LOAD_ERROR_FIELD_NUMBER: _builtins.int
     WORKSPACE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """Its name, as in JobSpec.type. Empty for a module that failed to load."""
+    """Its name, as in JobSpec.type. Empty for what failed to load."""
     description: _builtins.str
     """The first paragraph of its docstring."""
     module: _builtins.str
-    """The Python module that registers it."""
+    """The Python module that registers it, or that failed to load, or the worker that has not loaded what the server has."""
     parameters_schema: _builtins.str
     """JSON Schema (2020-12) of its parameters, as text."""
     result_schema: _builtins.str
@@ -1365,7 +1365,9 @@ class JobType(_message.Message):
     stay QUEUED. Each may serve some queues only.
     """
     load_error: _builtins.str
-    """Why the module failed to load. Empty when it did not."""
+    """Why the module failed to load, or what the worker has not loaded, and so is not given. With a type: no worker of the
+    instance has loaded it, and why. Empty otherwise.
+    """
     workspace: _builtins.bool
     """Whether it uses a workspace: such jobs stay QUEUED while the disk is too full for one."""
     @_builtins.property

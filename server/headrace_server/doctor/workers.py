@@ -7,7 +7,7 @@ import resource
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -70,13 +70,14 @@ class _Waiting:
         self.heard = asyncio.Event()
         self.lost = ""
 
-    def slot_ready(self, slot: str) -> None:  # noqa: ARG002 - there is one
+    def slot_ready(self, slot: str, types: frozenset[str], errors: Mapping[str, str]) -> None:  # noqa: ARG002
         self.heard.set()
 
     def slot_lost(self, slot: str, begun: RunKey | None, unbegun: Sequence[RunKey], cause: str) -> None:  # noqa: ARG002
         self.lost = self.lost or cause
         self.heard.set()
 
+    def refused(self, slot: str, run: RunKey) -> None: ...
     def begun(self, slot: str, run: RunKey) -> None: ...
     def progressed(self, slot: str, run: RunKey, progress: ProgressReport) -> None: ...
     def logged(self, slot: str, run: RunKey, messages: Sequence[Message], dropped: int) -> None: ...

@@ -235,7 +235,10 @@ class TypeDefaults:
 
 @dataclass(frozen=True, slots=True)
 class TypeInfo:
-    """A registered type, or a module that failed to load (type is "" then and load_error says why)."""
+    """A registered type, or what failed to load (type is "" then and load_error says why): a module, or a worker's part.
+
+    A type with a load_error is one that no worker has loaded.
+    """
 
     type: str
     module: str
@@ -253,6 +256,11 @@ class JobTypes(Protocol):
     @property
     def names(self) -> frozenset[str]:
         """The types that can be submitted."""
+        ...
+
+    @property
+    def served(self) -> frozenset[str]:
+        """Those of them that some worker of this instance has loaded, as far as is known."""
         ...
 
     def defaults(self, type_name: str) -> TypeDefaults:

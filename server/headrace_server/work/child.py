@@ -7,7 +7,8 @@
 Three rules make the pool's knowledge exact, whenever this process dies:
 
 - It takes a run from the socket only when the one before is finished: what lies there can be recalled.
-- It says "begun" before the first line of the job's code. A run it took and never called so has run no code.
+- It says "begun" before the first line of the job's code. A run it took and never called so has run no code. One of a type
+  that it has not loaded it refuses instead, and the run goes back to the queue at no cost.
 - It says "finished" as the last thing of all, when nothing of the run is left.
 
 A run that was cut off where it stood, by a signal or a cancellation, is the last of its process: what it was using (a
@@ -36,12 +37,11 @@ from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 from headrace import jobs
-from headrace_server.domain.job import ErrorKind
 from headrace_server.work import process_tree, workspace
 from headrace_server.work.channel import Receiver, send
 from headrace_server.work.contract import Run
 from headrace_server.work.forks import give_sigterm_back
-from headrace_server.work.frames import encode, run_of
+from headrace_server.work.frames import LEAVE, encode, run_of
 from headrace_server.work.left_threads import LeftThreads
 from headrace_server.work.process_state import ProcessState
 from headrace_server.work.process_traits import quick_traits, slow_traits
@@ -141,7 +141,7 @@ class Child:
         give_sigterm_back(self._on_terminate, self._forked, self._flusher.busy)
 
     def load(self) -> None:
-        """Import the modules of the jobs, then say so. A module that fails is reported by the runs of its types."""
+        """Import the modules of the jobs, then say which types they have, and why they have not more."""
         sys.path[:] = self._settings.path
         self._loaded = jobs.load(
             self._settings.modules, self._settings.entry_points, skip=self._settings.skip
@@ -154,12 +154,12 @@ class Child:
         self._state = ProcessState(quick_traits(), slow_traits(), own)
         self._resources = jobs.Resources(self._loaded.resources, making=self._state.adopting)
         self._threads = LeftThreads(self._resources, lambda: self._flusher.thread)
-        self._send(encode(("ready",)))
+        self._send(encode(("ready", sorted(self._loaded.types), self._loaded.errors)))
 
     def serve(self) -> None:
         """Take runs until it is time to be replaced, or nobody is there to give any."""
         while frame := self._receiver.frame():
-            if self._run(*run_of(frame)):
+            if frame == LEAVE or self._run(*run_of(frame)):
                 self._send(encode(("retiring",)))
                 return
 
@@ -175,6 +175,10 @@ class Child:
 
     def _run(self, ticket: int, run: Run) -> bool:
         """Run a job to its end, and say so. True when this was the last run of this process."""
+        definition = self._loaded.types.get(run.type)
+        if definition is None:  # handed over for the child before this one
+            self._send(encode(("refused", ticket)))
+            return False
         key = run.key
         directory = workspace.path_of(Path(self._settings.workspace_root), key.job_id, key.claim)
         reporter = ChildReporter(
@@ -190,7 +194,7 @@ class Child:
         self._current = (ticket, reporter)
         self._send(encode(("begun", ticket)))
         began = time.monotonic()
-        ending = self._state.call(self._execute, run, reporter)
+        ending = self._state.call(self._execute, definition, run, reporter)
         self._current = None
         bent = self._restored(run.type, time.monotonic() - began)
         threads = self._threads.names(stopped=self._page.flagged(ticket))
@@ -208,10 +212,7 @@ class Child:
         self._runs += 1
         return self._held or bent or ending.interrupted or self._interrupted or self._worn()
 
-    def _execute(self, run: Run, reporter: ChildReporter) -> jobs.Ending:
-        definition = self._loaded.types.get(run.type)
-        if definition is None:
-            return jobs.Ending(error=_not_loaded(run.type, self._loaded.errors))
+    def _execute(self, definition: jobs.JobDefinition, run: Run, reporter: ChildReporter) -> jobs.Ending:
         info = jobs.RunInfo(
             run.key.job_id,
             run.key.claim,
@@ -306,16 +307,3 @@ def _finished(ticket: int, ending: jobs.Ending, *, held: bool) -> bytes:
         held,
     )
     return encode(header, ending.result or "")
-
-
-def _not_loaded(type_name: str, errors: Mapping[str, str]) -> dict[str, Any]:
-    text = "\n\n".join(f"{module}: {error}" for module, error in errors.items())
-    return {
-        "kind": int(ErrorKind.SETUP_FAILED),
-        "message": f"The worker has no job type {type_name!r}."
-        + (" Modules failed to load." if errors else ""),
-        "code": "",
-        "type": "",
-        "step": "",
-        "traceback": text,
-    }

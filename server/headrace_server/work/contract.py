@@ -51,8 +51,12 @@ class ProgressReport:
 class PoolListener(Protocol):
     """Who is told what happens in the pool: the dispatcher. Called on the event loop's thread, in order for each slot."""
 
-    def slot_ready(self, slot: str) -> None:
-        """The slot's child has loaded the job modules and waits for runs."""
+    def slot_ready(self, slot: str, types: frozenset[str], errors: Mapping[str, str]) -> None:
+        """The slot's child has loaded the job modules and waits for runs of these types. errors: by module, why not all."""
+        ...
+
+    def refused(self, slot: str, run: RunKey) -> None:
+        """The slot's child has no such type, and has not begun the run."""
         ...
 
     def begun(self, slot: str, run: RunKey) -> None:
@@ -114,6 +118,10 @@ class PoolPort(Protocol):
 
     def resume(self, slot: str) -> None:
         """Read again. Harmless when nothing was paused."""
+        ...
+
+    def renew(self, slot: str) -> None:
+        """Have a ready slot's child go, and another load the modules anew: slot_ready or slot_lost follows."""
         ...
 
     def kill(self, slot: str) -> None:

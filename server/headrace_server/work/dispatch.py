@@ -23,12 +23,13 @@ from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import ErrorKind, Job, JobError, Progress, Status
-from headrace_server.domain.ports import ClaimRequest, Membership, Store
+from headrace_server.domain.ports import Claimed, ClaimRequest, Membership, Store
 from headrace_server.domain.singly import singly
 from headrace_server.work.contract import PoolPort, ProgressReport, RunKey
 from headrace_server.work.running import Active, RunSettings
 from headrace_server.work.seating import WRITES_MAX, Seating
 from headrace_server.work.timers import Timers
+from headrace_server.work.worker_types import WorkerTypes
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +55,12 @@ class Dispatcher:
         settings: RunSettings,
         on_progress: Callable[[Job, Progress], None],
         on_stale: Callable[[Collection[str]], None],
+        workers: WorkerTypes,
     ) -> None:
         """Before each claim, types is asked which may be started now. queues: of these only; empty means all.
 
         on_progress is told the latest progress of every running job; on_stale, which jobs that run here others have changed:
-        `catch_up` is to be called with their rows, or `gone`.
+        `catch_up` is to be called with their rows, or `gone`. workers is told what each slot has loaded.
         """
         self._store = store
         self._me = me
@@ -67,6 +69,7 @@ class Dispatcher:
         self._settings = settings
         self._on_progress = on_progress
         self._on_stale = on_stale
+        self._workers = workers
         self._wake = asyncio.Event()
         self._timers = Timers(store, POLL)
         self._unplaced: dict[str, Job] = {}
@@ -81,6 +84,7 @@ class Dispatcher:
     def attach(self, pool: PoolPort) -> None:
         """Use this pool. Before it starts: it tells of its slots at once."""
         self.seating = Seating(self._store, pool, self._me, self._wake.set)
+        self._workers.attach(self.seating)
 
     def start(self) -> None:
         """Begin to claim."""
@@ -91,6 +95,7 @@ class Dispatcher:
         """Claim no more, give back what has not begun, let runs end for `seconds` or until hurry, then end them."""
         seating = self.seating
         seating.draining = True
+        self._workers.close()
         self._wake.set()
         # A claim that is under way is waited for: what it brings goes back, and was not lost with this instance.
         await asyncio.wait(self._tasks[:1], timeout=WRITES_MAX)
@@ -171,37 +176,48 @@ class Dispatcher:
         seating = self.seating
         if seating.closed():
             return
-        startable = self._types()
-        asked = [
-            ClaimRequest(self._me.instance, seats, types, self._queues, without_limits=behind)
-            for seats, types, behind in (
-                (seating.free_seats(), startable, False),
-                (seating.backlog_seats() if self._more else (), seating.short_types() & startable, True),
-            )
-            if seats and types
-        ]
+        asked = self._requests()
         self._claiming = True
         try:
             answers = await asyncio.gather(*map(self._store.claim, asked), return_exceptions=True)
         finally:
             self._claiming = False
+        full: dict[bool, bool] = {}
         for request, claimed in zip(asked, answers, strict=True):
             if isinstance(claimed, BaseException):
                 continue
-            for one in claimed:
-                job = self._unplaced.pop(one.job.job_id, one.job)
-                if not job.status.final:
-                    seating.place(job, one.parameters, one.seat.worker)
+            self._place(claimed)
             if self._overheard.intersection(one.job.job_id for one in claimed):
                 self._on_stale(frozenset(self._overheard))
-            self._more = len(claimed) == len(request.seats)
-            if self._more:
-                self._wake.set()
+            behind = request.without_limits
+            full[behind] = full.get(behind, False) or len(claimed) == len(request.seats)
+        if full:
+            self._more = full[max(full)]
+        if any(full.values()):
+            self._wake.set()
         self._unplaced.clear()
         self._overheard.clear()
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
+
+    def _place(self, claimed: Sequence[Claimed]) -> None:
+        for one in claimed:
+            job = self._unplaced.pop(one.job.job_id, one.job)
+            if not job.status.final:
+                self.seating.place(job, one.parameters, one.seat.worker)
+
+    def _requests(self) -> list[ClaimRequest]:
+        """A claim for each set of types that some slots have loaded."""
+        seating, startable = self.seating, self._types()
+        return [
+            ClaimRequest(self._me.instance, seats, types, self._queues, without_limits=behind)
+            for behind, groups in (
+                (False, seating.free_seats(startable)),
+                (True, seating.backlog_seats(startable) if self._more else {}),
+            )
+            for types, seats in groups.items()
+        ]
 
     def wake(self) -> None:
         """More may be claimed than before: claim at once."""
@@ -273,9 +289,16 @@ class Dispatcher:
 
     # What the pool says.
 
-    def slot_ready(self, slot: str) -> None:
+    def slot_ready(self, slot: str, types: frozenset[str], errors: Mapping[str, str]) -> None:
         """A child is up."""
-        self.seating.up(slot)
+        self.seating.up(slot, types)
+        self._workers.heard(slot, types, errors)
+
+    def refused(self, slot: str, run: RunKey) -> None:  # noqa: ARG002
+        """The child has no such type: the permit goes back."""
+        active = self.seating.runs.get(run)
+        if active is not None:
+            self.seating.give_up(active)
 
     def begun(self, slot: str, run: RunKey) -> None:  # noqa: ARG002 - the run knows its slot
         """The job's code is about to be called."""

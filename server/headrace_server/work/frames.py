@@ -1,7 +1,9 @@
 """What server and child say to each other: one header, as a JSON array, and one text behind it.
 
     to the child    [ticket, job_id, claim, type, attempt, tenant, owner, session_id, description, traceparent, labels] LF parameters
-    to the server   ["ready"]
+                    ["leave"]
+    to the server   ["ready", [types], {module: error}]
+                    ["refused", ticket]
                     ["begun", ticket]
                     ["progress", done, total, message, at]
                     ["messages", [[level, text], …], dropped, partial]
@@ -40,6 +42,9 @@ SOURCE_JOB, SOURCE_STDOUT, SOURCE_STDERR = 1, 2, 3
 
 LEVEL_INFO, LEVEL_WARNING = 2, 3
 """Numbers of Message.Level in the contract."""
+
+LEAVE = b'["leave"]\n'
+"""Go when this is read, and let another take the place."""
 
 _ERROR_FIELDS = frozenset(field.name for field in fields(JobError))
 

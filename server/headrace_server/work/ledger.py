@@ -38,6 +38,7 @@ class Ledger:
         self._dropped = 0
         self.said: Mapping[str, Callable[[Sequence[Any], str], None]] = {
             "begun": self._begun,
+            "refused": self._refused,
             "progress": self._progress,
             "messages": self._messages,
             "result": self._result,
@@ -112,6 +113,9 @@ class Ledger:
         self.begun += 1
         self._capture.begin()
         self._listener.begun(self._slot, key)
+
+    def _refused(self, header: Sequence[Any], _text: str) -> None:
+        self._listener.refused(self._slot, self._handed.pop(header[1]))
 
     def _progress(self, header: Sequence[Any], _text: str) -> None:
         if self._current is not None:

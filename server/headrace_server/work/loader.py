@@ -3,7 +3,7 @@
     says       ["importing", module]           before it does, so that what it does to this process is known to be its doing
                ["bent", module, [words]]       what it bent, which is put back here
                ["type", module, record]        a type of it: see known_type
-               ["loaded", {module: error}]     that was all
+               ["loaded", {module: error}, [types]]    that was all; types of which there is no schema
                ["checked", number, fields]     fields: null, or what is wrong; LF the parameters as they are stored
     is asked   ["check", number, type, whole, until] LF parameters          until: by CLOCK_MONOTONIC
 
@@ -80,6 +80,7 @@ class Loader:
         self._sock = sock
         self._receiver = Receiver(sock)
         self._types: dict[str, JobType] = {}
+        self._refused: list[str] = []
         self._checking = False
 
     def load(self, settings: LoaderSettings) -> None:
@@ -87,7 +88,7 @@ class Loader:
         loaded = jobs.load(
             settings.modules, settings.entry_points, skip=frozenset(settings.skip), around=self._around
         )
-        self._say("loaded", loaded.errors)
+        self._say("loaded", loaded.errors, self._refused)
 
     @contextmanager
     def _around(self, module: str, loaded: jobs.Loaded) -> Iterator[None]:
@@ -110,6 +111,7 @@ class Loader:
             except Exception as error:  # noqa: BLE001 - annotations bring code of their own
                 loaded.refuse(module, f"{definition.name}: its signature has no schema: {error}")
                 del loaded.types[name]
+                self._refused.append(name)
             else:
                 self._types[name] = known
                 send(self._sock, record)

@@ -17,13 +17,15 @@ from headrace_server.work.loader_line import LoaderLine
 class Load:
     """What a loader has found: types, by module why it or a part of it did not load, by module what it bends.
 
-    modules: those that were imported, in order, with the types that came with each.
+    modules: those that were imported, in order, with the types that came with each. refused: types that workers have, but of whose signature
+    there is no schema.
     """
 
     types: dict[str, KnownType] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     bends: dict[str, list[str]] = field(default_factory=dict)
     modules: dict[str, list[str]] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ class LoaderLife:
     def _loaded(self, header: list[Any], _text: str) -> None:
         self._rest()
         self.load.errors |= header[1]
+        self.load.refused = frozenset(header[2])
         self.settled.set_result("")
 
     def _checked(self, header: list[Any], text: str) -> None:

@@ -29,6 +29,7 @@ from headrace_server.work.path import path_of_jobs
 from headrace_server.work.registry import Registry
 from headrace_server.work.slot import cause_of
 from headrace_server.work.supervision import Supervision
+from headrace_server.work.worker_types import WorkerTypes
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Loading:
         self.registry = Registry(self.check)
         self.left_out: frozenset[str] = frozenset()
         """The modules that end or hold up the process that imports them."""
+        self.workers = WorkerTypes(self.registry, self.look_again)
         self._seconds = load_seconds
         self._supervision = Supervision(
             loader.__name__,
@@ -107,6 +109,7 @@ class Loading:
     async def close(self) -> None:
         """End the loader; nothing of it is left."""
         self._closing = True
+        self.workers.close()
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -162,8 +165,11 @@ class Loading:
         self._learn(Load(errors=self._errors), skip)
 
     def _learn(self, load: Load, skip: Mapping[str, str]) -> None:
+        before = (self.registry.names, set(self.found.errors))
         self.found = load
         self.registry.learn(load)
+        if before != (self.registry.names, set(load.errors)):
+            self.workers.changed()
         self.left_out = frozenset(skip)
 
     def _loaded(self, life: LoaderLife, skip: Mapping[str, str]) -> None:

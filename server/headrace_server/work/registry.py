@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from headrace_server.domain.errors import FieldViolation, UnknownType
@@ -9,6 +10,7 @@ from headrace_server.domain.ports import TypeDefaults, TypeInfo
 from headrace_server.work.known_type import KnownType
 
 _NAMES_SHOWN = 20
+_ERRORS_SHOWN = 3
 
 
 class Found(Protocol):
@@ -24,6 +26,11 @@ class Found(Protocol):
         """The errors."""
         ...
 
+    @property
+    def refused(self) -> frozenset[str]:
+        """Types that the server does not take, though workers may load them."""
+        ...
+
 
 class Checker(Protocol):
     """Who has the classes of the jobs: see Loading.check."""
@@ -33,8 +40,16 @@ class Checker(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a worker has loaded; by module, why not more."""
+
+    types: frozenset[str]
+    errors: Mapping[str, str]
+
+
 class Registry:
-    """The registered types, as domain.ports.JobTypes asks for them.
+    """The registered types, as domain.ports.JobTypes asks for them, and what the workers have of them.
 
     A module that failed to load is no type: it is told by `infos`, and in the log by who loads. asked: for types that
     are checked by classes of their own.
@@ -44,7 +59,10 @@ class Registry:
         self._asked = asked
         self._types: dict[str, KnownType] = {}
         self._errors: dict[str, str] = {}
+        self._refused: frozenset[str] = frozenset()
         self.names: frozenset[str] = frozenset()
+        self.workers: dict[str, Worker] = {}
+        """By slot. One that is being replaced has what the one before had."""
         self.frugal: frozenset[str] = frozenset()
         """The types that use no workspace."""
 
@@ -57,8 +75,46 @@ class Registry:
         }
         self._types = dict(sorted({**kept, **found.types}.items()))
         self._errors = dict(found.errors)
+        self._refused = found.refused
         self.names = frozenset(self._types)
         self.frugal = frozenset(name for name, known in self._types.items() if not known.info.needs_workspace)
+
+    def hear(self, slot: str, types: frozenset[str], errors: Mapping[str, str]) -> None:
+        """What the worker of a slot has loaded."""
+        self.workers[slot] = Worker(types, dict(errors))
+
+    @property
+    def served(self) -> frozenset[str]:
+        """The types that some worker has loaded, or may have, since none has said yet what it has."""
+        return self.names - self._nowhere()
+
+    def _nowhere(self) -> frozenset[str]:
+        if not self.workers:
+            return frozenset()
+        return self.names.difference(*(worker.types for worker in self.workers.values()))
+
+    def lacks(self, slot: str) -> frozenset[str]:
+        """The types that the worker of a slot has not loaded."""
+        return self.names - self.workers[slot].types
+
+    def difference(self, slot: str) -> str:
+        """What the worker of a slot has loaded otherwise than the server, in a sentence; "" when nothing."""
+        worker, parts = self.workers[slot], []
+        lacks, more = sorted(self.lacks(slot)), sorted(worker.types - self.names - self._refused)
+        if lacks:
+            parts.append(
+                f"{slot} has not loaded {_some(lacks)}, and gets no jobs of that{self._why(worker, lacks)}."
+            )
+        if more:
+            parts.append(f"{slot} has loaded {_some(more)}, which this server has not.")
+        return " ".join(parts)
+
+    def _why(self, worker: Worker, lacks: Sequence[str]) -> str:
+        """The first lines of the errors of modules from which those types come, or of all."""
+        via = {self._types[name].via for name in lacks}
+        errors = {module: error for module, error in worker.errors.items() if module in via} or worker.errors
+        lines = [f"{module}: {error.partition(chr(10))[0].rstrip('.')}" for module, error in errors.items()]
+        return f" ({'; '.join(lines[:_ERRORS_SHOWN])})" if lines else ""
 
     def defaults(self, type_name: str) -> TypeDefaults:
         """What a type says for jobs that do not. Raises UnknownType."""
@@ -77,9 +133,21 @@ class Registry:
         return await self._asked(type_name, parameters, whole=whole)
 
     def infos(self) -> Sequence[TypeInfo]:
-        """Every type by name, then the modules that failed to load, or of which a part did."""
+        """Every type by name, then the modules that failed to load, or of which a part did, and the workers that differ."""
+        nowhere = self._nowhere()
+        types = [
+            replace(known.info, load_error=self._unloaded(name)) if name in nowhere else known.info
+            for name, known in self._types.items()
+        ]
         broken = [TypeInfo("", module, load_error=error) for module, error in self._errors.items()]
-        return [*(known.info for known in self._types.values()), *broken]
+        differing = [
+            TypeInfo("", slot, load_error=said) for slot in self.workers if (said := self.difference(slot))
+        ]
+        return [*types, *broken, *differing]
+
+    def _unloaded(self, name: str) -> str:
+        why = next(filter(None, (self._why(worker, [name]) for worker in self.workers.values())), "")
+        return f"No worker of this instance has loaded it: its jobs stay QUEUED here{why}."
 
     def _type(self, name: str) -> KnownType:
         known = self._types.get(name)
@@ -94,3 +162,9 @@ class Registry:
         more = len(self._types) - _NAMES_SHOWN
         rest = f" and {more} more" if more > 0 else ""
         return f"There is no type {name[:100]!r} here.{hint} The types are: {shown or 'none'}{rest}."
+
+
+def _some(names: Sequence[str], shown: int = 5) -> str:
+    """Some of these names, and how many more."""
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")

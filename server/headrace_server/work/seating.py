@@ -12,7 +12,7 @@ another.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 
 from headrace_server.domain import running
@@ -23,6 +23,9 @@ from headrace_server.work.contract import PoolPort, RunKey
 from headrace_server.work.history import History
 from headrace_server.work.ladder import Ladder
 from headrace_server.work.running import Active
+
+Groups = Mapping[frozenset[str], Sequence[Seat]]
+"""Seats by the types that may be claimed for them."""
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,9 @@ class Seating:
         """The lease is lost, and there is no new one yet."""
         self._slots: dict[str, list[Active]] = {slot: [] for slot in pool.slots}
         self._history = History()
+        self._types: dict[str, frozenset[str]] = {}
+        """What the child of each slot has loaded, or the one before it had."""
+        self._away: set[str] = set()
         self._last_type: dict[str, str] = {}
         self._store = store
         self._pool = pool
@@ -63,16 +69,45 @@ class Seating:
         """How many slots there are."""
         return len(self._slots)
 
-    def short_types(self) -> frozenset[str]:
-        """The types that may sit in a backlog."""
-        return self._history.short_types()
+    def free_seats(self, types: frozenset[str]) -> Groups:
+        """A seat for each slot that has nothing to do, by those of these types that it has loaded.
 
-    def free_seats(self) -> list[Seat]:
-        """A seat for each slot that has nothing to do."""
-        return [Seat(slot, permit=slot in self.ready) for slot, runs in self._slots.items() if not runs]
+        A slot whose child goes, or has fallen before it was up, has one only when no other is up.
+        """
+        away = self._away if self.ready else ()
+        return self._grouped(
+            types,
+            (
+                Seat(slot, permit=slot in self.ready)
+                for slot, runs in self._slots.items()
+                if not runs and slot not in away
+            ),
+        )
 
-    def backlog_seats(self) -> list[Seat]:
-        """Seats behind runs that are short, for runs that are short."""
+    def backlog_seats(self, types: frozenset[str]) -> Groups:
+        """Seats behind runs that are short, for runs that are short, likewise."""
+        return self._grouped(types & self._history.short_types(), self._backlog_seats())
+
+    def idle(self, slot: str) -> bool:
+        """Whether the slot's child is up and has nothing to do."""
+        return slot in self.ready and not self._slots[slot]
+
+    def renew(self, slot: str) -> None:
+        """Have the child of an idle slot replaced."""
+        self.ready.discard(slot)
+        self._away.add(slot)
+        self._pool.renew(slot)
+
+    def _grouped(self, types: frozenset[str], seats: Iterable[Seat]) -> Groups:
+        groups: dict[frozenset[str], list[Seat]] = {}
+        for seat in seats:
+            loaded = self._types.get(seat.worker)
+            key = types if loaded is None or types <= loaded else types & loaded
+            if key:
+                groups.setdefault(key, []).append(seat)
+        return groups
+
+    def _backlog_seats(self) -> list[Seat]:
         seats = []
         for slot in self.ready:
             runs = self._slots[slot]
@@ -107,16 +142,26 @@ class Seating:
         elif slot in self.ready:
             self.spawn(self._permit(active))
 
-    def up(self, slot: str) -> None:
-        """The slot's child is up: permit what was claimed for it."""
+    def up(self, slot: str, types: frozenset[str]) -> None:
+        """The slot's child is up and has loaded these types: permit what was claimed for it, or give it up."""
         self.ready.add(slot)
-        for active in self._slots[slot]:
-            if not active.sent:
+        self._away.discard(slot)
+        self._types[slot] = types
+        for active in list(self._slots[slot]):
+            if active.sent:
+                continue
+            if active.job.type in types:
                 self.spawn(self._permit(active))
+            else:
+                self.give_up(active)
         self._on_room()
 
     def down(self, slot: str) -> None:
         """The slot's child is gone: what was claimed for it and never handed over goes back."""
+        if slot in self.ready:
+            self._away.discard(slot)
+        else:  # it has fallen while it was starting
+            self._away.add(slot)
         self.ready.discard(slot)
         for active in list(self._slots[slot]):
             if active.job.status is Status.TO_BE_RUN and not active.sent:
@@ -171,7 +216,7 @@ class Seating:
             if active is None:
                 continue
             active.sent = False
-            idle = next((name for name in self.ready if not self._slots[name]), None)
+            idle = next((name for name in self.ready if self._may_take(name, active)), None)
             if idle is None or self.closed() or active.lost or active.job.stop is not None:
                 self.give_up(active)
             else:
@@ -179,6 +224,9 @@ class Seating:
                 active.slot = idle
                 self._slots[idle].append(active)
                 self._hand_over(active)
+
+    def _may_take(self, slot: str, active: Active) -> bool:
+        return not self._slots[slot] and active.job.type in self._types[slot]
 
     def clear_all(self) -> None:
         """Give up everything that has not begun."""

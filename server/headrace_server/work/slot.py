@@ -15,7 +15,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any
 
@@ -133,10 +133,20 @@ class Slot:
         """Take back what the child has not taken."""
         taken, self._kept = self._kept, []
         if self._line is not None:
-            taken = self._line.take_back() + taken
+            taken = self._take_back(self._line) + taken
         runs = self.ledger.take_back(taken)
         self._expect()
         return runs
+
+    def renew(self) -> None:
+        """Have the child go when it has done what it was handed, and another take its place."""
+        if self._line is not None and self.state is State.READY:
+            self._fruitless = 0
+            self._line.post(frames.LEAVE)
+
+    @staticmethod
+    def _take_back(line: ChildLine) -> list[bytes]:
+        return [frame for frame in line.take_back() if frame != frames.LEAVE]
 
     def flag_stop(self, run: RunKey, reason: str) -> None:
         """Put the run's ticket on the stop page. Nothing happens for a run that has ended."""
@@ -216,7 +226,7 @@ class Slot:
     def _take(self, header: list[Any], text: str) -> None:
         kind = header[0]
         if kind == "ready":
-            self._be_ready()
+            self._be_ready(frozenset(header[1]), header[2])
         elif kind == "retiring":
             self._retire()
         elif kind == "left":
@@ -232,18 +242,18 @@ class Slot:
                 "a worker says what this version does not know: %.100r", kind, extra={"worker": self.name}
             )
 
-    def _be_ready(self) -> None:
+    def _be_ready(self, types: frozenset[str], errors: Mapping[str, str]) -> None:
         self.state = State.READY
         kept, self._kept = self._kept, []
         if self._line is not None:
             for frame in kept:
                 self._line.post(frame)
-        self._listener.slot_ready(self.name)
+        self._listener.slot_ready(self.name, types, errors)
 
     def _retire(self) -> None:
         self.state = State.RETIRING
         if self._line is not None:
-            self._kept = self._line.take_back() + self._kept
+            self._kept = self._take_back(self._line) + self._kept
 
     def _read_output(self, pipe: int) -> None:
         # The pipe is not empty, so the child is in the run that wrote it, and that run's "begun" is in the socket.

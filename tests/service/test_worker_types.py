@@ -1,0 +1,76 @@
+"""Workers get runs of the types that they have loaded, and no others; what differs from the server is told, and mended."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from headrace import Client
+from support.server import Server, until
+
+pytestmark = pytest.mark.slow
+
+SOUND = """
+import os, time
+from headrace.jobs import JobContext, job
+
+@job("half.work")
+def work(ctx: JobContext) -> str:
+    time.sleep(0.02)
+    return "done"
+
+@job("half.crash")
+def crash(ctx: JobContext) -> None:
+    os._exit(3)
+"""
+BROKEN = f"{SOUND}\ndef half_copied(\n"
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    """A job module on the disk, sound at first."""
+    file = tmp_path / "half_copied_jobs.py"
+    file.write_text(SOUND)
+    return file
+
+
+def _said(client: Client) -> dict[str, str]:
+    """What failed to load, by type, or by module or worker."""
+    return {one.type or one.module: one.load_error for one in client.types() if one.load_error}
+
+
+def test_a_worker_that_cannot_work_takes_nothing(tmp_path: Path, module: Path) -> None:
+    """A worker whose module does not load gets no job of it: the log and ListJobTypes say so, and a repair is noticed."""
+    with Server(tmp_path, jobs=module.stem, workers=3) as server, server.client() as client:
+        until(lambda: client.server_info().counters["slots_ready"] == 3, "all are up")
+        module.write_text(BROKEN)
+        assert client.submit("half.crash").wait(30).status == "FAILED"
+        until(lambda: "has not loaded" in str(_said(client)), "it is told")
+        jobs = [client.submit("half.work") for _ in range(60)]
+        assert Counter(str(job.wait(30).status) for job in jobs) == {"SUCCEEDED": 60}
+        said = _said(client)
+        (worker,) = (name for name in said if name.startswith("worker-"))
+        assert "half.crash, half.work" in said[worker]
+        assert f"{module.stem}: SyntaxError" in said[worker]
+        assert any(
+            entry["level"] == "error" and f"{worker} has not loaded" in entry["event"] for entry in server.log
+        )
+        module.write_text(SOUND)
+        until(lambda: _said(client) == {}, "the repair is noticed")
+        until(lambda: client.server_info().counters["slots_ready"] == 3, "all are up again")
+
+
+def test_a_type_that_no_worker_loads_says_so(tmp_path: Path, module: Path) -> None:
+    """Its jobs stay QUEUED, and it is counted and named as served by nobody; once a worker loads it they run."""
+    with Server(tmp_path, jobs=module.stem, workers=1) as server, server.client() as client:
+        until(lambda: client.server_info().counters["slots_ready"] == 1, "it is up")
+        module.write_text(BROKEN)
+        assert client.submit("half.crash").wait(30).status == "FAILED"
+        until(lambda: "half.work" in _said(client), "it is told")
+        job = client.submit("half.work")
+        assert "No worker of this instance has loaded it" in _said(client)["half.work"]
+        until(lambda: {one.instance_count for one in client.types()} == {0}, "it is not counted")
+        assert job.refresh().status == "QUEUED"
+        module.write_text(SOUND)
+        assert job.wait(30).status == "SUCCEEDED"
+        assert [attempt.number for attempt in job.wait(1).attempts] == [1]

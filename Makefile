@@ -40,7 +40,7 @@ test: $(VENV)/.done $(FLOOR_VENV)/.done test-tools $(NODE_VENV)/.done ## every t
 test-fast: $(VENV)/.done test-tools ## the tests that answer within a minute
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not slow and not deep"
 
-test-deep: $(VENV)/.done test-tools ## storms, chaos, fuzz, soak and models in their short form
+test-deep: $(VENV)/.done test-tools ## storms, chaos, faults, fuzz, soak and models in their short form
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m deep
 
 # gRPC for Go, with the protobuf library that the code of protoc-gen-go needs: apt would choose an older one.

@@ -1,5 +1,6 @@
 """What every test has: a guard that lets none leave anything behind, PostgreSQL and RabbitMQ for those that ask for them, a way to be heard."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,12 @@ pytest_plugins = ("support.leaks", "support.services", "support.databases", "sup
 
 DEEP = frozenset({"chaos", "property"})
 """The folders of the tests that break things, and of those that try many things: `make test-deep`."""
+
+
+def pytest_configure() -> None:
+    """Ctrl-C ends what tests start, in a run that a shell has put into the background with SIGINT ignored too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

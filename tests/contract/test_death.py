@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from contract.deeds import claim
 
 from headrace_server.store import SqlStore
+
+pytestmark = pytest.mark.slow
 
 SUBMIT = """
 import asyncio, sys

@@ -34,7 +34,7 @@ from support.faults import (
 )
 from support.faults_life import LOST, WRITES, Clock, Life, reads, recovery, timers
 
-pytestmark = pytest.mark.only("sqlite")
+pytestmark = [pytest.mark.only("sqlite"), pytest.mark.deep]
 JOB_BY_JOB = (timers, recovery)
 """What the store does again, each job for itself, where one thing may be in the way of all."""
 
@@ -240,7 +240,6 @@ def processes() -> Iterator[Any]:
     multiprocessing.util._run_finalizers()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_a_kill_at_every_statement_and_after_every_commit(
     tmp_path: Path, template: Path, reference: Reference, processes: Any

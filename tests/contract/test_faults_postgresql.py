@@ -17,7 +17,7 @@ from support import faults_rows
 from support.faults_life import WRITES, Answers, Clock, Life
 from support.faults_postgresql import Fault, Faults, answer_lost, cancelled, deadlock, lost
 
-pytestmark = [pytest.mark.only("postgresql"), pytest.mark.slow]
+pytestmark = [pytest.mark.only("postgresql"), pytest.mark.deep]
 
 ASIDE = ("batch", "writer", "instance")
 """Tables that say nothing of a job: how often was begun may differ."""

@@ -12,7 +12,7 @@ from headrace_server.domain.job import ErrorKind, JobError
 from headrace_server.domain.ports import Instance
 from headrace_server.store import SqlStore
 
-pytestmark = pytest.mark.only("postgresql")
+pytestmark = [pytest.mark.only("postgresql"), pytest.mark.slow]
 
 LEASE = 1.0
 LOST = JobError(ErrorKind.INSTANCE_LOST, "It has died.")

@@ -15,6 +15,8 @@ from contract.test_lock import holder
 
 from headrace_server.store import DatabaseInUse, StoreLock, StoreRefused, lock
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:

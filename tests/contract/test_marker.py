@@ -18,7 +18,7 @@ from headrace_server.store import SqlStore
 from support.figures import figure, seed
 from support.postgresql import Server
 
-pytestmark = pytest.mark.only("postgresql")
+pytestmark = [pytest.mark.only("postgresql"), pytest.mark.slow]
 
 
 def cut_at_commit(store: SqlStore, server: Server, *, carried_out: bool) -> None:

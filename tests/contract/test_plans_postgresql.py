@@ -15,7 +15,7 @@ from headrace_server.domain.gate import Scope
 from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore, lanes
 
-pytestmark = pytest.mark.only("postgresql")
+pytestmark = [pytest.mark.only("postgresql"), pytest.mark.slow]
 
 Plan = dict[str, Any]
 

@@ -21,7 +21,7 @@ from headrace_server.store import SqlStore, dialect
 from support.checker_bugs import CountingGates
 from support.figures import figure, seed
 
-pytestmark = pytest.mark.only("postgresql")
+pytestmark = [pytest.mark.only("postgresql"), pytest.mark.slow]
 
 TAIL = text(
     "SELECT writer, seq, job_id, revision FROM unnest(CAST(:writers AS int[]), CAST(:seqs AS bigint[])) AS c (w, s) "

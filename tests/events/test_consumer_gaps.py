@@ -11,6 +11,8 @@ from support.broadcasts import message
 from support.listening import Listening, exchange
 from support.server import Server, until
 
+pytestmark = pytest.mark.slow
+
 BROADCAST = (EventKind.CREATED, EventKind.STATUS_CHANGED)
 
 

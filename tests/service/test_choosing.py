@@ -18,6 +18,8 @@ from headrace.v1 import admin_service_pb2_grpc
 from support.refusals import refusal
 from support.server import Server, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def six(tmp_path: Path) -> Iterator[Client]:

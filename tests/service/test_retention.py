@@ -9,6 +9,8 @@ from headrace import Client, JobHandle
 from headrace.errors import JobNotFound
 from support.server import Server, until
 
+pytestmark = pytest.mark.slow
+
 FAST = {"retention_succeeded": 0.2, "sweep_interval": 0.05}
 
 

@@ -72,6 +72,7 @@ def run(checkout: Path, *chosen: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_file_in_the_checkout_fails_a_run_side_by_side(checkout: Path) -> None:
     """With workers no test is blamed for a file in the checkout: it is named once, at the end, and the run fails."""
     done = run(checkout, "-n", "2", "test_leaky.py::test_clean", "test_leaky.py::test_file_in_the_checkout")

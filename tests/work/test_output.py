@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import pytest
 from work.pool_support import workshop
 
 from headrace_server.work.output import OutputLimits
@@ -48,6 +49,7 @@ async def test_bytes_that_are_no_text(tmp_path: Path) -> None:
         assert all(len(piece.encode()) <= 4096 for piece in pieces)
 
 
+@pytest.mark.slow
 async def test_a_flood_is_cut_and_blocks_nobody(tmp_path: Path) -> None:
     """A hundred megabytes are read to the end; what is kept is the limit, one message says so, the rest is counted (failure case 28)."""
     async with workshop(tmp_path, size=2, output=OutputLimits(100_000)) as shop:

@@ -5,18 +5,23 @@ The script loads this module to show its help, so what brings gRPC and SQLAlchem
 
 import asyncio
 import contextlib
-import inspect
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from headrace.cli.help import Command
+from headrace.cli.interrupts import deliver
 from headrace.cli.output import Form
 from headrace_server.config import BadSettings, Settings, read_settings
+from headrace_server.flags import with_settings
+
+if TYPE_CHECKING:  # see above
+    from headrace_server.app import App
 
 EXIT_PROBLEM = 1
 EXIT_USAGE = 2
@@ -25,11 +30,11 @@ EXIT_UNAVAILABLE = 6
 
 def register(app: typer.Typer) -> None:
     """Add dev, serve, doctor and db to the headrace script."""
-    app.command(rich_help_panel="Server")(_with_settings(dev))
-    app.command(rich_help_panel="Server")(_with_settings(serve))
-    app.command(rich_help_panel="Server")(_with_settings(doctor))
-    database = typer.Typer(help="The database.", no_args_is_help=True)
-    database.command("upgrade")(db_upgrade)
+    app.command(cls=Command, rich_help_panel="Server")(with_settings(dev))
+    app.command(cls=Command, rich_help_panel="Server")(with_settings(serve))
+    app.command(cls=Command, rich_help_panel="Server")(with_settings(doctor))
+    database = typer.Typer(help="The database.", rich_markup_mode=None, no_args_is_help=True)
+    database.command("upgrade", cls=Command)(db_upgrade)
     app.add_typer(database, name="db", rich_help_panel="Server")
 
 
@@ -43,17 +48,18 @@ def dev(
     """Run a server for development: gRPC, an SQLite file and worker processes, in one command."""
     with contextlib.ExitStack() as stack:
         if throwaway:
+            deliver()  # so that Ctrl-C during the start takes the folder away too
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-"))
             flags |= {"database_url": f"sqlite:///{folder}/headrace.db", "durable": False}
         settings = _settings(flags)
-        _run(settings, lambda address: _welcome(settings, address))
+        _run(settings, lambda app, address: _welcome(settings, app.types, address), successes=True)
     _end()
 
 
 def serve(**flags: Any) -> None:
     """Run a server."""
     settings = _settings(flags)
-    _run(settings, lambda _address: None)
+    _run(settings, lambda _app, _address: None)
     _end()
 
 
@@ -89,46 +95,6 @@ def db_upgrade(
     typer.echo(f"{settings.shown()['database_url']} has the tables of {found.current}")
 
 
-def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with a flag for every setting: settings are said once, in config.py."""
-
-    def wrapped(**flags: Any) -> None:
-        command(**flags)
-
-    parameters = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[_flag_type(field.annotation), typer.Option(help=_help(field))],
-        )
-        for name, field in Settings.model_fields.items()
-    ]
-    own = [one for one in inspect.signature(command).parameters.values() if one.kind is one.KEYWORD_ONLY]
-    wrapped.__signature__ = inspect.Signature([*own, *parameters])  # type: ignore[attr-defined] # Typer reads it
-    wrapped.__name__ = command.__name__
-    wrapped.__doc__ = command.__doc__
-    return wrapped
-
-
-def _flag_type(annotation: Any) -> Any:
-    if annotation in (bool, int, float):
-        return annotation | None
-    if annotation == tuple[str, ...]:
-        return list[str] | None
-    return str | None
-
-
-def _help(field: Any) -> str:
-    default = field.get_default(call_default_factory=False)
-    shown = (
-        ""
-        if default in (None, ())
-        else f" Default: {str(default).lower() if isinstance(default, bool) else default}."
-    )
-    return f"{field.description}{shown}"
-
-
 def _settings(flags: dict[str, Any]) -> Settings:
     try:
         return read_settings(
@@ -138,14 +104,15 @@ def _settings(flags: dict[str, Any]) -> Settings:
         _fail(str(error), EXIT_USAGE)
 
 
-def _run(settings: Settings, on_ready: Callable[[str], None]) -> None:
+def _run(settings: Settings, on_ready: Callable[["App", str], None], *, successes: bool = False) -> None:
     from headrace_server import logs  # noqa: PLC0415 - see above
     from headrace_server.app import REFUSALS, App  # noqa: PLC0415 - see above
 
-    logs.configure(settings.log_level, settings.log_format)
+    logs.configure(settings.log_level, settings.log_format, successes=successes)
 
     async def main() -> None:
-        await App(settings).run(on_ready)
+        app = App(settings)
+        await app.run(lambda address: on_ready(app, address))
 
     try:
         asyncio.run(main())
@@ -153,10 +120,14 @@ def _run(settings: Settings, on_ready: Callable[[str], None]) -> None:
         _fail(str(error), EXIT_UNAVAILABLE)
 
 
-def _welcome(settings: Settings, address: str) -> None:
+def _welcome(settings: Settings, types: Sequence[str], address: str) -> None:
     where = "PostgreSQL" if settings.shared else str(Path(settings.database_url.removeprefix("sqlite:///")))
     typer.echo(
         f"Headrace listens on {address}, keeps jobs in {where} and runs them in {settings.workers} workers.",
+        err=True,
+    )
+    typer.echo(
+        f"Types: {', '.join(types)}." if types else "No type is loaded: name the module of one with --jobs.",
         err=True,
     )
     typer.echo(

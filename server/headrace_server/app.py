@@ -91,6 +91,8 @@ class App:
         self.settings = settings
         self.limits = limits_of(settings)
         self.draining = False
+        self.types: tuple[str, ...] = ()
+        """The types that were loaded at the start."""
         self._address = settings.address
         self._hub = Hub(self.limits.watchers)
         self._edge = Edge(
@@ -272,6 +274,7 @@ class App:
             )
             rpc.open(None if settings.worker_only else service, admin)
             log.info("serving on %s", self._address, extra={"instance": store.instance})
+            self.types = tuple(sorted(registry.names))
             on_ready(self._address)
             await self._stop.wait()
             await self._drain(rpc, jobs, dispatcher)
@@ -280,7 +283,10 @@ class App:
     async def _drain(self, rpc: RpcServer, jobs: Jobs, dispatcher: Dispatcher) -> None:
         """Take nothing new, let running jobs end, and end the watches."""
         self.draining = jobs.draining = True
-        log.info("draining: running jobs may go on for %g s", self.settings.drain_time)
+        log.info(
+            "draining: running jobs may go on for %g s; a second Ctrl-C or SIGTERM stops them now",
+            self.settings.drain_time,
+        )
         rpc.drain()
         await dispatcher.drain(self.settings.drain_time, hurry=self._hurry)
         self._hub.close()
@@ -394,6 +400,7 @@ class App:
         stacks.tell_on_signal()
 
     def _signalled(self) -> None:
-        if self._stop.is_set():
+        if self._stop.is_set() and not self._hurry.is_set():
+            log.info("a second signal: running jobs are stopped now")
             self._hurry.set()
         self._stop.set()

@@ -20,8 +20,15 @@ BOUND = (
 """Keys that log calls give as `extra`: a line about a job has its job_id, and its attempt once it has one."""
 
 
-def configure(level: str, form: str) -> None:
-    """Write logs of `level` and above to standard error, as console lines or JSON."""
+SUCCESSES = "headrace_server.control.chronicle.successes"
+
+
+def configure(level: str, form: str, *, successes: bool = False) -> None:
+    """Write logs of `level` and above to standard error, as console lines or JSON.
+
+    successes: a line for each job that succeeded too, which a busy server cannot bear.
+    """
+    logging.getLogger(SUCCESSES).setLevel(logging.INFO if successes else logging.WARNING)
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.stdlib.add_log_level,

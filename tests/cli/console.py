@@ -92,6 +92,10 @@ class Screen:
             assert self._read(), self.text[-2000:]
         return match
 
+    def wait(self) -> None:
+        """Take in what is there, or wait a little."""
+        assert self._read(), self.text[-2000:]
+
     def interrupt(self) -> None:
         """Ctrl-C."""
         self._process.send_signal(signal.SIGINT)

@@ -62,7 +62,7 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "said"),
     [
         (["bogus"], "No such command 'bogus'"),
-        (["get"], "Missing argument 'JOB_ID'."),
+        (["get"], "Missing argument 'JOB_ID...'."),
         (["list", "--status", "GONE"], "'GONE' is none of PENDING, QUEUED"),
         (["list", "--order", "SIZE"], "'SIZE' is none of"),
         (["list", "-o", "xml"], "'--output'"),

@@ -15,6 +15,7 @@ from headrace.cli.bulk import purge, stop_jobs, update_jobs
 from headrace.cli.changing import delete, release, stop, update
 from headrace.cli.choosing import gates, limit, pause, queues, resume, tenants
 from headrace.cli.following import wait, watch
+from headrace.cli.help import Command, write_groups, write_parameters
 from headrace.cli.interrupts import INTERRUPTED
 from headrace.cli.reading import count, events, get, list_
 from headrace.cli.serving import health, info, instances, types, version
@@ -30,6 +31,8 @@ TRACEBACK_VARIABLE = "HEADRACE_TRACEBACK"
 
 EXIT_USAGE = 2
 _EXIT_BUG = 1
+_SUMMARY = 200
+"""Letters of a command's first sentence that its group shows."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -52,11 +55,21 @@ class Commands(typer.core.TyperGroup):
             ctx.fail(f"No such command {cmd_name!r}; others could not be loaded: {'; '.join(self.failed)}")
         return found
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, then the commands in their groups."""
+        write_parameters(self, ctx, formatter)
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            title = getattr(command, "rich_help_panel", None) or "Commands"
+            groups.setdefault(title, []).append((name, command.get_short_help_str(_SUMMARY)))
+        write_groups(formatter, groups)
+
     @functools.cache  # noqa: B019 - there is one, as long as the process
     def _load(self) -> None:
         for point in entry_points(group=ENTRY_POINTS):
             try:
-                added = typer.Typer()
+                added = typer.Typer(rich_markup_mode=None)
                 point.load()(added)
                 self.commands.update(typer.main.get_group(added).commands)
             except Exception as error:  # noqa: BLE001 - the other commands work without it
@@ -72,7 +85,10 @@ def _missing(point: EntryPoint, error: Exception) -> str:
 def application() -> typer.Typer:
     """The headrace script."""
     app = typer.Typer(
-        cls=Commands, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]}
+        cls=Commands,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     register(app.callback(), _before, group=True)
     panels: dict[str, dict[str, Callable[..., None]]] = {
@@ -105,8 +121,8 @@ def application() -> typer.Typer:
     }
     for panel, commands in panels.items():
         for name, command in commands.items():
-            register(app.command(name, rich_help_panel=panel), command)
-    app.command(rich_help_panel="Server")(version)
+            register(app.command(name, cls=Command, rich_help_panel=panel), command)
+    app.command(cls=Command, rich_help_panel="Server")(version)
     return app
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from headrace.cli import completion
 from headrace.cli.terminal import clean, note
 from headrace.errors import (
     DeadlineExceeded,
@@ -19,7 +20,12 @@ from headrace.errors import (
 T = TypeVar("T")
 
 JobIds = Annotated[
-    list[str], typer.Argument(metavar="JOB_ID...", help="Jobs, by their whole ids; - reads them from stdin.")
+    list[str],
+    typer.Argument(
+        metavar="JOB_ID...",
+        help="Jobs, by their whole ids; - reads them from stdin.",
+        autocompletion=completion.job_ids,
+    ),
 ]
 
 _OF_ONE_JOB = (JobNotFound, WrongStatus, JobLocked, InvalidArgument, DeadlineExceeded)

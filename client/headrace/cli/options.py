@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from headrace.cli import completion
 from headrace.cli.assignments import read_texts, read_values
 from headrace.cli.moments import read_future, read_past, read_span, unless_never
 from headrace.cli.output import Form, Output
@@ -14,9 +15,14 @@ from headrace.cli.template import Template
 from headrace.jobs import RetryPolicy
 from headrace.options import JobChanges, JobFilters, JobOptions
 
-JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="The job, by its whole id.")]
+JobId = Annotated[
+    str, typer.Argument(metavar="JOB_ID", help="The job, by its whole id.", autocompletion=completion.job_ids)
+]
 JobTypeName = Annotated[
-    str, typer.Argument(metavar="TYPE", help="The type of job; `headrace types` lists them.")
+    str,
+    typer.Argument(
+        metavar="TYPE", help="The type of job; `headrace types` lists them.", autocompletion=completion.types
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,
@@ -169,10 +175,15 @@ class ChangeOptions:
 class FilterOptions:
     """Which jobs: every option that is given must match; of one that is repeated, any."""
 
-    status: Annotated[_Texts, typer.Option(help="RUNNING, FAILED …; repeatable, as the next four are.")] = (
-        None
-    )
-    type: Annotated[_Texts, typer.Option(help="A type, or a prefix and *.")] = None
+    status: Annotated[
+        _Texts,
+        typer.Option(
+            help="RUNNING, FAILED …; repeatable, as the next four are.", autocompletion=completion.statuses
+        ),
+    ] = None
+    type: Annotated[
+        _Texts, typer.Option(help="A type, or a prefix and *.", autocompletion=completion.types)
+    ] = None
     owner: Annotated[_Texts, typer.Option(help="An owner.")] = None
     queue: Annotated[_Texts, typer.Option(help="A queue.")] = None
     session_id: Annotated[_Texts, typer.Option(help="A session.")] = None

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace import _version
+from headrace.cli import completion
 from headrace.cli.moments import show_age, show_moment, show_span
 from headrace.cli.options import OutputOptions
 from headrace.cli.record import of_instance, of_server, of_type
@@ -39,7 +40,10 @@ _INSTANCE_COLUMNS = (
 def types(
     session: Session,
     form: OutputOptions,
-    job_type: Annotated[str | None, typer.Argument(metavar="[TYPE]", help="One of them, in full.")] = None,
+    job_type: Annotated[
+        str | None,
+        typer.Argument(metavar="[TYPE]", help="One of them, in full.", autocompletion=completion.types),
+    ] = None,
 ) -> None:
     """List the types of job that can be submitted, and the modules that failed to load.
 

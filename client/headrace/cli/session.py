@@ -23,6 +23,7 @@ from headrace.errors import HeadraceError
 if TYPE_CHECKING:  # importing the client imports gRPC
     from headrace.client import Client
 
+_PANEL = "Which server"
 _ANSWER = timedelta(seconds=30)
 """What an answer is given: the client's own."""
 
@@ -33,16 +34,20 @@ class Session:
 
     target: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="The server (HEADRACE_TARGET; 127.0.0.1:50551)."),
+        typer.Option(
+            metavar="HOST:PORT", rich_help_panel=_PANEL, help="The server (HEADRACE_TARGET; 127.0.0.1:50551)."
+        ),
     ] = None
     tenant: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The tenant (HEADRACE_TENANT; default).")
+        str | None,
+        typer.Option(metavar="NAME", rich_help_panel=_PANEL, help="The tenant (HEADRACE_TENANT; default)."),
     ] = None
     timeout: Annotated[
         timedelta | None,
         typer.Option(
             parser=read_span,
             metavar="TIME",
+            rich_help_panel=_PANEL,
             help="The longest time to take (30s for an answer, no limit for the end of a job).",
         ),
     ] = None

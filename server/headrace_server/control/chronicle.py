@@ -20,6 +20,8 @@ from headrace_server.domain.singly import singly
 from headrace_server.domain.words import word
 
 log = logging.getLogger(__name__)
+successes = logging.getLogger(f"{__name__}.successes")
+"""A line for each job that succeeded, for who develops: silent unless logs.py is told otherwise."""
 
 _STEPS: Final = {
     Status.QUEUED: "released",
@@ -59,7 +61,9 @@ def _step(job: Job, event: Event) -> None:
         text = "attempt failed, to be tried again"
     elif event.status is Status.QUEUED and event.body.get("from") != Status.PENDING:
         text = "given back"
-    if log.isEnabledFor(level):
+    if event.status is Status.SUCCEEDED and successes.isEnabledFor(logging.INFO):
+        successes.info("%s", text, extra=_about(job, event))
+    elif log.isEnabledFor(level):
         kind = word(ErrorKind, error["kind"]).name if error else None
         # repr: the text is the job's, and a line is a line.
         words, values = ("%s: %r", (text, error["message"][:200])) if error else ("%s", (text,))

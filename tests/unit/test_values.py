@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -209,19 +210,18 @@ def test_bytes(value: bytes) -> None:
 
 def test_numpy() -> None:
     """Scalars of numpy are the Python numbers that they are, arrays are lists; what Python has no number for is refused."""
-    numpy = pytest.importorskip("numpy")
     for scalar, number in [
-        (numpy.int8(3), 3),
-        (numpy.uint64(7), 7),
-        (numpy.float32(0.5), 0.5),
-        (numpy.float64(0.1), 0.1),
-        (numpy.bool_(True), True),
-        (numpy.str_("a"), "a"),
+        (np.int8(3), 3),
+        (np.uint64(7), 7),
+        (np.float32(0.5), 0.5),
+        (np.float64(0.1), 0.1),
+        (np.bool_(True), True),
+        (np.str_("a"), "a"),
     ]:
         assert encode(scalar) == number
         assert type(encode(scalar)) is type(number)
-    assert encode({"m": numpy.array([[1, 2], [3, 4]])}) == encode({"m": [[1, 2], [3, 4]]})
+    assert encode({"m": np.array([[1, 2], [3, 4]])}) == encode({"m": [[1, 2], [3, 4]]})
     with pytest.raises(UnsupportedValue, match="complex"):
-        encode(numpy.complex64(1j))
+        encode(np.complex64(1j))
     with pytest.raises(UnsupportedValue, match="longdouble"):
-        encode(numpy.longdouble(1))
+        encode(np.longdouble(1))

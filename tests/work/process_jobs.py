@@ -10,6 +10,8 @@ import time
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
+from work.pool_jobs import note
+
 from headrace.jobs import JobContext, job, resource
 
 _kept: dict[str, Any] = {}
@@ -33,6 +35,18 @@ def terminate(ctx: JobContext, rounds: int) -> list[int | None]:
         process.join(10)
         codes.append(process.exitcode)
     return codes
+
+
+@job("fork-always")
+def fork_always(ctx: JobContext, started: str) -> None:
+    """Fork again and again."""
+    del ctx
+    note(started, os.getpid())
+    while True:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
 
 
 @job("leave-pools")

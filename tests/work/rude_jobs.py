@@ -169,7 +169,7 @@ def bar(ctx: JobContext, seen: str) -> None:
     del ctx
     sys.stdout.write("working")
     for number in range(100):
-        sys.stderr.write(f"\r{number} %")
+        sys.stderr.buffer.write(b"\r%d %%" % number)
     while not Path(seen).exists():
         time.sleep(0.005)
     print(" done")

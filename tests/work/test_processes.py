@@ -31,6 +31,14 @@ async def test_terminate_ends_a_fork(shop: Workshop) -> None:
     assert await value(shop, "terminate", rounds=50) == [-15] * 50
 
 
+async def test_a_stop_reaches_a_job_that_forks(shop: Workshop) -> None:
+    """SIGTERM interrupts a job that forks all the time, also where it comes in the middle of a fork."""
+    for _ in range(6):
+        key, _pid = await shop.started("fork-always")
+        shop.pool.terminate("worker-1", key)
+        assert (await shop.told.outcome(key)).stop_seen
+
+
 async def test_pools_are_left_at_once(shop: Workshop) -> None:
     """A pool of forks that still works ends with its block."""
     assert await value(shop, "leave-pools", rounds=10) == 10

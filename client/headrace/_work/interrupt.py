@@ -60,8 +60,14 @@ def interrupt() -> None:
 
 def run_coroutine(awaitable: Awaitable[Any], stop: StopDelivery) -> Any:
     """Run the coroutine of a job on an event loop of its own. A stop cancels it, and it ends with JobStopped."""
-    with asyncio.Runner() as runner:
-        return runner.run(_watched(awaitable, stop))
+    events: Any = asyncio.events
+    policy = events._event_loop_policy  # noqa: SLF001 - asking for it makes one
+    try:
+        with asyncio.Runner() as runner:
+            return runner.run(_watched(awaitable, stop))
+    finally:
+        if policy is None:  # what the runner has made is nothing that the job left
+            events._event_loop_policy = None  # noqa: SLF001 - as above
 
 
 async def _watched(awaitable: Awaitable[Any], stop: StopDelivery) -> Any:

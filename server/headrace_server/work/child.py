@@ -40,7 +40,7 @@ from headrace import jobs
 from headrace_server.work import process_tree, workspace
 from headrace_server.work.channel import Receiver, send
 from headrace_server.work.contract import Run
-from headrace_server.work.forks import give_sigterm_back
+from headrace_server.work.forks import Forks
 from headrace_server.work.frames import LEAVE, encode, run_of
 from headrace_server.work.left_threads import LeftThreads
 from headrace_server.work.process_state import ProcessState
@@ -128,7 +128,7 @@ class Child:
         self._page = page
         self._flusher = Flusher(self._flush_text)
         self._current: tuple[int, ChildReporter] | None = None
-        self._streams = Streams(outputs, self._before_write, self._on_partial)
+        self._streams = Streams(outputs, self._before_write, self._on_held)
         self._loaded = jobs.Loaded()
         self._resources = jobs.Resources()
         self._held = False
@@ -138,7 +138,7 @@ class Child:
         self._memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._surroundings = Surroundings(self._streams, self._on_terminate)
         signal.signal(signal.SIGINT, self._on_interrupt)
-        give_sigterm_back(self._on_terminate, self._forked, self._flusher.busy)
+        self._forks = Forks(self._on_terminate, self._forked, self._flusher.busy)
 
     def load(self) -> None:
         """Import the modules of the jobs, then say which types they have, and why they have not more."""
@@ -246,7 +246,7 @@ class Child:
             self._send(encode(("left", type_name, what, detail, replaced)))
 
     def _on_terminate(self, _signal: int, _frame: object) -> None:
-        if self._current is not None:
+        if self._current is not None and not self._forks.deferred():
             ticket, reporter = self._current
             if self._page.flagged(ticket):
                 reporter.shield.interrupt()
@@ -261,7 +261,7 @@ class Child:
         if self._current is not None:
             self._current[1].flush_messages()
 
-    def _on_partial(self) -> None:
+    def _on_held(self) -> None:
         self._flusher.flush_text()
 
     def _flush_text(self) -> None:

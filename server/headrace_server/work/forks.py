@@ -7,6 +7,9 @@ Python has noted for the process it was.
 
 A handler of the job's own is inherited, as usual. A program that is started (subprocess, spawn, forkserver) inherits
 none.
+
+In the worker a SIGTERM that was blocked comes while Python still calls what is here, where nothing can be raised into
+the job: it is sent again when the fork is over.
 """
 
 import contextlib
@@ -16,30 +19,56 @@ import threading
 from collections.abc import Callable
 
 _SIGTERM = frozenset({signal.SIGTERM})
+_AGAIN_SECONDS = 0.002
 
 
-def give_sigterm_back(
-    handler: Callable[[int, object], None], forked: Callable[[], None], busy: threading.Lock
-) -> None:
-    """From now on, in all processes forked from this one. handler: the worker's. forked: called in each of them.
+class Forks:
+    """The forks of this process, from now on.
 
-    busy: held by a thread while it has locks that a fork would take along.
+    handler: the worker's. forked: called in each new process. busy: held by a thread while it has locks that a fork
+    would take along.
     """
-    masks = threading.local()
 
-    def before() -> None:
-        masks.old = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGTERM)
-        busy.acquire()
+    def __init__(
+        self, handler: Callable[[int, object], None], forked: Callable[[], None], busy: threading.Lock
+    ) -> None:
+        self._handler = handler
+        self._forked = forked
+        self._busy = busy
+        self._masks = threading.local()
+        self._under_way = 0
+        self._late = False
+        os.register_at_fork(
+            before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child
+        )
 
-    def after() -> None:
+    def deferred(self) -> bool:
+        """For the handler: whether a fork is under way. Then the signal comes again."""
+        self._late = self._late or self._under_way > 0
+        return self._under_way > 0
+
+    def _before(self) -> None:
+        self._under_way += 1
+        self._masks.old = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGTERM)
+        self._busy.acquire()
+
+    def _after(self) -> None:
         with contextlib.suppress(RuntimeError):  # another signal has kept it from being taken
-            busy.release()
-        signal.pthread_sigmask(signal.SIG_SETMASK, masks.old)
+            self._busy.release()
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.old)
 
-    def in_child() -> None:
-        if signal.getsignal(signal.SIGTERM) == handler:
+    def _in_parent(self) -> None:
+        self._after()
+        self._under_way -= 1
+        if self._late:
+            self._late = False
+            again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
+            again.daemon = True
+            again.start()
+
+    def _in_child(self) -> None:
+        self._under_way, self._late = 0, False
+        if signal.getsignal(signal.SIGTERM) == self._handler:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        forked()
-        after()
-
-    os.register_at_fork(before=before, after_in_parent=after, after_in_child=in_child)
+        self._forked()
+        self._after()

@@ -37,24 +37,42 @@ class _Raw(io.FileIO):
         return super().write(data)
 
 
-class _Text(io.TextIOWrapper):
-    """Text, by lines. on_partial is called when a line was begun, and may be written soon."""
+_write = io.TextIOWrapper.write
 
-    def __init__(self, number: int, before_write: Callable[[], None], on_partial: Callable[[], None]) -> None:
+
+class _Buffer(io.BufferedWriter):
+    """Bytes. on_held is called when some are held, and may be written soon."""
+
+    def __init__(self, number: int, before_write: Callable[[], None], on_held: Callable[[], None]) -> None:
         raw: Any = _Raw(number, before_write)
-        buffer = io.BufferedWriter(raw)
-        super().__init__(buffer, _ENCODING, _ERRORS, line_buffering=True)
+        super().__init__(raw)
+        self._on_held = on_held
+
+    def write(self, data: Any) -> int:
+        count = super().write(data)
+        self._on_held()
+        return count
+
+
+class _Text(io.TextIOWrapper):
+    """Text, by lines. on_held is called when there may be something that waits for the rest of its line."""
+
+    def __init__(self, number: int, before_write: Callable[[], None], on_held: Callable[[], None]) -> None:
+        super().__init__(_Buffer(number, before_write, on_held), _ENCODING, _ERRORS, line_buffering=True)
         vars(self)["mode"] = "w"
-        self.partial = False
+        self._last = "\n"
+        self._on_held = on_held
+
+    @property
+    def partial(self) -> bool:
         """Whether the last line has no end yet."""
-        self._on_partial = on_partial
+        return self._last != "\n"
 
     def write(self, text: str) -> int:
-        count = super().write(text)
+        count = _write(self, text)
         if text:
-            self.partial = not text.endswith("\n")
-            if self.partial:
-                self._on_partial()
+            self._last = text[-1:]
+            self._on_held()
         return count
 
     def straighten(self) -> bool:
@@ -65,18 +83,18 @@ class _Text(io.TextIOWrapper):
             self.flush()
         except Exception:  # noqa: BLE001 - detached, or its buffer is; closed
             return False
-        self.partial = False
+        self._last = "\n"
         return not self.closed
 
 
 class Streams:
-    """The two. outputs: the write ends of the pipes. before_write, on_partial: see above, for both."""
+    """The two. outputs: the write ends of the pipes. before_write, on_held: see above, for both."""
 
     def __init__(
-        self, outputs: tuple[int, int], before_write: Callable[[], None], on_partial: Callable[[], None]
+        self, outputs: tuple[int, int], before_write: Callable[[], None], on_held: Callable[[], None]
     ) -> None:
         self.outputs = outputs
-        self._hooks = (before_write, on_partial)
+        self._hooks = (before_write, on_held)
         self._own: list[_Text] = []
         self.straighten()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import shlex
 import signal
@@ -243,6 +244,36 @@ def test_a_module_that_ends_its_process(doctor: Doctor) -> None:
     assert said["deadly_jobs"]["text"].startswith(
         "deadly_jobs is left out, and its jobs are refused. The process that imports it was killed by signal 11 (SIGSEGV)"
     )
+
+
+def test_installed_modules(doctor: Doctor) -> None:
+    """What entry points name is told with the package that names it, and what a module bends is a warning (acceptance 85)."""
+    store = doctor.folder / "store"
+    store.mkdir()
+    (store / "__init__.py").touch()
+    (store / "orders.py").write_text(
+        "import socket\nfrom headrace.jobs import job\nsocket.setdefaulttimeout(9)\n@job('store.order')\ndef order(ctx): ..."
+    )
+    info = doctor.folder / "store-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-store\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[headrace.jobs]\nmine = store\nodd = nowhere_at_all\n")
+    doctor.script = Script(environment(PYTHONPATH=f"{TESTS}:{doctor.folder}"))
+    found = json.loads(doctor.script(*doctor.words(), "--entry-points", "-o", "json", code=1))
+    said = [(one["level"], one["text"]) for one in found if one["subject"] == "jobs"]
+    assert (
+        "ok",
+        "store (entry point 'mine' of my-store) is a package; its modules have store.order.",
+    ) in said
+    assert ("ok", "store.orders has store.order.") in said
+    assert (
+        "warning",
+        "store.orders sets the default timeout of sockets to 9.0 s: the workers run with that.",
+    ) in said
+    (level, text) = next(one for one in said if one[1].startswith("nowhere_at_all"))
+    assert level == "problem"
+    assert "(entry point 'odd' of my-store) does not load" in text
+    assert not list(doctor.folder.rglob("__pycache__"))
 
 
 def test_no_temporary_directory(doctor: Doctor) -> None:

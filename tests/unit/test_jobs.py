@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -302,6 +303,42 @@ def test_entry_points(write: Write, tmp_path: Path) -> None:
     (info / "entry_points.txt").write_text("[headrace.jobs]\nmine = installed\n")
     assert "installed" in load([], entry_points=True).types
     assert load([], entry_points=False).types == {}
+
+
+def test_a_package_is_all_its_modules(write: Write) -> None:
+    """A package loads what its modules register at any depth, each once, and leaves out tests, skipped ones and __main__."""
+    write("shop.__init__", "from shop.images import resize")
+    write("shop.images", '@job("shop.resize")\ndef resize(ctx): ...')
+    write("shop.deep.__init__", "")
+    write("shop.deep.mail", '@job("shop.mail")\ndef mail(ctx): ...')
+    write("shop.broken", "raise ValueError('no key')")
+    write("shop.skipped", '@job("shop.skipped")\ndef skipped(ctx): ...')
+    for name in ("__main__", "conftest", "test_mail", "tests.__init__"):
+        write(f"shop.{name}", "raise AssertionError('imported')")
+    seen = []
+
+    @contextmanager
+    def around(name: str, _loaded: Loaded) -> Iterator[None]:
+        seen.append(name)
+        yield
+
+    loaded = load(["shop"], entry_points=False, skip={"shop.skipped"}, around=around)
+    assert loaded.types.keys() == {"shop.resize", "shop.mail"}
+    assert loaded.errors.keys() == {"shop.broken"}
+    assert seen == ["shop", "shop.broken", "shop.deep", "shop.deep.mail", "shop.images"]
+
+
+def test_an_entry_point_that_names_a_package(write: Write, tmp_path: Path) -> None:
+    """It loads what the modules of the package register, as `--jobs` does; one that names no module is told, and the others load."""
+    write("store.__init__", "")
+    write("store.orders", '@job("store.order")\ndef order(ctx): ...')
+    info = tmp_path / "store-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-store\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[headrace.jobs]\nmine = store\nodd = ?\n")
+    loaded = load([], entry_points=True)
+    assert loaded.types.keys() == {"store.order"} == load(["store"], entry_points=False).types.keys()
+    assert loaded.errors == {"entry point 'odd' of my-store": "'?' names no module."}
 
 
 def test_a_resource_is_made_once_and_closed(write: Write, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,20 @@ def test_a_worker_that_cannot_work_takes_nothing(tmp_path: Path, module: Path) -
         until(lambda: client.server_info().counters["slots_ready"] == 3, "all are up again")
 
 
+def test_a_module_that_comes_to_end_its_process(tmp_path: Path, module: Path) -> None:
+    """A module that from now on ends whoever imports it is left out by workers that start anew: they run what else there is."""
+    (tmp_path / "other_jobs.py").write_text(SOUND.replace("half.", "other."))
+    with Server(tmp_path, jobs=f"other_jobs,{module.stem}", workers=1) as server, server.client() as client:
+        until(lambda: client.server_info().counters["slots_ready"] == 1, "it is up")
+        module.write_text(f"import os\nos._exit(9)\n{SOUND}")
+        assert client.submit("half.crash").wait(30).status == "FAILED"
+        assert client.submit("other.work").wait(30).status == "SUCCEEDED"
+        assert "exited with code 9" in _said(client)[module.stem]
+        assert "half.work" in _said(client)
+        module.write_text(SOUND)
+        assert client.submit("half.work").wait(60).status == "SUCCEEDED"
+
+
 def test_a_type_that_no_worker_loads_says_so(tmp_path: Path, module: Path) -> None:
     """Its jobs stay QUEUED, and it is counted and named as served by nobody; once a worker loads it they run."""
     with Server(tmp_path, jobs=module.stem, workers=1) as server, server.client() as client:

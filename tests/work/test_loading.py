@@ -71,6 +71,8 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
         ("import os\nos.kill(os.getpid(), 11)", "was killed by signal 11 (SIGSEGV)"),
         ("import os\nos.kill(os.getpid(), 9)", "was killed by signal 9 (SIGKILL)"),
         ("import os\nos.closerange(0, 1000)", "exited with code 1"),
+        ("import os\nos.killpg(0, 9)", "was killed by signal 9 (SIGKILL)"),
+        ("import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(9)", "was killed with its supervisor"),
         ("import time\ntime.sleep(1000)", "took longer than 2 s (the setting load_time)"),
         ("import os\nos.kill(os.getpid(), 19)", "took longer than 2 s (the setting load_time)"),
         ("raise SystemExit('no')", "SystemExit: no"),

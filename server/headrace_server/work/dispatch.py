@@ -361,6 +361,8 @@ class Dispatcher:
         if active is not None:
             error = JobError(ErrorKind.WORKER_LOST, f"The worker process was {cause}.")
             self._end(active, active.ladder.judge(Outcome(error=error)))
+        if slot not in seating.ready and not seating.draining:
+            self._workers.fell()
         seating.down(slot)
 
     def _end(self, active: Active, outcome: Outcome) -> None:

@@ -213,8 +213,10 @@ class Loading:
                     await self._look.wait()
             await asyncio.sleep(last + wait - time.monotonic())
             self._look.clear()
-            wait = min(RETRY_MAX, wait * 2) if time.monotonic() - last < 2 * RETRY_MAX else RETRY_FIRST
+            often = time.monotonic() - last < 2 * RETRY_MAX
+            before = self._errors
             await self._load()
+            wait = min(RETRY_MAX, wait * 2) if often and before == self._errors else RETRY_FIRST
             on_load()
             last = time.monotonic()
 

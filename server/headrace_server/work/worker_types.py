@@ -62,6 +62,10 @@ class WorkerTypes:
         if not sentence and self._told.pop(slot, ""):
             log.info("%s has loaded every type of this server now", slot, extra={"worker": slot})
 
+    def fell(self) -> None:
+        """A slot's child has ended while it loaded its modules: the loader sees whether it is one of them."""
+        self._look_again()
+
     def changed(self) -> None:
         """The server knows other types than before, or modules load that did not: the workers that differ load anew."""
         for slot in self._registry.workers:

@@ -21,13 +21,18 @@ def hasten(monkeypatch: pytest.MonkeyPatch, *names: str, tell: float = 0.05, kil
 async def test_a_child_that_hangs_at_its_exit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A child that hangs at its exit with every signal blocked is told of and killed; the run that waits in its slot runs in the next one."""
+    """A child that hangs at its exit with every signal blocked is told of and killed; the run behind it does not wait for that."""
     hasten(monkeypatch, "LEAVING")
     async with workshop(tmp_path, max_jobs_per_child=1) as shop:
+        pid = shop.pool.pid("worker-1")
+        assert pid is not None
+        witness = Witness(pid)
         hung = shop.send("hang_at_exit")
         waiting = shop.send("noop")
         assert (await shop.told.outcome(hung)).error is None
         assert (await shop.told.outcome(waiting)).error is None
+        await witness.gone()
+        witness.close()
         assert not shop.told.of("lost")
     assert "has not ended, as it said that it would: it is killed" in caplog.text
 

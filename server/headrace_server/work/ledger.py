@@ -56,6 +56,11 @@ class Ledger:
         """Whether a run was handed over and none is running: the child has to take it."""
         return self._current is None and bool(self._handed)
 
+    @property
+    def held(self) -> bool:
+        """Whether a run has said how it ends, and the end counts when the child is gone."""
+        return self._outcome is not None
+
     def hand(self, run: Run) -> bytes:
         """Note a run that is handed over; answer its frame."""
         ticket = next(_tickets)

@@ -19,10 +19,12 @@ from pathlib import Path
 
 from headrace_server.work import child, workspace
 from headrace_server.work.contract import PoolListener, Run, RunKey
+from headrace_server.work.going import Going
 from headrace_server.work.left_log import LeftLog
 from headrace_server.work.output import OutputLimits
 from headrace_server.work.path import path_of_jobs
 from headrace_server.work.slot import BACKOFF_FIRST, BACKOFF_MAX, Slot, State, cause_of
+from headrace_server.work.spare import Spare
 from headrace_server.work.supervision import Supervision
 
 log = logging.getLogger(__name__)
@@ -84,9 +86,18 @@ class Pool:
             on_lost=self._all_ended,
         )
         left_log = LeftLog()
+        self._spare = Spare(self._supervision, self._settled)
+        self._going = Going(self._supervision)
         self._slots = {
             name: Slot(
-                name, listener, self._supervision, self._leave_workspace, output=output, left_log=left_log
+                name,
+                listener,
+                self._supervision,
+                self._leave_workspace,
+                output=output,
+                left_log=left_log,
+                spare=self._spare,
+                going=self._going,
             )
             for name in (f"worker-{number}" for number in range(1, size + 1))
         }
@@ -116,6 +127,7 @@ class Pool:
             self._restart.cancel()
         for slot in self._slots.values():
             slot.abandon()
+        self._spare.abandon()
         await self._supervision.stop()
         if self._removals:
             await asyncio.wait(self._removals)
@@ -189,8 +201,19 @@ class Pool:
             slot.ended(cause_of(status, note))
             if not self._closing:
                 slot.spawn_again()
+        elif life == self._spare.life:
+            self._spare.ended()
+        else:
+            self._going.ended(life)
+
+    def _settled(self) -> bool:
+        """Whether every slot has a child that is up."""
+        return not self._closing and all(slot.state is State.READY for slot in self._slots.values())
 
     def _all_ended(self) -> None:
+        self._going.clear()
+        self._spare.ended()
+        self._spare.abandon()
         for slot in self._slots.values():
             slot.abandon()
             slot.ended("killed when the pool was closed" if self._closing else "killed with its supervisor")

@@ -5,7 +5,9 @@
       ▲                │                    │                        │ its end: runs that it had not begun stay
       └── slot_lost ───┴──── slot_lost ─────┘                        └──> EMPTY, and at once STARTING
 
-A child that retires is no loss: its frames are taken back, wait here, and go to the next child of the slot.
+A child that retires is no loss: its frames are taken back, wait here, and go to the next child of the slot. That takes its
+place at once (`spare`), while the old one closes what it has open (`going`), unless the end of the last run waits for the
+end of the process.
 
 A child that ends without having begun anything is followed after a wait that doubles from 0.1 s to 5 s, so a module
 that ends its process does not keep the machine busy.
@@ -20,12 +22,15 @@ from enum import Enum, auto
 from typing import Any
 
 from headrace_server.work import frames
+from headrace_server.work.born import Born, born
 from headrace_server.work.child_line import ChildLine
 from headrace_server.work.contract import PoolListener, Run, RunKey
+from headrace_server.work.going import Going
 from headrace_server.work.ledger import Ledger
 from headrace_server.work.left_log import LeftLog
 from headrace_server.work.output import OutputLimits
 from headrace_server.work.overdue import DYING, LEAVING, STARTING, TAKING, Overdue
+from headrace_server.work.spare import Spare
 from headrace_server.work.supervision import Supervision
 
 log = logging.getLogger(__name__)
@@ -60,6 +65,8 @@ class Slot:
         *,
         output: OutputLimits,
         left_log: LeftLog,
+        spare: Spare,
+        going: Going,
     ) -> None:
         self.name = name
         self.state = State.EMPTY
@@ -72,6 +79,8 @@ class Slot:
         self._supervision = supervision
         self._leave_workspace = leave_workspace
         self._left_log = left_log
+        self._spare = spare
+        self._going = going
         self._overdue = Overdue(name, self._pid, self.kill)
         self._killed = False
         self._paused = False
@@ -86,26 +95,28 @@ class Slot:
     # What the pool asks for
 
     def spawn(self) -> None:
-        """Have a child started, unless there is one."""
+        """Take the spare, or have a child started, unless there is one."""
         self.abandon()
         if self._line is not None or not self._supervision.up:
             return
         try:
-            line = ChildLine()
+            self._adopt(self._spare.take() or born(self._supervision))
         except OSError:
             log.exception("no child could be started", extra={"worker": self.name})
             self._fruitless += 1
             self.spawn_again()
-            return
-        self._line = line
+
+    def _adopt(self, child: Born) -> None:
+        self._line = child.line
+        self.life = child.life
         self.state = State.STARTING
         self._killed = self._paused = False
         self.lives += 1
-        self._aside = b""
+        self._aside = child.written
         self._begun_before = self.ledger.begun
-        self.life = self._supervision.spawn(line.child_fds)
-        line.close_child_side()
-        line.watch(self._read_frames, self._read_output)
+        child.line.watch(self._read_frames, self._read_output)
+        for header, text in child.said:
+            self._take(header, text)
         self._expect()
 
     def spawn_again(self) -> None:
@@ -143,6 +154,8 @@ class Slot:
         if self._line is not None and self.state is State.READY:
             self._fruitless = 0
             self._line.post(frames.LEAVE)
+            if old := self._spare.take():
+                self._going.kill(self.name, old)
 
     @staticmethod
     def _take_back(line: ChildLine) -> list[bytes]:
@@ -249,23 +262,39 @@ class Slot:
             for frame in kept:
                 self._line.post(frame)
         self._listener.slot_ready(self.name, types, errors)
+        self._spare.spawn()
 
     def _retire(self) -> None:
         self.state = State.RETIRING
         if self._line is not None:
             self._kept = self._take_back(self._line) + self._kept
+            asyncio.get_running_loop().call_soon(self._see_off, self._line)
+
+    def _see_off(self, line: ChildLine) -> None:
+        """The child ends by itself, and another takes its place; unless the end of its last run waits for its own."""
+        if self._line is line and self.life is not None and not self.ledger.held:
+            self._going.see_off(self.name, Born(self.life, line), LEAVING)
+            self._be_empty()
+            self.spawn_again()
+
+    def _be_empty(self) -> None:
+        self._line = self.life = None
+        self.state = State.EMPTY
+        self._expect()
+        self._fruitless = 0 if self.ledger.begun > self._begun_before else self._fruitless + 1
 
     def _read_output(self, pipe: int) -> None:
         # The pipe is not empty, so the child is in the run that wrote it, and that run's "begun" is in the socket.
-        if self._line is None or not self._read_frames():
+        line = self._line
+        if line is None or not self._read_frames():
             return  # another wake-up follows: the pipe is as it was
-        data = self._line.output(pipe)
+        data = line.output(pipe)
         if data:
-            self._take_output(self._line, pipe, data)
+            self._take_output(line, pipe, data)
             if self.ledger.flooded:
-                self._line.rest(pipe, PACE)
+                line.rest(pipe, PACE)
         elif data is not None:
-            self._line.deafen(pipe)
+            line.deafen(pipe)
 
     def _take_output(self, line: ChildLine, pipe: int, data: bytes) -> None:
         if self.ledger.running:
@@ -299,11 +328,8 @@ class Slot:
         kept_runs = self.state is State.RETIRING
         if self.state is State.STARTING:
             cause = self._before_ready(cause)
-        self._line = self.life = None
-        self.state = State.EMPTY
-        self._expect()
+        self._be_empty()
         line.close()
-        self._fruitless = 0 if self.ledger.begun > self._begun_before else self._fruitless + 1
         self.ledger.end_held()
         if not kept_runs:
             self._kept.clear()

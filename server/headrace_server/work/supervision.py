@@ -237,7 +237,8 @@ class _Link:
             )
             self.process.kill()
         else:
-            self._watch = self._loop.call_later(left, self._check)
+            # Its first word may have been waited for longer than any other will be.
+            self._watch = self._loop.call_later(min(left, self._silence), self._check)
 
     def _end(self) -> None:
         self.process.wait()

@@ -383,6 +383,7 @@ class App:
             max_jobs_per_child=settings.max_jobs_per_worker,
             max_memory_bytes=settings.max_worker_memory_mib << 20,
             max_results=self.limits.results_bytes,
+            fresh=settings.fresh_workers,
             output=OutputLimits(self.limits.output_bytes, self.limits.messages_per_attempt),
         )
 

@@ -135,6 +135,10 @@ class Settings(BaseSettings):
     max_jobs_per_worker: int = Field(
         default=10_000, ge=1, description="Runs after which a worker is replaced."
     )
+    fresh_workers: bool = Field(
+        default=False,
+        description="Run each job in a worker process of its own; one for each worker is made ahead.",
+    )
     max_worker_memory_mib: int = Field(
         default=1024, ge=32, description="Resident memory after a run above which a worker is replaced."
     )

@@ -53,12 +53,20 @@ def texts(client: Client, job_id: str) -> list[str]:
         ("squares", {"numbers": [1, 2], "method": "forkserver"}, [1, 4]),
         ("squares", {"numbers": [2], "method": "spawn"}, [4]),
         ("python.version", {}, f"Python {sys.version.split()[0]}"),
+        ("preview", {"words": ["a", "b"]}, ["A", "B"]),
         ("card.charge", {"cents": 5}, "attempt 2"),
     ],
 )
 def test_results(client: Client, type_name: str, parameters: dict[str, Any], result: Any) -> None:
     """Each job answers what the page says."""
     assert client.run(type_name, parameters).result == result
+
+
+def test_a_process_of_its_own(client: Client) -> None:
+    """Each run of a fresh type is in another process."""
+    results = [client.run("legacy.convert", {"text": "old news"}).result for _ in range(3)]
+    assert {result["text"] for result in results} == {"Old News"}
+    assert len({result["process"] for result in results}) == 3
 
 
 def test_richer_values(client: Client) -> None:

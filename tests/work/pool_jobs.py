@@ -355,3 +355,19 @@ def speak_late() -> None:
     while True:
         print("of the run before")
         time.sleep(0.0005)
+
+
+@job("alone", fresh=True)
+def alone(ctx: JobContext) -> int:
+    """Run in a process in which nothing has run."""
+    del ctx
+    return os.getpid()
+
+
+@job("alone-polite", fresh=True)
+def alone_polite(ctx: JobContext, started: str) -> str:
+    """Likewise, until it is told to stop."""
+    note(started, os.getpid())
+    while not ctx.stop_requested:
+        time.sleep(PAUSE)
+    return ctx.stop_reason

@@ -16,8 +16,8 @@ async def spare_of(shop: Workshop, but: int | None = None) -> int:
     """The process of the spare, once it is loaded; not of this one."""
 
     def loaded() -> int | None:
-        spare = shop.pool._spare._born
-        pid = shop.pool._supervision.pids.get(spare.life) if spare and spare.said else None
+        born = shop.pool._spare._born
+        pid = shop.pool._supervision.pids.get(born[0].life) if born and born[0].said else None
         return None if pid == but else pid
 
     return int(await fact(loaded, "a spare that is loaded"))

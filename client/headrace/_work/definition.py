@@ -72,6 +72,7 @@ class Job:
     retry_policy: ClassVar[RetryPolicy] = RetryPolicy()
     attempt_timeout: ClassVar[timedelta | None] = None
     workspace: ClassVar[bool] = False
+    fresh: ClassVar[bool] = False
 
     # Not declared as a method: the parameters behind ctx are the subclass's own.
     run: Callable[..., Any]
@@ -90,6 +91,8 @@ class JobDefinition:
     retry_policy: RetryPolicy = RetryPolicy()
     attempt_timeout: timedelta | None = None
     workspace: bool = False
+    fresh: bool = False
+    """Whether each run has a worker process of its own."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.type, str) or not _TYPE.fullmatch(self.type):
@@ -154,6 +157,7 @@ def job(
     retry_policy: RetryPolicy | None = None,
     attempt_timeout: timedelta | None = None,
     workspace: bool = False,
+    fresh: bool = False,
 ) -> Callable[[F], F]:
     """Make a function a job: `@job("image.resize", retry_policy=RetryPolicy(max_attempts=3))`.
 
@@ -161,7 +165,8 @@ def job(
     be `async def`. What it returns is the job's result. The function itself stays as it is, and can be called.
 
     attempt_timeout is the longest run of one attempt. workspace: it uses ctx.workspace, so that it waits in its queue while
-    the disk is too full for that. Raises ValueError or TypeError where the mark itself is wrong.
+    the disk is too full for that. fresh: each run has a worker process of its own, in which no job has run before and none
+    will after; one is made ahead, so that it costs the start of a process, but no wait while there is one. Raises ValueError or TypeError where the mark itself is wrong.
     """
     if not isinstance(type, str):
         raise TypeError('a job needs a type: @job("image.resize")')
@@ -174,7 +179,7 @@ def job(
         setattr(
             function,
             _JOB,
-            JobDefinition(type, function, retry_policy or RetryPolicy(), attempt_timeout, workspace),
+            JobDefinition(type, function, retry_policy or RetryPolicy(), attempt_timeout, workspace, fresh),
         )
         return function
 
@@ -225,7 +230,9 @@ def definition_of(thing: object) -> JobDefinition | None:
             raise TypeError(
                 f"job class {thing.__qualname__} sets {name}, which nobody reads: call it {right}"
             )
-    return JobDefinition(thing.type, thing, thing.retry_policy, thing.attempt_timeout, thing.workspace)
+    return JobDefinition(
+        thing.type, thing, thing.retry_policy, thing.attempt_timeout, thing.workspace, thing.fresh
+    )
 
 
 def resource_of(thing: object) -> ResourceDefinition | None:

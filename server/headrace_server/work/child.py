@@ -60,7 +60,7 @@ _PAGE = resource.getpagesize()
 
 @dataclass(frozen=True, slots=True)
 class ChildSettings:
-    """What every child of a pool is told. skip: modules that are not to be imported.
+    """What every child of a pool is told. skip: modules that are not to be imported. fresh: each run is the only one of its child.
 
     max_memory: bytes of resident memory, None for any. max_results: bytes of all results of a run. max_messages: of a
     run.
@@ -76,6 +76,7 @@ class ChildSettings:
     max_results: int
     max_messages: int
     skip: Sequence[str] = ()
+    fresh: bool = False
 
 
 def main(told: Mapping[str, Any], supervisor: int, fds: Sequence[int]) -> NoReturn:
@@ -131,6 +132,7 @@ class Child:
         self._streams = Streams(outputs, self._before_write, self._on_held)
         self._loaded = jobs.Loaded()
         self._resources = jobs.Resources()
+        self._has_fresh = False
         self._held = False
         self._interrupted = False
         self._runs = 0
@@ -154,14 +156,26 @@ class Child:
         self._state = ProcessState(quick_traits(), slow_traits(), own)
         self._resources = jobs.Resources(self._loaded.resources, making=self._state.adopting)
         self._threads = LeftThreads(self._resources, lambda: self._flusher.thread)
-        self._send(encode(("ready", sorted(self._loaded.types), self._loaded.errors)))
+        self._has_fresh = self._settings.fresh or any(known.fresh for known in self._loaded.types.values())
+        self._send(encode(("ready", sorted(self._loaded.types), self._loaded.errors, self._has_fresh)))
 
     def serve(self) -> None:
         """Take runs until it is time to be replaced, or nobody is there to give any."""
         while frame := self._receiver.frame():
-            if frame == LEAVE or self._run(*run_of(frame)):
+            if frame == LEAVE or self._returned(frame) or self._run(*run_of(frame)):
                 self._send(encode(("retiring",)))
                 return
+
+    def _returned(self, frame: bytes) -> bool:
+        """Give a run back that wants a process of its own, when this one is none any more."""
+        if not self._runs or not self._has_fresh or not self._is_fresh(run_of(frame)[1].type):
+            return False
+        self._send(encode(("returned",), frame.decode()))
+        return True
+
+    def _is_fresh(self, type_name: str) -> bool:
+        definition = self._loaded.types.get(type_name)
+        return self._settings.fresh or (definition is not None and definition.fresh)
 
     def leave(self) -> NoReturn:
         """End the process as a program ends, but within seconds: a handler that hangs is cut off."""
@@ -210,7 +224,8 @@ class Child:
             self._left(run.type, "threads", ", ".join(threads), replaced=True)
         self._send(_finished(ticket, ending, held=self._held))
         self._runs += 1
-        return self._held or bent or ending.interrupted or self._interrupted or self._worn()
+        used = self._is_fresh(run.type)
+        return used or self._held or bent or ending.interrupted or self._interrupted or self._worn()
 
     def _execute(self, definition: jobs.JobDefinition, run: Run, reporter: ChildReporter) -> jobs.Ending:
         info = jobs.RunInfo(

@@ -11,6 +11,7 @@
                     ["finished", ticket, error, aborted, retry, stop_seen, insisted, returned, held] LF result
                     ["left", type, what, detail, replaced]
                     ["note", sentence]                         for the log
+                    ["returned"] LF a run that wants a child of its own, as it was handed over
                     ["retiring"]
 
 What a later version says behind these is passed over: a worker that was started after an upgrade speaks with the server

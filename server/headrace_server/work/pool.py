@@ -41,7 +41,7 @@ class Pool:
 
     modules, entry_points: where jobs are found. workspace_root: a folder of its own (Home). lock_fds: descriptors that are
     locks, held by the supervisor too. max_jobs_per_child runs, or resident memory over max_memory_bytes
-    after a run, end a child, and another takes its place. max_results bytes of all results of a run. output: what is
+    after a run, end a child, and another takes its place; fresh: each run does. max_results bytes of all results of a run. output: what is
     kept of the output of each; of its own messages as many. fence: asked from another thread, when by CLOCK_BOOTTIME all
     children are to be dead unless it says otherwise by then.
     """
@@ -59,6 +59,7 @@ class Pool:
         max_jobs_per_child: int = 10_000,
         max_memory_bytes: int | None = None,
         max_results: int = 1 << 20,
+        fresh: bool = False,
         output: OutputLimits | None = None,
         silence: float = SILENCE,
         fence: Callable[[], float | None] = lambda: None,
@@ -75,6 +76,7 @@ class Pool:
             max_memory=max_memory_bytes,
             max_results=max_results,
             max_messages=output.messages,
+            fresh=fresh,
         )
         self._supervision = Supervision(
             child.__name__,
@@ -98,6 +100,7 @@ class Pool:
                 left_log=left_log,
                 spare=self._spare,
                 going=self._going,
+                slots=size,
             )
             for name in (f"worker-{number}" for number in range(1, size + 1))
         }
@@ -201,9 +204,7 @@ class Pool:
             slot.ended(cause_of(status, note))
             if not self._closing:
                 slot.spawn_again()
-        elif life == self._spare.life:
-            self._spare.ended()
-        else:
+        elif not self._spare.ended(life):
             self._going.ended(life)
 
     def _settled(self) -> bool:
@@ -212,8 +213,7 @@ class Pool:
 
     def _all_ended(self) -> None:
         self._going.clear()
-        self._spare.ended()
-        self._spare.abandon()
+        self._spare.clear()
         for slot in self._slots.values():
             slot.abandon()
             slot.ended("killed when the pool was closed" if self._closing else "killed with its supervisor")

@@ -54,7 +54,7 @@ class State(Enum):
 
 
 class Slot:
-    """One slot. leave_workspace is called with a run whose child died; output is what is kept of each run."""
+    """One slot of several. leave_workspace is called with a run whose child died; output is what is kept of each run."""
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Slot:
         left_log: LeftLog,
         spare: Spare,
         going: Going,
+        slots: int = 1,
     ) -> None:
         self.name = name
         self.state = State.EMPTY
@@ -80,12 +81,16 @@ class Slot:
         self._leave_workspace = leave_workspace
         self._left_log = left_log
         self._spare = spare
+        self._slots = slots
         self._going = going
         self._overdue = Overdue(name, self._pid, self.kill)
         self._killed = False
         self._paused = False
         self._line: ChildLine | None = None
         self._kept: list[bytes] = []
+        self._returned: list[bytes] = []
+        self._flags: dict[int, str] = {}
+        """Stops of runs that wait for the next child, for its page."""
         self._aside = b""
         self._begun_before = 0
         self._fruitless = 0
@@ -164,8 +169,12 @@ class Slot:
     def flag_stop(self, run: RunKey, reason: str) -> None:
         """Put the run's ticket on the stop page. Nothing happens for a run that has ended."""
         ticket = self.ledger.ticket(run)
-        if ticket is not None and self._line is not None:
+        if ticket is None:
+            return
+        if self._line is not None:
             self._line.page.flag(ticket, reason)
+        if self.state in (State.EMPTY, State.RETIRING):
+            self._flags[ticket] = reason
 
     def terminate(self, run: RunKey) -> None:
         """SIGTERM for the run; the child sees by the page whether it is the one that is meant."""
@@ -239,7 +248,10 @@ class Slot:
     def _take(self, header: list[Any], text: str) -> None:
         kind = header[0]
         if kind == "ready":
-            self._be_ready(frozenset(header[1]), header[2])
+            self._be_ready(frozenset(header[1]), header[2], fresh=bool(header[3:] and header[3]))
+        elif kind == "returned":
+            # It had been taken, and wants a child that has had no run.
+            self._returned = [text.encode()]
         elif kind == "retiring":
             self._retire()
         elif kind == "left":
@@ -255,20 +267,33 @@ class Slot:
                 "a worker says what this version does not know: %.100r", kind, extra={"worker": self.name}
             )
 
-    def _be_ready(self, types: frozenset[str], errors: Mapping[str, str]) -> None:
+    def _be_ready(self, types: frozenset[str], errors: Mapping[str, str], *, fresh: bool) -> None:
         self.state = State.READY
         kept, self._kept = self._kept, []
+        flags, self._flags = self._flags, {}
         if self._line is not None:
+            for ticket, reason in flags.items():
+                self._line.page.flag(ticket, reason)
             for frame in kept:
                 self._line.post(frame)
         self._listener.slot_ready(self.name, types, errors)
+        if fresh:
+            self._spare.wanted = self._slots
         self._spare.spawn()
 
     def _retire(self) -> None:
         self.state = State.RETIRING
         if self._line is not None:
-            self._kept = self._take_back(self._line) + self._kept
+            self._kept = self._returned + self._take_back(self._line) + self._kept
+            self._returned = []
+            self._keep_flags(self._line)
             asyncio.get_running_loop().call_soon(self._see_off, self._line)
+
+    def _keep_flags(self, line: ChildLine) -> None:
+        """Stops of runs that wait for the next child."""
+        for ticket in map(frames.ticket_of, self._kept):
+            if line.page.flagged(ticket):
+                self._flags[ticket] = line.page.reason(ticket)
 
     def _see_off(self, line: ChildLine) -> None:
         """The child ends by itself, and another takes its place; unless the end of its last run waits for its own."""
@@ -333,6 +358,7 @@ class Slot:
         self.ledger.end_held()
         if not kept_runs:
             self._kept.clear()
+            self._returned.clear()
             begun, unbegun = self.ledger.lose()
             if begun is not None:
                 self._leave_workspace(begun)

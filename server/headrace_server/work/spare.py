@@ -1,8 +1,9 @@
 """The spare: a child that loads the modules, or has loaded them, before any slot needs it.
 
 A slot whose child goes takes the spare in its place, and another is started. So who waits behind a run that cost its worker
-does not wait for imports, and a storm of stops takes little from the others. There is one for a pool, started when every
-slot has a child of its own that is up: there it takes no time from anybody who waits.
+does not wait for imports, and a storm of stops takes little from the others. There is one for a pool, and one for each slot
+where types want a fresh worker for each run. They are started when every slot has a child of its own that is up: then they
+take no time from anybody who waits.
 """
 
 import asyncio
@@ -19,45 +20,52 @@ WAIT_FIRST, WAIT_MAX = 1.0, 60.0
 
 
 class Spare:
-    """The spare of a pool. settled: whether every slot has a child that is up."""
+    """The spares of a pool: one, or as many as are wanted. settled: whether every slot has a child that is up."""
 
     def __init__(self, supervision: Supervision, settled: Callable[[], bool]) -> None:
+        self.wanted = 1
         self._supervision = supervision
         self._settled = settled
-        self._born: Born | None = None
+        self._born: list[Born] = []
         self._fallen = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def life(self) -> int | None:
-        """The number of the child; None without one."""
-        return None if self._born is None else self._born.life
-
     def spawn(self) -> None:
-        """Have one started, unless there is one, or a slot needs the time more."""
-        if self._born is not None or self._timer is not None:
-            return
-        if self._supervision.up and self._settled():
-            try:
-                self._born = born(self._supervision)
-            except OSError:
-                log.exception("no spare worker could be started")
+        """Have those started that are missing, unless a slot needs the time more."""
+        try:
+            while self._timer is None and len(self._born) < self.wanted:
+                if not self._supervision.up or not self._settled():
+                    return
+                self._born.append(born(self._supervision))
+        except OSError:
+            log.exception("no spare worker could be started")
 
     def take(self) -> Born | None:
-        """Have it, loaded or still loading: it is ahead of one that is started now."""
-        taken, self._born = self._born, None
-        return taken
+        """Have one, loaded or still loading: it is ahead of one that is started now."""
+        first = next((child for child in self._born if child.said), next(iter(self._born), None))
+        if first is not None:
+            self._born.remove(first)
+        return first
 
-    def ended(self) -> None:
-        """It has ended without a slot; another follows, after a wait when it was not up."""
-        gone = self.take()
+    def ended(self, life: int) -> bool:
+        """One may have ended without a slot; another follows, after a wait when it was not up."""
+        gone = next((child for child in self._born if child.life == life), None)
         if gone is None:
-            return
+            return False
+        self._born.remove(gone)
         gone.read()
         gone.line.close()
         self._fallen = 0 if gone.said else self._fallen + 1
         wait = min(WAIT_MAX, WAIT_FIRST * 2 ** min(self._fallen - 1, 10)) if self._fallen else 0.0
+        self.abandon()
         self._timer = asyncio.get_running_loop().call_later(wait, self._spawn_again)
+        return True
+
+    def clear(self) -> None:
+        """All have ended."""
+        while child := self.take():
+            child.line.close()
+        self.abandon()
 
     def abandon(self) -> None:
         """No other is wanted."""

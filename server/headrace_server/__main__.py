@@ -5,6 +5,7 @@ The script loads this module to show its help, so what brings gRPC and SQLAlchem
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -17,8 +18,10 @@ import typer
 from headrace.cli.help import Command
 from headrace.cli.interrupts import deliver
 from headrace.cli.output import Form
+from headrace_server import streams
 from headrace_server.config import BadSettings, Settings, read_settings
 from headrace_server.flags import with_settings
+from headrace_server.printable import printable
 
 if TYPE_CHECKING:  # see above
     from headrace_server.app import App
@@ -105,19 +108,23 @@ def _settings(flags: dict[str, Any]) -> Settings:
 
 
 def _run(settings: Settings, on_ready: Callable[["App", str], None], *, successes: bool = False) -> None:
+    streams.open_missing()
     from headrace_server import logs  # noqa: PLC0415 - see above
     from headrace_server.app import REFUSALS, App  # noqa: PLC0415 - see above
-
-    logs.configure(settings.log_level, settings.log_format, successes=successes)
 
     async def main() -> None:
         app = App(settings)
         await app.run(lambda address: on_ready(app, address))
 
-    try:
-        asyncio.run(main())
-    except REFUSALS as error:
-        _fail(str(error), EXIT_UNAVAILABLE)
+    with streams.taken() as sink:
+        logs.configure(settings.log_level, settings.log_format, sink, successes=successes)
+        try:
+            asyncio.run(main())
+        except REFUSALS as error:
+            _fail(str(error), EXIT_UNAVAILABLE)
+        except Exception:
+            logging.getLogger(__name__).exception("the server has ended by a defect")
+            raise typer.Exit(EXIT_PROBLEM) from None
 
 
 def _welcome(settings: Settings, types: Sequence[str], address: str) -> None:
@@ -146,7 +153,7 @@ def _end() -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"headrace: {message}", err=True)
+    typer.echo(printable(f"headrace: {message}"), err=True)
     raise typer.Exit(code)
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import uuid_utils
 
-from headrace_server import stacks
+from headrace_server import stacks, streams
 from headrace_server.config import Settings
 from headrace_server.control import chronicle
 from headrace_server.control.availability import Availability
@@ -258,6 +258,7 @@ class App:
                     "watchers": hub.feeds,
                     "waiting_jobs": store.waiting,
                     "free_disk_bytes": disk.free,
+                    "log_lines_dropped_total": streams.dropped_lines(),
                     "swept_jobs_total": housekeeping.deleted,
                     **(await events.counters()),
                     **self._edge.counters(),

@@ -13,11 +13,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from headrace_server import streams
+
 
 def tell_on_signal() -> None:
     """From now on, on the running event loop."""
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, _tell_tasks)
-    faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True, chain=True)
+    faulthandler.register(signal.SIGUSR1, file=streams.inherited(), all_threads=True, chain=True)
 
 
 def _tell_tasks() -> None:

@@ -1,10 +1,14 @@
 """Parameters and labels as they are typed."""
 
+import json
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headrace import File, Reference
+from headrace.cli import notation
 from headrace.cli.assignments import read_parameters, read_texts
 
 
@@ -70,6 +74,51 @@ def test_a_parameters_file_that_is_not_there(tmp_path: Path) -> None:
     """A file that cannot be read is named, with the reason."""
     with pytest.raises(ValueError, match=r"none\.json cannot be read: No such file"):
         read_parameters([], tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (b"\0\xff", {"$bytes": "AP8="}),
+        (timedelta(seconds=90), {"$duration": "90s"}),
+        (timedelta(days=-3_000_000, microseconds=1), {"$duration": "-259199999999.999999s"}),
+        (timedelta(), {"$duration": "0s"}),
+        (date(2026, 11, 22), {"$date": "2026-11-22"}),
+        (datetime(2026, 11, 22, 12, 0, 0, 1, UTC), {"$timestamp": "2026-11-22T12:00:00.000001Z"}),
+        (Reference("order", "1"), {"$reference": {"kind": "order", "id": "1"}}),
+        (File("s3://x", size=3), {"$file": {"uri": "s3://x", "media_type": "", "size": 3, "digest": ""}}),
+        ({"b": [b"x"], "a": {"d": 1, "c": 1.0}}, {"a": {"c": 1.0, "d": 1}, "b": [{"$bytes": "eA=="}]}),
+        ({"$bytes": "no"}, {"$map": {"$bytes": "no"}}),
+        ({"$map": {}}, {"$map": {"$map": {}}}),
+        ({"$x": 1, "y": 2}, {"$x": 1, "y": 2}),
+        ([None, True, 1, 1.5, "90s"], [None, True, 1, 1.5, "90s"]),
+    ],
+)
+def test_what_is_printed_is_taken_back(tmp_path: Path, value: Any, written: Any) -> None:
+    """A value of each kind is printed as JSON, maps in the order of their names, and typed or in a file is the same value again."""
+    text = json.dumps(notation.show(value))
+    assert text == json.dumps(written)
+    file = tmp_path / "p.json"
+    file.write_text(f'{{"a": {text}}}')
+    for taken in (read_parameters([f"a:={text}"]), read_parameters([], file)):
+        assert taken == {"a": value}
+        assert type(taken["a"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ('a:={"$byts": ""}', r"a: '\$byts' is no kind of value: there are \$bytes, .* is \$map"),
+        ('a:={"$bytes": "?"}', r"a: '\?' is no value of kind \$bytes"),
+        ('a:={"$duration": "PT5S"}', r"'PT5S' is no value of kind \$duration"),
+        ('a:=[{"$date": 5}]', r"5 is no value of kind \$date"),
+        ('a:={"$reference": {"kind": "x"}}', r"is no value of kind \$reference"),
+    ],
+)
+def test_a_bad_word_for_a_kind(typed: str, said: str) -> None:
+    """A word for a kind that there is not, or that says nothing, is refused in a sentence."""
+    with pytest.raises(ValueError, match=said):
+        read_parameters([typed])
 
 
 def test_labels() -> None:

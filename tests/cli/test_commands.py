@@ -24,7 +24,7 @@ def test_submit_get_and_list(headrace: Script, tree: Path) -> None:
         assert fact in shown
     job = json.loads(headrace("get", job_id, "-o", "json"))
     assert job["status"] == "PENDING"
-    assert job["spec"]["parameters"] == {"path": str(tree), "passes": 2}
+    assert job["spec"]["parameters"] == {"path": str(tree), "passes": 2, "skip": None}
     assert job["spec"]["attempt_timeout"] == "420s"
     assert yaml.safe_load(headrace("get", job_id, "-o", "yaml")) == job
     assert headrace("get", job_id, "-o", "name") == job_id
@@ -34,6 +34,18 @@ def test_submit_get_and_list(headrace: Script, tree: Path) -> None:
     assert row.split()[:3] == [job_id, "PENDING", "files.checksum"]
     assert json.loads(headrace("list", "-o", "json"))[0]["job_id"] == job_id
     assert json.loads(headrace("list", "-o", "jsonl"))["job_id"] == job_id
+
+
+def test_what_get_prints_submit_and_list_take_back(headrace: Script, tree: Path) -> None:
+    """Parameters as `get` prints them find their job, its defaults among them, and submit it again, typed and as a file."""
+    job_id = headrace("submit", "files.checksum", f"path={tree}", "--hold")
+    printed = json.loads(headrace("get", job_id, "-o", "json"))["spec"]["parameters"]
+    assert printed["passes"] == 1  # the default
+    typed = [f"{name}:={json.dumps(value)}" for name, value in printed.items()]
+    filters = [word for one in typed for word in ("--param", one)]
+    assert headrace("list", "-o", "name", "--type", "files.checksum", *filters) == job_id
+    again = headrace("submit", "files.checksum", *typed, "--hold")
+    assert headrace("list", "-o", "name", "--type", "files.checksum", *filters).split() == [again, job_id]
 
 
 def test_list_filters_and_counts(headrace: Script, tree: Path) -> None:

@@ -9,6 +9,7 @@ from contract.deeds import NOON, SECOND, Clock, continued, end, found, page, run
 from headrace_server.domain import verbs
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.query import COUNT_LIMIT, Counts, Filter, Group, Order, ParameterFilter
+from headrace_server.domain.values import dumps
 from headrace_server.store import SqlStore, dialect, schema
 
 KEYS: dict[Order, Any] = {
@@ -133,6 +134,25 @@ async def test_parameters_are_equal_only_in_kind(store: SqlStore) -> None:
     for text, value in VALUES.items():
         listed = await found(store, page(parameters=(ParameterFilter("p", equals=value),)))
         assert listed == [made[text].job_id], text
+
+
+async def test_values_with_parts_are_found(store: SqlStore) -> None:
+    """Bytes, lengths of time, lists and maps are found by their whole value, and by no other."""
+    values = [
+        {"$": "bytes", "v": "aGk="},
+        {"$": "duration", "v": 90_000_000},
+        {"$": "map", "v": {"a": 1, "ü": [1.0, None, 'q"']}},
+        {"$": "map", "v": {"a": 1.0, "ü": [1.0, None, 'q"']}},
+        [1, 2],
+        [1.0, 2],
+        [],
+    ]
+    made = [await submit(store, parameters=dumps({"p": value})) for value in values]
+    for job, value in zip(made, values, strict=True):
+        listed = await found(store, page(parameters=(ParameterFilter("p", equals=value),)))
+        assert listed == [job.job_id], value
+    text = await submit(store, parameters=dumps({"p": "[]"}))
+    assert await found(store, page(parameters=(ParameterFilter("p", equals="[]"),))) == [text.job_id]
 
 
 @pytest.mark.parametrize("name", ['a"b', "a.b", "$", "a[0]", "a'b", "a\\b", "ü", "p"])

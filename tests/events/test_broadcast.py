@@ -87,7 +87,7 @@ def test_parameters_and_results_where_a_setting_has_them_in(bench: Bench, server
     assert list(told.values()) == [
         [replace(none, parameters=given), None, None, replace(none, result=given)],
         [
-            replace(none, parameters={"total": 3}),
+            replace(none, parameters={"total": 3, "gate": ""}),
             None,
             None,
             replace(none, result=ends[1].result, results={"rows": 3}),

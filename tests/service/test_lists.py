@@ -1,6 +1,6 @@
 """Lists, counts, history and changes."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import grpc
 import pytest
@@ -55,6 +55,31 @@ def test_search_by_parameter(client: Client) -> None:
     assert ids(client, **only, parameters={"n": "1"}) == []
     with pytest.raises(InvalidArgument):
         ids(client, parameters={"n": 1})
+
+
+def test_a_filter_means_what_a_submit_does(client: Client) -> None:
+    """A job is found by what it was submitted with, by what that was made of, and by its defaults (acceptance 38)."""
+    given = {"count": "32", "span": 5, "when": "2026-11-22", "names": ("a", "b")}
+    job = client.submit("test.typed", given, hold=True).job_id
+    client.submit("test.typed", {"count": 33, "ratio": 1, "names": ["a"]}, hold=True)
+    for name, values in {
+        "count": ("32", 32, 32.0),
+        "span": (5, 5.0, "PT5S", timedelta(seconds=5)),
+        "when": ("2026-11-22", date(2026, 11, 22)),
+        "names": (["a", "b"], ("a", "b")),
+        "ratio": (0.5, "0.5"),
+    }.items():
+        for value in values:
+            found = ids(client, types=["test.typed"], parameters={name: value})
+            assert found == [job], (name, value)
+            assert client.count(types=["test.typed"], parameters={name: value}).total == 1
+    assert ids(client, types=["test.typed"], parameters={"at": None, "count": 32}) == [job]
+    assert client.stop_jobs(types=["test.typed"], parameters={"count": "32"}).stopped == 1
+    for parameters in ({"count": "many"}, {"cuont": 32}):
+        with pytest.raises(InvalidArgument) as refused:
+            ids(client, types=["test.typed"], parameters=parameters)
+        assert [field for field, _ in refused.value.fields] == ["filter.parameters[0]"]
+    assert ids(client, types=["test.gone"], parameters={"count": "32"}) == []
 
 
 def test_orders(client: Client) -> None:

@@ -91,15 +91,77 @@ def _refused(registry: JobTypes, **given: Any) -> dict[str, str]:
     return dict(caught.value.fields)
 
 
+@pytest.mark.parametrize(
+    ("annotation", "given"),
+    [
+        ("int", True),
+        ("float", False),
+        ("int | None", True),
+        ("list[int]", [1, True]),
+        ("dict[str, float]", {"a": True}),
+    ],
+)
+def test_a_bool_is_no_number(load_text: Load, annotation: str, given: Any) -> None:
+    """True is not taken for 1; where a bool may be given it stays one."""
+    registry = load_text(f"@job('it')\ndef it(ctx, x: {annotation} = None, y: int | bool = 0, z=0): ...")
+    assert _refused(registry, x=given) == {
+        "spec.parameters[x]": "A number is wanted, and true and false are none."
+    }
+    assert _check(registry, y=True, z=True) | {"x": None} == {"x": None, "y": True, "z": True}
+
+
+RICH = """import uuid
+from datetime import timedelta
+from enum import Enum
+
+class Colour(str, Enum):
+    RED = "red"
+
+"""
+
+
 def test_given_parameters_are_normalised(load_text: Load) -> None:
-    """Each parameter becomes what its annotation asks for; defaults are not filled in."""
+    """Each parameter becomes what its annotation asks for; one that is not given has its default, likewise."""
     registry = load_text(
         "@job('it')\ndef it(ctx, n: int, ratio: float = 1, on: date = None, left: int = 7): ..."
     )
     given = {"n": "32", "ratio": 3, "on": "2026-11-22"}
     checked = _check(registry, **given)
-    assert checked == {"n": 32, "ratio": 3.0, "on": date(2026, 11, 22)}
+    assert checked == {"n": 32, "ratio": 3.0, "on": date(2026, 11, 22), "left": 7}
     assert type(checked["ratio"]) is float
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "stored"),
+    [
+        (": int", "7", 7),
+        (": float", "1", 1.0),
+        ("", "7", 7),
+        (": str | None", "None", None),
+        (": timedelta", "timedelta(seconds=90)", timedelta(seconds=90)),
+        (": bytes", "b'x'", b"x"),
+        (": list[int]", "(1, 2)", [1, 2]),
+        (": Colour", "Colour.RED", "red"),
+        (": uuid.UUID", "uuid.UUID(int=1)", "00000000-0000-0000-0000-000000000001"),
+    ],
+)
+def test_defaults_are_stored(load_text: Load, annotation: str, default: str, stored: Any) -> None:
+    """A default is stored as if it had been given, so that the job is found by it; what is given goes before."""
+    registry = load_text(f"{RICH}@job('it')\ndef it(ctx, x{annotation} = {default}): ...")
+    checked = _check(registry)
+    assert checked == {"x": stored}
+    assert type(checked["x"]) is type(stored)
+    assert asyncio.run(registry.check("it", {}, whole=False)) == {}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default"),
+    [("", "object()"), (": int", "None"), ("", "Colour.RED"), ("", "[Colour.RED]"), (": Colour", "'red'")],
+)
+def test_defaults_that_a_worker_could_not_make_anew(load_text: Load, annotation: str, default: str) -> None:
+    """A default that no value stands for, or that would come back as another, is left to the function."""
+    registry = load_text(f"{RICH}@job('it')\ndef it(ctx, x{annotation} = {default}): ...")
+    assert _check(registry) == {}
 
 
 @pytest.mark.parametrize(

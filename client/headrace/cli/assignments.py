@@ -1,4 +1,4 @@
-"""Parameters and labels as they are typed: name=text, name:=json, key=value."""
+"""Parameters and labels as they are typed: name=text, name:=json, key=value. JSON may hold the words of `notation`."""
 
 import json
 import re
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from headrace.cli import notation
 
 _ASSIGNMENT = re.compile(r"(?P<name>[^=:]+)(?P<sign>:?=)(?P<value>.*)", re.DOTALL)
 
@@ -55,7 +57,10 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ValueError(  # noqa: TRY004 - the file is wrong, not a type
             f"{path} holds no parameters by name, but {type(content).__name__}."
         )
-    return dict(content)
+    try:
+        return {name: notation.read(value) for name, value in content.items()}
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _parameter(text: str) -> tuple[str, Any]:
@@ -66,11 +71,15 @@ def _parameter(text: str) -> tuple[str, Any]:
     if match["sign"] == "=":
         return name, value
     try:
-        return name, _json(value)
+        written = _json(value)
     except ValueError as error:
         raise ValueError(
             f"{value!r} of {name} is no JSON ({error}); write {name}={value} for text."
         ) from None
+    try:
+        return name, notation.read(written)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _json(text: str) -> Any:

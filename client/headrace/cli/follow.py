@@ -12,7 +12,7 @@ from headrace.cli.interrupts import INTERRUPTED
 from headrace.cli.job_view import write_job
 from headrace.cli.moments import show_span
 from headrace.cli.output import Output, to_json
-from headrace.cli.record import of_job, plain
+from headrace.cli.record import of_job, steady
 from headrace.cli.session import Session
 from headrace.cli.terminal import clean, note, status, write
 from headrace.cli.wording import failure_text
@@ -106,7 +106,7 @@ def write_end(
     elif asked:
         output.one(of_job(job), lambda: write_job(job))
     elif not alone or (job.status is JobStatus.SUCCEEDED and job.result is not None):
-        write(to_json(plain(job.result)))
+        write(to_json(steady(job.result)))
 
 
 def _figures(job: JobInfo) -> str:

@@ -1,14 +1,15 @@
 """A job for people to read: `headrace get`."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from rich.text import Text
 
+from headrace.cli import notation
 from headrace.cli.moments import show_age, show_moment, show_span
-from headrace.cli.record import plain
+from headrace.cli.record import steady
 from headrace.cli.terminal import clean, status, write
 from headrace.cli.wording import failure_text, progress_text
 from headrace.info import Attempt, JobInfo
@@ -40,7 +41,7 @@ def _facts(job: JobInfo) -> Iterator[tuple[str, str]]:
     yield "Progress", progress_text(job.progress) if job.progress else ""
     yield "Error", failure_text(job.error) if job.error else ""
     yield "Stop", _stop(job)
-    yield "Result", "" if job.result is None else json.dumps(plain(job.result), ensure_ascii=False)
+    yield "Result", "" if job.result is None else json.dumps(steady(job.result), ensure_ascii=False)
     yield "Description", spec.description
     yield "Tenant", job.tenant
     yield "Owner", spec.owner
@@ -62,16 +63,16 @@ def _facts(job: JobInfo) -> Iterator[tuple[str, str]]:
 
 
 def _blocks(job: JobInfo) -> Iterator[tuple[str, list[str]]]:
-    yield "Parameters", _named(job.spec.parameters)
-    yield "Results", _named(job.results)
+    yield "Parameters", _named(job.spec.parameters, notation.show)
+    yield "Results", _named(job.results, steady)
     yield "Attempts", [_attempt(attempt) for attempt in job.attempts]
     yield "Traceback", job.error.traceback.rstrip().splitlines() if job.error else []
 
 
-def _named(values: Mapping[str, Any]) -> list[str]:
+def _named(values: Mapping[str, Any], show: Callable[[Any], Any]) -> list[str]:
     width = max(map(len, values), default=0)
     return [
-        f"{name.ljust(width)}  {json.dumps(plain(value), ensure_ascii=False)}"
+        f"{name.ljust(width)}  {json.dumps(show(value), ensure_ascii=False)}"
         for name, value in sorted(values.items())
     ]
 

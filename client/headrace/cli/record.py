@@ -1,7 +1,7 @@
 """What the client answers as plain data: shaped and named as in the .proto files, with the short names of statuses.
 
-Values of parameters and results stand for themselves: text is text, a date its ISO form, bytes are base64. What is
-not set is null, so that a script finds every field.
+Results stand for themselves: text is text, a date its ISO form, bytes are base64. Parameters are written so that the command
+takes them back (`notation`). The names of both are in order. What is not set is null, so that a script finds every field.
 """
 
 import base64
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
+from headrace.cli import notation
 from headrace.cli.moments import json_moment, json_span
 from headrace.info import EventDetail, Gate, Instance, JobEvent, JobInfo, JobType, ServerInfo, Traffic
 
@@ -34,6 +35,11 @@ class Record(NamedTuple):
 def of_job(job: JobInfo) -> Record:
     """A job, and beside the contract's fields how long it waited and ran."""
     data: dict[str, Any] = plain(job)
+    data["spec"] |= {
+        "parameters": {name: notation.show(value) for name, value in sorted(job.spec.parameters.items())},
+        "labels": steady(job.spec.labels),
+    }
+    data |= {"result": steady(job.result), "results": steady(job.results)}
     return Record(
         "job", job.job_id, {**data, "wait_time": plain(job.wait_time), "run_time": plain(job.run_time)}
     )
@@ -100,6 +106,13 @@ def plain(value: Any) -> Any:
         }
     # datetime stands before date, which it is a subclass of.
     return next(write(value) for kind, write in _TEXTS if isinstance(value, kind))
+
+
+def steady(value: Any) -> Any:
+    """A value as JSON can hold it, the names of its maps in order: the wire keeps none."""
+    if isinstance(value, Mapping):
+        return {name: steady(item) for name, item in sorted(value.items())}
+    return [steady(item) for item in value] if isinstance(value, list | tuple) else plain(value)
 
 
 _TEXTS: tuple[tuple[type, Callable[[Any], str]], ...] = (

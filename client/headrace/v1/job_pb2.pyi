@@ -1315,7 +1315,9 @@ class ParameterFilter(_message.Message):
     """It is text that begins with this."""
     @_builtins.property
     def equals(self) -> _value_pb2.Value:
-        """It has this value; null, bool, int, double or string."""
+        """It has this value, converted by the signature of the type as that of a submit is: a job is found by what it was
+        submitted with, and by its defaults. Of a type that the server does not know it is compared as it is given.
+        """
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from headrace_server.control.filters import check_filter, raise_violations
+from headrace_server.control.filters import raise_violations, understood
 from headrace_server.control.hub import Hub
 from headrace_server.control.limits import Limits
 from headrace_server.control.pages import make_token, read_token
@@ -29,7 +29,7 @@ from headrace_server.domain.errors import (
     WrongStatus,
 )
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import Decision, Page, Store
+from headrace_server.domain.ports import Decision, JobTypes, Page, Store
 from headrace_server.domain.query import Filter, Order
 from headrace_server.domain.retention import PORTION_JOBS, portion
 
@@ -88,9 +88,10 @@ class StopFirst:
 class Bulk:
     """The use cases. Each raises InvalidArgument for an empty filter, InvalidPageToken, StoreUnavailable."""
 
-    def __init__(self, store: Store, hub: Hub, limits: Limits) -> None:
+    def __init__(self, store: Store, hub: Hub, types: JobTypes, limits: Limits) -> None:
         self._store = store
         self._hub = hub
+        self._types = types
         self._limits = limits
 
     async def stop(self, which: Selection, ask: Decision, *, dry: bool) -> Stopped:
@@ -157,7 +158,7 @@ class Bulk:
         among: Sequence[Status],
     ) -> str:
         """Do this with page after page of those in such a status; the token that goes on, "" at the end."""
-        check_filter(which.filter)
+        wanted_jobs = await understood(which.filter, self._types)
         if which.filter == Filter():
             raise InvalidArgument(
                 FieldViolation("filter", "It is empty: say which jobs, if need be by all of their statuses.")
@@ -168,7 +169,7 @@ class Bulk:
         statuses = tuple(status for status in among if not wanted or status in wanted)
         if not statuses:
             return ""
-        asked = replace(which.filter, statuses=statuses if len(statuses) < len(Status) else ())
+        asked = replace(wanted_jobs, statuses=statuses if len(statuses) < len(Status) else ())
         loop = asyncio.get_running_loop()
         until = loop.time() + WORK_SECONDS
         while True:

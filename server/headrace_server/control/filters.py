@@ -1,18 +1,24 @@
-"""What a filter may hold. Without bounds one request of 4 MiB would keep the database busy for every caller."""
+"""What a filter may hold, and what it means.
 
-import math
+Without bounds one request of 4 MiB would keep the database busy for every caller. Values that parameters are compared with
+are converted by the signature of the type, as those of a submit are: a job is found by what it was submitted with.
+"""
+
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from headrace_server.control.spec import LABELS_MAX, check_text
-from headrace_server.domain.errors import FieldViolation, InvalidArgument
+from headrace_server.domain.errors import FieldViolation, InvalidArgument, InvalidParameter
+from headrace_server.domain.ports import JobTypes
 from headrace_server.domain.query import Filter, ParameterFilter
-from headrace_server.domain.values import NAME_MAX
+from headrace_server.domain.values import NAME_MAX, dumps, problems
 
 ENTRIES_MAX = 1000
 PATTERNS_MAX = 100
 """Types and conditions on parameters: each is a clause of its own, and SQLite nests no more than 1,000."""
 TEXT_MAX = 255
 PARAMETER_TEXT_MAX = 4096
+DEPTH_MAX = 16
 
 
 def filter_violations(which: Filter) -> Iterator[FieldViolation]:
@@ -43,10 +49,14 @@ def _parameter_violations(path: str, parameter: ParameterFilter) -> Iterator[Fie
     yield from check_text(f"{path}.name", parameter.name, NAME_MAX)
     if parameter.prefix is not None:
         yield from check_text(f"{path}.prefix", parameter.prefix, PARAMETER_TEXT_MAX)
+        return
+    wrong = [sentence for _, sentence in problems({"_": parameter.equals}, field="", max_depth=DEPTH_MAX)]
+    if wrong:
+        yield FieldViolation(f"{path}.equals", wrong[0])
     elif isinstance(parameter.equals, str):
         yield from check_text(f"{path}.equals", parameter.equals, PARAMETER_TEXT_MAX)
-    elif isinstance(parameter.equals, float) and not math.isfinite(parameter.equals):
-        yield FieldViolation(f"{path}.equals", "A double is finite.")
+    else:
+        yield from check_text(f"{path}.equals", dumps(parameter.equals), PARAMETER_TEXT_MAX)
 
 
 def _few(path: str, count: int, most: int) -> Iterator[FieldViolation]:
@@ -54,9 +64,29 @@ def _few(path: str, count: int, most: int) -> Iterator[FieldViolation]:
         yield FieldViolation(path, f"There are {count} entries; at most {most} are allowed.")
 
 
-def check_filter(which: Filter) -> None:
-    """Raise InvalidArgument for a filter that no query can answer."""
+async def understood(which: Filter, types: JobTypes) -> Filter:
+    """The filter as the store compares: values of parameters as a submit would store them.
+
+    Raises InvalidArgument for a filter that no query can answer, and what JobTypes.check raises, LoaderUnavailable. Of a type
+    that is not known here, such as one that was taken away, values are compared as they are given.
+    """
     raise_violations(filter_violations(which))
+    if not which.parameters or which.types[0] not in types.names:
+        return which
+    parameters: list[ParameterFilter] = []
+    violations: list[FieldViolation] = []
+    for index, parameter in enumerate(which.parameters):
+        try:
+            given = {} if parameter.prefix is not None else {parameter.name: parameter.equals}
+            fitted = await types.check(which.types[0], given, whole=False)
+        except InvalidParameter as error:
+            path = f"filter.parameters[{index}]"
+            violations += [FieldViolation(path, description) for _, description in error.fields]
+        else:
+            equals = fitted.get(parameter.name, parameter.equals)
+            parameters.append(replace(parameter, equals=equals))
+    raise_violations(violations)
+    return replace(which, parameters=tuple(parameters))
 
 
 def raise_violations(violations: Iterable[FieldViolation]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace_server.control import chronicle
 from headrace_server.control.bulk import Bulk, stop_request, update_request
-from headrace_server.control.filters import check_filter, raise_violations
+from headrace_server.control.filters import raise_violations, understood
 from headrace_server.control.hub import Hub
 from headrace_server.control.limits import Limits
 from headrace_server.control.pages import make_token, page_size, read_token
@@ -64,7 +64,7 @@ class Jobs:
         self._hub = hub
         self._types = types
         self._new_id = new_id
-        self.bulk = Bulk(store, hub, limits)
+        self.bulk = Bulk(store, hub, types, limits)
 
     async def submit(
         self, tenant: str, given: GivenSpec, *, request_id: str, digest: str, hold: bool
@@ -93,8 +93,8 @@ class Jobs:
         self, tenant: str, which: Filter, order: Order, *, size: int, token: str, payload: bool
     ) -> AsyncGenerator[Listed]:
         """Jobs from a token on, at most a page; ends early when the caller stops. Raises InvalidPageToken."""
-        check_filter(which)
         query = (tenant, which, order)
+        which = await understood(which, self._types)
         place = read_token(query, token, (int, str))
         left = self.page_size(size)
         while left > 0:
@@ -109,7 +109,7 @@ class Jobs:
 
     async def count(self, tenant: str, which: Filter, groups: Sequence[Group]) -> Counts:
         """Counts of the jobs that match."""
-        check_filter(which)
+        which = await understood(which, self._types)
         return await self._store.count(None if tenant == ALL_TENANTS else tenant, which, groups)
 
     def check_room(self) -> None:

@@ -13,7 +13,7 @@ COUNT_LIMIT = 100_000
 
 @dataclass(frozen=True, slots=True)
 class ParameterFilter:
-    """A condition on a top-level parameter: it equals a plain null, bool, int, double or string, or begins with text."""
+    """A condition on a top-level parameter: it equals a plain value, or begins with text."""
 
     name: str
     equals: Any = None

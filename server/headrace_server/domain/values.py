@@ -34,6 +34,13 @@ def dumps(plain: Plain) -> str:
     return json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def in_order(plain: Plain) -> Plain:
+    """The same with the entries of maps in the order of their names: equal values look alike."""
+    if isinstance(plain, dict):
+        return {name: in_order(item) for name, item in sorted(plain.items())}
+    return [in_order(item) for item in plain] if isinstance(plain, list) else plain
+
+
 def problems(values: Mapping[str, Plain], *, field: str, max_depth: int) -> Iterator[tuple[str, str]]:
     """What is wrong with named values, as (field path, sentence); nothing when they are fine."""
     for name, value in values.items():

@@ -16,6 +16,7 @@ from headrace_server.domain.errors import FieldViolation, InvalidArgument
 from headrace_server.domain.gate import Gate, Scope
 from headrace_server.domain.job import Status
 from headrace_server.domain.query import ALL_TENANTS, Filter, Group, Order, ParameterFilter
+from headrace_server.domain.values import in_order
 from headrace_server.domain.verbs import ANY_STATUS_FIELDS, LIVE_FIELDS
 
 T = TypeVar("T")
@@ -171,9 +172,7 @@ def _parameter(message: job_pb2.ParameterFilter, path: str) -> ParameterFilter:
                 value = from_proto(message.equals)
             except InvalidValue as error:
                 raise refuse(f"{path}.equals", error.description) from None
-            if isinstance(value, (list, dict)):
-                raise refuse(f"{path}.equals", "It is null, bool, int, double or string.")
-            return ParameterFilter(message.name, equals=value)
+            return ParameterFilter(message.name, equals=in_order(value))
         case "prefix":
             return ParameterFilter(message.name, prefix=message.prefix)
         case _:

@@ -1,7 +1,8 @@
 """One registered type as the server knows it: what the loader has told of it.
 
     {"info": …, "parameters": [names], "required": [names], "more": true | false,
-     "plain": null | {"schemas": {name: schema}, "more": schema, "as_given": [names], "more_as_given": true | false}}
+     "plain": null | {"schemas": {name: schema}, "more": schema, "as_given": [names], "more_as_given": true | false,
+               "defaults": {name: plain value}}}
 
 more: parameters that are not declared are taken too. plain: null where classes of the job take part in the check.
 as_given: the parameters whose values are already what is stored, once they are valid.
@@ -48,4 +49,4 @@ def _check(record: Mapping[str, Any], plain: Mapping[str, Any]) -> ParameterChec
         as_given=frozenset(plain["as_given"]),
         more_as_given=plain["more_as_given"],
     )
-    return ParameterCheck(signature, coercion)
+    return ParameterCheck(signature, coercion, plain["defaults"])

@@ -62,6 +62,7 @@ class JobType:
             "more": more,
             "as_given": [name for name, given in signature.parameters.items() if is_plain(given.annotation)],
             "more_as_given": is_plain(signature.extra),
+            "defaults": self.check.defaults,
         }
 
     def _parameters_schema(self) -> str:

@@ -45,6 +45,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from headrace_server.domain.values import dumps
 from headrace_server.store.dialect.answering import answer
 from headrace_server.store.dialect.entries import Among, Entries, Part
 from headrace_server.store.dialect.port import Dialect, Engines, Hints, News, begins
@@ -209,8 +210,10 @@ class _Postgresql(Dialect):
             case float():
                 real = and_(kind == "number", said.regexp_match("[.eE]"))
                 return case((real, cast(said, Double) == value), else_=false())
-            case _:
+            case str():
                 return and_(kind == "string", said == value)
+            case _:
+                return and_(kind.in_(("object", "array")), said == dumps(value))
 
     def entry_begins(self, document: ColumnElement[Any], name: str, prefix: str) -> ColumnElement[bool]:
         entry, said = _entry(document, name)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from headrace_server.domain.values import dumps
 from headrace_server.store.dialect.entries import Among, Entries, Part
 from headrace_server.store.dialect.port import Dialect, Engines, begins
 from headrace_server.store.refusal import StoreRefused
@@ -174,8 +175,10 @@ def entry_equals(document: ColumnElement[Any], name: str, value: Any) -> ColumnE
             same = and_(entry.c.type == "integer", entry.c.value == value)
         case float():
             same = and_(entry.c.type == "real", entry.c.value == value)
-        case _:
+        case str():
             same = and_(entry.c.type == "text", entry.c.value == value)
+        case _:
+            same = and_(entry.c.type.in_(("object", "array")), entry.c.value == dumps(value))
     return exists().where(entry.c.key == name, same)
 
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import uuid_utils
 
@@ -76,6 +76,15 @@ STREAMS_GRACE = 2.0
 """Seconds for calls that are under way when the server has drained."""
 EVENTS_GRACE = 2.0
 """Seconds for events that are not published yet, likewise; what is left is published by another, or at the next start."""
+
+
+_ANY: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}  # noqa: S104 - to be replaced
+
+
+def reached_at(address: str) -> str:
+    """Where a process of this machine calls a server that listens at an address."""
+    host, _, port = address.rpartition(":")
+    return f"{_ANY.get(host, host)}:{port}"
 
 
 class App:
@@ -381,6 +390,7 @@ class App:
             silence=LeaseTimes(settings.lease_time).silence if settings.shared else SILENCE,
             fence=dispatcher.fence,
             nice=settings.nice,
+            target="" if settings.worker_only else reached_at(self._address),
             max_jobs_per_child=settings.max_jobs_per_worker,
             max_memory_bytes=settings.max_worker_memory_mib << 20,
             max_results=self.limits.results_bytes,

@@ -378,3 +378,12 @@ def with_resource(ctx: JobContext) -> dict[str, int]:
     found: dict[str, int] = ctx.resources.counter
     found["used"] += 1
     return dict(found)
+
+
+@job("test.parent")
+def parent(ctx: JobContext) -> str:
+    """Run a child by a client that is told of no address."""
+    from headrace import Client  # noqa: PLC0415 - most workers need no gRPC
+
+    with Client(tenant=ctx.tenant) as client:
+        return str(client.submit("test.noop").wait(30).status)

@@ -13,6 +13,7 @@ import grpc
 import grpc.aio
 
 from headrace import _version
+from headrace._rpc.peer import is_local
 from headrace._rpc.spec import seconds
 from headrace.options import Span
 
@@ -86,6 +87,8 @@ class Connection:
         return [
             # With one address gRPC's own way is quicker to reconnect.
             *([("grpc.service_config", _SEVERAL)] if _several(self.target) else []),
+            # A proxy of the environment does not lead back to this machine.
+            ("grpc.enable_http_proxy", 0 if is_local(self.target) else 1),
             ("grpc.primary_user_agent", f"headrace-python/{_version.read()}"),
             ("grpc.max_send_message_length", self.max_message_bytes),
             ("grpc.max_receive_message_length", self.max_message_bytes),

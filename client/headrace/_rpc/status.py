@@ -8,6 +8,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from headrace._rpc import peer
 from headrace.errors import BY_CODE, BY_REASON, FieldViolation, HeadraceError, PayloadTooLarge
 
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -77,14 +78,18 @@ def _details(error: grpc.RpcError) -> list[Any]:
 
 def _sentence(code: grpc.StatusCode, text: str, target: str) -> str:
     """What the transport means, for people: it did not come from Headrace."""
+    if said := peer.sentence(text.lower(), target):
+        return said
     match code:
         case grpc.StatusCode.UNAVAILABLE if _not_connected(text):
-            return f"Nothing answers at {target}: is it running? Start one with `headrace dev`."
+            through = peer.through(target)
+            way = f" through the proxy of the environment{through}; no_proxy goes past it" if through else ""
+            return f"Nothing answers at {target}{way}: is it running? Start one with `headrace dev`."
         case grpc.StatusCode.UNAVAILABLE:
             return f"The connection to {target} was lost: {text}"
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"{target} had not answered when the time for the call was over."
         case grpc.StatusCode.UNIMPLEMENTED:
-            return f"The server at {target} does not know this method: it may be older than this client."
+            return f"The server at {target} does not know this method: it may be older than this client, or none of Headrace's."
         case _:
             return f"The call to {target} ended with {code.name}: {text}"

@@ -3,6 +3,7 @@
 import time
 
 from headrace._rpc import requests
+from headrace._rpc.blocked import PATIENCE, Blocked
 from headrace._rpc.requests import Call
 from headrace._rpc.retry import Clock, Deadline, Reconnect
 from headrace.errors import DeadlineExceeded, HeadraceError
@@ -25,15 +26,20 @@ class Wait:
         self._job_id = job_id
         self._timeout = timeout
         self._deadline = Deadline(timeout, clock)
+        self._blocked = Blocked(clock)
         self._reconnect = Reconnect(self._deadline, patience, clock=clock)
 
     def request(self) -> Call[JobInfo]:
         """The next call."""
-        return requests.wait(self._tenant, self._job_id, self._deadline.remaining())
+        remaining = self._deadline.remaining()
+        if self._blocked.inside:  # a look now and then, in case neither job can go on
+            remaining = PATIENCE if remaining is None else min(remaining, PATIENCE)
+        return requests.wait(self._tenant, self._job_id, remaining)
 
     def answered(self, job: JobInfo) -> bool:
         """Whether the job has ended. Raises DeadlineExceeded when it has not and the time is over."""
         self._reconnect.heard()
+        self._blocked.saw(self._job_id, job.status)
         if not job.final and self._deadline.remaining() == 0:
             raise DeadlineExceeded(f"Job {self._job_id} was still {job.status} after {self._timeout:g} s.")
         return job.final

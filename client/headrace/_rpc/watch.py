@@ -22,6 +22,7 @@ This module does no input or output: Client and AsyncClient open the streams and
 import time
 
 from headrace._rpc import convert
+from headrace._rpc.blocked import Blocked
 from headrace._rpc.retry import Clock, Deadline, Reconnect
 from headrace.errors import DeadlineExceeded, HeadraceError, InternalError, Unavailable
 from headrace.info import Finished, Snapshot, Update
@@ -42,6 +43,7 @@ class Watch:
         self._first = first
         self._timeout = timeout
         self._heard = False
+        self._blocked = Blocked(clock)
         self._status = ""
         self._deadline = Deadline(timeout, clock)
         self._reconnect = Reconnect(self._deadline, patience, clock=clock)
@@ -82,6 +84,7 @@ class Watch:
             case "event" if self._advance(update.event.revision):
                 event = convert.event(update.event)
                 self._status = event.status
+                self._blocked.saw(self.job_id, self._status)
                 return event
             case "progress":
                 return convert.progress(update.progress)
@@ -89,7 +92,10 @@ class Watch:
                 self.job_id = update.finished.job_id
                 self.finished = True
                 return Finished(convert.job(update.finished))
-            case _:  # a heartbeat, or what a newer server says further
+            case "heartbeat":
+                self._blocked.saw(self.job_id, self._status)
+                return None
+            case _:  # what what a newer server says further
                 return None
 
     def failed(self, error: HeadraceError | None, *, known: bool) -> float:
@@ -121,6 +127,7 @@ class Watch:
         self._revision = job.revision
         snapshot = Snapshot(convert.job(job))
         self._status = snapshot.job.status
+        self._blocked.saw(self.job_id, self._status)
         return snapshot
 
     def _advance(self, revision: int) -> bool:

@@ -63,7 +63,7 @@ class ChildSettings:
     """What every child of a pool is told. skip: modules that are not to be imported. fresh: each run is the only one of its child.
 
     max_memory: bytes of resident memory, None for any. max_results: bytes of all results of a run. max_messages: of a
-    run.
+    run. target: where a Client of a job finds this server; empty: where the environment says.
     """
 
     modules: Sequence[str]
@@ -75,8 +75,16 @@ class ChildSettings:
     max_memory: int | None
     max_results: int
     max_messages: int
+    target: str = ""
     skip: Sequence[str] = ()
     fresh: bool = False
+
+
+def tell_clients(target: str) -> None:
+    """Tell a Client of a job that it is in a worker, and where its own server is."""
+    os.environ["HEADRACE_WORKER"] = "1"
+    if target:
+        os.environ["HEADRACE_TARGET"] = target
 
 
 def main(told: Mapping[str, Any], supervisor: int, fds: Sequence[int]) -> NoReturn:
@@ -90,6 +98,7 @@ def main(told: Mapping[str, Any], supervisor: int, fds: Sequence[int]) -> NoRetu
     keep_only(fds)
     reset_signals()
     os.nice(settings.nice)
+    tell_clients(settings.target)
     channel, page, *outputs = fds
     child = Child(settings, socket.socket(fileno=channel), StopPage(page), (outputs[0], outputs[1]))
     faulthandler.enable(file=2)

@@ -42,7 +42,8 @@ class Pool:
     modules, entry_points: where jobs are found. workspace_root: a folder of its own (Home). lock_fds: descriptors that are
     locks, held by the supervisor too. max_jobs_per_child runs, or resident memory over max_memory_bytes
     after a run, end a child, and another takes its place; fresh: each run does. max_results bytes of all results of a run. output: what is
-    kept of the output of each; of its own messages as many. fence: asked from another thread, when by CLOCK_BOOTTIME all
+    kept of the output of each; of its own messages as many. target: where clients of jobs call this server.
+    fence: asked from another thread, when by CLOCK_BOOTTIME all
     children are to be dead unless it says otherwise by then.
     """
 
@@ -56,6 +57,7 @@ class Pool:
         workspace_root: Path,
         lock_fds: Sequence[int] = (),
         nice: int = 0,
+        target: str = "",
         max_jobs_per_child: int = 10_000,
         max_memory_bytes: int | None = None,
         max_results: int = 1 << 20,
@@ -77,6 +79,7 @@ class Pool:
             max_results=max_results,
             max_messages=output.messages,
             fresh=fresh,
+            target=target,
         )
         self._supervision = Supervision(
             child.__name__,

@@ -24,11 +24,12 @@ UNWRITTEN = 74
 
 
 class _Descriptor(io.RawIOBase):
-    """Writes to a descriptor, until that fails; then it takes what comes and writes nothing."""
+    """Writes to a descriptor, and drops what cannot be written. lasting: and all that comes after it, or the data had a hole."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, lasting: bool) -> None:
         super().__init__()
         self._descriptor = descriptor
+        self._lasting = lasting
         self.failure: OSError | None = None
 
     def fileno(self) -> int:
@@ -45,7 +46,7 @@ class _Descriptor(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """Write some of the data."""
-        if self.failure is None:
+        if self.failure is None or not self._lasting:
             try:
                 return os.write(self._descriptor, data)
             except OSError as error:
@@ -53,7 +54,7 @@ class _Descriptor(io.RawIOBase):
         return len(data)
 
 
-_out = _Descriptor(_OUT)
+_out = _Descriptor(_OUT, lasting=True)
 
 
 def prepare() -> None:
@@ -66,7 +67,7 @@ def prepare() -> None:
         ):  # closed: opening takes the lowest that is free; to write to this stdout fails, as it should
             os.open(os.devnull, os.O_WRONLY if descriptor == _ERR else os.O_RDONLY)
     sys.stdout = _text(_out, sys.stdout)
-    sys.stderr = _text(_Descriptor(_ERR), sys.stderr)
+    sys.stderr = _text(_Descriptor(_ERR, lasting=False), sys.stderr)
 
 
 def _text(raw: _Descriptor, like: TextIO | None) -> TextIO:

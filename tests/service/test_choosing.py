@@ -183,7 +183,7 @@ def test_pages_of_queues(client: Client, server: Server) -> None:
         client.resume_queue(name)
 
 
-@pytest.mark.parametrize("place", [["a\ud83d"], ["\ude00"], ["a\0"], [7], [None], [], ["a", "b"]])
+@pytest.mark.parametrize("place", [["a\ud83d"], ["\ude00"], ["a\0"], [7], [None], []])
 def test_a_token_that_was_tampered_with_is_refused(client: Client, server: Server, place: list[Any]) -> None:
     """A page token that names a place no name can have, half a character or NUL among them, is refused as such (failure case 26)."""
     for name in ("page-1", "page-2"):
@@ -196,6 +196,22 @@ def test_a_token_that_was_tampered_with_is_refused(client: Client, server: Serve
         with pytest.raises(grpc.RpcError) as caught:
             stub.ListGates(pb.ListGatesRequest(page_token=other))
     assert refusal(caught.value).reason == "INVALID_PAGE_TOKEN"
+    for name in ("page-1", "page-2"):
+        client.resume_queue(name)
+
+
+def test_a_token_of_a_later_version_is_read(client: Client, server: Server) -> None:
+    """A page token that says more than this version asks for goes on where it says: two versions answer side by side in an upgrade."""
+    for name in ("page-1", "page-2"):
+        client.pause_queue(name)
+    with grpc.insecure_channel(server.target) as channel:
+        stub = admin_service_pb2_grpc.AdminServiceStub(channel)
+        given = stub.ListGates(pb.ListGatesRequest(page_size=1)).next_page_token
+        said = json.loads(base64.urlsafe_b64decode(given))
+        later = base64.urlsafe_b64encode(json.dumps([*said, {"colour": "red"}]).encode()).decode()
+        pages = [stub.ListGates(pb.ListGatesRequest(page_token=token)) for token in (given, later)]
+    assert pages[0] == pages[1]
+    assert pages[0].gates
     for name in ("page-1", "page-2"):
         client.resume_queue(name)
 

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2
 from headrace.wire import map_to_proto, to_proto
 from headrace_server.control.watch import Finished, Heartbeat, Snapshot, Update
-from headrace_server.domain.bounds import DURATION_MAX, TIME_MAX, TIME_MIN
+from headrace_server.domain.bounds import DURATION_MAX, TIME_MAX, TIME_MIN, time_or_none
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.gate import Gate, Traffic
 from headrace_server.domain.job import Job, JobError, Progress, RetryPolicy, Stop
@@ -61,7 +61,7 @@ def traffic(found: Traffic) -> admin_service_pb2.Traffic:
         gate=gate(found.gate),
         waiting=found.waiting,
         waiting_at_least=found.at_least,
-        oldest_queue_time=_time(found.oldest),
+        oldest_queue_time=None if found.oldest is None else _time(time_or_none(found.oldest)),
         running=found.running,
     )
 

@@ -32,10 +32,21 @@ from support.faults import (
     done_and_failed,
     fails,
 )
-from support.faults_life import LOST, WRITES, Clock, Life, reads, recovery, timers
+from support.faults_life import (
+    LOST,
+    WRITES,
+    Clock,
+    Life,
+    claims,
+    claims_again,
+    claims_both,
+    reads,
+    recovery,
+    timers,
+)
 
 pytestmark = [pytest.mark.only("sqlite"), pytest.mark.deep]
-JOB_BY_JOB = (timers, recovery)
+JOB_BY_JOB = (claims, claims_both, claims_again, timers, recovery)
 """What the store does again, each job for itself, where one thing may be in the way of all."""
 
 
@@ -163,7 +174,7 @@ async def test_an_unexpected_exception_at_every_statement(
 ) -> None:
     """An exception that no database raises harms at most the one piece of work that stood alone; repeated, that is done too.
 
-    Timers and recovery are repeated by the store itself, job by job.
+    Claims, timers and recovery are repeated by the store itself, job by job.
     """
     alone = 0
     for number, points in enumerate(reference.points):

@@ -161,3 +161,13 @@ async def test_timers_go_job_by_job(store: SqlStore, clock: Clock, refuse: Calla
     assert (await now(store, good)).ready
     assert not (await now(store, bad)).ready
     assert [one.job.job_id for one in await claim(store)] == [good.job_id]
+
+
+async def test_claims_go_job_by_job(store: SqlStore, refuse: Callable[[str], None]) -> None:
+    """A job that the database refuses to have claimed is passed over, and those behind it are claimed."""
+    bad = [await submit(store) for _ in range(2)]
+    good = [await submit(store) for _ in range(3)]
+    refuse(f"NEW.job_id <= '{bad[1].job_id}'")
+    taken = [one.job.job_id for _ in range(3) for one in await claim(store, seats=2)]
+    assert taken == [job.job_id for job in good]
+    assert [(await now(store, job)).status for job in bad] == [Status.QUEUED] * 2

@@ -84,6 +84,8 @@ class Claim(Work[Taken]):
     gates: Gates
     prove: bool
     """That the instance is alive: then one that is dead takes nothing."""
+    tried: list[str] = field(default_factory=list)
+    """What was being taken last: who of these is refused by the database, a claim for one seat tells."""
 
     def carry_out(self, ledger: Ledger) -> Taken:
         """Answer the jobs taken, in the order of the seats."""
@@ -108,6 +110,7 @@ class Claim(Work[Taken]):
                     deal.room.give_back(head.lane, head.owner)
                 else:
                     free.popleft()
+            self.tried[:] = [head.job_id for head in dealt]
             ledger.flush()
         return Taken(claimed, deal.busy, full=bool(free) and deal.room.full)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from sqlalchemy import Engine, insert, literal, select
 from sqlalchemy.exc import DatabaseError
@@ -30,7 +30,7 @@ from headrace_server.domain.retention import Retention
 from headrace_server.store import dialect, instances, migrate, relay, schema, work
 from headrace_server.store.again import Again
 from headrace_server.store.answers import Answers
-from headrace_server.store.claims import Claim, Turn
+from headrace_server.store.claims import Claim, Taken, Turn
 from headrace_server.store.dialect import Dialect, Engines, refused
 from headrace_server.store.gates import Gates
 from headrace_server.store.lease import Heartbeat, stopwatch
@@ -45,6 +45,10 @@ from headrace_server.store.writer import Writer
 def wall_clock() -> int:
     """Microseconds since 1970 UTC."""
     return time.time_ns() // 1000
+
+
+REFUSALS_MAX: Final = 20
+"""Jobs that one claim passes over since the database refuses them: those behind them are met by the next."""
 
 
 class SqlStore(Answers):
@@ -299,10 +303,34 @@ class SqlStore(Answers):
         """
         prove = self._heartbeat is not None
         made = self._again.made
-        taken = await self._claims.put(Claim(request, self._turn, self.gates, prove=prove))
+        try:
+            taken = await self._claims.put(Claim(request, self._turn, self.gates, prove=prove))
+        except ControlError:
+            raise
+        except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be claimed, and no other is to wait
+            taken = Taken(await self._claim_singly(request, prove=prove), busy=False, full=False)
         if not request.without_limits:
             self._again.answered(taken, len(request.seats) - len(taken.claimed), made)
         return taken.claimed
+
+    async def _claim_singly(self, request: ClaimRequest, *, prove: bool) -> list[Claimed]:
+        """Seat by seat, passing over what the database refuses to have claimed; what was claimed is answered whatever follows."""
+        claimed: list[Claimed] = []
+        refusals = 0
+        seats = list(request.seats)
+        while seats:
+            one = Claim(replace(request, seats=seats[:1]), self._turn, self.gates, prove=prove)
+            try:
+                claimed += (await self._claims.put(one)).claimed
+                del seats[0]
+            except Exception:
+                refusals += 1
+                if claimed:
+                    return claimed
+                if not one.tried or refusals > REFUSALS_MAX:
+                    raise
+                self._turn.passed |= dict.fromkeys(one.tried, self._clock())
+        return claimed
 
     async def change_gate(self, gate: Gate, fields: Mapping[str, Any]) -> Gate:
         """Change fields of the gate of this scope and name; answer it as it is now.

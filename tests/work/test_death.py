@@ -185,6 +185,9 @@ def test_a_removal_that_was_killed_is_taken_up(tmp_path: Path) -> None:
 async def test_200_runs_leave_nothing_behind(tmp_path: Path) -> None:
     """Descriptors, threads and zombies are as before, in this process and in the child."""
     async with workshop(tmp_path, size=1) as shop:
+        await shop.run(
+            "write"
+        )  # what is printed first starts a thread of the worker's own, for its whole life
         before = await shop.run("worker")
         own = open_fds()
         for number in range(200):

@@ -214,6 +214,7 @@ class Child:
             messages=self._settings.max_messages,
         )
         self._threads.begin()
+        self._streams.begin()
         self._current = (ticket, reporter)
         self._send(encode(("begun", ticket)))
         began = time.monotonic()

@@ -6,7 +6,7 @@
                     ["refused", ticket]
                     ["begun", ticket]
                     ["progress", done, total, message, at]
-                    ["messages", [[level, text], …], dropped, partial]
+                    ["messages", [[level, text], …], dropped, partial, [written, written]]
                     ["result", name] LF value
                     ["finished", ticket, error, aborted, retry, stop_seen, insisted, returned, held] LF result
                     ["left", type, what, detail, replaced]
@@ -21,7 +21,7 @@ A ticket is the pool's number for one run handed to one child. Parameters and re
 behind the header they travel as they are, where inside it each would be escaped and parsed twice more. held
 says that the end counts only once the process is gone: threads of the job still run in it. left names something that a
 run of a type has left in its process, and whether that is replaced. partial says that Python code of the job has begun a
-line of output and not ended it: what there is of it was said before the messages.
+line of output and not ended it, written how many bytes it has sent to each pipe (`pipes`): what there is of it was said before the messages.
 """
 
 import json

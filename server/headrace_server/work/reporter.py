@@ -11,8 +11,8 @@ nobody else. The others are counted.
 While the flusher is armed a progress call stores one tuple, so a loop may report every step. Its thread is
 started when it is first needed: many jobs never need it, and a process with threads is worse to fork.
 
-What is printed goes another way, through a pipe (`output`). It keeps its order with messages: before a message is sent the
-server has read what was printed before it, and before something is printed the messages that wait are sent (`streams`).
+What is printed goes another way, through a pipe (`output`). It keeps its order with messages: a frame of messages says how much
+was printed before it (`pipes`), and before something is printed the messages that wait are sent (`streams`).
 
 SIGTERM may raise JobStopped in the job's thread at any bytecode. Inside a *shield* it waits: else it could leave
 the lock held, or a frame sent and still pending.
@@ -162,7 +162,9 @@ class ChildReporter:
             dropped, self._dropped = self._dropped, 0
             if messages or dropped:
                 self._streams.wait_until_read(READ_SECONDS)
-                self._speak(encode(("messages", messages, dropped, self._streams.partial)))
+                self._speak(
+                    encode(("messages", messages, dropped, self._streams.partial, self._streams.written))
+                )
             if latest is not None:
                 done, total, message = latest
                 at = time.time_ns() // 1000

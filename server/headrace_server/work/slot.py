@@ -19,6 +19,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
+from functools import partial
 from typing import Any
 
 from headrace_server.work import frames
@@ -30,6 +31,7 @@ from headrace_server.work.ledger import Ledger
 from headrace_server.work.left_log import LeftLog
 from headrace_server.work.output import OutputLimits
 from headrace_server.work.overdue import DYING, LEAVING, STARTING, TAKING, Overdue
+from headrace_server.work.pipes import Pipes
 from headrace_server.work.spare import Spare
 from headrace_server.work.supervision import Supervision
 
@@ -87,6 +89,7 @@ class Slot:
         self._killed = False
         self._paused = False
         self._line: ChildLine | None = None
+        self._pipes: Pipes | None = None
         self._kept: list[bytes] = []
         self._returned: list[bytes] = []
         self._flags: dict[int, str] = {}
@@ -119,7 +122,8 @@ class Slot:
         self.lives += 1
         self._aside = child.written
         self._begun_before = self.ledger.begun
-        child.line.watch(self._read_frames, self._read_output)
+        self._pipes = Pipes(child.line, partial(self._take_output, child.line))
+        child.line.watch(self._on_frames, self._read_output)
         for header, text in child.said:
             self._take(header, text)
         self._expect()
@@ -228,6 +232,10 @@ class Slot:
 
     # What the child says and writes
 
+    def _on_frames(self) -> None:
+        if self._read_frames() and self._pipes is not None:
+            self._pipes.all()
+
     def _read_frames(self) -> bool:
         """Take some frames; True when that was all."""
         if self._line is None:
@@ -247,6 +255,8 @@ class Slot:
 
     def _take(self, header: list[Any], text: str) -> None:
         kind = header[0]
+        if self._pipes is not None:
+            self._order(self._pipes, header)
         if kind == "ready":
             self._be_ready(frozenset(header[1]), header[2], fresh=bool(header[3:] and header[3]))
         elif kind == "returned":
@@ -266,6 +276,19 @@ class Slot:
             log.warning(
                 "a worker says what this version does not know: %.100r", kind, extra={"worker": self.name}
             )
+
+    def _order(self, pipes: Pipes, header: list[Any]) -> None:
+        """Deliver what was written before a frame was sent, where that counts."""
+        match header:
+            case ["messages", _, _, _, written, *_]:
+                pipes.until(written)
+            case ["progress" | "result", *_]:
+                pass
+            case ["begun", *_]:
+                pipes.all()
+                pipes.begin()
+            case _:
+                pipes.all()
 
     def _be_ready(self, types: frozenset[str], errors: Mapping[str, str], *, fresh: bool) -> None:
         self.state = State.READY
@@ -303,22 +326,22 @@ class Slot:
             self.spawn_again()
 
     def _be_empty(self) -> None:
-        self._line = self.life = None
+        self._line = self._pipes = self.life = None
         self.state = State.EMPTY
         self._expect()
         self._fruitless = 0 if self.ledger.begun > self._begun_before else self._fruitless + 1
 
     def _read_output(self, pipe: int) -> None:
         # The pipe is not empty, so the child is in the run that wrote it, and that run's "begun" is in the socket.
-        line = self._line
-        if line is None or not self._read_frames():
+        line, pipes = self._line, self._pipes
+        if line is None or pipes is None or not self._read_frames():
             return  # another wake-up follows: the pipe is as it was
-        data = line.output(pipe)
-        if data:
-            self._take_output(line, pipe, data)
+        count = pipes.hold(pipe)
+        if count:
+            self._on_frames()  # messages that came meanwhile may have been said before some of it
             if self.ledger.flooded:
                 line.rest(pipe, PACE)
-        elif data is not None:
+        elif count is not None:
             line.deafen(pipe)
 
     def _take_output(self, line: ChildLine, pipe: int, data: bytes) -> None:
@@ -347,9 +370,11 @@ class Slot:
             return
         while not self._read_frames():
             pass
-        for pipe in (line.out, line.err):
-            while data := line.output(pipe):
-                self._take_output(line, pipe, data)
+        if self._pipes is not None:
+            for pipe in (line.out, line.err):
+                while self._pipes.hold(pipe):
+                    self._pipes.all()
+            self._pipes.all()
         kept_runs = self.state is State.RETIRING
         if self.state is State.STARTING:
             cause = self._before_ready(cause)

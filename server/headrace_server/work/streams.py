@@ -25,16 +25,20 @@ READ_SECONDS = 0.005
 
 
 class _Raw(io.FileIO):
-    """The descriptor. before_write is called before each writing."""
+    """The descriptor. before_write is called before each writing; what is written is counted in written."""
 
-    def __init__(self, number: int, before_write: Callable[[], None]) -> None:
+    def __init__(self, number: int, before_write: Callable[[], None], written: list[int]) -> None:
         # closefd: sys.stdout.close() in a job is not to close the descriptor.
         super().__init__(number, "wb", closefd=False)
         self._before_write = before_write
+        self._written = written
+        self._index = number - 1
 
     def write(self, data: "memoryview[int] | bytes") -> int:  # type: ignore[override] # any buffer
         self._before_write()
-        return super().write(data)
+        count = super().write(data)
+        self._written[self._index] += count
+        return count
 
 
 _write = io.TextIOWrapper.write
@@ -43,8 +47,10 @@ _write = io.TextIOWrapper.write
 class _Buffer(io.BufferedWriter):
     """Bytes. on_held is called when some are held, and may be written soon."""
 
-    def __init__(self, number: int, before_write: Callable[[], None], on_held: Callable[[], None]) -> None:
-        raw: Any = _Raw(number, before_write)
+    def __init__(
+        self, number: int, before_write: Callable[[], None], on_held: Callable[[], None], written: list[int]
+    ) -> None:
+        raw: Any = _Raw(number, before_write, written)
         super().__init__(raw)
         self._on_held = on_held
 
@@ -57,8 +63,12 @@ class _Buffer(io.BufferedWriter):
 class _Text(io.TextIOWrapper):
     """Text, by lines. on_held is called when there may be something that waits for the rest of its line."""
 
-    def __init__(self, number: int, before_write: Callable[[], None], on_held: Callable[[], None]) -> None:
-        super().__init__(_Buffer(number, before_write, on_held), _ENCODING, _ERRORS, line_buffering=True)
+    def __init__(
+        self, number: int, before_write: Callable[[], None], on_held: Callable[[], None], written: list[int]
+    ) -> None:
+        super().__init__(
+            _Buffer(number, before_write, on_held, written), _ENCODING, _ERRORS, line_buffering=True
+        )
         vars(self)["mode"] = "w"
         self._last = "\n"
         self._on_held = on_held
@@ -94,7 +104,9 @@ class Streams:
         self, outputs: tuple[int, int], before_write: Callable[[], None], on_held: Callable[[], None]
     ) -> None:
         self.outputs = outputs
-        self._hooks = (before_write, on_held)
+        self.written = [0, 0]
+        """Bytes that Python code has written to each since the run began."""
+        self._hooks = (before_write, on_held, self.written)
         self._own: list[_Text] = []
         self.straighten()
 
@@ -113,6 +125,10 @@ class Streams:
             for number, stream in enumerate(self._own, start=1)
         ] or [_Text(number, *self._hooks) for number in (1, 2)]
         sys.stdout, sys.stderr = self._own
+
+    def begin(self) -> None:
+        """A run begins."""
+        self.written[:] = 0, 0
 
     def flush(self) -> None:
         """Write what is held. An own stream that a job has broken is none of its callers' business."""

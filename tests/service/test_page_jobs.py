@@ -23,15 +23,22 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A client of a server that has loaded every module of the page."""
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that has loaded every module of the page."""
     folder = tmp_path_factory.mktemp("page")
     names = []
     for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
         name = code.splitlines()[0].removeprefix("# ")
         (folder / name).write_text(code)
         names.append(name.removesuffix(".py"))
-    with LocalServer(folder, jobs=names, path=[folder]) as server, Client(server.target) as connected:
+    with LocalServer(folder, jobs=names, path=[folder]) as server:
+        yield server.target
+
+
+@pytest.fixture
+def client(target: str) -> Iterator[Client]:
+    """A client of it."""
+    with Client(target) as connected:
         yield connected
 
 

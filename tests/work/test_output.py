@@ -92,10 +92,11 @@ async def test_output_without_an_end_is_shown(tmp_path: Path) -> None:
     """A begun line shows while the job is silent, and only its rest later; a bar shows its last state, and each state once."""
     async with workshop(tmp_path, modules=["work.rude_jobs"]) as shop:
         key = shop.send("bar", seen=tmp_path / "seen")
-        await shop.told.until(lambda: len(shop.told.texts(key)) >= 2, "what the job has begun to write")
-        assert shop.told.texts(key, STDOUT) == ["working"]
-        assert shop.told.texts(key, STDERR) == ["99 %"]
+        await shop.told.until(lambda: shop.told.texts(key, STDOUT) == ["working"], "the begun line")
+        await shop.told.until(lambda: "99 %" in shop.told.texts(key, STDERR), "the last state of the bar")
+        states = shop.told.texts(key, STDERR)
+        assert len(states) == len(set(states)) < 50
         (tmp_path / "seen").touch()
         await shop.told.outcome(key)
         assert shop.told.texts(key, STDOUT) == ["working", " done"]
-        assert shop.told.texts(key, STDERR) == ["99 %", "100 %"]
+        assert shop.told.texts(key, STDERR) == [*states, "100 %"]

@@ -211,7 +211,7 @@ def test_a_start_on_a_full_disk(disk: SmallDisk, tmp_path: Path) -> None:
     server = server_on(disk, tmp_path)
     database = disk.place / "headrace.db"
     disk.fill()
-    new = f"headrace: The database {database} cannot be locked: No space left on device."
+    new = f"headrace: The database {database} cannot be opened: No space left on device."
     assert ended_with(server) == (EXIT_UNAVAILABLE, new)
     disk.make_room()
     with server, server.client() as client:

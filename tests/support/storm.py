@@ -77,7 +77,9 @@ class Serving(Protocol):
 class Storm:
     """Threads of clients that submit so many jobs, and what went wrong in them."""
 
-    def __init__(self, server: Serving, evidence: Evidence, seed: int, jobs: int) -> None:
+    def __init__(
+        self, server: Serving, evidence: Evidence, seed: int, jobs: int, *, impatience: float = IMPATIENT
+    ) -> None:
         self.server = server
         self.evidence = evidence
         self.jobs = jobs
@@ -85,6 +87,7 @@ class Storm:
         self.allowed = 0
         """How many jobs may be submitted by now: the storm is to last as long as the kills."""
         self._seed = seed
+        self._impatience = impatience
         self._over = threading.Event()
         self._opened = ExitStack()
         self._submitters: list[threading.Thread] = []
@@ -152,7 +155,7 @@ class Storm:
 
     def _submit(self, number: int) -> None:
         rng = random.Random(f"{self._seed} submitter {number}")
-        impatient = {"timeout": IMPATIENT, "wait_for_ready": False} if number == 0 else {}
+        impatient = {"timeout": self._impatience, "wait_for_ready": False} if number == 0 else {}
         witness = self.witness(**impatient)
         for count in range(self.jobs // SUBMITTERS):
             while count * SUBMITTERS >= self.allowed and not self._over.wait(TICK):

@@ -16,13 +16,13 @@ from headrace import Client
 from support import broadcast_judge
 from support.broadcast_judge import judge
 from support.checker_evidence import Evidence
-from support.figures import figure, seed
+from support.figures import figure, guard, seed
 from support.listener import Listener
 from support.phases import Doomed
 from support.rabbitmq import Broker
 from support.relay import Relay
 from support.server import Server, until
-from support.storm import WATCHERS, Storm
+from support.storm import IMPATIENT, WATCHERS, Storm
 from support.storm_rage import settle
 
 MORE = figure(24, 240)
@@ -123,7 +123,8 @@ def troubled(
             ends.callback(server.close)
             server.start()
         evidence = Evidence(folder / "log")
-        storm = Storm(Pool(servers), evidence, chosen, jobs)
+        # Its servers are not killed: a call that takes longer than this is one that the broker has disturbed.
+        storm = Storm(Pool(servers), evidence, chosen, jobs, impatience=guard(IMPATIENT))
         ends.callback(storm.close)
         world = World(broker, servers, listener, link, evidence, storm)
         world.says("events go to the exchange", len(servers))

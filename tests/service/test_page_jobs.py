@@ -104,7 +104,7 @@ def test_a_declared_failure(client: Client) -> None:
 def test_a_stop(client: Client) -> None:
     """A stop reaches the job, whose clean-up reports the reason."""
     job = client.submit("patient")
-    with closing(job.watch(include_messages=True)) as updates:
+    with closing(job.watch(after_revision=0, include_messages=True)) as updates:
         for update in updates:
             if isinstance(update, JobEvent) and isinstance(update.detail, LoggedMessage):
                 break

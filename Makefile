@@ -34,7 +34,7 @@ format: $(VENV)/.done ## put the code into shape
 SIDE_BY_SIDE = -n $(or $(TESTS_AT_ONCE),4) --dist loadfile
 
 test: $(VENV)/.done $(FLOOR_VENV)/.done test-tools $(NODE_VENV)/.done ## every test but the deep ones, in some minutes
-	$(FLOOR_VENV)/bin/python -m pytest -q $(SIDE_BY_SIDE) tests/client
+	$(FLOOR_VENV)/bin/python -m pytest -q -p no:support.services $(SIDE_BY_SIDE) tests/client # the light client needs no services
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not deep"
 
 test-fast: $(VENV)/.done test-tools ## the tests that answer within a minute

@@ -183,6 +183,8 @@ class JobType:
     """Why the module failed to load; empty when it did not."""
     workspace: bool = False
     """Whether it uses a workspace: such jobs stay QUEUED while the disk is too full for one."""
+    fresh: bool = False
+    """Whether each run has a worker process of its own, in which no job has run before and none runs after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

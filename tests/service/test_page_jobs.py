@@ -71,6 +71,7 @@ def test_results(client: Client, type_name: str, parameters: dict[str, Any], res
 
 def test_a_process_of_its_own(client: Client) -> None:
     """Each run of a fresh type is in another process."""
+    assert [one.type for one in client.types() if one.fresh] == ["legacy.convert"]
     results = [client.run("legacy.convert", {"text": "old news"}).result for _ in range(3)]
     assert {result["text"] for result in results} == {"Old News"}
     assert len({result["process"] for result in results}) == 3

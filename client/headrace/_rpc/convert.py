@@ -100,6 +100,7 @@ def job_type(message: job_pb2.JobType) -> info.JobType:
         instance_count=message.instance_count,
         load_error=message.load_error,
         workspace=message.workspace,
+        fresh=message.fresh,
     )
 
 

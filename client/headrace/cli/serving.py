@@ -168,6 +168,8 @@ def _write_type(one: JobType) -> None:
         write(f"  starts up to {one.retry_policy.max_attempts} times")
     if one.workspace:
         write("  uses a workspace, and waits for disk space where there is none")
+    if one.fresh:
+        write("  each run has a worker process of its own")
     if one.attempt_timeout is not None:
         write(f"  each run takes at most {show_span(one.attempt_timeout)}")
     required, properties = _schema(one)

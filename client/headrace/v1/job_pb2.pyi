@@ -1352,6 +1352,7 @@ class JobType(_message.Message):
     INSTANCE_COUNT_FIELD_NUMBER: _builtins.int
     LOAD_ERROR_FIELD_NUMBER: _builtins.int
     WORKSPACE_FIELD_NUMBER: _builtins.int
+    FRESH_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """Its name, as in JobSpec.type. Empty for what failed to load."""
     description: _builtins.str
@@ -1372,6 +1373,8 @@ class JobType(_message.Message):
     """
     workspace: _builtins.bool
     """Whether it uses a workspace: such jobs stay QUEUED while the disk is too full for one."""
+    fresh: _builtins.bool
+    """Whether each run has a worker process of its own, in which no job has run before and none runs after it."""
     @_builtins.property
     def retry_policy(self) -> Global___RetryPolicy:
         """Its retry policy."""
@@ -1393,10 +1396,11 @@ class JobType(_message.Message):
         instance_count: _builtins.int = ...,
         load_error: _builtins.str = ...,
         workspace: _builtins.bool = ...,
+        fresh: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attempt_timeout", b"attempt_timeout", "retry_policy", b"retry_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_timeout", b"attempt_timeout", "description", b"description", "instance_count", b"instance_count", "load_error", b"load_error", "module", b"module", "parameters_schema", b"parameters_schema", "result_schema", b"result_schema", "retry_policy", b"retry_policy", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_timeout", b"attempt_timeout", "description", b"description", "fresh", b"fresh", "instance_count", b"instance_count", "load_error", b"load_error", "module", b"module", "parameters_schema", b"parameters_schema", "result_schema", b"result_schema", "retry_policy", b"retry_policy", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -248,6 +248,7 @@ class TypeInfo:
     defaults: TypeDefaults = TypeDefaults(RetryPolicy(), None)
     load_error: str = ""
     needs_workspace: bool = False
+    fresh: bool = False
 
 
 class JobTypes(Protocol):

@@ -303,6 +303,7 @@ def job_type(info: TypeInfo, instances: int) -> job_pb2.JobType:
         result_schema=info.result_schema,
         load_error=info.load_error,
         workspace=info.needs_workspace,
+        fresh=info.fresh,
     )
     if info.type:
         message.retry_policy.CopyFrom(retry_policy(info.defaults.retry))

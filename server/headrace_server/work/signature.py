@@ -34,6 +34,7 @@ class JobType:
             result_schema=self._result_schema(),
             defaults=_defaults(definition),
             needs_workspace=definition.workspace,
+            fresh=definition.fresh,
         )
 
     def record(self) -> dict[str, Any]:

@@ -88,8 +88,8 @@ def test_workers_are_killed(server: Server, witness: Witness) -> None:
     assert max(noticed) <= guard(NOTICED_SECONDS)
     assert max(back) <= guard(BACK_SECONDS)
     until(
-        lambda: len(server.processes()) == 4 + WORKERS,
-        "there are server, workers, loader and the supervisors of those, no orphan",
+        lambda: len(server.processes()) == 5 + WORKERS,
+        "there are server, workers, the spare one, loader and the supervisors of those, no orphan",
     )
 
 

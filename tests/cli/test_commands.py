@@ -170,7 +170,7 @@ def test_types_and_info(headrace: Script) -> None:
     assert row.split()[title.split().index("QUEUES")] == "all"
     assert json.loads(headrace("instances", "-o", "json"))[0]["queues"] == []
     assert "Settings" in headrace("info")
-    assert json.loads(headrace("info", "-o", "json"))["settings"]["workers"] == "2"
+    assert json.loads(headrace("info", "-o", "json"))["settings"]["workers"] == 2
 
 
 def test_what_the_server_refuses(headrace: Script, tree: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from typing import NoReturn
 
 import pytest
 from contract.deeds import Clock, found, page, submission
@@ -16,15 +17,21 @@ from headrace_server.domain.query import Filter
 from headrace_server.domain.retention import PORTION_JOBS
 from headrace_server.store import SqlStore
 from headrace_server.wiring import limits_of
+from headrace_server.work.registry import Registry
 
 ASK = partial(verbs.request_stop, grace=0, reason="purged", requested_by="")
 MANY = 2 * PORTION_JOBS + 50
 
 
+async def never_asked(*_arguments: object, whole: bool) -> NoReturn:
+    """No filter of these tests is by a parameter."""
+    raise AssertionError(whole)
+
+
 @pytest.fixture
 def verb(store: SqlStore) -> Bulk:
     """The verbs over the store."""
-    return Bulk(store, Hub(10), limits_of(Settings()))
+    return Bulk(store, Hub(10), Registry(never_asked), limits_of(Settings()))
 
 
 async def test_pages_go_on_with_a_token(

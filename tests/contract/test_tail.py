@@ -1,6 +1,9 @@
 """The tail: what other stores commit is told once, in the order of each writer, however late it is committed."""
 
 import asyncio
+import logging
+import os
+import resource
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +35,20 @@ async def reached(fact: Callable[[], Any], what: str, limit: float = 20) -> None
     while not fact():
         assert time.monotonic() < deadline, f"not within {limit:g} s: {what}"
         await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """This process has all descriptors below 1024 in use, as a server with a thousand callers has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY)]
+    while opened[-1] < 1024:
+        opened.append(os.dup(opened[0]))
+    yield
+    for descriptor in opened:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest_asyncio.fixture
@@ -133,6 +150,24 @@ async def test_a_hint_is_quicker_than_the_poll(stores: list[SqlStore], heard: li
         await reached(lambda count=count: len(heard[1]) == count, "it is told")  # type: ignore[misc] # as above
         waits.append(time.monotonic() - begun)
     assert sorted(waits)[5] < 0.25
+
+
+@pytest.mark.usefixtures("many_descriptors")
+async def test_a_hint_comes_by_any_descriptor(
+    url: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store whose connections have descriptors of 1024 and more hears what others commit, and logs no trouble."""
+    opened = [SqlStore.open(url, durable=False, clock=clock) for _ in range(2)]
+    try:
+        heard: list[Event] = []
+        opened[1].on_elsewhere = heard.extend
+        for name, store in zip(("here", "there"), opened, strict=True):
+            await store.join(Instance(name, clock(), {"workers": 1}), lease=10)
+        await submit(opened[0])
+        await reached(lambda: heard, "it is told")
+        assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    finally:
+        await asyncio.gather(*(store.close() for store in opened))
 
 
 async def test_the_tail_goes_on_after_its_connection_was_lost(

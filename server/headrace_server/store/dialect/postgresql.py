@@ -244,7 +244,10 @@ class _Notify(Hints):
     def wait(self, connection: Connection, seconds: float) -> News:
         driver = _driver(connection)
         if not self._heard:
-            ready, _, _ = select.select((driver.fileno(), self._wake), (), (), seconds)
+            poll = select.poll()  # select takes no descriptor from 1024 on
+            for fd in (driver.fileno(), self._wake):
+                poll.register(fd, select.POLLIN)
+            ready = dict(poll.poll(seconds * 1000))
             if self._wake in ready:
                 os.eventfd_read(self._wake)
             if driver.fileno() in ready:

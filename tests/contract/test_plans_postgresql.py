@@ -15,7 +15,7 @@ from headrace_server.domain.gate import Scope
 from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore, lanes
 
-pytestmark = [pytest.mark.only("postgresql"), pytest.mark.slow]
+pytestmark = [pytest.mark.only("postgresql"), pytest.mark.deep]
 
 Plan = dict[str, Any]
 

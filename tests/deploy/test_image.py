@@ -16,7 +16,7 @@ from headrace import Client
 from support import image, ports
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.deep,
     pytest.mark.timeout(600),
     pytest.mark.skipif(os.geteuid() != 0 and not os.environ.get("CI"), reason="the steps are those of root"),
 ]

@@ -22,7 +22,7 @@ from support.history import FINAL
 from support.listener import EXCHANGE, Listener
 from support.server import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.deep
 
 TENANT = "Zürich~1.a"
 """Its characters are escaped in routing keys."""

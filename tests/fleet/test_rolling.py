@@ -17,7 +17,7 @@ from support.load import Load, target_of
 from support.refusals import Refusal, refusal
 from support.server import Server, until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.deep
 
 
 def starts(note: Path) -> Counter[str]:

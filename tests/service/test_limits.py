@@ -316,6 +316,7 @@ def test_disk_space(tmp_path: Path) -> None:
         assert len(server.logged("disk space is short")) == 2
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("what", ["progress", "messages", "stdout", "results"])
 def test_a_flood_harms_nobody(tmp_path: Path, what: str) -> None:
     """A job that floods is held back itself: jobs beside it run, its stop is true, memory stays flat (failure case 28)."""

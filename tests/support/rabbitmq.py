@@ -160,7 +160,9 @@ class Node:
     def _evaluate(self, expression: str) -> None:
         """Have the node evaluate Erlang: a hundred times as fast as rabbitmqctl."""
         cookie = (self._folder / ".erlang.cookie").read_text().strip()
-        command = ["erl_call", "-n", self.node, "-c", cookie, "-e"]
+        # A name of its own: else all calls have the same, and the node refuses the second of two at once.
+        caller = f"call-{secrets.token_hex(4)}"
+        command = ["erl_call", "-h", caller, "-n", self.node, "-c", cookie, "-e"]
         answer = self._output(command, f"{expression}, done.\n")
         if answer != "{ok, done}":
             raise RuntimeError(f"{expression} gave {answer}")

@@ -198,7 +198,7 @@ def test_calls_by_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["GetJob", "WatchJob", "StopJob"])
 def test_unread_answers(tmp_path: Path, method: str) -> None:
     """What a client does not read is bounded, counted, and given back when its connection is cut; others are served meanwhile."""
-    settings = {"max_unread_mib_per_connection": 8, "max_unread_time": 1, "workers": 0}
+    settings = {"max_unread_mib_per_connection": 8, "max_unread_time": 3, "workers": 0}
     with Server(tmp_path, **settings) as server, server.client() as client:
         job = client.submit("test.echo", {"x": "x" * 900_000}, hold=True)
         for _ in range(20):

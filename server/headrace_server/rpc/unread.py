@@ -27,8 +27,10 @@ READING: Final = 8
 SHARE: Final = 4
 """Who holds less than this part of what a connection may is cut only when all together hold half of what they may: a slow link
 takes long for one large answer."""
-PEAK: Final = 16 << 20
+PEAK: Final = 4 << 20
 """Bytes: what has been held and let go again that is worth giving back to the machine."""
+GIVE_BACK_SECONDS: Final = 20.0
+"""For so long it is given back again and again: what was let go is freed later, by threads of gRPC's own."""
 
 
 class Connection:
@@ -71,6 +73,8 @@ class Unread:
         self._bytes = 0
         self._peak = 0
         self._cuts = 0
+        self._give_back_until = 0.0
+        """Monotonic."""
         self._task: asyncio.Task[None] | None = None
 
     def of(self, peer: str) -> Connection:
@@ -125,6 +129,8 @@ class Unread:
                 self._cuts += await asyncio.to_thread(self._cut, peer)
             if self._peak >= PEAK and self._bytes <= self._peak / 2:
                 self._peak = self._bytes
+                self._give_back_until = time.monotonic() + GIVE_BACK_SECONDS
+            if time.monotonic() <= self._give_back_until:
                 await asyncio.to_thread(self._give_back)
 
     def _stuck(self) -> list[str]:

@@ -270,8 +270,8 @@ class Child:
             self._told.add((type_name, what))
             self._send(encode(("left", type_name, what, detail, replaced)))
 
-    def _on_terminate(self, _signal: int, _frame: object) -> None:
-        if self._current is not None and not self._forks.deferred():
+    def _on_terminate(self, _signal: int, frame: FrameType | None) -> None:
+        if self._current is not None and not self._forks.deferred(frame):
             ticket, reporter = self._current
             if self._page.flagged(ticket):
                 reporter.shield.interrupt()

@@ -17,6 +17,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from types import FrameType
 
 _SIGTERM = frozenset({signal.SIGTERM})
 _AGAIN_SECONDS = 0.002
@@ -30,7 +31,10 @@ class Forks:
     """
 
     def __init__(
-        self, handler: Callable[[int, object], None], forked: Callable[[], None], busy: threading.Lock
+        self,
+        handler: Callable[[int, FrameType | None], None],
+        forked: Callable[[], None],
+        busy: threading.Lock,
     ) -> None:
         self._handler = handler
         self._forked = forked
@@ -42,10 +46,18 @@ class Forks:
             before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child
         )
 
-    def deferred(self) -> bool:
-        """For the handler: whether a fork is under way. Then the signal comes again."""
-        self._late = self._late or self._under_way > 0
-        return self._under_way > 0
+    def deferred(self, frame: FrameType | None) -> bool:
+        """For the handler: whether a fork is under way where it was called. Then the signal comes again."""
+        if self._under_way:
+            self._late = True
+            return True
+        # The first and last moments of what is called here: before it has counted, and after.
+        while frame is not None:
+            if frame.f_code in _CALLED:
+                _again()
+                return True
+            frame = frame.f_back
+        return False
 
     def _before(self) -> None:
         self._under_way += 1
@@ -62,9 +74,7 @@ class Forks:
         self._under_way -= 1
         if self._late:
             self._late = False
-            again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
-            again.daemon = True
-            again.start()
+            _again()
 
     def _in_child(self) -> None:
         self._under_way, self._late = 0, False
@@ -72,3 +82,12 @@ class Forks:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self._forked()
         self._after()
+
+
+_CALLED = frozenset(code.__code__ for code in (Forks._before, Forks._after, Forks._in_parent))  # noqa: SLF001 - its own
+
+
+def _again() -> None:
+    timer = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    timer.start()

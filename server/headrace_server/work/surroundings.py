@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 from headrace_server.work import process_tree
 from headrace_server.work.helpers import Helpers
@@ -19,7 +20,7 @@ from headrace_server.work.streams import Streams
 class Surroundings:
     """The process of a child, outside the code of its jobs."""
 
-    def __init__(self, streams: Streams, on_terminate: Callable[[int, object], None]) -> None:
+    def __init__(self, streams: Streams, on_terminate: Callable[[int, FrameType | None], None]) -> None:
         self._streams = streams
         self._on_terminate = on_terminate
         self._home = os.open(".", os.O_RDONLY | os.O_CLOEXEC)

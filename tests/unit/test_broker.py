@@ -23,7 +23,7 @@ def test_a_killed_node_comes_back_with_what_was_confirmed(own_rabbitmq: Broker) 
             connection.channel()
     assert not own_rabbitmq.running
     own_rabbitmq.start()
-    assert own_rabbitmq.queues() == {"kept": 1}
+    until(lambda: own_rabbitmq.queues() == {"kept": 1}, "the queue is there with its message")
 
 
 def test_a_virtual_host_is_a_tests_own(rabbitmq: str, own_rabbitmq: Broker) -> None:

@@ -18,7 +18,8 @@ from headrace_server.control.spec import (
 )
 from headrace_server.control.watch import Update, Watch, WatchOptions, wait_final
 from headrace_server.domain import verbs
-from headrace_server.domain.errors import Draining
+from headrace_server.domain.change import Change
+from headrace_server.domain.errors import Draining, JobNotFound
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Cursor, JobTypes, Page, Store, Submission, Submitted, TypeInfo
@@ -82,8 +83,7 @@ class Jobs:
 
     async def release(self, tenant: str, job_id: str) -> FullJob:
         """Release a held job. Raises JobNotFound, WrongStatus."""
-        await self._store.apply(job_id, verbs.release, tenant=tenant)
-        return await self.get(tenant, job_id)
+        return await self._changed(tenant, await self._store.apply(job_id, verbs.release, tenant=tenant))
 
     async def get(self, tenant: str, job_id: str, *, payload: bool = True) -> FullJob:
         """One job. Raises JobNotFound."""
@@ -135,8 +135,8 @@ class Jobs:
         asked = await self._store.apply(job_id, ask, tenant=tenant)
         if asked.job.status.final:
             outcome = StopOutcome.STOPPED if asked.events else StopOutcome.ALREADY_FINISHED
-            return outcome, await self.get(tenant, job_id)
-        job = await self.wait(tenant, job_id, wait) if wait > 0 else await self.get(tenant, job_id)
+            return outcome, await self._changed(tenant, asked)
+        job = await self.wait(tenant, job_id, wait) if wait > 0 else await self._changed(tenant, asked)
         if job.job.status is Status.ABORTED:
             return StopOutcome.STOPPED, job
         return StopOutcome.FINISHED_FIRST if job.job.status.final else StopOutcome.STOPPING, job
@@ -144,8 +144,17 @@ class Jobs:
     async def update(self, tenant: str, job_id: str, *, fields: Mapping[str, Any], etag: str) -> FullJob:
         """Change fields. Raises JobNotFound, EtagMismatch, WrongStatus, InvalidArgument."""
         change = update_request(self.limits, fields=fields, etag=etag)
-        await self._store.apply(job_id, change, tenant=tenant)
-        return await self.get(tenant, job_id)
+        return await self._changed(tenant, await self._store.apply(job_id, change, tenant=tenant))
+
+    async def _changed(self, tenant: str, change: Change) -> FullJob:
+        """A job after its change. One that was deleted meanwhile is answered as the change left it, without what it carries.
+
+        To say that there is no such job would deny what has been done.
+        """
+        try:
+            return await self.get(tenant, change.job.job_id)
+        except JobNotFound:
+            return FullJob(change.job)
 
     async def delete(self, tenant: str, job_id: str) -> None:
         """Delete a job that has ended. Raises JobNotFound, WrongStatus, JobLocked."""

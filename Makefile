@@ -31,7 +31,7 @@ format: $(VENV)/.done ## put the code into shape
 	$(BIN)/buf format --write
 
 # Most tests wait for something: more of them run at once than there are processors.
-SIDE_BY_SIDE = -n $(or $(TESTS_AT_ONCE),4) --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE = -n $(or $(TESTS_AT_ONCE),3) --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.done $(FLOOR_VENV)/.done test-tools $(NODE_VENV)/.done ## every test but the deep ones, in some minutes
 	$(FLOOR_VENV)/bin/python -m pytest -q -p no:support.services $(SIDE_BY_SIDE) tests/client # the light client needs no services

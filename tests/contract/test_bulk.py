@@ -2,10 +2,9 @@
 
 import asyncio
 from functools import partial
-from typing import NoReturn
 
 import pytest
-from contract.deeds import Clock, found, page, submission
+from contract.deeds import Clock, found, never_asked, page, submission
 
 from headrace_server.config import Settings
 from headrace_server.control import bulk
@@ -21,11 +20,6 @@ from headrace_server.work.registry import Registry
 
 ASK = partial(verbs.request_stop, grace=0, reason="purged", requested_by="")
 MANY = 2 * PORTION_JOBS + 50
-
-
-async def never_asked(*_arguments: object, whole: bool) -> NoReturn:
-    """No filter of these tests is by a parameter."""
-    raise AssertionError(whole)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from contract.deeds import end, submit
+from contract.deeds import end, never_asked, submit
 
 from headrace_server.config import Settings
 from headrace_server.control.hub import Hub
@@ -15,11 +15,6 @@ from headrace_server.domain.query import FullJob
 from headrace_server.store import SqlStore
 from headrace_server.wiring import limits_of
 from headrace_server.work.registry import Registry
-
-
-async def never_asked(*_arguments: object, whole: bool) -> dict[str, Any]:
-    """No type is known, so none is checked."""
-    raise AssertionError(whole)
 
 
 @pytest.fixture

@@ -80,8 +80,11 @@ def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["update", "x"], "There is nothing to change"),
     ],
 )
-def test_usage(capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
+def test_usage(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
     """What cannot be understood is one line that says why, and exit code 2."""
+    monkeypatch.setenv("GRPC_VERBOSITY", "NONE")  # as the script sets it for its process: this one lives on
     assert run(words) == 2
     out, error = capsys.readouterr()
     assert out == ""

@@ -6,7 +6,7 @@ new and does not go within a moment is an error of that test. It knows its own:
 - processes by a mark in the environment, and as descendants of this process below none that was there before,
   so those of a server that other tests share are none of its business;
 - files in a temporary directory that this process has to itself, and in the folders of the checkout that have changed;
-- threads of Python and descriptors of this process.
+- threads of Python, descriptors and the environment of this process: what a test starts later would have that too.
 
 Where tests run side by side nobody can say whose a file in the checkout is: then it is looked at once, at the end, by
 whoever started the workers, and what is new there fails the run.
@@ -44,6 +44,8 @@ POLLER_SOCKETS = 2
 """Unix sockets that may be new: the pair of gRPC's event loops stays until the next of them is made."""
 _STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"})
 _EVENTS = ("anon_inode:[eventfd]", "anon_inode:[eventpoll]")
+_ITS_OWN = frozenset({MARK, "TMPDIR", "PYTEST_CURRENT_TEST"})
+"""Variables that the guard and the test runner set."""
 _THREADS_KEPT = ("_poll_wrapper",)
 """Threads that may stay: the one of gRPC's event loops, which goes with the last of them."""
 
@@ -59,6 +61,7 @@ class Found(NamedTuple):
     descriptors: frozenset[tuple[str, str]]
     temporary: frozenset[str]
     checkout: dict[str, int]
+    environment: frozenset[tuple[str, str]]
 
 
 class Checkout:
@@ -102,6 +105,7 @@ class Guard:
             frozenset(_descriptors()),
             frozenset(_names(str(self._temporary))),
             self._checkout.look() if self._checkout else {},
+            frozenset(item for item in os.environ.items() if item[0] not in _ITS_OWN),
         )
 
     def new(self, before: Found) -> list[str]:
@@ -125,7 +129,8 @@ class Guard:
         ]
         files = [f"file {self._temporary / name}" for name in after.temporary - before.temporary]
         files += self._checkout.new(before.checkout) if self._checkout else []
-        return sorted(threads + fds + files)
+        changed = {f"environment {name}" for name, _ in before.environment ^ after.environment}
+        return sorted({*threads, *fds, *files, *changed})
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -45,6 +45,9 @@ def test_thread():
 def test_descriptor():
     KEPT.append(os.open("/dev/null", os.O_RDONLY))
 
+def test_environment():
+    os.environ["LEFT"] = "1"
+
 def test_after_them_all():
     pass
 """
@@ -85,7 +88,7 @@ def test_a_file_in_the_checkout_fails_a_run_side_by_side(checkout: Path) -> None
 
 
 def test_each_leak_is_an_error_of_its_test(checkout: Path, tmp_path: Path) -> None:
-    """A child, an orphan, files, a thread, a descriptor: each is named, in its test alone; clean tests pass."""
+    """A child, an orphan, files, a thread, a descriptor, a variable: each is named, in its test alone; clean tests pass."""
     done = run(checkout)
     for pid in (checkout / "pids").read_text().split():
         os.kill(int(pid), signal.SIGKILL)
@@ -100,7 +103,8 @@ def test_each_leak_is_an_error_of_its_test(checkout: Path, tmp_path: Path) -> No
         "test_file_in_the_checkout": "file checkout/folder/left.txt",
         "test_thread": "thread lingering",
         "test_descriptor": r"descriptor -> /dev/null",
+        "test_environment": "environment LEFT",
     }
     assert caught.keys() == expected.keys(), shown
     assert all(re.fullmatch(pattern, caught[test]) for test, pattern in expected.items()), shown
-    assert "8 passed, " in shown
+    assert "9 passed, " in shown

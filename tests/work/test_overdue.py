@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 from work.pool_support import Witness, fact, workshop
 
-from headrace_server.work import overdue, slot
-from headrace_server.work.overdue import TAKING, Overdue, Step
+from headrace_server.work import overdue, slot, spare
+from headrace_server.work.overdue import TAKING, Overdue
 
 
 def hasten(monkeypatch: pytest.MonkeyPatch, *names: str, tell: float = 0.05, kill: float = 0.2) -> None:
     """Give these steps less time."""
     for name in names:
-        step: Step = getattr(slot, name)
-        monkeypatch.setattr(slot, name, step._replace(tell=tell, kill=step.kill and kill))
+        for module in (slot, spare):
+            if step := getattr(module, name, None):
+                monkeypatch.setattr(module, name, step._replace(tell=tell, kill=step.kill and kill))
 
 
 async def test_a_child_that_hangs_at_its_exit(
@@ -82,6 +83,32 @@ async def test_a_child_that_does_not_start(
         (tmp_path / "gate").touch()
         await shop.told.ready(1)
     assert "has not loaded its modules: it is killed" in caplog.text
+
+
+async def test_a_reserve_that_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A reserve whose imports hang is told of, killed and followed by another; no slot is lost with it."""
+    gate = tmp_path / "gate"
+    monkeypatch.setenv("IMPORT_GATE", str(gate))
+    gate.touch()
+    async with workshop(tmp_path, modules=("work.gated_import", "work.pool_jobs")) as shop:
+
+        def up() -> int | None:
+            born = shop.pool._spare._born
+            return shop.pool._supervision.pids.get(born[0].life) if born and born[0].said else None
+
+        first = await fact(up, "a reserve")
+        hasten(monkeypatch, "STARTING")
+        gate.unlink()
+        os.kill(first, signal.SIGKILL)
+        await fact(lambda: "has not loaded its modules: it is killed" in caplog.text, "a line in the log")
+        assert (await shop.run("noop")).error is None
+        gate.touch()
+        assert await fact(up, "another") != first
+        assert not shop.told.of("lost")
+    told = [record for record in caplog.records if "not loaded its modules" in record.getMessage()]
+    assert {getattr(record, "worker", "") for record in told} == {"reserve"}
 
 
 async def test_a_killed_child_that_does_not_go(

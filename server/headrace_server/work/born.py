@@ -1,5 +1,6 @@
 """A child that has no slot: not yet, or no more."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +13,16 @@ _FRAMES_PER_WAKE = 64
 
 @dataclass(slots=True)
 class Born:
-    """A child without a slot. said: the frames that it has sent, in order. written: what it has written last."""
+    """A child without a slot. said: the frames that it has sent, in order. written: what it has written last.
+
+    at: when it was started, by time.monotonic.
+    """
 
     life: int
     line: ChildLine
     said: list[tuple[list[Any], str]] = field(default_factory=list)
     written: bytes = b""
+    at: float = field(default_factory=time.monotonic)
 
     def read(self) -> bool:
         """Take what it says; True when that was all."""

@@ -45,13 +45,13 @@ class Overdue:
         """Seconds after `_since` at which there is something to do."""
         self._timer: asyncio.TimerHandle | None = None
 
-    def expect(self, step: Step | None, number: int = 0) -> None:
-        """Expect this step from now on; the same with the same number is still expected from when it was first."""
+    def expect(self, step: Step | None, number: int = 0, *, since: float | None = None) -> None:
+        """Expect this step from now on, or since then; the same with the same number is still expected from when it was first."""
         if (step, number) == self._expected:
             return
         self._expected = (step, number)
         if step is not None:
-            self._since, self._next = time.monotonic(), step.tell
+            self._since, self._next = time.monotonic() if since is None else since, step.tell
             self._arm()
 
     def _arm(self) -> None:

@@ -88,6 +88,7 @@ class Slot:
         self._overdue = Overdue(name, self._pid, self.kill)
         self._killed = False
         self._paused = False
+        self._started_at = 0.0
         self._line: ChildLine | None = None
         self._pipes: Pipes | None = None
         self._kept: list[bytes] = []
@@ -119,6 +120,7 @@ class Slot:
         self.life = child.life
         self.state = State.STARTING
         self._killed = self._paused = False
+        self._started_at = child.at
         self.lives += 1
         self._aside = child.written
         self._begun_before = self.ledger.begun
@@ -222,7 +224,7 @@ class Slot:
         elif self._killed:
             self._overdue.expect(DYING)
         elif self.state is State.STARTING:
-            self._overdue.expect(STARTING)
+            self._overdue.expect(STARTING, since=self._started_at)
         elif self.state is State.RETIRING:
             self._overdue.expect(LEAVING)
         elif self.ledger.waits and not self._paused:  # what a paused child has said was not read

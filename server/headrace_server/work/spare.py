@@ -3,20 +3,25 @@
 A slot whose child goes takes the spare in its place, and another is started. So who waits behind a run that cost its worker
 does not wait for imports, and a storm of stops takes little from the others. There is one for a pool, and one for each slot
 where types want a fresh worker for each run. They are started when every slot has a child of its own that is up: then they
-take no time from anybody who waits.
+take no time from anybody who waits. One that hangs in its imports is told of and killed, as in a slot.
 """
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable
 
 from headrace_server.work.born import Born, born
+from headrace_server.work.overdue import DYING, STARTING, Overdue
 from headrace_server.work.supervision import Supervision
 
 log = logging.getLogger(__name__)
 
 WAIT_FIRST, WAIT_MAX = 1.0, 60.0
 """Seconds until the next one, when some have ended before they were up. Doubling."""
+
+NAME = "reserve"
+"""What the log calls a worker that has no slot yet."""
 
 
 class Spare:
@@ -27,6 +32,9 @@ class Spare:
         self._supervision = supervision
         self._settled = settled
         self._born: list[Born] = []
+        self._overdue: dict[int, Overdue] = {}
+        """Of each, by its life."""
+        self._killed: set[int] = set()
         self._fallen = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -36,23 +44,47 @@ class Spare:
             while self._timer is None and len(self._born) < self.wanted:
                 if not self._supervision.up or not self._settled():
                     return
-                self._born.append(born(self._supervision))
+                self._add(born(self._supervision))
         except OSError:
             log.exception("no spare worker could be started")
 
+    def _add(self, child: Born) -> None:
+        def read() -> None:
+            child.read()
+            if child.said:
+                overdue.expect(None)
+
+        pids, life = self._supervision.pids, child.life
+        overdue = Overdue(NAME, lambda: pids.get(life), lambda: self._kill(life))
+        overdue.expect(STARTING, since=child.at)
+        child.line.watch(read, child.read_output)
+        self._born.append(child)
+        self._overdue[life] = overdue
+
+    def _kill(self, life: int) -> None:
+        self._killed.add(life)
+        self._supervision.signal(life, signal.SIGKILL)
+        self._overdue[life].expect(DYING)
+
     def take(self) -> Born | None:
         """Have one, loaded or still loading: it is ahead of one that is started now."""
-        first = next((child for child in self._born if child.said), next(iter(self._born), None))
+        alive = [child for child in self._born if child.life not in self._killed]
+        first = next((child for child in alive if child.said), next(iter(alive), None))
         if first is not None:
-            self._born.remove(first)
+            self._remove(first)
         return first
+
+    def _remove(self, child: Born) -> None:
+        self._born.remove(child)
+        self._killed.discard(child.life)
+        self._overdue.pop(child.life).expect(None)
 
     def ended(self, life: int) -> bool:
         """One may have ended without a slot; another follows, after a wait when it was not up."""
         gone = next((child for child in self._born if child.life == life), None)
         if gone is None:
             return False
-        self._born.remove(gone)
+        self._remove(gone)
         gone.read()
         gone.line.close()
         self._fallen = 0 if gone.said else self._fallen + 1
@@ -63,7 +95,8 @@ class Spare:
 
     def clear(self) -> None:
         """All have ended."""
-        while child := self.take():
+        for child in list(self._born):
+            self._remove(child)
             child.line.close()
         self.abandon()
 

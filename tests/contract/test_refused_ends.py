@@ -1,18 +1,16 @@
 """What a database refuses of one job: its end is written in another form, and no other job is harmed."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from functools import partial
 
 import pytest
 from contract.deeds import FAULT, LOST, SECOND, Clock, claim, now, run, stop, submit, until
 from sqlalchemy import create_engine, text
 
-from headrace_server.domain import running
-from headrace_server.domain.change import Outcome
+from headrace_server.domain.change import Message, Outcome
+from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import ErrorKind, Job, RetryPolicy, Status
-from headrace_server.domain.ports import Decision
 from headrace_server.store import SqlStore
 from headrace_server.work.ladder import Ladder
 from headrace_server.work.running import Active
@@ -56,8 +54,14 @@ def allow(url: str) -> Callable[[], None]:
     return make
 
 
-async def ended(store: SqlStore, job: Job, outcome: Outcome) -> None:
-    """The end of a run is written, as the dispatcher writes it."""
+async def ended(
+    store: SqlStore,
+    job: Job,
+    outcome: Outcome,
+    results: Sequence[tuple[str, str]] = (),
+    messages: Sequence[Message] = (),
+) -> None:
+    """What a run says and its end are written, as the dispatcher writes them."""
     tasks: list[asyncio.Task[None]] = []
 
     def spawn(coroutine: Coroutine[None, None, None]) -> None:
@@ -68,13 +72,11 @@ async def ended(store: SqlStore, job: Job, outcome: Outcome) -> None:
 
     active = Active(job, "{}", store, spawn=spawn, on_lost=lost, hold_back=lambda *_: None)
     active.ladder = Ladder(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
-    whose = partial(running.finish, claim=job.claim, instance=job.instance)
-
-    def otherwise(refusal: Exception) -> Decision:
-        error = running.not_stored(outcome, refusal)
-        return partial(running.end_in_short, claim=job.claim, instance=job.instance, error=error)
-
-    active.write(partial(whose, outcome=outcome), otherwise=otherwise)
+    for name, value in results:
+        active.set_result(name, value)
+    if messages:
+        active.log(messages, 1000, 0)
+    active.end(outcome)
     await asyncio.gather(*tasks)
     active.close()
 
@@ -91,6 +93,41 @@ async def test_an_end_that_holds_what_cannot_be_stored(store: SqlStore) -> None:
         assert (after.status, after.error and after.error.kind) == (Status.FAILED, kind)
         history = await store.events(job.job_id, after=0, limit=100)
         assert [event.revision for event in history] == list(range(1, after.revision + 1))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "kind"),
+    [
+        (Outcome(result='"done"'), Status.FAILED, ErrorKind.RESULT_NOT_SERIALIZABLE),
+        (Outcome(error=FAULT), Status.FAILED, ErrorKind.EXCEPTION),
+        (Outcome(aborted=True), Status.ABORTED, None),
+        (Outcome(error=replace(FAULT, message="\udfff")), Status.FAILED, ErrorKind.EXCEPTION),
+    ],
+    ids=["returned", "failed", "aborted", "refused too"],
+)
+async def test_a_named_result_that_cannot_be_stored(
+    store: SqlStore, outcome: Outcome, status: Status, kind: ErrorKind | None
+) -> None:
+    """A run does not succeed without a result that it has set: it names that; those that were taken are kept, an end of its own stays."""
+    job = await run(store)
+    await ended(store, job, outcome, [("first", "1"), ("second", '"\ud800"'), ("third", "3")])
+    full = await store.get(job.job_id, tenant="default", payload=True)
+    assert full.payload is not None
+    assert (full.job.status, full.payload.results) == (status, {"first": "1", "third": "3"})
+    assert (full.job.error.kind if full.job.error else None) == kind
+    if kind is ErrorKind.RESULT_NOT_SERIALIZABLE:
+        assert full.job.error is not None
+        assert "The result 'second' could not be stored" in full.job.error.message
+
+
+async def test_messages_that_cannot_be_stored(store: SqlStore) -> None:
+    """They are counted as dropped, where the log tells of what is not kept, and the end is written as it was."""
+    job = await run(store)
+    lines = [Message(1, 1, text) for text in ("one", "\udfff", "three")]
+    await ended(store, job, Outcome(result='"done"'), messages=lines)
+    history = await store.events(job.job_id, after=0, limit=100)
+    dropped = [event.body["count"] for event in history if event.kind is EventKind.MESSAGES_DROPPED]
+    assert (dropped, (await now(store, job)).status) == ([3], Status.SUCCEEDED)
 
 
 async def test_a_stop_of_a_run_whose_end_is_refused_is_completed(store: SqlStore) -> None:

@@ -202,11 +202,25 @@ def end_in_short(
 def not_stored(outcome: Outcome, refusal: Exception) -> JobError:
     """The error of a run whose end the store has refused: of its own kind, where it had one."""
     kind = ErrorKind.RESULT_NOT_SERIALIZABLE if outcome.error is None else outcome.error.kind
-    # Of the refusal in ASCII, and little: it may quote what was refused.
-    why = ascii(str(refusal).partition("\n")[0])[:REFUSAL_MAX]
-    return JobError(
-        kind, f"The end of the run could not be stored as it was ({type(refusal).__name__}: {why})."
-    )
+    return JobError(kind, f"The end of the run could not be stored as it was ({_why(refusal)}).")
+
+
+def result_not_stored(name: str, refusal: Exception) -> JobError:
+    """The error of a run of which the store has refused a named result."""
+    words = f"The result {name!a} could not be stored ({_why(refusal)})."
+    return JobError(ErrorKind.RESULT_NOT_SERIALIZABLE, words)
+
+
+def without_results(outcome: Outcome, refused: JobError | None) -> Outcome:
+    """How a run has ended of which a result was refused, if one was: not well. An error or an end of its own stays what it is."""
+    if refused is None or outcome.error is not None or outcome.aborted:
+        return outcome
+    return replace(outcome, error=refused, result=None)
+
+
+def _why(refusal: Exception) -> str:
+    """In ASCII, and little: it may quote what was refused."""
+    return f"{type(refusal).__name__}: {ascii(str(refusal).partition(chr(10))[0])[:REFUSAL_MAX]}"
 
 
 def _retried(job: Job, error: JobError, outcome: Outcome) -> bool:

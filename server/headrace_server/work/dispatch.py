@@ -16,7 +16,6 @@ to the queue at no cost.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
 
 from headrace_server.domain import running
 from headrace_server.domain.change import Change, Message, Outcome
@@ -321,26 +320,17 @@ class Dispatcher:
             return
         # In pieces: a thousand lines that were read at once are not to keep everybody's commit waiting.
         for first in range(0, max(1, len(messages)), PIECE):
-            active.write(
-                partial(
-                    running.log,
-                    claim=run.claim,
-                    instance=active.job.instance,
-                    messages=messages[first : first + PIECE],
-                    limit=self._settings.messages_per_attempt,
-                    dropped=0 if first else dropped,
-                )
+            active.log(
+                messages[first : first + PIECE],
+                self._settings.messages_per_attempt,
+                0 if first else dropped,
             )
 
     def result_set(self, slot: str, run: RunKey, name: str, value: str) -> None:  # noqa: ARG002
         """A named result goes to the store."""
         active = self.seating.runs.get(run)
         if active is not None:
-            active.write(
-                partial(
-                    running.set_result, claim=run.claim, instance=active.job.instance, name=name, value=value
-                )
-            )
+            active.set_result(name, value)
 
     def finished(self, slot: str, run: RunKey, outcome: Outcome) -> None:  # noqa: ARG002
         """The run has ended by itself: its slot is free."""
@@ -366,16 +356,6 @@ class Dispatcher:
         seating.down(slot)
 
     def _end(self, active: Active, outcome: Outcome) -> None:
-        active.flush_progress()
-        claim, instance = active.key.claim, active.job.instance
-        active.write(
-            partial(running.finish, claim=claim, instance=instance, outcome=outcome),
-            otherwise=lambda refusal: partial(
-                running.end_in_short,
-                claim=claim,
-                instance=instance,
-                error=running.not_stored(outcome, refusal),
-            ),
-        )
+        active.end(outcome)
         self._finished += 1
         self.seating.leave(active)

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from headrace_server.domain import bounds, change, running
+from headrace_server.domain.change import Message, Outcome
 from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable
-from headrace_server.domain.job import Job, Progress
+from headrace_server.domain.job import Job, JobError, Progress
 from headrace_server.domain.ports import Decision, Store
 from headrace_server.work.contract import ProgressReport, Run, RunKey
 from headrace_server.work.ladder import Ladder
@@ -43,10 +44,14 @@ END_PAUSE_FIRST, END_PAUSE_MAX = 0.5, 60.0
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A decision on the job; otherwise: what is written in its place where the store refuses it, without which it would run for ever."""
+    """A decision on the job; otherwise: what is written in its place where the store refuses it, None for nothing.
+
+    last: the end of the run. It is written again until the store takes it in one form: else it would run for ever.
+    """
 
     decide: Decision
-    otherwise: Callable[[Exception], Decision] | None = None
+    otherwise: Callable[[Exception], Decision | None] = lambda _refusal: None
+    last: bool = False
 
 
 class Active:
@@ -90,6 +95,8 @@ class Active:
         self._rest: asyncio.TimerHandle | None = None
         self._pending: list[Write] = []
         self._end_pause = END_PAUSE_FIRST
+        self._refused: JobError | None = None
+        """Why a result that the run has set is not kept: it cannot succeed any more."""
         self._writing = False
         self._begun_at = 0.0
         self._progress: Progress | None = None
@@ -140,9 +147,52 @@ class Active:
         """The start permit for the slot that it has."""
         return running.permit(job, now, claim=self.key.claim, instance=self.job.instance, worker=self.slot)
 
-    def write(self, decide: Decision, *, otherwise: Callable[[Exception], Decision] | None = None) -> None:
-        """Apply to the job, after everything written before. otherwise: for an end, see Write."""
-        self._pending.append(Write(decide, otherwise))
+    def log(self, messages: Sequence[Message], limit: int, dropped: int) -> None:
+        """Messages go to the log; those that the store refuses are counted as dropped."""
+        logged = partial(running.log, claim=self.key.claim, instance=self.job.instance, limit=limit)
+        self.write(
+            partial(logged, messages=messages, dropped=dropped),
+            lambda _refusal: partial(logged, messages=(), dropped=dropped + len(messages)),
+        )
+
+    def set_result(self, name: str, value: str) -> None:
+        """A named result goes to the store; with one that it refuses the run cannot succeed."""
+
+        def refused(refusal: Exception) -> None:
+            self._refused = self._refused or running.result_not_stored(name, refusal)
+
+        claim, instance = self.key.claim, self.job.instance
+        self.write(
+            partial(running.set_result, claim=claim, instance=instance, name=name, value=value), refused
+        )
+
+    def end(self, outcome: Outcome) -> None:
+        """The run has ended: what it said last is stored, then its end, in words of the server's own where it must be."""
+        self.flush_progress()
+        claim, instance = self.key.claim, self.job.instance
+
+        def ended() -> Outcome:
+            # When it is written: by then it is known whether its results were taken.
+            return running.without_results(outcome, self._refused)
+
+        def finish(job: Job, now: int) -> change.Change:
+            return running.finish(job, now, claim=claim, instance=instance, outcome=ended())
+
+        def in_short(refusal: Exception) -> Decision:
+            error = running.not_stored(ended(), refusal)
+            return partial(running.end_in_short, claim=claim, instance=instance, error=error)
+
+        self.write(finish, in_short, last=True)
+
+    def write(
+        self,
+        decide: Decision,
+        otherwise: Callable[[Exception], Decision | None] = lambda _refusal: None,
+        *,
+        last: bool = False,
+    ) -> None:
+        """Apply to the job, after everything written before. See Write."""
+        self._pending.append(Write(decide, otherwise, last))
         if len(self._pending) >= CROWD and not self._held_back:
             self._held_back = True
             self._hold_back(self, True)
@@ -173,25 +223,31 @@ class Active:
                 if together:
                     together = False
                     self._pending[:0] = batch
-                elif batch[0].otherwise is not None:
-                    await self._write_otherwise(batch[0], batch[0].otherwise(error))
+                elif (decide := batch[0].otherwise(error)) is not None:
+                    await self._write_otherwise(batch[0], decide)
             if self._held_back and self._rest is None and len(self._pending) < CROWD:
                 rest = REST * (time.monotonic() - began)
                 self._rest = asyncio.get_running_loop().call_later(rest, self._let_go)
         self._writing = False
 
     async def _write_otherwise(self, end: Write, decide: Decision) -> None:
-        """An end that was refused is written in a form that is taken; where none is, as it was again, later."""
+        """What was refused is written in a form that is taken; an end of which none is, as it was again, later."""
         try:
             await self._store.apply(self.key.job_id, decide)
         except Exception:
+            if not end.last:
+                log.exception("a write of a run failed in every form", extra=self.about())
+                return
             log.exception("the end of a run cannot be written in any form, trying again", extra=self.about())
             self._pending.insert(0, end)
             await asyncio.sleep(self._end_pause)
             self._end_pause = min(END_PAUSE_MAX, 2 * self._end_pause)
         else:
+            what = "the end" if end.last else "messages"
             log.error(
-                "the store has refused the end of a run: it is written without its words", extra=self.about()
+                "the store has refused %s of a run: it is written without its words",
+                what,
+                extra=self.about(),
             )
 
     def _let_go(self) -> None:

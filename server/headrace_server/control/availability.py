@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from headrace_server.control.background import Background
 from headrace_server.domain.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ PATIENCE: Final = 1.0
 MISSES: Final = 2
 
 
-class Availability:
+class Availability(Background):
     """Asks for as long as it is open. Up at first: it is opened when the store has answered.
 
     ask: is given the seconds that an answer may take, and raises StoreUnavailable. on_change: is told whether calls are
@@ -38,22 +39,11 @@ class Availability:
         self._on_change = on_change
         self._up = True
         self._missed = 0
-        self._task: asyncio.Task[None] | None = None
 
     @property
     def up(self) -> bool:
         """Whether calls are answered."""
         return self._up
-
-    def start(self) -> None:
-        """Begin."""
-        self._task = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        """Leave off."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

@@ -9,9 +9,10 @@ most.
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Protocol
 
+from headrace_server.control.background import Background
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import Job
 from headrace_server.domain.ports import Store
@@ -38,32 +39,26 @@ class Follower(Protocol):
         ...
 
 
-class CatchUp:
+class CatchUp(Background):
     """Tells followers of the rows that are further than they know: once a second, and at once when asked to look."""
 
     def __init__(self, store: Store, followers: Sequence[Follower]) -> None:
         self._store = store
         self._followers = followers
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def start(self) -> None:
-        """Begin to look once a second."""
-        self._spawn(self._run())
+        self._looks: set[asyncio.Task[None]] = set()
 
     def look(self, job_ids: Collection[str]) -> None:
         """Look now at these of the jobs that are cared for."""
-        self._spawn(self._look(job_ids))
+        look = asyncio.create_task(self._look(job_ids))
+        self._looks.add(look)
+        look.add_done_callback(self._looks.discard)
 
     async def close(self) -> None:
         """Leave off."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await super().close()
+        for look in list(self._looks):
+            look.cancel()
+        await asyncio.gather(*self._looks, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:

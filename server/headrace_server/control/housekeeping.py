@@ -8,6 +8,7 @@ import asyncio
 import logging
 from typing import Final
 
+from headrace_server.control.background import Background
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.ports import Store
 from headrace_server.domain.retention import Retention
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 LEAST_REST: Final = 0.01
 
 
-class Housekeeping:
+class Housekeeping(Background):
     """Sweeps at its start and then once in `period` seconds, until it is closed."""
 
     def __init__(self, store: Store, retention: Retention, period: float) -> None:
@@ -25,18 +26,7 @@ class Housekeeping:
         self._retention = retention
         self._period = period
         self._turn: int | None = None
-        self._task: asyncio.Task[None] | None = None
         self._deleted = 0
-
-    def start(self) -> None:
-        """Begin."""
-        self._task = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        """Leave off; what is being deleted is deleted."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     @property
     def deleted(self) -> int:

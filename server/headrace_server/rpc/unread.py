@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from weakref import WeakValueDictionary
 
+from headrace_server.control.background import Background
 from headrace_server.control.limits import Limits
 from headrace_server.domain.errors import TooManyCalls
 
@@ -62,7 +63,7 @@ class Connection:
         self._unread.changed(-size)
 
 
-class Unread:
+class Unread(Background):
     """All connections. cut: ends one; give_back: returns freed memory to the machine. Both block, and are called on a thread."""
 
     def __init__(self, limits: Limits, *, cut: Callable[[str], bool], give_back: Callable[[], None]) -> None:
@@ -75,7 +76,6 @@ class Unread:
         self._cuts = 0
         self._give_back_until = 0.0
         """Monotonic."""
-        self._task: asyncio.Task[None] | None = None
 
     def of(self, peer: str) -> Connection:
         """The connection with this other end."""
@@ -112,17 +112,7 @@ class Unread:
             "connections_cut_total": self._cuts,
         }
 
-    def start(self) -> None:
-        """Look after connections from now on."""
-        self._task = asyncio.create_task(self._watch())
-
-    async def close(self) -> None:
-        """Leave off."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _watch(self) -> None:
+    async def _run(self) -> None:
         while True:
             await asyncio.sleep(min(5.0, self._limits.unread_seconds / 4))
             for peer in self._stuck():

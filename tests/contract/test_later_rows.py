@@ -101,8 +101,10 @@ async def jobs(store: SqlStore, engine: Engine) -> AsyncIterator[dict[str, Job]]
     yield before
 
 
-async def test_lists_and_watches_show_them(store: SqlStore, jobs: dict[str, Job]) -> None:
-    """Every job is in every list, alone, counted and watched; a word that is not known is UNKNOWN, and its end is told."""
+async def test_lists_and_watches_show_them(
+    store: SqlStore, jobs: dict[str, Job], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every job is in every list, alone, counted and watched; a word that is not known is UNKNOWN, and its end is told; of what cannot be read the log tells once."""
     ids = {job.job_id for job in jobs.values()}
     assert set(await found(store, page())) == ids
     counts = await store.count("default", page().filter, [Group.STATUS])
@@ -124,6 +126,9 @@ async def test_lists_and_watches_show_them(store: SqlStore, jobs: dict[str, Job]
         assert (kinds[-1] is Finished) == message.final
     known = {job.job_id: 0 for job in jobs.values()}
     assert {job.job_id for job in (await store.newer(known))[0]} == ids
+    for name, job in jobs.items():
+        told = [one for one in caplog.records if getattr(one, "job_id", None) == job.job_id]
+        assert [one.levelname for one in told] == ["ERROR"] * (not LATER[name].legible), name
 
 
 async def test_claims_take_what_they_can_read(store: SqlStore, jobs: dict[str, Job]) -> None:

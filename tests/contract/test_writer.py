@@ -223,6 +223,31 @@ async def test_close_writes_what_was_asked(url: str) -> None:
     await second.close()
 
 
+async def test_a_store_that_cannot_be_opened_leaves_nothing(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the last thread that it needs is not to be had, those before it end, its connections are closed, and it can be opened later."""
+    start = threading.Thread.start
+    wanted = [SqlStore.open(url, durable=False)]
+    writers = len(wanted[0]._writers)
+    await wanted[0].close()
+    before, started = set(threading.enumerate()), []
+
+    def none_left(thread: threading.Thread) -> None:
+        started.append(thread)
+        if len(started) == writers:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as scarce:
+        scarce.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(RuntimeError):
+            SqlStore.open(url, durable=False)
+    assert len(started) == writers
+    assert set(threading.enumerate()) == before
+    await SqlStore.open(url, durable=False).close()
+
+
 async def test_a_caller_that_leaves_harms_nobody(store: SqlStore) -> None:
     """Work whose caller has gone is done all the same, and others are answered."""
     made = await submit(store)

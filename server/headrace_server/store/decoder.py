@@ -128,7 +128,12 @@ def keep(job_id: str, name: str, stored: Any) -> Kept:
     """What can be read of a column that could not be read exactly."""
     try:
         value = DECODERS[name].leniently(stored)
-        return Kept(name, stored, value, legible=name != "status")
+        legible = name != "status"
+        if not legible and _told.first(job_id, name):
+            logger.error(
+                "The status of a job is none that this version knows: %r", stored, extra={"job_id": job_id}
+            )
+        return Kept(name, stored, value, legible=legible)
     except Exception as error:  # noqa: BLE001 - whatever it holds, it harms this job alone
         if _told.first(job_id, name):
             words = "A part of a job cannot be read: %s: %r"

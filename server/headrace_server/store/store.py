@@ -95,11 +95,6 @@ class SqlStore(Answers):
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="store-probe")
         self._turn = Turn()
         self._waiting = Waiting(waiting)
-        self._recount = (
-            asyncio.create_task(self._waiting.recount(lambda: self._read(work.count_waiting)))
-            if database.shared
-            else None
-        )
         order = CommitOrder()
         self._writers = [
             Writer(
@@ -116,6 +111,22 @@ class SqlStore(Answers):
             for engine, number in zip(_writing(engines), numbers, strict=True)
         ]
         self._writer, self._claims = self._writers[0], self._writers[-1]
+        self._begin_writers()
+        self._recount = (
+            asyncio.create_task(self._waiting.recount(lambda: self._read(work.count_waiting)))
+            if database.shared
+            else None
+        )
+
+    def _begin_writers(self) -> None:
+        """All of them or none: a store that could not be opened leaves no thread behind."""
+        try:
+            for writer in self._writers:
+                writer.start()
+        except BaseException:
+            for writer in self._writers:
+                writer.abandon()
+            raise
 
     @classmethod
     def open(
@@ -147,20 +158,22 @@ class SqlStore(Answers):
                     for _ in _writing(engines)
                 ]
                 waiting = work.count_waiting(connection)
-        except DatabaseError as error:
+            database.name(engines, numbers)
+            database.keep(engines, url)
+            return cls(
+                database,
+                engines,
+                numbers=numbers,
+                waiting=waiting,
+                max_waiting=max_waiting,
+                announcer=Announcer(broadcast, payload_bytes) if broadcast else None,
+                clock=clock,
+            )
+        except BaseException as error:
             engines.dispose()
-            raise refused(database, url, "cannot be written", error) from error
-        database.name(engines, numbers)
-        database.keep(engines, url)
-        return cls(
-            database,
-            engines,
-            numbers=numbers,
-            waiting=waiting,
-            max_waiting=max_waiting,
-            announcer=Announcer(broadcast, payload_bytes) if broadcast else None,
-            clock=clock,
-        )
+            if isinstance(error, DatabaseError):
+                raise refused(database, url, "cannot be written", error) from error
+            raise
 
     async def join(self, me: Instance, *, lease: float | None) -> None:
         """Begin a life among those that serve the database; the one before it is over. Raises StoreUnavailable.

@@ -111,7 +111,17 @@ class Writer:
         self._closed = False
         self._ended: Future[None] = loop.create_future()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin. Raises RuntimeError where no thread is to be had."""
         self._thread.start()
+
+    def abandon(self) -> None:
+        """End the thread, if it has begun: it was given nothing."""
+        self._closed = True
+        self._queue.put(None)
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def put(self, work: Work[Answer]) -> "Future[Answer]":
         """Have this done with the next batch; the future is its answer."""

@@ -230,7 +230,7 @@ class App:
             jobs = Jobs(store, hub, registry, self.limits, lambda: str(uuid_utils.uuid7()))
             members = Members(store, store, store.about)
             service = JobService(jobs, members, heartbeat=settings.heartbeat_interval)
-            events = self._events(store, service)
+            events = self._events(store, jobs)
             self._listen(store, dispatcher, events)
             lives = Lives(
                 store,
@@ -330,13 +330,13 @@ class App:
         store.on_elsewhere = elsewhere
         store.on_open = dispatcher.wake
 
-    def _events(self, store: SqlStore, service: JobService) -> Broadcasting | Silence:
+    def _events(self, store: SqlStore, jobs: Jobs) -> Broadcasting | Silence:
         """What is broadcast, and by whom."""
         settings = self.settings
         if not settings.amqp_url:
             return Silence()
         envelope = Envelope(settings.events_source, *FORMATS[settings.events_format], progress_body)
-        desk = CommandDesk(service)
+        desk = CommandDesk(jobs)
         broker = self.make_broker(
             settings.brokers,
             settings.events_exchange,

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headrace.v1 import job_service_pb2 as pb
+from headrace_server.control.jobs import StopOutcome
+from headrace_server.domain import verbs
 from headrace_server.domain.command import Verdict
 from headrace_server.domain.errors import JobNotFound, StoreUnavailable
+from headrace_server.domain.job import Spec
+from headrace_server.domain.query import FullJob
 from headrace_server.rpc.commands import PROTOBUF, STATUS, STOP, STOPPED, CommandDesk
 
 FIELDS = st.sampled_from(["tenant", "jobId", "reason", "gracePeriod", "waitTimeout", "requestedBy", "other"])
@@ -19,24 +22,24 @@ VALUES = st.one_of(
 )
 
 
-class Service:
-    """A service whose StopJob comes to what it is told."""
+class Stops:
+    """The use case of a stop, which comes to what it is told."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
 
-    async def StopJob(self, request: pb.StopJobRequest, context: Any) -> pb.StopJobResponse:  # noqa: N802, ARG002
+    async def stop(self, tenant: str, job_id: str, **_: object) -> tuple[StopOutcome, FullJob]:
         """Stop."""
         if self.error:
             raise self.error
-        return pb.StopJobResponse()
+        return StopOutcome.STOPPED, FullJob(verbs.create(job_id, tenant, Spec("t"), 0, hold=True).job)
 
 
 def carry_out(
     body: bytes, *, kind: str = STOP, content_type: str = "", error: Exception | None = None
 ) -> Any:
     """What becomes of a command."""
-    return asyncio.run(CommandDesk(Service(error)).carry_out(kind, content_type, body))  # type: ignore[arg-type]
+    return asyncio.run(CommandDesk(Stops(error)).carry_out(kind, content_type, body))  # type: ignore[arg-type]
 
 
 @given(
@@ -67,7 +70,7 @@ def test_any_bytes_are_answered(body: bytes, protobuf: bool) -> None:
 )
 def test_what_goes_wrong_is_an_answer(error: Exception, verdict: Verdict, code: int) -> None:
     """An unknown job is an answer, a store that is away leaves the command in its queue, and a defect tells an error id only."""
-    answer = carry_out(b"{}", error=error)
+    answer = carry_out(b'{"jobId": "x"}', error=error)
     assert answer.verdict is verdict
     said = json.loads(answer.body)
     assert said["code"] == code

@@ -1,14 +1,15 @@
-"""Commands by message: the RPC of the same name, with its validation, its effect and its errors."""
+"""Commands by message: the use case of the RPC of the same name, with its validation and its errors."""
 
-from typing import Any, Final
+from typing import Final
 
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from google.protobuf.message import DecodeError, Message
 
 from headrace.v1 import job_service_pb2 as pb
+from headrace_server.control.jobs import Jobs
 from headrace_server.domain.command import Answer, Verdict
 from headrace_server.domain.errors import ControlError, FieldViolation, InvalidArgument
-from headrace_server.rpc.service import JobService
+from headrace_server.rpc import convert, parse
 from headrace_server.rpc.status import internal, to_status
 
 STOP: Final = "headrace.StopJob.v1"
@@ -18,10 +19,10 @@ PROTOBUF: Final = "application/protobuf"
 
 
 class CommandDesk:
-    """Takes commands for the service."""
+    """Takes commands."""
 
-    def __init__(self, service: JobService) -> None:
-        self._service = service
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
 
     async def carry_out(self, kind: str, content_type: str, body: bytes) -> Answer:
         """Carry a command out. Whatever goes wrong is an answer."""
@@ -29,9 +30,8 @@ class CommandDesk:
             request = _read(kind, content_type, body)
         except ControlError as error:
             return _refusal(Verdict.INVALID, error)
-        context: Any = None  # what a call knows of its caller: StopJob asks for nothing of it
         try:
-            response = await self._service.StopJob(request, context)
+            response = convert.stopped(*await self._jobs.stop(**parse.stop(request)))
         except ControlError as error:
             if error.retry_after is not None:
                 return _refusal(Verdict.LATER, error)

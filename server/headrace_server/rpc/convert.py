@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2
 from headrace.wire import map_to_proto, to_proto
+from headrace_server.control.jobs import StopOutcome
 from headrace_server.control.watch import Finished, Heartbeat, Snapshot, Update
 from headrace_server.domain.bounds import DURATION_MAX, TIME_MAX, TIME_MIN, time_or_none
 from headrace_server.domain.event import Event, EventKind
@@ -268,6 +269,11 @@ def _add_known(message: Message, body: Mapping[str, Any]) -> None:
     message.SetInParent()
     known = message.DESCRIPTOR.fields_by_name
     message.MergeFrom(type(message)(**{name: value for name, value in body.items() if name in known}))
+
+
+def stopped(outcome: StopOutcome, job: FullJob) -> job_service_pb2.StopJobResponse:
+    """What became of a stop."""
+    return job_service_pb2.StopJobResponse(outcome=int(outcome), job=job_info(job))  # type: ignore[arg-type] # same numbers
 
 
 def update(item: Update) -> job_pb2.JobUpdate | None:

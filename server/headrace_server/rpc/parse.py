@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -83,6 +83,29 @@ def grace(message: Message) -> int:
     """The grace period of a stop in microseconds."""
     span = duration(message, "grace_period", "grace_period")
     return DEFAULT_GRACE if span is None else span
+
+
+class StopArguments(TypedDict):
+    """What Jobs.stop is told."""
+
+    tenant: str
+    job_id: str
+    reason: str
+    grace: int
+    wait: float
+    requested_by: str
+
+
+def stop(request: job_service_pb2.StopJobRequest) -> StopArguments:
+    """A stop, whether it comes by a call or by a message."""
+    return StopArguments(
+        tenant=tenant(request.tenant),
+        job_id=job_id(request.job_id),
+        reason=request.reason,
+        grace=grace(request),
+        wait=seconds(request, "wait_timeout", 0),
+        requested_by=request.requested_by,
+    )
 
 
 def seconds(message: Message, field: str, default: float) -> float:

@@ -136,15 +136,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         return pb.WaitJobResponse(job=convert.job_info(job))
 
     async def StopJob(self, request: pb.StopJobRequest, context: Context) -> pb.StopJobResponse:
-        outcome, job = await self._jobs.stop(
-            parse.tenant(request.tenant),
-            parse.job_id(request.job_id),
-            reason=request.reason,
-            grace=parse.grace(request),
-            wait=parse.seconds(request, "wait_timeout", 0),
-            requested_by=request.requested_by,
-        )
-        return pb.StopJobResponse(outcome=int(outcome), job=convert.job_info(job))  # type: ignore[arg-type] # same numbers
+        return convert.stopped(*await self._jobs.stop(**parse.stop(request)))
 
     async def StopJobs(self, request: pb.StopJobsRequest, context: Context) -> pb.StopJobsResponse:
         done = await self._jobs.bulk.stop(

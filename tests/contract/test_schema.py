@@ -2,21 +2,60 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from contract.deeds import submission
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from headrace_server.domain.job import Job
-from headrace_server.store import SchemaMismatch, SqlStore, StoreRefused, dialect, migrate, schema
+from headrace_server.store import (
+    SchemaMismatch,
+    SqlStore,
+    StoreRefused,
+    climb,
+    dialect,
+    migrate,
+    relay,
+    retention,
+    schema,
+    steps,
+)
 from headrace_server.store.dialect.sqlite import writer_engine
 from support.postgresql import Server
+
+
+@pytest.fixture
+def climbed(database: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database that has come to the tables of this code step by step."""
+    if database == "sqlite":
+        url = f"sqlite:///{request.getfixturevalue('tmp_path')}/climbed.db"
+        take_steps(url)
+        yield url
+        return
+    postgresql: Server = request.getfixturevalue("postgresql")
+    name = f"{request.getfixturevalue('prefix')}_climbed"
+    url = postgresql.create(name)
+    take_steps(url)
+    yield url
+    postgresql.drop(name)
+
+
+def take_steps(url: str) -> None:
+    """Take them all."""
+    engine = dialect.of_url(url).owner_engine(url)
+    with engine.begin() as connection:
+        climb.climb(connection)
+    engine.dispose()
 
 
 def tables(path: Path) -> dict[str, str]:
@@ -25,23 +64,65 @@ def tables(path: Path) -> dict[str, str]:
         rows = connection.execute(
             "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
         ).fetchall()
-    return {name: " ".join(sql.split()) for name, sql in rows if name != "alembic_version"}
+    return {name: " ".join(sql.split()) for name, sql in rows}
 
 
-def test_migrations_make_the_schema(url: str) -> None:
-    """Alembic finds no difference between a migrated database and the tables of the code."""
+def rows(url: str) -> dict[str, list[tuple[object, ...]]]:
+    """The rows of every table."""
     engine = dialect.of_url(url).owner_engine(url)
+    with engine.connect() as connection:
+        found = {
+            table.name: sorted(tuple(row) for row in connection.execute(table.select()))
+            for table in (*schema.metadata.tables.values(), steps._version)
+        }
+    engine.dispose()
+    return found
+
+
+def test_migrations_make_the_schema(climbed: str) -> None:
+    """Alembic finds no difference between a migrated database and the tables of the code."""
+    engine = dialect.of_url(climbed).owner_engine(climbed)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
     engine.dispose()
 
 
-def test_migrations_make_the_schema_to_the_letter(template: Path, tmp_path: Path) -> None:
-    """Tables and indexes, partial ones and those without row ids included, are the same text."""
-    made = create_engine(f"sqlite:///{tmp_path}/made.db")
-    schema.metadata.create_all(made)
-    made.dispose()
-    assert tables(template) == tables(tmp_path / "made.db")
+@pytest.mark.only("sqlite")
+def test_migrations_make_the_schema_to_the_letter(climbed: str, template: Path, tmp_path: Path) -> None:
+    """Tables and indexes, partial ones and those without row ids included, are the same text, made at once or step by step."""
+    assert climbed.endswith("/climbed.db")
+    assert tables(template) == tables(tmp_path / "climbed.db")
+
+
+def test_migrations_leave_the_rows_of_a_new_database(url: str, climbed: str) -> None:
+    """A database made at once has the rows that the steps leave, its revision and the duties, and no others."""
+    found = rows(url)
+    assert found == rows(climbed)
+    assert {name for name, there in found.items() if there} == {"duty", "alembic_version"}
+    assert {row[0] for row in found["duty"]} == {relay.DUTY, retention.DUTY}
+
+
+def test_a_new_database_needs_no_alembic(tmp_path: Path) -> None:
+    """To make the tables, and to serve those that are there, a server does not load Alembic."""
+    program = "import sys; from headrace_server.store import migrate; migrate.upgrade(sys.argv[1]); migrate.check(sys.argv[1]); assert 'alembic' not in sys.modules"
+    url = f"sqlite:///{tmp_path}/new.db"
+    subprocess.run([sys.executable, "-c", program, url], check=True)
+    assert migrate.state(url).up_to_date
+
+
+def test_an_old_database_is_taken_on_from_where_it_is(tmp_path: Path) -> None:
+    """A database of the first tables gets what the later steps add, and nothing of what it has is made again."""
+    url = f"sqlite:///{tmp_path}/old.db"
+    engine = dialect.of_url(url).owner_engine(url)
+    with engine.begin() as connection:
+        config = climb.configured()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("INSERT INTO writer VALUES (7, 1)")
+    engine.dispose()
+    migrate.upgrade(url)
+    assert migrate.state(url).up_to_date
+    assert rows(url)["writer"] == [(7, 1, "")]
 
 
 def test_a_job_row_is_a_job() -> None:
@@ -104,12 +185,12 @@ def test_a_newer_database_that_does_not_say_so_is_refused(revision: str) -> None
 
 def test_every_migration_says_which_code_it_serves() -> None:
     """Revisions are numbered without a gap, in files of their names; none serves code that the one before it did not."""
-    steps = [*ScriptDirectory.from_config(migrate._config()).walk_revisions()][::-1]
+    taken = [*ScriptDirectory.from_config(climb.configured()).walk_revisions()][::-1]
+    assert steps.revisions() == [step.revision for step in taken]
     least = 0
-    for number, step in enumerate(steps, 1):
+    for number, step in enumerate(taken, 1):
         own, _, since = step.revision.partition("_since_")
         assert own == f"{number:04}"
-        assert Path(step.path).name.startswith(f"{own}_")
         assert least <= int(since or own) <= number
         least = int(since or own)
 
@@ -174,21 +255,12 @@ def made_of(url: str) -> list[tuple[str, ...]]:
             "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
         ).all()
     engine.dispose()
-    return sorted(tuple(map(str, row)) for row in (*columns, *indexes) if "alembic_version" not in str(row))
+    return sorted(tuple(map(str, row)) for row in (*columns, *indexes))
 
 
 @pytest.mark.only("postgresql")
-def test_migrations_make_the_schema_to_the_letter_on_postgresql(
-    url: str, postgresql: Server, prefix: str
-) -> None:
+def test_migrations_make_the_schema_to_the_letter_on_postgresql(url: str, climbed: str) -> None:
     """On PostgreSQL too columns, their collations and indexes are the same, made either way; all texts compare by bytes."""
-    name = f"{prefix}_made"
-    other = postgresql.create(name)
-    engine = dialect.of_url(other).owner_engine(other)
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
-    engine.dispose()
-    made = made_of(other)
-    postgresql.drop(name)
-    assert made_of(url) == made
+    made = made_of(url)
+    assert made_of(climbed) == made
     assert {row[3] for row in made if row[2:3] == ("text",)} == {"C"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from headrace_server.__main__ import register
-from headrace_server.store import migrate
+from headrace_server.store import migrate, steps
 
 REVISION = "9999_since_{own}"
 _STEP = '''"""Colours: what the next version adds, and this one does not miss."""
@@ -34,15 +34,15 @@ def upgrade() -> None:
 
 def migrations(folder: Path) -> str:
     """Make the migrations of the next version in this folder; answer its revision."""
-    shutil.copytree(migrate._MIGRATIONS, folder)
+    shutil.copytree(steps.MIGRATIONS, folder)
     head = migrate.state_of(None).head
     revision = REVISION.format(own=head[:4])
-    (folder / "versions" / "9999_colours.py").write_text(_STEP.format(revision=revision, before=head))
+    (folder / "versions" / f"{revision}_colours.py").write_text(_STEP.format(revision=revision, before=head))
     return revision
 
 
 if __name__ == "__main__":
-    migrate._MIGRATIONS = Path(sys.argv.pop(1))  # type: ignore[misc] # Final in the version of today
+    steps.MIGRATIONS = Path(sys.argv.pop(1))  # type: ignore[misc] # Final in the version of today
     cli = typer.Typer(no_args_is_help=True)
     register(cli)
     cli()

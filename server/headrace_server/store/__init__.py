@@ -9,12 +9,12 @@ claims     whose turn it is (essay) · gates, what is let through (essay) · lan
 again      when a claim is worth another try because of a limit
 derived    the tables that follow from the jobs
 reads      one job and its history · listing, many jobs · payloads, their wide part
-schema     the tables · rows, job <-> row · migrate and migrations/, their versions
+schema     the tables · rows, job <-> row · migrate and migrations/, their versions · steps, climb, the ways to this one
 dialect/   all that differs between SQLite and PostgreSQL
 statement  what goes to the driver as it is · transaction, one that may lose its connection
 lock       one server for one SQLite file (essay) · inode, the file behind a name · mounts, on what it lies
 refusal    why a database is not opened
-inspection a look at a database file that changes nothing · survey, at a PostgreSQL database
+inspection a look at a database file that changes nothing · survey, at a PostgreSQL database: loaded by who looks, with the driver
 """
 
 from headrace_server.store.dialect.sqlite import database_file
@@ -29,11 +29,9 @@ from headrace_server.store.refusal import (
     StoreUnreachable,
 )
 from headrace_server.store.store import SqlStore
-from headrace_server.store.survey import OLDEST_SERVER, Survey, Transaction, survey
 
 __all__ = [
     "NETWORK_FILESYSTEMS",
-    "OLDEST_SERVER",
     "DatabaseInUse",
     "Holder",
     "Inspection",
@@ -43,12 +41,9 @@ __all__ = [
     "StoreLock",
     "StoreRefused",
     "StoreUnreachable",
-    "Survey",
-    "Transaction",
     "database_file",
     "file_system",
     "holder",
     "inspect",
     "refuse_other_names",
-    "survey",
 ]

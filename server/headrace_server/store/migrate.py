@@ -1,6 +1,6 @@
 """The schema's version: what the database has, what this code wants, and the way from one to the other.
 
-All steps of an upgrade are one transaction.
+All steps of an upgrade are one transaction. A database without tables gets those of this code at once.
 
 **Two versions side by side.** While instances are replaced one by one, the first new one has changed the tables and
 old ones still serve them, or are started again. So a change is made in two versions: one *expands* the tables (adds what
@@ -23,23 +23,17 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from headrace_server.store import dialect
+from headrace_server.store import dialect, steps
 from headrace_server.store.dialect import refused
 from headrace_server.store.refusal import SchemaMismatch
 
 logger = logging.getLogger(__name__)
 
-_MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _REVISION: Final = re.compile(r"(?P<number>\d{4})(?:_since_(?P<since>\d{4}))?")
 
 
@@ -70,9 +64,9 @@ def state(url: str) -> SchemaState:
 
 def state_of(revision: str | None) -> SchemaState:
     """What it means that a database bears this revision."""
-    script = ScriptDirectory.from_config(_config())
-    head = script.get_current_head() or ""
-    known = revision is None or revision in {step.revision for step in script.walk_revisions()}
+    met = steps.revisions()
+    head = met[-1]
+    known = revision is None or revision in met
     return SchemaState(revision, head, known, serves=not known and _serves(revision or "", head))
 
 
@@ -107,10 +101,12 @@ def upgrade(url: str) -> None:
         _refuse_newer(url, found)
         if found.serves:
             logger.info("the database has the newer %s, which serves this version too", _named(found.current))
+        elif found.current is None:
+            steps.make(connection, found.head)
         elif not found.up_to_date:
-            config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            from headrace_server.store.climb import climb  # noqa: PLC0415 - Alembic is loaded for this alone
+
+            climb(connection)
 
 
 @contextmanager
@@ -127,15 +123,8 @@ def _opened(url: str) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _config() -> Config:
-    config = Config()
-    # configparser reads % in a path as the start of a name.
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
-
-
 def _read(connection: Connection) -> SchemaState:
-    return state_of(MigrationContext.configure(connection).get_current_revision())
+    return state_of(steps.current(connection))
 
 
 def _refuse_newer(url: str, found: SchemaState) -> None:

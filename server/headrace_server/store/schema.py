@@ -190,6 +190,9 @@ duty = Table(
     Column("holder", TEXT, nullable=False, server_default=""),
 )
 
+DUTIES = ("broadcast", "retention")
+"""The rows that `duty` has from the beginning."""
+
 writer = Table(
     "writer",
     metadata,
@@ -252,6 +255,7 @@ outbox = Table(
 )
 
 __all__ = [
+    "DUTIES",
     "ENDED",
     "FORGOTTEN",
     "HELD",

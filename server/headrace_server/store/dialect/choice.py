@@ -1,21 +1,30 @@
-"""Which database a URL or a connection means."""
+"""Which database a URL or a connection means. Who serves a file does not load what PostgreSQL needs."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import ArgumentError
 
 from headrace_server.store.dialect.port import Dialect
-from headrace_server.store.dialect.postgresql import POSTGRESQL
 from headrace_server.store.dialect.sqlite import SQLITE
 from headrace_server.store.refusal import StoreRefused
 
-_DIALECTS: Final[dict[str, Dialect]] = {"postgresql": POSTGRESQL, "sqlite": SQLITE}
+
+@cache
+def _postgresql() -> Dialect:
+    from headrace_server.store.dialect.postgresql import POSTGRESQL  # noqa: PLC0415 - see the module
+
+    return POSTGRESQL
+
+
+_DIALECTS: Final[dict[str, Callable[[], Dialect]]] = {"postgresql": _postgresql, "sqlite": lambda: SQLITE}
 
 
 def of(connection: Connection) -> Dialect:
     """The database at the other end of a connection."""
-    return _DIALECTS[connection.dialect.name]
+    return _DIALECTS[connection.dialect.name]()
 
 
 def of_url(url: str) -> Dialect:
@@ -29,4 +38,4 @@ def of_url(url: str) -> Dialect:
         raise StoreRefused(
             f"The database {parsed.render_as_string()} is none that this version can use: give sqlite:///<path>."
         )
-    return found
+    return found()

@@ -277,6 +277,94 @@ def test_an_error_of_the_jobs_own_type_is_refused(load_text: Load) -> None:
 
 
 @pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("KeyError('k')", "KeyError: 'k'"),
+        ("RecursionError()", "RecursionError"),
+        ("Mute()", "an error that cannot be described"),
+        ("Exception('x' * 9999)", "Exception: " + "x" * 989),
+        ("SystemExit('bye')", "SystemExit: bye"),
+    ],
+)
+def test_whatever_a_validator_raises(load_text: Load, raised: str, said: str) -> None:
+    """Whatever a type of the job raises at its check is a violation in bounded words, also one that cannot be described."""
+    registry = load_text(
+        f"""
+        from pydantic import BeforeValidator
+        class Mute(BaseException):
+            def __str__(self): raise Mute()
+            __repr__ = __str__
+        def explode(value): raise {raised}
+        @job("it")
+        def it(ctx, x: Annotated[int, BeforeValidator(explode)]): ...
+        """
+    )
+    ((_field, sentence),) = _refused(registry, x=1).items()
+    assert sentence.endswith(f"signature: {said}")
+
+
+def test_a_class_that_does_not_take_back_what_it_gives(load_text: Load) -> None:
+    """Where the plain form of a checked value is not taken again, what was given is stored: the worker makes the same of it."""
+    registry = load_text(
+        """
+        from pydantic import AfterValidator, Json
+        def once(value):
+            if value == "done": raise ValueError("twice")
+            return "done"
+        @job("it")
+        def it(ctx, x: Annotated[str, AfterValidator(once)] = "", numbers: Json[list[int]] = "[]"):
+            return [x, numbers]
+        """
+    )
+    stored = _check(registry, x="go", numbers="[1, 2]")
+    assert stored == {"x": "go", "numbers": "[1, 2]"}
+    assert run_job(sys.modules["jobs_under_test"].it, **stored).result == ["done", [1, 2]]
+    assert "numbers" in str(_refused(registry, numbers="[1, 'x']"))
+
+
+def test_a_class_with_a_validator_of_its_own(load_text: Load) -> None:
+    """A class of which JSON Schema can say nothing is a parameter like any other, and shown as one that takes anything."""
+    registry = load_text(
+        """
+        from pydantic_core import core_schema
+        class Money:
+            def __init__(self, cents): self.cents = int(cents)
+            @classmethod
+            def __get_pydantic_core_schema__(cls, source, handler):
+                back = core_schema.plain_serializer_function_ser_schema(lambda money: money.cents)
+                return core_schema.no_info_plain_validator_function(cls, serialization=back)
+        @job("it")
+        def it(ctx, price: Money, n: int = 1): ...
+        """
+    )
+    assert _check(registry, price="12") == {"price": 12, "n": 1}
+    assert "invalid literal" in str(_refused(registry, price="much"))
+    (info,) = registry.infos()
+    assert json.loads(info.parameters_schema)["properties"]["price"] == {}
+
+
+def test_what_is_told_of_a_type_is_bounded(load_text: Load) -> None:
+    """A type whose words, defaults or schema are huge or no text is told in bounds, and runs: the others can be listed."""
+    registry = load_text(
+        f"""
+        @job("it")
+        def it(ctx, x: str = "x" * 100_000, y: float = float("nan"), z: str = "\\ud800", n: int = 3): ...
+        it.__doc__ = "\\ud800\\0" + "d" * 100_000
+        it.__module__ = None
+        @job("many")
+        def many(ctx, {", ".join(f"parameter_with_a_long_name_{number}: int = 0" for number in range(3000))}): ...
+        """
+    )
+    info, many = registry.infos()
+    assert info.description == "?" + "d" * 4095
+    assert info.module == "None"
+    assert json.loads(info.parameters_schema, parse_constant=pytest.fail)["properties"]["n"]["default"] == 3
+    assert _check(registry) == {"n": 3}
+    assert "larger than" in json.loads(many.parameters_schema)["$comment"]
+    assert len(asyncio.run(registry.check("many", {}))) == 3000
+
+
+@pytest.mark.parametrize(
     ("signature", "schema"),
     [
         ("def it(ctx, **rest): ...", True),

@@ -13,6 +13,7 @@ from headrace_server.domain import running, verbs
 from headrace_server.domain.broadcast import Broadcast
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Attempt, ErrorKind, Job, JobError, Progress, RetryPolicy, Spec, Status
+from headrace_server.domain.ports import TypeInfo
 from headrace_server.domain.query import FullJob, Payload
 from headrace_server.rpc import convert, showing
 from headrace_server.rpc.broadcasts import FORMATS
@@ -140,3 +141,15 @@ def test_progress_that_cannot_be_shown_is_no_update() -> None:
     """A watch leaves it out, and goes on."""
     assert convert.update(replace(PROGRESS, total=2**63)) is None
     assert convert.update(PROGRESS) is not None
+
+
+def test_more_types_than_an_answer_holds() -> None:
+    """Types of job beyond what one answer holds are listed without what is long of them, and what failed in short."""
+    long = {"parameters_schema": "s" * 1000, "description": "d" * 1000}
+    given = [convert.job_type(TypeInfo(f"it.{n}", "m", **long), 1) for n in range(3)]
+    given.append(convert.job_type(TypeInfo("", "broken", load_error="e" * 1000), 0))
+    shown = list(convert.fitted(given, 5000))
+    assert [one.type for one in shown] == ["it.0", "it.1", "it.2", ""]
+    assert [len(one.parameters_schema + one.description) for one in shown] == [2000, 2000, 0, 0]
+    assert [one.instance_count for one in shown] == [1, 1, 1, 0]
+    assert shown[3].load_error == "e" * 200

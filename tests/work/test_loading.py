@@ -33,6 +33,7 @@ def act(value):
     if value == 1: time.sleep(1000)
     if value == 2: os._exit(3)
     if value == 3: os.kill(os.getpid(), 19)
+    if value == 5: os.fork()
     return value
 
 @job("plain")
@@ -77,6 +78,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
         ("import os\nos.kill(os.getpid(), 19)", "took longer than 2 s (the setting load_time)"),
         ("raise SystemExit('no')", "SystemExit: no"),
         ("raise KeyboardInterrupt", "exited with code 1"),
+        ("import sys\nsys.modules[__name__] = object()\nraise ValueError('odd')", "ValueError: odd"),
     ],
 )
 async def test_a_module_that_breaks_its_process(
@@ -129,6 +131,29 @@ async def test_what_a_module_bends(opened: Open, caplog: pytest.LogCaptureFixtur
     assert (signal.getsignal(signal.SIGTERM), Path.cwd(), logging.getLogger().level) == before
 
 
+REPLACED = """
+import json, sys
+json.dumps = json.loads = lambda *_, **__: None
+json.JSONEncoder.encode = lambda *_: "nonsense"
+json.JSONDecoder.decode = lambda *_: None
+
+class Module:
+    __slots__ = ()
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+sys.modules[__name__] = Module()
+"""
+
+
+async def test_a_module_that_replaces_what_it_is_loaded_with(opened: Open) -> None:
+    """JSON that a module replaces for itself, and an odd object that it puts in its own place, keep no other from loading."""
+    async with opened(first=REPLACED, last=SOUND) as loading:
+        assert {one.type: one.load_error for one in loading.registry.infos()} == {"plain": "", "rich": ""}
+        assert await loading.registry.check("rich", {"n": 4}) == {"colour": "red", "n": 4}
+
+
 async def test_checks(opened: Open) -> None:
     """Plain types are checked here, others by the loader, which gives up after a second and goes on."""
     async with opened(jobs=SOUND) as loading:
@@ -144,6 +169,21 @@ async def test_checks(opened: Open) -> None:
         with pytest.raises(LoaderUnavailable, match="took longer than 1 s"):
             await check("rich", {"n": 1})
         assert await check("rich", {"n": 4}) == {"colour": "red", "n": 4}
+
+
+async def test_a_check_that_forks(opened: Open) -> None:
+    """A process that a check has forked, and that comes back into the loader, is no second one."""
+    async with opened(jobs=SOUND) as loading:
+        for _ in range(3):
+            assert await loading.registry.check("rich", {"n": 5}) == {"colour": "red", "n": 5}
+        (life,) = loading._lives.values()
+        pid = loading._supervision.pids[life.number]
+        await fact(lambda: set(_states_below(pid)) <= {"Z"}, "none goes on")
+
+
+def _states_below(pid: int) -> list[str]:
+    stats = [path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")]
+    return [state for state, parent, *_ in stats if int(parent) == pid]
 
 
 @pytest.mark.parametrize(("deadly", "said"), [(2, "exited with code 3"), (3, "took longer than 1 s")])

@@ -1,7 +1,6 @@
 """One run of a job's code, from its parameters to its ending. Nothing that the code does leaves this module raised."""
 
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +28,7 @@ from headrace._work.interrupt import interruptibly, run_coroutine
 from headrace._work.resources import Resources
 from headrace._work.results import RESULTS_MAX, Results
 from headrace._work.stop import StopDelivery
-from headrace.values import decode
+from headrace.values import decode, loads
 
 
 def execute(
@@ -163,7 +162,7 @@ def parameters(definition: JobDefinition, text: str) -> dict[str, Any]:
     Raises ParameterError where they do not fit the signature, UnsupportedValue for a kind of value it does not know.
     """
     signature = definition.signature
-    given = {name: decode(value) for name, value in json.loads(text).items()}
+    given = {name: decode(value) for name, value in loads(text).items()}
     if misfits := signature.misfits(list(given)):
         raise ParameterError(" ".join(f"{name}: {sentence}" for name, sentence in misfits.items()))
     if not signature.plain:

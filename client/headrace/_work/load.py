@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points as installed_entry_points
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from headrace._work.definition import JobDefinition, ResourceDefinition, definition_of, resource_of
 from headrace._work.failure import cut, type_name
@@ -79,15 +79,25 @@ def _load_one(name: str, loaded: Loaded, skip: Collection[str], around: Around) 
         if module is not None:
             _collect(name, module, loaded)
     if module is not None:
-        for below in _modules_of(module):
+        for below in _modules_of(name, module):
             _load_one(below, loaded, skip, around)
 
 
-def _modules_of(package: ModuleType) -> Iterator[str]:
+def _modules_of(name: str, package: object) -> Iterator[str]:
     """The modules of a package, by full name; none for a module."""
-    for found in pkgutil.iter_modules(getattr(package, "__path__", ())):
+    # Not getattr: a module may have a __getattr__, or have put another object in its place.
+    for found in pkgutil.iter_modules(_contents(package).get("__path__", ())):
         if found.name not in _NO_JOBS and not found.name.startswith("test_"):
-            yield f"{package.__name__}.{found.name}"
+            yield f"{name}.{found.name}"
+
+
+def _contents(module: object) -> Mapping[str, Any]:
+    """What a module has; nothing, where it has put an object in its place that tells of none."""
+    try:
+        found = vars(module)
+    except Exception:  # noqa: BLE001 - a __getattr__ of the module's own
+        return {}
+    return found if isinstance(found, Mapping) else {}
 
 
 def _import(name: str, loaded: Loaded) -> ModuleType | None:
@@ -114,8 +124,8 @@ def _import_error(error: BaseException) -> str:
     return cut("".join([line, *traceback.format_list(frames)]).rstrip(), _ERROR_MAX)
 
 
-def _collect(name: str, module: ModuleType, loaded: Loaded) -> None:
-    for thing in list(vars(module).values()):
+def _collect(name: str, module: object, loaded: Loaded) -> None:
+    for thing in list(_contents(module).values()):
         resource = resource_of(thing)
         if resource is not None:
             known = loaded.resources.setdefault(resource.name, resource)

@@ -1,7 +1,7 @@
 """Answers: what the use cases give to protobuf."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,9 @@ from headrace_server.domain.job import Job, JobError, Progress, RetryPolicy, Sto
 from headrace_server.domain.ports import Instance, TypeInfo
 from headrace_server.domain.query import Counts, FullJob, Group, Payload
 from headrace_server.rpc.showing import blank, fitting, left_out
+
+_ERROR_SHORT = 200
+"""Characters."""
 
 
 def timestamp(micros: int) -> Timestamp:
@@ -317,6 +320,17 @@ def job_type(info: TypeInfo, instances: int) -> job_pb2.JobType:
         if info.defaults.timeout is not None:
             message.attempt_timeout.CopyFrom(duration(info.defaults.timeout))
     return message
+
+
+def fitted(types: Iterable[job_pb2.JobType], room: int) -> Iterator[job_pb2.JobType]:
+    """Types of job as one answer can hold them: behind so many bytes, without their descriptions and schemas."""
+    for message in types:
+        room -= message.ByteSize()
+        if room < 0:
+            for name in ("description", "parameters_schema", "result_schema"):
+                message.ClearField(name)
+            message.load_error = message.load_error[:_ERROR_SHORT]
+        yield message
 
 
 def count_groups(

@@ -206,6 +206,5 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     ) -> pb.ListJobTypesResponse:
         parse.tenant(request.tenant)
         serving = await self._members.serving()
-        return pb.ListJobTypesResponse(
-            job_types=[convert.job_type(info, serving.get(info.type, 0)) for info in self._jobs.types()]
-        )
+        messages = (convert.job_type(info, serving.get(info.type, 0)) for info in self._jobs.types())
+        return pb.ListJobTypesResponse(job_types=convert.fitted(messages, PAGE_BYTES))

@@ -9,15 +9,19 @@ anew from what was stored.
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
-
-from pydantic_core import PydanticSerializationError
+from typing import Any, Final
 
 from headrace.jobs import Signature
-from headrace.values import UnsupportedValue, decode, encode
+from headrace.values import UnsupportedValue, decode, dumps, encode
 from headrace_server.domain.errors import FieldViolation, InvalidParameter
+from headrace_server.work.frames import clean
 
 _FIELD = "spec.parameters"
+_WORDS_MAX: Final = 1000
+"""Bytes of what an exception of the job's own types says."""
+
+_DEFAULT_MAX: Final = 16 * 1024
+"""Characters of a default that is stored with each job; a longer one is left to the function."""
 
 
 class ParameterCheck:
@@ -29,6 +33,8 @@ class ParameterCheck:
         """defaults: plain values of parameters that may be left out; None: found in the signature."""
         self._signature = signature
         self._coercion = coercion
+        self._thorough = defaults is None and not signature.plain
+        """Whether there are classes of the job, which may not take back what they give."""
         self.defaults = dict(self._found_defaults()) if defaults is None else defaults
 
     def __call__(self, parameters: Mapping[str, Any], *, whole: bool = True) -> dict[str, Any]:
@@ -52,28 +58,47 @@ class ParameterCheck:
             if parameter.default is not inspect.Parameter.empty:
                 with suppress(Exception):  # code of the job's own types
                     plain = encode(self._coercion.dump(name, parameter.default))
+                    if len(dumps(plain)) > _DEFAULT_MAX:
+                        continue
                     read: dict[str, Any] = {}
                     self._check_one(name, plain, read, [])
                     values, _ = self._coercion.validate({name: decode(plain)})
                     if _same(values[name], parameter.default):
                         yield name, read[name]
 
+    def _stored(self, name: str, plain: Any, value: Any) -> Any:
+        """What is stored of a value that fits: its plain form, or what was given where its class does not take that again."""
+        stored = encode(self._coercion.dump(name, value), f"{_FIELD}[{name}]")
+        if self._thorough and self._coercion.validate({name: decode(stored)})[1]:
+            return plain
+        return stored
+
     def _check_one(self, name: str, plain: Any, checked: dict[str, Any], wrong: list[FieldViolation]) -> None:
         path = f"{_FIELD}[{name}]"
         try:
             values, problems = self._coercion.validate({name: decode(plain)})
             if not problems:
-                stored = encode(self._coercion.dump(name, values[name]), path)
+                stored = self._stored(name, plain, values[name])
                 if _bool_for_number(plain, stored):
                     wrong.append(FieldViolation(path, "A number is wanted, and true and false are none."))
                 checked[name] = stored
         except UnsupportedValue as error:
             wrong.append(FieldViolation(error.path or path, error.description))
-        except (ValueError, TypeError, PydanticSerializationError) as error:
-            # Code of the job's own types; what it says is for the caller of this job.
-            wrong.append(FieldViolation(path, f"It does not fit the signature: {error}"))
+        except Exception as error:  # noqa: BLE001 - code of the job's own types
+            wrong.append(FieldViolation(path, f"It does not fit the signature: {described(error)}"))
         else:
             wrong.extend(FieldViolation(_FIELD + _bracketed(where, name), text) for where, text in problems)
+
+
+def described(error: BaseException) -> str:
+    """An exception of the job's own types in words, for the caller of this job; it may fail at that too."""
+    try:
+        text = str(error)
+        name = type(error).__name__
+        said = text if isinstance(error, ValueError | TypeError) and text else f"{name}: {text}".rstrip(": ")
+        return clean(said, _WORDS_MAX)
+    except BaseException:  # noqa: BLE001 - likewise
+        return "an error that cannot be described"
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -12,7 +12,6 @@ module has started ends with it. It holds no lock. What it writes goes to the se
 """
 
 import faulthandler
-import json
 import os
 import signal
 import socket
@@ -25,10 +24,11 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from headrace import jobs
-from headrace.values import dumps
+from headrace.values import dumps, loads
 from headrace_server.domain.errors import InvalidParameter
 from headrace_server.work import bends, process_tree
 from headrace_server.work.channel import Receiver, send
+from headrace_server.work.check import described
 from headrace_server.work.child import keep_only, reset_signals
 from headrace_server.work.frames import decode, encode
 from headrace_server.work.signature import JobType
@@ -95,8 +95,7 @@ class Loader:
         self._say("importing", module)
         before = bends.take()
         yield
-        if os.getpid() != self._pid:  # a process that the module forked has come back here
-            os._exit(0)
+        self._be_alone()
         bent = bends.put_back(before)
         self._tell_types(module, loaded)
         if bent:
@@ -132,18 +131,24 @@ class Loader:
             self._checking = True
             signal.signal(signal.SIGALRM, self._ring)
             signal.setitimer(signal.ITIMER_REAL, left)
-            checked = dumps(self._types[kind].check(json.loads(text), whole=whole))
+            checked = dumps(self._types[kind].check(loads(text), whole=whole))
             self._checking = False
         except InvalidParameter as error:
             return error.fields, ""
         except _TooLong:
             return [], ""
         except BaseException as error:  # noqa: BLE001 - code of the job's own types
-            return [["spec.parameters", f"They do not fit the signature: {error!r}"]], ""
+            return [["spec.parameters", f"They do not fit the signature: {described(error)}"]], ""
         finally:
             self._checking = False
             signal.setitimer(signal.ITIMER_REAL, 0)
+            self._be_alone()
         return None, checked
+
+    def _be_alone(self) -> None:
+        """A process that code of a job has forked, and that comes back here, is no second loader."""
+        if os.getpid() != self._pid:
+            os._exit(0)
 
     def _ring(self, _signal: int, _frame: object) -> None:
         if self._checking:

@@ -3,14 +3,19 @@
 import asyncio
 import itertools
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from headrace.values import dumps
-from headrace_server.work.frames import decode, encode
+from headrace_server.work.frames import clean, decode, encode
 from headrace_server.work.known_type import KnownType
 from headrace_server.work.loader_line import LoaderLine
+
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
+_ERROR_MAX: Final = 16 * 1024
+"""Bytes of what is told of one module."""
 
 
 @dataclass(slots=True)
@@ -131,8 +136,12 @@ class LoaderLife:
 
     def _heard(self, frame: bytes) -> None:
         self._said += 1
-        header, text = decode(frame)
-        self._said_by_kind[header[0]](header, text)
+        try:
+            header, text = decode(frame)
+            self._said_by_kind[header[0]](header, text)
+        except Exception as error:  # noqa: BLE001 - a module may have bent how it speaks
+            self._cause = self._cause or f"said what nobody understands ({error!r:.200})"
+            self._on_hang(self)
 
     def _importing(self, header: list[Any], _text: str) -> None:
         self.importing = header[1]
@@ -150,7 +159,7 @@ class LoaderLife:
 
     def _loaded(self, header: list[Any], _text: str) -> None:
         self._rest()
-        self.load.errors |= header[1]
+        self.load.errors |= {clean(name): _steady(text) for name, text in header[1].items()}
         self.load.refused = frozenset(header[2])
         self.settled.set_result("")
 
@@ -160,6 +169,11 @@ class LoaderLife:
         if answer is not None and not answer.done():
             wrong = None if fields is None else [(name, sentence) for name, sentence in fields]
             answer.set_result(Checked(wrong, text))
+
+
+def _steady(error: str) -> str:
+    """What is told of a module, the same each time that it fails for the same reason."""
+    return clean(_ADDRESS.sub("", error), _ERROR_MAX)
 
 
 def parameters_of(checked: Checked) -> dict[str, Any]:

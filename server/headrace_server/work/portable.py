@@ -44,7 +44,6 @@ _WORDS: Final = frozenset(
         "chain",
         "lax-or-strict",
         "json-or-python",
-        "json",
         "typed-dict",
         "typed-dict-field",
         "definitions",

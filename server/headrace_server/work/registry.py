@@ -7,10 +7,13 @@ from typing import Any, Protocol
 
 from headrace_server.domain.errors import FieldViolation, UnknownType
 from headrace_server.domain.ports import TypeDefaults, TypeInfo
+from headrace_server.work.frames import clean
 from headrace_server.work.known_type import KnownType
 
 _NAMES_SHOWN = 20
 _ERRORS_SHOWN = 3
+_ERROR_MAX = 16 * 1024
+"""Bytes of what a worker tells of one module."""
 
 
 class Found(Protocol):
@@ -81,7 +84,8 @@ class Registry:
 
     def hear(self, slot: str, types: frozenset[str], errors: Mapping[str, str]) -> None:
         """What the worker of a slot has loaded."""
-        self.workers[slot] = Worker(types, dict(errors))
+        told = {clean(module): clean(error, _ERROR_MAX) for module, error in errors.items()}
+        self.workers[slot] = Worker(types, told)
 
     @property
     def served(self) -> frozenset[str]:

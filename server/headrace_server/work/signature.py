@@ -6,17 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from types import UnionType
-from typing import Any, NoReturn, Union, get_args, get_origin
+from typing import Any, Final, NoReturn, Union, get_args, get_origin
 
 from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 
 from headrace.jobs import JobDefinition, Parameter, is_plain
 from headrace_server.domain.job import RetryPolicy
 from headrace_server.domain.ports import TypeDefaults, TypeInfo
 from headrace_server.work.check import ParameterCheck
+from headrace_server.work.frames import clean
 from headrace_server.work.portable import portable_or_none
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+DESCRIPTION_MAX: Final = 4096
+"""Bytes."""
+SCHEMA_MAX: Final = 128 * 1024
+"""Bytes of a schema that is told; of a larger one nothing is."""
+_DEFAULT_MAX: Final = 4096
+"""Characters of a default in a schema."""
+# Bound here: a module of jobs that replaces json.dumps for itself does so for all of its process.
+_dumps = json.JSONEncoder(allow_nan=False).encode
 
 
 class JobType:
@@ -28,8 +39,8 @@ class JobType:
         self.check = ParameterCheck(self._signature, self._coercion)
         self.info = TypeInfo(
             type=definition.type,
-            module=definition.module,
-            description=_description(definition),
+            module=clean(str(definition.module)),
+            description=clean(_description(definition), DESCRIPTION_MAX),
             parameters_schema=self._parameters_schema(),
             result_schema=self._result_schema(),
             defaults=_defaults(definition),
@@ -76,7 +87,7 @@ class JobType:
         extra = schemas.pop("*", False) or True if coercion.extra is not None else False
         for name, given in self._signature.parameters.items():
             schemas[name] = {**schemas[name], **_default(coercion.adapters[name], given)}
-        return json.dumps(
+        return _told(
             {
                 "$schema": DIALECT,
                 "type": "object",
@@ -92,17 +103,36 @@ class JobType:
         if self._signature.result in (inspect.Parameter.empty, None, type(None), Any, NoReturn):
             return ""
         schemas, shared = _schemas({"result": self._coercion.result})
-        return json.dumps({"$schema": DIALECT, **schemas["result"], **shared})
+        return _told({"$schema": DIALECT, **schemas["result"], **shared})
+
+
+def _told(schema: Mapping[str, Any]) -> str:
+    """The text of a schema; one that is too large, or that JSON cannot hold, says that alone."""
+    try:
+        text = _dumps(schema)
+        why = f"is larger than {SCHEMA_MAX} bytes" if len(text) > SCHEMA_MAX else ""
+    except ValueError:
+        text, why = "", "holds what JSON cannot"
+    return _dumps({"$schema": DIALECT, "$comment": f"Left out: it {why}."}) if why else text
 
 
 def _schemas(adapters: Mapping[str, TypeAdapter[Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The schema of each, and the definitions that they share."""
     made, shared = TypeAdapter.json_schemas(
-        [(name, "validation", adapter) for name, adapter in adapters.items()]
+        [(name, "validation", adapter) for name, adapter in adapters.items()], schema_generator=_Schemas
     )
     return {name: made[name, "validation"] for name in adapters}, {
         name: value for name, value in shared.items() if name == "$defs"
     }
+
+
+class _Schemas(GenerateJsonSchema):
+    """Says nothing of a class that validates by a function of its own: the loader asks that. What no value can hold is refused."""
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+        if schema["type"] == "function-plain":
+            return {}
+        return super().handle_invalid_for_json_schema(schema, error_info)
 
 
 def _default(adapter: TypeAdapter[Any], given: Parameter) -> dict[str, Any]:
@@ -110,7 +140,8 @@ def _default(adapter: TypeAdapter[Any], given: Parameter) -> dict[str, Any]:
     if given.default is inspect.Parameter.empty:
         return {}
     try:
-        return {"default": adapter.dump_python(given.default, mode="json", warnings=False)}
+        default = adapter.dump_python(given.default, mode="json", warnings=False)
+        return {"default": default} if len(_dumps(default)) <= _DEFAULT_MAX else {}
     except (ValueError, TypeError):
         return {}
 

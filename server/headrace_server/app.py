@@ -27,10 +27,11 @@ import uuid_utils
 
 from headrace_server import stacks, streams
 from headrace_server.config import Settings
-from headrace_server.control import chronicle
 from headrace_server.control.availability import Availability
+from headrace_server.control.background import Background
 from headrace_server.control.broadcasting import Broadcasting
 from headrace_server.control.catch_up import CatchUp
+from headrace_server.control.chronicle import JobLog
 from headrace_server.control.gates import GateKeeper
 from headrace_server.control.housekeeping import Housekeeping
 from headrace_server.control.hub import Hub
@@ -38,9 +39,8 @@ from headrace_server.control.jobs import Jobs
 from headrace_server.control.lives import Lives
 from headrace_server.control.members import Members
 from headrace_server.control.silence import Silence
-from headrace_server.domain.change import Change
+from headrace_server.control.timers import Timers
 from headrace_server.domain.errors import ControlError
-from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.lease import LeaseTimes
 from headrace_server.domain.ports import JobTypes
@@ -76,6 +76,11 @@ STREAMS_GRACE = 2.0
 """Seconds for calls that are under way when the server has drained."""
 EVENTS_GRACE = 2.0
 """Seconds for events that are not published yet, likewise; what is left is published by another, or at the next start."""
+
+
+def _start(one: Background, ends: contextlib.AsyncExitStack) -> None:
+    one.start()
+    ends.push_async_callback(one.close)
 
 
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}  # noqa: S104 - to be replaced
@@ -229,9 +234,10 @@ class App:
             store.about = self._about(registry)
             jobs = Jobs(store, hub, registry, self.limits, lambda: str(uuid_utils.uuid7()))
             members = Members(store, store, store.about)
-            service = JobService(jobs, members, heartbeat=settings.heartbeat_interval)
             events = self._events(store, jobs)
-            self._listen(store, dispatcher, events)
+            timers = Timers(store)
+            # In this order: the log says what was committed before anything follows from it.
+            store.listeners[:] = JobLog(), hub, timers, dispatcher, events
             lives = Lives(
                 store,
                 dispatcher,
@@ -251,14 +257,15 @@ class App:
             ends.push_async_callback(lives.close)
             await lives.take_over()
             dispatcher.start()
+            _start(timers, ends)
             if settings.shared:
-                catch_up.start()
-                ends.push_async_callback(catch_up.close)
+                _start(catch_up, ends)
             if settings.sweeps:
                 housekeeping.start()
             events.start()
             ends.push_async_callback(events.close, EVENTS_GRACE)
-            availability = self._watch_database(store, rpc, ends)
+            availability = Availability(store.ping, rpc.available)
+            _start(availability, ends)
 
             async def counters() -> Mapping[str, int]:
                 return {
@@ -273,16 +280,20 @@ class App:
                     **self._edge.counters(),
                 }
 
-            admin = AdminService(
-                self._info(),
-                jobs,
-                members,
-                GateKeeper(store, self.limits),
-                instance=lambda: store.instance,
-                counters=counters,
-                draining=lambda: self.draining,
+            rpc.open(
+                None
+                if settings.worker_only
+                else JobService(jobs, members, heartbeat=settings.heartbeat_interval),
+                AdminService(
+                    self._info(),
+                    jobs,
+                    members,
+                    GateKeeper(store, self.limits),
+                    instance=lambda: store.instance,
+                    counters=counters,
+                    draining=lambda: self.draining,
+                ),
             )
-            rpc.open(None if settings.worker_only else service, admin)
             log.info("serving on %s", self._address, extra={"instance": store.instance})
             self.types = tuple(sorted(registry.names))
             on_ready(self._address)
@@ -301,34 +312,6 @@ class App:
         await dispatcher.drain(self.settings.drain_time, hurry=self._hurry)
         self._hub.close()
         await rpc.stop(STREAMS_GRACE)
-
-    def _watch_database(
-        self, store: SqlStore, rpc: RpcServer, ends: contextlib.AsyncExitStack
-    ) -> Availability:
-        """Let health follow what calls get."""
-        availability = Availability(store.ping, rpc.available)
-        availability.start()
-        ends.push_async_callback(availability.close)
-        return availability
-
-    def _listen(self, store: SqlStore, dispatcher: Dispatcher, events: Broadcasting | Silence) -> None:
-        """Who is told what the store has committed, and what other instances have."""
-        hub = self._hub
-
-        def committed(changes: Sequence[Change]) -> None:
-            chronicle.tell(changes)
-            hub.publish(event for change in changes for event in change.events)
-            dispatcher.committed(changes)
-            events.wake()
-
-        def elsewhere(heard: Sequence[Event]) -> None:
-            hub.publish(heard)
-            dispatcher.overhear(heard)
-            events.wake()
-
-        store.on_commit = committed
-        store.on_elsewhere = elsewhere
-        store.on_open = dispatcher.wake
 
     def _events(self, store: SqlStore, jobs: Jobs) -> Broadcasting | Silence:
         """What is broadcast, and by whom."""

@@ -14,6 +14,7 @@ from contract.deeds import Clock
 
 from headrace_server.domain.change import Change
 from headrace_server.store import SqlStore, migrate
+from support.listeners import Told
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -61,5 +62,5 @@ async def store(url: str, clock: Clock) -> AsyncIterator[SqlStore]:
 def commits(store: SqlStore) -> list[list[Change]]:
     """What the store has told of each commit since."""
     told: list[list[Change]] = []
-    store.on_commit = lambda changes: told.append(list(changes))
+    store.listeners.append(Told(committed=lambda changes: told.append(list(changes))))
     return told

@@ -44,6 +44,7 @@ from support.faults_life import (
     recovery,
     timers,
 )
+from support.listeners import Told
 
 pytestmark = [pytest.mark.only("sqlite"), pytest.mark.deep]
 JOB_BY_JOB = (claims, claims_both, claims_again, timers, recovery)
@@ -231,8 +232,13 @@ def lives_and_dies(path: Path, said: Path, at: int, fault: Fault) -> None:
 async def _live(place: Place, said: Path, at: int, fault: Fault) -> None:
     async with place.life() as life:
         with said.open("a", buffering=1) as note:
-            life.store.on_commit = lambda changes: note.writelines(
-                f"{change.job.job_id} {change.job.revision} {int(change.job.status)}\n" for change in changes
+            life.store.listeners.append(
+                Told(
+                    committed=lambda changes: note.writelines(
+                        f"{change.job.job_id} {change.job.revision} {int(change.job.status)}\n"
+                        for change in changes
+                    )
+                )
             )
             place.faults.arm(at, fault)
             for step in WRITES:

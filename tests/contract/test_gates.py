@@ -13,6 +13,7 @@ from headrace_server.domain import running
 from headrace_server.domain.gate import Gate, Scope
 from headrace_server.domain.ports import Claimed
 from headrace_server.store import SqlStore, lanes, traffic
+from support.listeners import Told
 
 OTHER = {Scope.QUEUE: "queue", Scope.TENANT: "tenant", Scope.TYPE: "kind"}
 """How a submission names what a gate is for."""
@@ -198,7 +199,7 @@ async def test_what_is_limited_waits_behind_nothing(store: SqlStore) -> None:
 async def test_a_change_opens(store: SqlStore) -> None:
     """Whoever waits for work is told that a gate was changed, after it was."""
     told: list[str] = []
-    store.on_open = lambda: told.append("open")
+    store.listeners.append(Told(opened=lambda: told.append("open")))
     await set_gate(store, Scope.QUEUE, "default", paused=False)
     assert told == ["open"]
 

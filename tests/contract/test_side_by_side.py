@@ -20,6 +20,7 @@ from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore, dialect
 from support.checker_bugs import CountingGates
 from support.figures import figure, seed
+from support.listeners import Told
 
 pytestmark = [pytest.mark.only("postgresql"), pytest.mark.slow]
 
@@ -149,7 +150,7 @@ async def test_nobody_waits_for_a_gate(stores: list[SqlStore]) -> None:
     free = await submit(stores[0])
     await set_gate(stores[0], Scope.QUEUE, "limited", max_running=5)
     told = asyncio.Event()
-    stores[0].on_open = told.set
+    stores[0].listeners.append(Told(opened=told.set))
     with stores[1]._engines.reads.connect() as other:
         other.exec_driver_sql("COMMIT; BEGIN READ WRITE; SELECT FROM gate FOR UPDATE")
         taken = await claim(stores[0], 2)
@@ -269,7 +270,7 @@ async def test_a_storm_of_batches(stores: list[SqlStore]) -> None:
     """Random batches on the same jobs from all stores: no deadlock; each store tells a job's events in order, and a tail by (writer, seq) misses none."""
     told: list[list[Change]] = [[] for _ in stores]
     for store, heard in zip(stores, told, strict=True):
-        store.on_commit = heard.extend
+        store.listeners.append(Told(committed=heard.extend))
     jobs = await asyncio.gather(*(submit(stores[0]) for _ in range(40)))
     tail = Tail(stores[0])
     over = asyncio.Event()

@@ -15,10 +15,12 @@ import pytest_asyncio
 from contract.deeds import INSTANCE, Clock, end, now, stop, submit
 from sqlalchemy import Connection, text
 
+from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Status
 from headrace_server.domain.ports import Instance
 from headrace_server.store import SqlStore, dialect
+from support.listeners import Told
 
 pytestmark = pytest.mark.only("postgresql")
 
@@ -89,9 +91,11 @@ async def test_everything_of_the_others_is_told_once(
     """Three stores change the same jobs at once: each hears every event of the others and none of its own, none twice."""
     own: list[list[Event]] = [[] for _ in stores]
     for events, store in zip(own, stores, strict=True):
-        store.on_commit = lambda changes, events=events: events.extend(  # type: ignore[misc] # mypy knows no defaults of lambdas
-            event for change in changes for event in change.events
-        )
+
+        def committed(changes: Sequence[Change], events: list[Event] = events) -> None:
+            events.extend(event for change in changes for event in change.events)
+
+        store.listeners.append(Told(committed=committed))
 
     async def live(store: SqlStore, other: SqlStore) -> None:
         for _ in range(40):
@@ -160,7 +164,7 @@ async def test_a_hint_comes_by_any_descriptor(
     opened = [SqlStore.open(url, durable=False, clock=clock) for _ in range(2)]
     try:
         heard: list[Event] = []
-        opened[1].on_elsewhere = heard.extend
+        opened[1].listeners.append(Told(overheard=heard.extend))
         for name, store in zip(("here", "there"), opened, strict=True):
             await store.join(Instance(name, clock(), {"workers": 1}), lease=10)
         await submit(opened[0])

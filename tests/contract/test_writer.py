@@ -16,6 +16,7 @@ from headrace_server.domain.change import Change
 from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable, WrongStatus
 from headrace_server.domain.job import Job, Progress, Status
 from headrace_server.store import SqlStore, writer
+from support.listeners import Told
 
 NO_UTF8 = "\ud800"
 
@@ -66,7 +67,7 @@ async def test_changes_of_one_job_are_folded(store: SqlStore, commits: list[list
 
 
 async def test_the_listener_is_told_before_the_caller(store: SqlStore) -> None:
-    """on_commit has seen a change by the time its caller is answered, and the row is readable by then."""
+    """A listener has seen a change by the time its caller is answered, and the row is readable by then."""
     seen: list[str] = []
 
     def listen(changes: Any) -> None:
@@ -74,19 +75,21 @@ async def test_the_listener_is_told_before_the_caller(store: SqlStore) -> None:
             stored = [tuple(row) for row in other.exec_driver_sql("SELECT job_id FROM job")]
         seen.extend(done.job.job_id for done in changes if (done.job.job_id,) in stored)
 
-    store.on_commit = listen
+    store.listeners.append(Told(committed=listen))
     made = await submit(store)
     assert seen == [made.job_id]
 
 
 async def test_a_listener_that_fails_harms_nobody(store: SqlStore) -> None:
-    """An error of on_commit is logged; callers are answered."""
+    """An error of a listener is logged; the listeners behind it are told and callers are answered."""
+    told: list[Any] = []
 
     def listen(_changes: Any) -> None:
         raise ValueError("deaf")
 
-    store.on_commit = listen
+    store.listeners += Told(committed=listen), Told(committed=told.extend)
     made = await submit(store)
+    assert [change.job.job_id for change in told] == [made.job_id]
     assert (await now(store, made)).job_id == made.job_id
 
 

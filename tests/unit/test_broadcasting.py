@@ -143,7 +143,7 @@ async def test_nothing_is_lost_or_out_of_order(tmp_path: Path, monkeypatch: pyte
     store = SqlStore.open(url, durable=False, broadcast=kinds)
     broker = Moody(chance)
     pump = Broadcasting(store, broker)
-    store.on_commit = lambda _changes: pump.wake()
+    store.listeners.append(pump)
     pump.start()
     ids = [f"job-{number}" for number in range(JOBS)]
     broker.unwanted = set(chance.sample(ids, JOBS // 4))

@@ -28,8 +28,11 @@ from typing import Final
 from headrace_server.control.backlog import BacklogWatch
 from headrace_server.control.lines import Lines
 from headrace_server.domain.broadcast import Broadcast, Fate, Outbox, Publisher, Settled
+from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress
+from headrace_server.domain.ports import CommitListener
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ PROGRESSED_MAX: Final = 10_000
 """Jobs that have told of their progress, before those are forgotten that may do so again."""
 
 
-class Broadcasting:
+class Broadcasting(CommitListener):
     """Of one instance. Used on the event loop's thread only."""
 
     def __init__(
@@ -98,8 +101,16 @@ class Broadcasting:
             asyncio.create_task(self._repeat(self._tidy, self._to_tidy)),
         ]
 
-    def wake(self) -> None:
+    def committed(self, changes: Sequence[Change]) -> None:  # noqa: ARG002 - whatever it is
         """There may be something in the outbox."""
+        self.wake()
+
+    def overheard(self, events: Sequence[Event]) -> None:  # noqa: ARG002 - likewise
+        """The outbox is everybody's."""
+        self.wake()
+
+    def wake(self) -> None:
+        """Look into the outbox."""
         self._to_read.set()
 
     def progressed(self, job: Job, progress: Progress) -> None:

@@ -9,13 +9,13 @@ worker was lost is a warning of the dispatcher.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import ErrorKind, Job, Status, StopPhase
-from headrace_server.domain.ports import Submitted
+from headrace_server.domain.ports import CommitListener, Submitted
 from headrace_server.domain.singly import singly
 from headrace_server.domain.words import word
 
@@ -40,9 +40,12 @@ def submitted(answer: Submitted, request_id: str) -> None:
     log.debug(text, extra={"job_id": job.job_id, "job_type": job.type, "request_id": request_id})
 
 
-def tell(changes: Iterable[Change]) -> None:
-    """These were committed. What cannot be told of one keeps nobody else from hearing of the others."""
-    singly(changes, _tell, log=log, failed="a step of a job cannot be told")
+class JobLog(CommitListener):
+    """Writes the lines."""
+
+    def committed(self, changes: Sequence[Change]) -> None:
+        """What cannot be told of one job keeps nobody from hearing of the others."""
+        singly(changes, _tell, log=log, failed="a step of a job cannot be told")
 
 
 def _tell(change: Change) -> None:

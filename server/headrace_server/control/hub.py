@@ -1,6 +1,6 @@
 """The hub: what has just been committed, handed to those who watch.
 
-    store ── on_commit ──> hub.publish ──┐                 ┌─ feed (cursor) ── stream
+    store ── committed ──> hub.publish ──┐                 ┌─ feed (cursor) ── stream
                                          ├─> topic of a job┼─ feed (cursor) ── stream
     dispatcher ── progress ─> hub.report ┘   last events   └─ feed (cursor) ── stream
 
@@ -15,14 +15,16 @@ is over at once, so one who does not read keeps none.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
+from headrace_server.domain.change import Change
 from headrace_server.domain.errors import TooManyWatchers
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Job, Progress
+from headrace_server.domain.ports import CommitListener
 from headrace_server.domain.query import FullJob
 
 KEPT_EVENTS = 64
@@ -142,7 +144,7 @@ class Turns:
             self._counting = False
 
 
-class Hub:
+class Hub(CommitListener):
     """All topics. Used on the event loop's thread only. most: how many may watch and wait at once."""
 
     def __init__(self, most: int) -> None:
@@ -182,6 +184,14 @@ class Hub:
             topic.feeds.discard(feed)
             if not topic.feeds:
                 self._topics.pop(job_id, None)
+
+    def committed(self, changes: Sequence[Change]) -> None:
+        """Watchers here see what was committed here."""
+        self.publish(event for change in changes for event in change.events)
+
+    def overheard(self, events: Sequence[Event]) -> None:
+        """They see what was committed elsewhere, too."""
+        self.publish(events)
 
     def publish(self, events: Iterable[Event]) -> None:
         """Committed events, those of each job in their order.

@@ -3,16 +3,14 @@
 from collections.abc import Mapping
 
 from headrace_server.domain.job import Job, Progress
+from headrace_server.domain.ports import CommitListener
 
 
-class Silence:
+class Silence(CommitListener):
     """What Broadcasting does, of which nothing is done."""
 
     def start(self) -> None:
         """Nothing is to be sent."""
-
-    def wake(self) -> None:
-        """What was committed goes nowhere else."""
 
     def progressed(self, job: Job, progress: Progress) -> None:
         """Only watchers are told."""

@@ -127,15 +127,37 @@ class Swept:
     more: bool = False
 
 
+class CommitListener:
+    """Who wants to know of commits: one of `Store.listeners`. What it does not override, it does not hear.
+
+    Called on the event loop's thread. An error of one is logged, and keeps the others from nothing.
+    """
+
+    def committed(self, changes: Sequence[Change]) -> None:
+        """This store has committed these: one Change for each job with all its events, before any caller is answered.
+
+        Deletion is no change.
+        """
+
+    def overheard(self, events: Sequence[Event]) -> None:
+        """Other stores of the database have committed these: events of each job in their order, each once.
+
+        They come a little later, and some may be missing after trouble: `Store.newer` finds those.
+        """
+
+    def opened(self) -> None:
+        """More may be claimed though no job here has changed: a gate was changed, was busy, or has room again."""
+
+
 class Store(Protocol):
     """The durable truth. An answer to a write means: on disk.
 
     Writes go through one writer thread that commits what is waiting in one transaction. After COMMIT, and
-    before any caller of that batch is answered, the changes are given to `on_commit` (set by app.py).
-    What other instances commit is given to `on_elsewhere`, a little later: the events of each job in their order, each
-    once, though some may be missing after trouble: `newer` finds those.
+    before any caller of that batch is answered, the listeners are told of the changes.
     Any method raises StoreUnavailable when the database cannot be reached.
     """
+
+    listeners: list[CommitListener]
 
     async def submit(self, submission: Submission) -> Submitted:
         """Create the job, or find the one of this request_id. Raises RequestIdReused, QueueFull."""

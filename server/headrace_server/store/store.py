@@ -1,6 +1,7 @@
 """SqlStore: the Store of domain.ports over one database. What it answers without writing is in answers."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from headrace_server.domain.lease import LeaseTimes
 from headrace_server.domain.ports import (
     Claimed,
     ClaimRequest,
+    CommitListener,
     Decision,
     Instance,
     Submission,
@@ -27,6 +29,7 @@ from headrace_server.domain.ports import (
     Swept,
 )
 from headrace_server.domain.retention import Retention
+from headrace_server.domain.singly import singly
 from headrace_server.store import dialect, instances, migrate, relay, schema, work
 from headrace_server.store.again import Again
 from headrace_server.store.answers import Answers
@@ -41,6 +44,8 @@ from headrace_server.store.tail import Tail
 from headrace_server.store.waiting import Waiting
 from headrace_server.store.writer import Writer
 
+log = logging.getLogger(__name__)
+
 
 def wall_clock() -> int:
     """Microseconds since 1970 UTC."""
@@ -54,12 +59,7 @@ REFUSALS_MAX: Final = 20
 class SqlStore(Answers):
     """The durable truth in a database. See domain.ports.Store for what each method promises.
 
-    on_commit is called on the event loop's thread with the changes of each commit, one Change for each job with all
-    its events of that commit, before any caller of that commit is answered. Deletion is no change. on_open is called
-    there when more may be claimed though no job here has changed: a gate was changed, was busy, or has room again.
-
-    On a database that others serve too, and after `join`: on_elsewhere is called with events that they have committed,
-    on_lost when this instance is not alive any more (`join` again, with another id), on_dead when others may have left
+    On a database that others serve too, and after `join`: the listeners overhear what they have committed, on_lost is called when this instance is not alive any more (`join` again, with another id), on_dead when others may have left
     runs behind (`recover`). about gives what is told of this instance with each beat. They are set before `join`.
     """
 
@@ -76,8 +76,7 @@ class SqlStore(Answers):
     ) -> None:
         super().__init__(database, engines.reads)
         self._max_waiting = max_waiting
-        self.on_commit: Callable[[Sequence[Change]], None] = lambda _changes: None
-        self.on_elsewhere: Callable[[Sequence[Event]], None] = lambda _events: None
+        self.listeners: list[CommitListener] = []
         self.on_lost: Callable[[], None] = lambda: None
         self.on_dead: Callable[[], None] = lambda: None
         self.about: Callable[[], Mapping[str, Any]] = dict
@@ -88,8 +87,7 @@ class SqlStore(Answers):
         self._numbers = numbers
         self._heartbeat: Heartbeat | None = None
         self._tail: Tail | None = None
-        self.on_open: Callable[[], None] = lambda: None
-        self._again = Again(self._reopen)
+        self._again = Again(self._opened)
         self.gates = Gates()
         self._engines = engines
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="store-probe")
@@ -207,7 +205,7 @@ class SqlStore(Answers):
                 hints=hints,
                 own=self._numbers,
                 on_events=self._overhear,
-                on_open=self.on_open,
+                on_open=self._opened,
             )
             try:
                 self._tail.start()
@@ -253,16 +251,20 @@ class SqlStore(Answers):
         self._engines.dispose()
 
     def _announce(self, changes: Sequence[Change]) -> None:
-        self.on_commit(changes)  # Whoever listens now: it is set after the store was opened.
+        self._tell(lambda listener: listener.committed(changes))
         if self._tail is not None:
             self._tail.hint()
 
-    def _reopen(self) -> None:
-        self.on_open()
+    def _opened(self) -> None:
+        self._tell(lambda listener: listener.opened())
 
     def _overhear(self, events: Sequence[Event]) -> None:
-        self.on_elsewhere(events)
+        self._tell(lambda listener: listener.overheard(events))
         self._again.overheard(events)
+
+    def _tell(self, what: Callable[[CommitListener], None]) -> None:
+        """Tell whoever listens now: most begin after the store was opened."""
+        singly(self.listeners, what, log=log, failed="a listener failed on what was committed")
 
     async def ping(self, seconds: float) -> None:
         """Return when calls would be answered now. Raises StoreUnavailable.
@@ -351,7 +353,7 @@ class SqlStore(Answers):
         What is claimed after this was answered, by any store of the database, is claimed under the new values.
         """
         changed = await self._writer.put(work.ChangeGate(gate, fields))
-        self.on_open()
+        self._opened()
         if self._tail is not None:
             self._tail.opened()
         return changed

@@ -15,19 +15,18 @@ to the queue at no cost.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from headrace_server.domain import running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import ErrorKind, Job, JobError, Progress, Status
-from headrace_server.domain.ports import Claimed, ClaimRequest, Membership, Store
+from headrace_server.domain.ports import Claimed, ClaimRequest, CommitListener, Membership, Store
 from headrace_server.domain.singly import singly
 from headrace_server.work.contract import PoolPort, ProgressReport, RunKey
 from headrace_server.work.running import Active, RunSettings
 from headrace_server.work.seating import WRITES_MAX, Seating
-from headrace_server.work.timers import Timers
 from headrace_server.work.worker_types import WorkerTypes
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ PIECE = 64
 """Messages of a run in one write."""
 
 
-class Dispatcher:
+class Dispatcher(CommitListener):
     """Claims jobs for the slots of the pool and follows their runs. Listens to the pool and to the store's commits."""
 
     seating: Seating
@@ -70,7 +69,6 @@ class Dispatcher:
         self._on_stale = on_stale
         self._workers = workers
         self._wake = asyncio.Event()
-        self._timers = Timers(store, POLL)
         self._unplaced: dict[str, Job] = {}
         self._overheard: set[str] = set()
         self._claiming = False
@@ -87,7 +85,7 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin to claim."""
-        self._tasks = [asyncio.create_task(self._claim_loop()), asyncio.create_task(self._timers.run())]
+        self._tasks = [asyncio.create_task(self._claim_loop())]
         self._wake.set()
 
     async def drain(self, seconds: float, *, hurry: asyncio.Event) -> None:
@@ -224,7 +222,11 @@ class Dispatcher:
 
     # Commits.
 
-    def committed(self, changes: Iterable[Change]) -> None:
+    def opened(self) -> None:
+        """More may be claimed than before."""
+        self.wake()
+
+    def committed(self, changes: Sequence[Change]) -> None:
         """The store has committed these: wake for what can run, carry out stops."""
         singly(changes, self._committed, log=log, failed="a commit was not followed")
 
@@ -232,14 +234,13 @@ class Dispatcher:
         job = change.job
         if job.ready:
             self._wake.set()
-        self._timers.note(job)
         active = self.seating.runs.get(RunKey(job.job_id, job.claim))
         if active is not None:
             self._follow(active, job)
         elif self._claiming and job.claim and job.instance == self._me.instance:
             self._unplaced[job.job_id] = job
 
-    def overhear(self, events: Iterable[Event]) -> None:
+    def overheard(self, events: Sequence[Event]) -> None:
         """Other instances have committed these: wake for what may run, look again at what runs here."""
         mine = {key.job_id for key in self.seating.runs}
         changed = set()

@@ -3,27 +3,36 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
+from typing import Final
 
+from headrace_server.control.background import Background
+from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import Job
 from headrace_server.domain.passing import expires
-from headrace_server.domain.ports import Store
+from headrace_server.domain.ports import CommitListener, Store
 
 log = logging.getLogger(__name__)
 
+POLL: Final = 1.0
+"""Seconds: the safety net, the most between two looks."""
 
-class Timers:
+
+class Timers(Background, CommitListener):
     """Has the store act on what is due, at its time."""
 
-    def __init__(self, store: Store, poll: float) -> None:
-        """Poll is the safety net: the most seconds between two looks."""
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._poll = poll
         self._next: int | None = None
         self._sooner = asyncio.Event()
 
-    def note(self, job: Job) -> None:
-        """A job was committed: its times may come before the one that is waited for."""
+    def committed(self, changes: Sequence[Change]) -> None:
+        """The times of a job may come before the one that is waited for."""
+        for change in changes:
+            self._look_at(change.job)
+
+    def _look_at(self, job: Job) -> None:
         if job.due_time is not None:
             self._note(job.due_time)
         if job.expire_time is not None and expires(job):
@@ -34,8 +43,7 @@ class Timers:
             self._next = at
             self._sooner.set()
 
-    async def run(self) -> None:
-        """For as long as the instance lives."""
+    async def _run(self) -> None:
         while True:
             self._sooner.clear()
             try:
@@ -47,7 +55,7 @@ class Timers:
                 # A defect at one job must not keep every other waiting.
                 log.exception("timers failed, trying again")
                 self._next = None
-            pause = self._poll
+            pause = POLL
             if self._next is not None:
                 pause = min(pause, max(0.0, self._next / 1e6 - time.time()))
             try:

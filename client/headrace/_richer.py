@@ -49,9 +49,23 @@ def simpler(value: Any) -> Any:
     if callable(getattr(kind, "model_dump", None)) and hasattr(kind, "__pydantic_core_schema__"):
         return value.model_dump()
     if kind.__module__.partition(".")[0] == "numpy" and hasattr(kind, "tolist"):
-        number = value.tolist()
-        return NotImplemented if type(number) is kind else number  # no Python number is as long
+        return _python_number(value)
     return NotImplemented
+
+
+def _python_number(value: Any) -> Any:
+    """What numpy makes of its scalars and arrays; not where Python has nothing as fine.
+
+    A time in nanoseconds would come as a bare number of them, which nobody could tell from any other.
+    """
+    number = value.tolist()
+    if type(number) is type(value):
+        return NotImplemented
+    if getattr(value, "dtype", None) is not None and value.dtype.kind in "mM":
+        times = value.ravel().tolist() if isinstance(number, list) else [number]
+        if any(isinstance(time, int) for time in times):
+            return NotImplemented
+    return number
 
 
 def _by_name(value: Any) -> dict[str, Any]:

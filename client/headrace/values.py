@@ -244,11 +244,17 @@ def _map(value: Mapping[Any, Any], depth: int) -> Plain:
     name: Any = ""
     try:
         for name, item in value.items():
-            plain[_name(name)] = _encode(item, depth - 1)
+            plain[_new(_name(name), plain)] = _encode(item, depth - 1)
     except UnsupportedValue as error:
         error.path = f"[{name}]{error.path}"
         raise
     return {"$": "map", "v": plain}
+
+
+def _new(name: str, entries: Mapping[str, Plain]) -> str:
+    if name in entries:
+        raise UnsupportedValue("", f"Two of the names are {name!r} as text.")
+    return name
 
 
 def _name(name: Any) -> str:

@@ -225,3 +225,23 @@ def test_numpy() -> None:
         encode(np.complex64(1j))
     with pytest.raises(UnsupportedValue, match="longdouble"):
         encode(np.longdouble(1))
+
+
+def test_times_of_numpy() -> None:
+    """A time of numpy that Python has too is that; one in nanoseconds is refused, for it would come as a bare number."""
+    assert encode(np.datetime64("2020-01-02")) == encode(date(2020, 1, 2))
+    assert encode(np.array([5, 6], "m8[s]")) == encode([timedelta(seconds=5), timedelta(seconds=6)])
+    for value in (
+        np.datetime64(5, "ns"),
+        np.timedelta64(5, "ns"),
+        np.array([[5]], "m8[ns]"),
+        np.timedelta64(1, "M"),
+    ):
+        with pytest.raises(UnsupportedValue, match=r"numpy\."):
+            encode(value)
+
+
+def test_names_that_fall_together() -> None:
+    """Two names with one text are refused: an entry would be lost without a word."""
+    with pytest.raises(UnsupportedValue, match="Two of the names are 'red'"):
+        encode({PurePosixPath("red"): 1, "red": 2})

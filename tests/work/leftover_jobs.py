@@ -6,6 +6,7 @@ import contextvars
 import ctypes
 import decimal
 import faulthandler
+import fcntl
 import gc
 import io
 import locale
@@ -15,7 +16,10 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
+import threading
 import time
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -112,11 +116,26 @@ BENT: dict[str, Callable[[], object]] = {
     "arguments": lambda: sys.argv.append("--bent"),
     "hook": lambda: setattr(sys, "excepthook", print),
     "faulthandler off": faulthandler.disable,
+    "waiting for no room": lambda: os.set_blocking(1, False),
+    "stdin of programs": lambda: os.set_inheritable(0, False),
+    "first stdout": lambda: delattr(sys, "__stdout__"),
+    "finders": sys.meta_path.clear,
+    "callbacks of the collector": lambda: gc.callbacks.append(print),
+    "tracing of threads": lambda: (threading.settrace(_no_trace), threading.stack_size(1 << 20)),
+    "tracing of memory": tracemalloc.start,
+    "hooks of generators": lambda: sys.set_asyncgen_hooks(print, print),
+    "class of loggers": lambda: logging.setLoggerClass(type("Other", (logging.Logger,), {})),
+    "records of loggers": lambda: logging.setLogRecordFactory(lambda *_arguments: None),  # type: ignore[arg-type,return-value]
+    "warnings to the log": lambda: logging.captureWarnings(True),
+    "running loop": lambda: asyncio._set_running_loop(asyncio.new_event_loop()),
+    "folder of tempfile": lambda: setattr(tempfile, "tempdir", "/nowhere"),
     "policy": lambda: asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy()),
 }
 """What is put back after a run of any length."""
 
 BENT_LONG: dict[str, Callable[[], object]] = {
+    "built-in name": lambda: setattr(builtins, "sorted", None),
+    "zone of C code": lambda: (os.putenv("TZ", "Asia/Tokyo"), time.tzset()),
     "name": lambda: _libc.prctl(15, b"bent"),
     "parent's end": lambda: _prctl(1, 0),
     "subreaper": lambda: _prctl(36, 0),
@@ -141,6 +160,10 @@ FOR_GOOD: dict[str, Callable[[], object]] = {
     "timer of POSIX": _posix_timer,
 }
 """What cannot be put back."""
+
+
+def _no_trace(*_arguments: object) -> None:
+    return None
 
 
 def _plain_locale() -> bool:
@@ -234,7 +257,19 @@ def look(ctx: JobContext) -> dict[str, Any]:
         "hook": sys.excepthook is sys.__excepthook__,
         "faulthandler": faulthandler.is_enabled(),
         "policy": asyncio.events._event_loop_policy is None,
-        "builtins": len(vars(builtins)),
+        "builtins": [len(vars(builtins)), callable(builtins.sorted)],
+        "flags": [fcntl.fcntl(number, flag) for number in (1, 2) for flag in (fcntl.F_GETFL, fcntl.F_GETFD)],
+        "inherited": os.get_inheritable(0),
+        "first stdout": sys.stdout is sys.__stdout__,
+        "finders": len(sys.meta_path),
+        "callbacks": len(gc.callbacks),
+        "tracing": [threading.gettrace(), threading.stack_size(), tracemalloc.is_tracing()],
+        "generators": list(sys.get_asyncgen_hooks()),
+        "loggers": [str(logging.getLoggerClass()), str(logging.getLogRecordFactory())],
+        "warned": warnings.showwarning.__module__,
+        "running loop": asyncio._get_running_loop() is None,
+        "tempfile": tempfile.tempdir != "/nowhere",
+        "hour": time.localtime(0).tm_hour,
         "scheduler": os.sched_getscheduler(0),
         "out of memory": Path("/proc/self/oom_score_adj").read_text(),
         "I/O priority": _libc.syscall(252 if os.uname().machine == "x86_64" else 31, 1, 0),

@@ -96,6 +96,24 @@ class NamelessError(Exception, metaclass=_Nameless):
     """One whose class has no name."""
 
 
+class HiddenError(Exception):
+    """One of which nothing can be asked."""
+
+    def __getattribute__(self, name: str) -> NoReturn:
+        raise KeyboardInterrupt(name)
+
+
+class UntracedError(Exception):
+    """One that does not say where it was raised, nor why."""
+
+    @property
+    def __traceback__(self) -> NoReturn:  # type: ignore[override] # on purpose
+        """Nothing."""
+        raise SystemExit(7)
+
+    __cause__ = __context__ = __traceback__  # type: ignore[assignment] # likewise
+
+
 class EmptyGroupError(ExceptionGroup[Exception]):
     """A group that says nothing of its exceptions."""
 
@@ -130,6 +148,8 @@ def low() -> BaseException:
 
 ERRORS: Mapping[str, Callable[[], BaseException]] = {
     "silent": SilentError,
+    "hidden": lambda: HiddenError("words"),
+    "untraced": lambda: UntracedError("words"),
     "nameless": lambda: NamelessError("words"),
     "group": lambda: EmptyGroupError("group", [ValueError()]),
     "abort": lambda: DeclaredAbort(SilentError()),

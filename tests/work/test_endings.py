@@ -41,6 +41,8 @@ async def test_no_state_of_the_streams_ends_a_worker(shop: Workshop) -> None:
     ("how", "type_", "words"),
     [
         ("silent", "work.rude_jobs.SilentError", "without words"),
+        ("hidden", "work.rude_jobs.HiddenError", "cannot be described"),
+        ("untraced", "work.rude_jobs.UntracedError", "words"),
         ("nameless", "NamelessError", "words"),
         ("group", "work.rude_jobs.EmptyGroupError", "group (1 sub-exception)"),
         ("abort", "headrace.jobs.DeclaredAbort", "cannot be described"),

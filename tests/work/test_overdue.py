@@ -96,7 +96,7 @@ async def test_a_reserve_that_does_not_start(
 
         def up() -> int | None:
             born = shop.pool._spare._born
-            return shop.pool._supervision.pids.get(born[0].life) if born and born[0].said else None
+            return shop.pool._supervision.pids.get(born[0].life) if born and born[0].loaded else None
 
         first = await fact(up, "a reserve")
         hasten(monkeypatch, "STARTING")

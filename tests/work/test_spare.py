@@ -17,7 +17,7 @@ async def spare_of(shop: Workshop, but: int | None = None) -> int:
 
     def loaded() -> int | None:
         born = shop.pool._spare._born
-        pid = shop.pool._supervision.pids.get(born[0].life) if born and born[0].said else None
+        pid = shop.pool._supervision.pids.get(born[0].life) if born and born[0].loaded else None
         return None if pid == but else pid
 
     return int(await fact(loaded, "a spare that is loaded"))

@@ -22,7 +22,7 @@ from headrace._work.attempt import (
 )
 from headrace._work.context import JobContext
 from headrace._work.definition import JobDefinition
-from headrace._work.failure import MESSAGE_MAX, NAME_MAX, cut, failure, format_traceback, undescribed
+from headrace._work.failure import MESSAGE_MAX, NAME_MAX, cut, failure, format_traceback, its, undescribed
 from headrace._work.forked import leave
 from headrace._work.interrupt import interruptibly, run_coroutine
 from headrace._work.resources import Resources
@@ -51,7 +51,7 @@ def execute(
     except JobStopped:  # a signal that came between the lines of this module
         ending = Ending(aborted=True, stop_seen=True)
     except BaseException as error:  # noqa: BLE001 - what the job raised has code of its own, and that raised too
-        ending = Ending(error=undescribed(error.__context__ or error), stop_seen=stop.seen)
+        ending = Ending(error=undescribed(its(error, "__context__") or error), stop_seen=stop.seen)
     return replace(ending, interrupted=True) if stop.interrupted else ending
 
 
@@ -198,7 +198,7 @@ def _leaves(group: BaseException) -> Iterator[BaseException]:
 
 def _declared(error: Declared, message: str, *, step: str, code: str = "") -> dict[str, Any]:
     """The error that a job declared; the traceback is that of the exception it was handling, if any."""
-    cause = error.__cause__ or error.__context__
+    cause = its(error, "__cause__") or its(error, "__context__")
     return {
         "kind": int(ErrorKind.DECLARED),
         "message": cut(message, MESSAGE_MAX),

@@ -69,9 +69,14 @@ def _text(error: BaseException) -> str:
         return "(an error without words: its __str__ fails)"
 
 
+def its(error: BaseException, name: str) -> Any:
+    """What Python itself keeps of an exception: __traceback__, __cause__, __context__. A class of the job's may hide it."""
+    return BaseException.__dict__[name].__get__(error)
+
+
 def format_traceback(error: BaseException) -> str:
     """The traceback as Python prints it, from the job's own code on, at most 64 KiB."""
-    trace = error.__traceback__
+    trace = its(error, "__traceback__")
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_FRAMEWORK):
         trace = trace.tb_next
     try:

@@ -24,6 +24,11 @@ class Born:
     written: bytes = b""
     at: float = field(default_factory=time.monotonic)
 
+    @property
+    def loaded(self) -> bool:
+        """Whether it has said that it has loaded its modules."""
+        return any(header[0] == "ready" for header, _ in self.said)
+
     def read(self) -> bool:
         """Take what it says; True when that was all."""
         before = len(self.said)

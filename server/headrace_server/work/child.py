@@ -30,7 +30,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -42,10 +42,12 @@ from headrace_server.work.channel import Receiver, send
 from headrace_server.work.contract import Run
 from headrace_server.work.forks import Forks
 from headrace_server.work.frames import LEAVE, encode, run_of
+from headrace_server.work.garbage import Garbage
 from headrace_server.work.left_threads import LeftThreads
 from headrace_server.work.process_state import ProcessState
 from headrace_server.work.process_traits import quick_traits, slow_traits
 from headrace_server.work.reporter import ChildReporter, Flusher
+from headrace_server.work.speakers import Speakers
 from headrace_server.work.stop_page import StopPage
 from headrace_server.work.streams import Streams
 from headrace_server.work.surroundings import Surroundings
@@ -127,6 +129,7 @@ class Child:
 
     _threads: LeftThreads
     _state: ProcessState
+    _garbage: Garbage
 
     def __init__(
         self, settings: ChildSettings, sock: socket.socket, page: StopPage, outputs: tuple[int, int]
@@ -138,7 +141,8 @@ class Child:
         self._page = page
         self._flusher = Flusher(self._flush_text)
         self._current: tuple[int, ChildReporter] | None = None
-        self._streams = Streams(outputs, self._before_write, self._on_held)
+        self._speakers = Speakers(self._on_stray)
+        self._streams = Streams(outputs, self._before_write, self._on_held, self._speakers)
         self._loaded = jobs.Loaded()
         self._resources = jobs.Resources()
         self._has_fresh = False
@@ -163,8 +167,9 @@ class Child:
             self._send(encode(("note", f"processes that job modules started have ended: {_named(ended)}")))
         own = (self._sock.fileno(), self._memory, *self._surroundings.descriptors)
         self._state = ProcessState(quick_traits(), slow_traits(), own)
-        self._resources = jobs.Resources(self._loaded.resources, making=self._state.adopting)
+        self._resources = jobs.Resources(self._loaded.resources, making=self._making)
         self._threads = LeftThreads(self._resources, lambda: self._flusher.thread)
+        self._garbage = Garbage()
         self._has_fresh = self._settings.fresh or any(known.fresh for known in self._loaded.types.values())
         self._send(encode(("ready", sorted(self._loaded.types), self._loaded.errors, self._has_fresh)))
 
@@ -213,16 +218,18 @@ class Child:
             streams=self._streams,
             messages=self._settings.max_messages,
         )
-        self._threads.begin()
+        self._speakers.begin(self._threads.begin())
         self._streams.begin()
         self._current = (ticket, reporter)
         self._send(encode(("begun", ticket)))
         began = time.monotonic()
         ending = self._state.call(self._execute, definition, run, reporter)
+        self._garbage.collect(time.monotonic() - began)
         self._current = None
         bent = self._restored(run.type, time.monotonic() - began)
         threads = self._threads.names(stopped=self._page.flagged(ticket))
         ended = self._surroundings.settle()
+        self._speakers.end()
         if ended and ending.error is None and not ending.stop_seen:
             text = f"Processes that the job left have ended with it: {_named(ended)}"
             reporter.message(jobs.Level.WARNING, text)
@@ -281,6 +288,15 @@ class Child:
         self._interrupted = self._current is not None
         signal.default_int_handler(number, frame)
 
+    @contextlib.contextmanager
+    def _making(self) -> Iterator[None]:
+        """While a resource is made: what it changes, and starts, is the worker's."""
+        with self._state.adopting(), self._speakers.adopting():
+            yield
+
+    def _on_stray(self, thread: str, text: str) -> None:
+        self._send(encode(("stray", thread, text)))
+
     def _before_write(self) -> None:
         """What the job said before is told before."""
         if self._current is not None:
@@ -288,12 +304,14 @@ class Child:
 
     def _on_held(self) -> None:
         self._flusher.flush_text()
+        self._speakers.own = self._flusher.thread
 
     def _flush_text(self) -> None:
         self._streams.flush()
 
     def _forked(self) -> None:
         """In a process that the job has forked: what waits to be sent is the worker's, and so is its thread."""
+        self._speakers.forked()
         self._flusher = Flusher(self._flush_text)
         if self._current is not None:
             self._current[1].forked(self._flusher)

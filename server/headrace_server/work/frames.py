@@ -10,6 +10,7 @@
                     ["result", name] LF value
                     ["finished", ticket, error, aborted, retry, stop_seen, insisted, returned, held] LF result
                     ["left", type, what, detail, replaced]
+                    ["stray", thread, text]                    printed by a thread that speaks for no run, for the log
                     ["note", sentence]                         for the log
                     ["returned"] LF a run that wants a child of its own, as it was handed over
                     ["retiring"]

@@ -148,6 +148,7 @@ def _tell_holders(statuses: Mapping[int, int], gone: Collection[int]) -> None:
     if not tellers:
         return
     classes = tuple(tellers)
+    gc.unfreeze()  # those that are set aside are not listed
     for thing in gc.get_objects():
         kind = type(thing)
         if issubclass(kind, classes):

@@ -6,6 +6,7 @@ One that this system does not have, or does not let be asked, has the same value
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -129,6 +130,7 @@ def _set_variables(variables: dict[bytes, bytes]) -> None:
     for name, value in variables.items():
         if now.get(name) != value:
             os.putenv(name, value)
+    time.tzset()  # C code may have been told of a zone that os.environ does not know
 
 
 def _io_priority(get: int) -> int:

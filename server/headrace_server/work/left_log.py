@@ -21,3 +21,14 @@ class LeftLog:
         log.warning(
             "runs of %s leave %s in their worker: %s", type_name, named, after, extra={"worker": worker}
         )
+
+    def stray(self, worker: str, thread: str, text: str) -> None:
+        """A thread of a module or resource has printed something, which is no job's."""
+        if ("", thread) not in self._told:
+            self._told.add(("", thread))
+            log.warning(
+                "the thread %s of a job module or resource prints: that is the output of no job, and is left out (%s)",
+                thread,
+                text,
+                extra={"worker": worker},
+            )

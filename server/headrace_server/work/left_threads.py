@@ -34,10 +34,11 @@ class LeftThreads:
         self._tasks = os.open("/proc/self/task", os.O_RDONLY | os.O_CLOEXEC)
         self._count = self._counted()
 
-    def begin(self) -> None:
-        """A run begins."""
+    def begin(self) -> set[int]:
+        """A run begins. Answers the threads that are there."""
         self._resources.starts_threads = False
         self._before = jobs.threads()
+        return self._before
 
     def names(self, *, stopped: bool) -> list[str]:
         """The names of those that the run has left, sorted. stopped: no code of the run may go on, whoever started it."""

@@ -4,24 +4,19 @@ The order counts: identity first, for it may be what keeps the rest from being p
 zone, which is read from it.
 """
 
-import asyncio
-import decimal
 import faulthandler
-import gc
 import locale
-import logging
 import os
 import resource
 import signal
 import socket
 import sys
-import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from headrace_server.work.interpreter_traits import interpreter_traits, seldom_changed_traits
 from headrace_server.work.kernel_traits import kernel_traits
 from headrace_server.work.process_state import Trait
 
@@ -136,6 +131,15 @@ def _zone() -> tuple[Any, ...]:
     return time.timezone, time.altzone, time.daylight, time.tzname
 
 
+def _set_zone(_zone: object) -> None:
+    named = os.environ.get("TZ")
+    if named is None:
+        os.unsetenv("TZ")  # which C code may have set, behind the back of os.environ
+    else:
+        os.putenv("TZ", named)
+    time.tzset()
+
+
 class _Stdin:
     """sys.stdin and its descriptor, which is that of /dev/null."""
 
@@ -145,106 +149,20 @@ class _Stdin:
     def read(self) -> object:
         try:
             found = os.fstat(0)
+            inherited = os.get_inheritable(0)
         except OSError:
             return None
-        return found.st_dev, found.st_ino, sys.stdin is self._stream and not sys.stdin.closed
+        return found.st_dev, found.st_ino, inherited, sys.stdin is self._stream and not sys.stdin.closed
 
     def write(self, _value: object) -> None:
         descriptor = os.open(os.devnull, os.O_RDONLY)
         os.dup2(descriptor, 0)
         if descriptor:
             os.close(descriptor)
+        os.set_inheritable(0, True)
         if self._stream.closed:
             self._stream = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115 - it stays open
         sys.stdin = self._stream
-
-
-def _attribute(name: str, owner: object, attribute: str) -> Trait:
-    """A value that is simply an attribute of a module."""
-    return Trait(name, lambda: getattr(owner, attribute), partial(setattr, owner, attribute))
-
-
-def _contents(name: str, values: Callable[[], list[Any]]) -> Trait:
-    """A list whose contents count."""
-
-    def write(value: list[Any]) -> None:
-        values()[:] = value
-
-    return Trait(name, values, write)
-
-
-def _settings() -> tuple[Any, ...]:
-    return (
-        sys.getrecursionlimit(),
-        sys.getswitchinterval(),
-        sys.get_int_max_str_digits(),
-        sys.gettrace(),
-        sys.getprofile(),
-        gc.isenabled(),
-        gc.get_threshold(),
-        gc.get_debug(),
-    )
-
-
-def _set_settings(values: tuple[Any, ...]) -> None:
-    recursion, interval, digits, trace, profile, collects, threshold, debug = values
-    sys.setrecursionlimit(recursion)
-    sys.setswitchinterval(interval)
-    sys.set_int_max_str_digits(digits)
-    sys.settrace(trace)
-    sys.setprofile(profile)
-    (gc.enable if collects else gc.disable)()
-    gc.set_threshold(*threshold)
-    gc.set_debug(debug)
-
-
-def _logging() -> tuple[Any, ...]:
-    root = logging.getLogger()
-    return root.level, root.disabled, root.manager.disable, tuple(root.handlers), tuple(root.filters)
-
-
-def _set_logging(values: tuple[Any, ...]) -> None:
-    root = logging.getLogger()
-    level, root.disabled, disable, handlers, filters = values
-    root.setLevel(level)
-    logging.disable(disable)
-    root.handlers[:] = handlers
-    root.filters[:] = filters
-
-
-def _set_warnings(filters: list[Any]) -> None:
-    warnings.filters[:] = filters  # type: ignore[index] # a list, whatever the stubs say
-    warnings._filters_mutated()  # type: ignore[attr-defined] # noqa: SLF001 - else old answers are remembered
-
-
-_DECIMALS = (decimal.DefaultContext, decimal.BasicContext, decimal.ExtendedContext)
-
-
-def _decimals() -> str:
-    return repr(_DECIMALS)
-
-
-def _set_decimals() -> Callable[[Any], None]:
-    copies = [context.copy() for context in _DECIMALS]
-
-    def write(_value: Any) -> None:
-        for context, copy in zip(_DECIMALS, copies, strict=True):
-            for name in ("prec", "rounding", "Emin", "Emax", "capitals", "clamp"):
-                setattr(context, name, getattr(copy, name))
-            context.traps, context.flags = copy.traps.copy(), copy.flags.copy()
-
-    return write
-
-
-def _set_faulthandler(on: bool) -> None:
-    if on:
-        faulthandler.enable(file=2)
-    else:
-        faulthandler.disable()
-
-
-def _policy() -> object:
-    return asyncio.events._event_loop_policy  # type: ignore[attr-defined] # noqa: SLF001 - asking makes one
 
 
 def quick_traits() -> Sequence[Trait]:
@@ -265,23 +183,13 @@ def quick_traits() -> Sequence[Trait]:
             partial(os.setpriority, os.PRIO_PROCESS, 0),
         ),
         Trait("the environment", _environment, _set_environment),
-        Trait("the time zone", _zone, lambda _zone: time.tzset()),
+        Trait("the time zone", _zone, _set_zone),
         Trait(
             "the locale", partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)
         ),
         Trait("the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
-        Trait("settings of the interpreter", _settings, _set_settings),
-        Trait("the settings of logging", _logging, _set_logging),
-        Trait("filters of warnings", lambda: warnings.filters, _set_warnings),
-        _contents("sys.path", lambda: sys.path),
-        _attribute("sys.argv", sys, "argv"),
-        _attribute("sys.excepthook", sys, "excepthook"),
-        _attribute("sys.unraisablehook", sys, "unraisablehook"),
-        _attribute("sys.displayhook", sys, "displayhook"),
-        _attribute("threading.excepthook", threading, "excepthook"),
+        *interpreter_traits(),
         Trait("standard input", stdin.read, stdin.write),
-        Trait("faulthandler", faulthandler.is_enabled, _set_faulthandler),
-        Trait("the policy of asyncio", _policy, asyncio.set_event_loop_policy),
     )
 
 
@@ -290,5 +198,5 @@ def slow_traits() -> Sequence[Trait]:
     return (
         *kernel_traits(),
         Trait("more resource limits", partial(_limits, _MORE_LIMITS), partial(_set_limits, _MORE_LIMITS)),
-        Trait("the templates of decimal contexts", _decimals, _set_decimals()),
+        *seldom_changed_traits(),
     )

@@ -18,6 +18,7 @@ SIGTERM may raise JobStopped in the job's thread at any bytecode. Inside a *shie
 the lock held, or a frame sent and still pending.
 """
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -228,7 +229,12 @@ class Flusher:
     def _start(self) -> None:
         if self.thread is None:
             self.thread = threading.Thread(target=self._run, name="headrace-flusher", daemon=True)
-            self.thread.start()
+            # The new thread has this mask. A signal that a job holds back would come to it, and do what it does by default.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            try:
+                self.thread.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._wake.set()
 
     def _run(self) -> None:

@@ -269,6 +269,8 @@ class Slot:
         elif kind == "left":
             _kind, type_name, what, detail, replaced = header[:5]
             self._left_log.note(self.name, type_name, what, detail, replaced=replaced)
+        elif kind == "stray":
+            self._left_log.stray(self.name, *header[1:3])
         elif kind == "note":
             log.warning(header[1], extra={"worker": self.name})
         elif kind in self.ledger.said:

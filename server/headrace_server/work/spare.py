@@ -51,7 +51,7 @@ class Spare:
     def _add(self, child: Born) -> None:
         def read() -> None:
             child.read()
-            if child.said:
+            if child.loaded:
                 overdue.expect(None)
 
         pids, life = self._supervision.pids, child.life
@@ -69,7 +69,7 @@ class Spare:
     def take(self) -> Born | None:
         """Have one, loaded or still loading: it is ahead of one that is started now."""
         alive = [child for child in self._born if child.life not in self._killed]
-        first = next((child for child in alive if child.said), next(iter(alive), None))
+        first = next((child for child in alive if child.loaded), next(iter(alive), None))
         if first is not None:
             self._remove(first)
         return first
@@ -87,7 +87,7 @@ class Spare:
         self._remove(gone)
         gone.read()
         gone.line.close()
-        self._fallen = 0 if gone.said else self._fallen + 1
+        self._fallen = 0 if gone.loaded else self._fallen + 1
         wait = min(WAIT_MAX, WAIT_FIRST * 2 ** min(self._fallen - 1, 10)) if self._fallen else 0.0
         self.abandon()
         self._timer = asyncio.get_running_loop().call_later(wait, self._spawn_again)

@@ -4,7 +4,7 @@
                          └─ without a line feed: written after a quarter of a second
 
 Whatever a job did to them (closed, detached, deleted, replaced, another encoding), the next one finds them as they were,
-and what is left in their buffers is written for the run that said it. Code of a job's own stream can raise anything: it
+and what is left in their buffers is written for the run that said it. Threads that speak for no run are left out (`speakers`). Code of a job's own stream can raise anything: it
 ends no worker.
 """
 
@@ -17,6 +17,8 @@ import termios
 import time
 from collections.abc import Callable
 from typing import Any
+
+from headrace_server.work.speakers import Speakers
 
 _NOTHING = b"\0\0\0\0"
 _ENCODING, _ERRORS = "utf-8", "backslashreplace"
@@ -36,9 +38,10 @@ class _Raw(io.FileIO):
 
     def write(self, data: "memoryview[int] | bytes") -> int:  # type: ignore[override] # any buffer
         self._before_write()
-        count = super().write(data)
-        self._written[self._index] += count
-        return count
+        count: int | None = super().write(data)
+        if count is not None:  # there was no room, and the job has made its descriptor one that does not wait
+            self._written[self._index] += count
+        return count  # type: ignore[return-value] # as above
 
 
 _write = io.TextIOWrapper.write
@@ -48,13 +51,22 @@ class _Buffer(io.BufferedWriter):
     """Bytes. on_held is called when some are held, and may be written soon."""
 
     def __init__(
-        self, number: int, before_write: Callable[[], None], on_held: Callable[[], None], written: list[int]
+        self,
+        number: int,
+        before_write: Callable[[], None],
+        on_held: Callable[[], None],
+        written: list[int],
+        speakers: Speakers,
     ) -> None:
         raw: Any = _Raw(number, before_write, written)
         super().__init__(raw)
         self._on_held = on_held
+        self._speakers = speakers
 
     def write(self, data: Any) -> int:
+        if not self._speakers.heard():
+            self._speakers.left_out(bytes(data).decode(_ENCODING, _ERRORS))
+            return memoryview(data).nbytes
         count = super().write(data)
         self._on_held()
         return count
@@ -64,14 +76,19 @@ class _Text(io.TextIOWrapper):
     """Text, by lines. on_held is called when there may be something that waits for the rest of its line."""
 
     def __init__(
-        self, number: int, before_write: Callable[[], None], on_held: Callable[[], None], written: list[int]
+        self,
+        number: int,
+        before_write: Callable[[], None],
+        on_held: Callable[[], None],
+        written: list[int],
+        speakers: Speakers,
     ) -> None:
-        super().__init__(
-            _Buffer(number, before_write, on_held, written), _ENCODING, _ERRORS, line_buffering=True
-        )
+        buffer = _Buffer(number, before_write, on_held, written, speakers)
+        super().__init__(buffer, _ENCODING, _ERRORS, line_buffering=True)
         vars(self)["mode"] = "w"
         self._last = "\n"
         self._on_held = on_held
+        self._speakers = speakers
 
     @property
     def partial(self) -> bool:
@@ -79,11 +96,18 @@ class _Text(io.TextIOWrapper):
         return self._last != "\n"
 
     def write(self, text: str) -> int:
+        if not self._speakers.heard():
+            self._speakers.left_out(text)
+            return len(text)
         count = _write(self, text)
         if text:
             self._last = text[-1:]
             self._on_held()
         return count
+
+    def flush(self) -> None:
+        if self._speakers.heard():  # what is held is not of the others
+            super().flush()
 
     def straighten(self) -> bool:
         """Make it what it was; False where it is past that."""
@@ -101,13 +125,18 @@ class Streams:
     """The two. outputs: the write ends of the pipes. before_write, on_held: see above, for both."""
 
     def __init__(
-        self, outputs: tuple[int, int], before_write: Callable[[], None], on_held: Callable[[], None]
+        self,
+        outputs: tuple[int, int],
+        before_write: Callable[[], None],
+        on_held: Callable[[], None],
+        speakers: Speakers,
     ) -> None:
         self.outputs = outputs
         self.written = [0, 0]
         """Bytes that Python code has written to each since the run began."""
-        self._hooks = (before_write, on_held, self.written)
+        self._hooks = (before_write, on_held, self.written, speakers)
         self._own: list[_Text] = []
+        self._flags = [fcntl.fcntl(output, fcntl.F_GETFL) for output in outputs]
         self.straighten()
 
     @property
@@ -117,14 +146,19 @@ class Streams:
 
     def straighten(self) -> None:
         """Put back what a job may have bent. Raises OSError where a job has closed the pipes themselves."""
-        for number, output in enumerate(self.outputs, start=1):
+        for number, (output, flags) in enumerate(zip(self.outputs, self._flags, strict=True), start=1):
             os.dup2(output, number)
+            if (
+                fcntl.fcntl(output, fcntl.F_GETFL) != flags
+            ):  # not waiting for room, above all: asyncio sets that
+                fcntl.fcntl(output, fcntl.F_SETFL, flags)
         # What they still hold is written now: it could not be before.
         self._own = [
             stream if stream.straighten() else _Text(number, *self._hooks)
             for number, stream in enumerate(self._own, start=1)
         ] or [_Text(number, *self._hooks) for number in (1, 2)]
         sys.stdout, sys.stderr = self._own
+        sys.__stdout__, sys.__stderr__ = self._own  # type: ignore[misc] # final, for others
 
     def begin(self) -> None:
         """A run begins."""

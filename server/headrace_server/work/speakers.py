@@ -1,0 +1,122 @@
+"""Whose words are written: those of the run, or nobody's.
+
+    main thread, threads that the run has started ──────────────> its output
+    thread of a module or resource ──┬─ works for the run ──────> its output
+                                     └─ else ──> nobody's: told in the log, once for each thread by name
+
+Threads that modules have started, and those of resources, go on from run to run. What they print would pass for the
+output of whatever job runs in that moment, of another tenant perhaps. The cases in which such a thread speaks for a run are known: it carries
+out what the run has given to a ThreadPoolExecutor, or a coroutine that the run has given to its event loop.
+
+Only what goes through sys.stdout and sys.stderr is told apart: of what C code or os.write puts into a descriptor nobody
+knows the thread.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any
+
+_TEXT_MAX = 200
+_NAMES_MAX = 100
+
+
+_works_for: ContextVar[object] = ContextVar("headrace_works_for", default=None)
+"""The run for which code works, in whatever thread: a coroutine that is given to another thread's loop has it by itself."""
+
+
+class Speakers:
+    """The threads of one worker. tell is called with the name of one that speaks for nobody, and with what it says."""
+
+    def __init__(self, tell: Callable[[str, str], None]) -> None:
+        self._tell = tell
+        self._told: set[str] = set()
+        self._main = threading.get_ident()
+        self._run: object = None
+        self._numbers: set[int] = set()
+        """Of the threads that were there before the run. A number may be used again, so it counts only where nothing else does."""
+        self._others: set[threading.Thread] = set()
+        self._makers: set[threading.Thread] | None = None
+        """While a resource is made: the threads that were there before."""
+        self.own: threading.Thread | None = None
+        """The worker's own thread, which writes what others have said."""
+        _follow(lambda: self._run if self.heard() else None)
+
+    def begin(self, before: set[int]) -> None:
+        """A run begins; before: the threads that are there."""
+        self._numbers = before
+        self._others = set(threading.enumerate()) if len(before) > 1 else set()
+        self._run = object()
+        _works_for.set(self._run)
+
+    def end(self) -> None:
+        """It has ended: whoever speaks from now on speaks for nobody."""
+        self._run = None
+
+    @contextlib.contextmanager
+    def adopting(self) -> Iterator[None]:
+        """Threads that are started within this are the worker's."""
+        outer, self._makers = self._makers, set(threading.enumerate())
+        try:
+            yield
+        finally:
+            self._others |= set(threading.enumerate()) - self._makers
+            self._makers = outer
+
+    def forked(self) -> None:
+        """In a process that the job has forked: no other thread is here, and each new one is the job's."""
+        if self.heard():
+            self._main = threading.get_ident()
+            self._numbers, self._others = set(), set()
+
+    def heard(self) -> bool:
+        """Whether the present thread speaks for the run."""
+        number = threading.get_ident()
+        if number == self._main:
+            return True
+        thread = threading._active.get(number)  # type: ignore[attr-defined] # noqa: SLF001 - asking makes one
+        if thread is not None and thread is self.own:
+            return True
+        if self._run is None or (self._makers is not None and thread not in self._makers):
+            return False
+        if _works_for.get() is self._run:
+            return True
+        if thread is None or isinstance(thread, threading._DummyThread):  # noqa: SLF001 - started without threading
+            return number not in self._numbers
+        return thread not in self._others
+
+    def left_out(self, text: str) -> None:
+        """The present thread has said something for nobody."""
+        if self._run is None:
+            return  # perhaps a thread that the last run has left: that is told elsewhere
+        name = threading.current_thread().name
+        if text.strip() and name not in self._told and len(self._told) < _NAMES_MAX:
+            self._told.add(name)
+            self._tell(name, text.strip()[:_TEXT_MAX])
+
+
+def _follow(run: Callable[[], object]) -> None:
+    """Have threads of executors know for which run they work."""
+    submit: Any = ThreadPoolExecutor.submit
+
+    @wraps(submit)
+    def submitted(
+        executor: ThreadPoolExecutor, function: Callable[..., Any], /, *arguments: Any, **named: Any
+    ) -> "Future[Any]":
+        given = run()
+
+        @wraps(function, assigned=("__name__", "__qualname__", "__doc__"), updated=())
+        def worked(*arguments: Any, **named: Any) -> Any:
+            token = _works_for.set(given)
+            try:
+                return function(*arguments, **named)
+            finally:
+                _works_for.reset(token)
+
+        future: Future[Any] = submit(executor, worked, *arguments, **named)
+        return future
+
+    setattr(ThreadPoolExecutor, "submit", submitted)  # noqa: B010 - the one door of all; its type is none that can be named

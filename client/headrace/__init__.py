@@ -10,9 +10,12 @@ Names are loaded when they are first used: a worker that imports headrace.jobs l
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
+"""As typing has it, which takes longer to import than all that a command needs before it heeds Ctrl-C."""
 if TYPE_CHECKING:  # what __getattr__ gives, told to type checkers
+    from typing import Any
+
     from headrace.aio import AsyncClient
     from headrace.client import Client
     from headrace.errors import HeadraceError, JobAborted, JobFailed
@@ -55,7 +58,7 @@ _HOMES = {
 """Each public name and the module that it lives in."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name == "__version__":
         value = import_module("headrace._version").read()
     elif name in _HOMES:

@@ -160,6 +160,18 @@ class DeadlineExceeded(HeadraceError, TimeoutError):
     """The time that the caller allowed was over. What was asked for may still happen."""
 
     exit_code = 124
+    job_id: str = ""
+    """The job whose end was waited for; "" where it was another call."""
+    job_status: str = ""
+    """What that job was when the time was over, where that is known."""
+
+    @classmethod
+    def of_job(cls, job_id: str, status: str, seconds: float, *, code: str = "") -> Self:
+        """The error of who has waited so long for the end of a job."""
+        stood = f"was still {status}" if status else "had not ended"
+        error = cls(f"Job {job_id} {stood} after {round(seconds, 2):g} s.", code=code)
+        error.job_id, error.job_status = job_id, status
+        return error
 
 
 class Cancelled(HeadraceError):

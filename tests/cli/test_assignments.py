@@ -1,5 +1,6 @@
 """Parameters and labels as they are typed."""
 
+import io
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -47,6 +48,27 @@ def test_a_bad_parameter(typed: list[str], said: str) -> None:
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - the text is checked
         read_parameters(typed)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": 1e5, "b": [1e+16]}', {"a": 1e5, "b": [1e16]}),
+        ("a: [1, x]\n", {"a": [1, "x"]}),
+        ('{"a": {"$bytes": "aGk="}}', {"a": b"hi"}),
+    ],
+)
+def test_parameters_from_stdin(monkeypatch: pytest.MonkeyPatch, text: str, value: dict[str, Any]) -> None:
+    """A - reads them from stdin, as JSON where it is JSON, and as YAML where it is not."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert read_parameters([], Path("-")) == value
+
+
+def test_no_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is none, that is said."""
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(ValueError, match="there is no stdin"):
+        read_parameters([], Path("-"))
 
 
 @pytest.mark.parametrize(("name", "text"), [("p.json", '{"a": 1, "b": "x"}'), ("p.yaml", "a: 1\nb: x\n")])

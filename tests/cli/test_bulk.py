@@ -40,3 +40,23 @@ def test_purge_asks(headrace: Script, tree: Path) -> None:
             os.write(screen._descriptor, answer)
             assert screen.ends()[0] == code
         assert headrace("list", "-o", "name") == left
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [(("stop-jobs",), b"n\n"), (("update-jobs", "--priority", "7"), b"\n"), (("purge", "--stop"), b"\x04")],
+)
+def test_no_is_quiet(headrace: Script, words: tuple[str, ...], answer: bytes) -> None:
+    """Who answers n, nothing, or Ctrl-D is told nothing more: 130, no line beside the question, and no job is touched."""
+    job_id = headrace("submit", "test.noop", "--hold")
+    with headrace.on_terminal(*words, "--type", "test.noop") as screen:
+        screen.shows(r"Go on\? \[y/N\]:")
+        os.write(screen._descriptor, answer)
+        while screen._read():
+            pass
+        assert screen._process.communicate()[0] == b""
+    assert screen._process.returncode == 130
+    asked, _, said = screen.text.partition("[y/N]:")
+    assert asked.startswith("It would be: 1 ")
+    assert said.replace("^D", "").replace("\b", "").strip() in ("", "n")
+    assert headrace("get", job_id, "--format", "{job.status} {job.spec.priority}") == "PENDING 0"

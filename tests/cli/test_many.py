@@ -1,6 +1,7 @@
 """Commands that take many jobs, from their arguments and from stdin; and streams of JSON lines."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -92,6 +93,15 @@ def test_times_are_taken_back_with_none(headrace: Script) -> None:
     assert headrace(*words, "--yes", "-o", "json") == '{\n  "updated": 2\n}'
     assert headrace("list", "--label", "k=v", "--format", "{job.spec.priority}") == "7\n7"
     assert headrace("get", other, "--format", "[{job.spec.expire_time}]") != "[]"
+
+
+def test_a_time_that_is_over_is_named_as_it_was_given(headrace: Script) -> None:
+    """Whatever of it was left for the last call, run and wait say the --timeout."""
+    held = headrace("submit", "test.noop", "--hold")
+    said = headrace.done("wait", held, "--timeout", "0.5", code=124).stderr
+    assert said == f"headrace: Job {held} was still PENDING after 0.5 s.\n"
+    run = ("run", "test.noop", "--run-after", "+1h", "--timeout", "1.5s")
+    assert re.search(r"had not ended after 1\.5 s\. Resume: headrace", headrace.done(*run, code=124).stderr)
 
 
 def test_settings_have_types(headrace: Script) -> None:

@@ -66,7 +66,9 @@ def test_yaml_and_json_stay_readable_in_a_narrow_encoding(headrace: Script) -> N
         assert read(narrow("get", job_id, "-o", form))["spec"]["parameters"] == {"a": "é日😀"}
 
 
-@pytest.mark.parametrize("module", ["typer", "rich.console", "headrace.cli.app", "grpc", "headrace.client"])
+@pytest.mark.parametrize(
+    "module", ["re", "typing", "typer", "rich.console", "headrace.cli.app", "grpc", "headrace.client"]
+)
 def test_ctrl_c_while_it_starts(alone: Script, tmp_path: Path, module: str) -> None:
     """Ctrl-C in any import of the start ends it with 130, without a word."""
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTING.format(module=module))
@@ -96,3 +98,10 @@ def test_an_ignored_ctrl_c_stays_ignored(alone: Script) -> None:
         env=dict(alone.environment), capture_output=True, text=True, timeout=LIMIT, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout.split()[0]) == (0, "headrace")
+
+
+@pytest.mark.parametrize("words", ["--help", "get --help", "--version", "--show-completion bash"])
+def test_help_that_cannot_be_written(alone: Script, words: str) -> None:
+    """Help, version and completion that nobody has got are no success either."""
+    code, _, beside = shell(alone, f"$H {words} >/dev/full")
+    assert (code, beside) == (74, "headrace: stdout could not be written: No space left on device.\n")

@@ -108,6 +108,34 @@ async def test_an_estimate_lies_within_the_calendar_or_is_unknown(
     assert convert.update(made) is not None
 
 
+@pytest.mark.parametrize(
+    ("total", "said", "left"),
+    [
+        (10, [(0, 0.0), (5, 1.0)], 1.0),
+        (1000, [(600, 0.01), (700, 1.01)], 3.0),  # it goes on where another attempt had come to
+        (1000, [(0, 60.0), (100, 61.0)], 9.0),  # a minute of getting ready
+        (1000, [(500, 0.01)], None),  # nobody knows yet what of it is new
+        (1000, [(500, 0.01), (500, 9.0)], None),
+        (10, [(1, 2.0)], 18.0),
+        (10, [(1, 2.0), (2, 2.5)], 4.0),
+        (1000, [(500, 1.0), (10, 2.0), (20, 3.0)], 98.0),  # it began anew
+        (10, [(0, 5.0), (1, 5.0)], None),  # no time between them
+    ],
+)
+async def test_an_estimate_counts_what_the_run_has_done(
+    total: int, said: list[tuple[int, float]], left: float | None
+) -> None:
+    """Time left is what is to be done at the rate between the first report of the attempt and the latest."""
+    made: list[Progress] = []
+
+    def look(active: Active) -> None:
+        made.extend(active.progressed(report(done, total, after=round(at * 10**6)), 0) for done, at in said)
+
+    await follow(OneRow(started()), look=look)
+    end = None if left is None else NOW + round((said[-1][1] + left) * 10**6)
+    assert made[-1].estimated_end_time == end
+
+
 @pytest.mark.parametrize("number", [-(2**70), 2**63, 2**70, 10**400])
 async def test_counts_and_clocks_of_a_child_are_bounded(number: int) -> None:
     """Whatever a child says, the server can show it to everybody."""

@@ -41,7 +41,7 @@ class Wait:
         self._reconnect.heard()
         self._blocked.saw(self._job_id, job.status)
         if not job.final and self._deadline.remaining() == 0:
-            raise DeadlineExceeded(f"Job {self._job_id} was still {job.status} after {self._timeout:g} s.")
+            raise DeadlineExceeded.of_job(self._job_id, job.status, self._timeout or 0.0)
         return job.final
 
     def failed(self, error: HeadraceError, *, known: bool) -> float:

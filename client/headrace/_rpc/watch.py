@@ -110,10 +110,7 @@ class Watch:
             and self._timeout is not None
         ):
             # Not the server's fault: a stream has no other limit than the caller's own.
-            stood = f"was still {self._status}" if self._status else "had not ended"
-            raise DeadlineExceeded(
-                f"Job {self.job_id} {stood} after {round(self._timeout, 2):g} s.", code=error.code
-            )
+            raise DeadlineExceeded.of_job(self.job_id, self._status, self._timeout, code=error.code)
         return self._reconnect.failed(
             error
             or Unavailable(f"The server ended the watch of job {self.job_id} before the job had ended."),

@@ -20,6 +20,7 @@ from headrace.cli.interrupts import INTERRUPTED
 from headrace.cli.reading import count, events, get, list_
 from headrace.cli.serving import health, info, instances, types, version
 from headrace.cli.session import Session, register
+from headrace.cli.streams import spill
 from headrace.cli.submitting import run as run_job
 from headrace.cli.submitting import submit
 from headrace.cli.terminal import clean
@@ -149,6 +150,10 @@ def _before(
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line, and return what the process is to end with."""
+    return spill(_run(arguments) or None)  # help and completion too have to arrive
+
+
+def _run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(application())
     try:
         code = command.main(list(arguments) or ["--help"], prog_name="headrace", standalone_mode=False)

@@ -1,7 +1,9 @@
 """Parameters and labels as they are typed: name=text, name:=json, key=value. JSON may hold the words of `notation`."""
 
+import errno
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import yaml
 
 from headrace.cli import notation
 
+_STDIN = Path("-")
 _ASSIGNMENT = re.compile(r"(?P<name>[^=:]+)(?P<sign>:?=)(?P<value>.*)", re.DOTALL)
 
 
@@ -41,15 +44,15 @@ def read_texts(assignments: Iterable[str]) -> dict[str, str]:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """The parameters in a file: a JSON object, or a YAML mapping. Raises ValueError."""
+    """The parameters in a file, - for stdin: a JSON object, or a YAML mapping. Raises ValueError."""
     try:
-        text = path.read_text("utf-8")
+        text = _stdin() if path == _STDIN else path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ValueError(f"{path} cannot be read: {reason}.") from None
     try:
         # Read as JSON where it says so: what YAML makes of a number or a word is another matter.
-        content = _json(text) if path.suffix == ".json" else yaml.safe_load(text)
+        content = _json(text) if path.suffix == ".json" or _is_json(text) else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:
         what = "JSON" if path.suffix == ".json" else "YAML"
         raise ValueError(f"{path} holds no {what}: {' '.join(str(error).split())}") from None
@@ -80,6 +83,21 @@ def _parameter(text: str) -> tuple[str, Any]:
         return name, notation.read(written)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
+
+
+def _stdin() -> str:
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "there is no stdin")
+    return sys.stdin.buffer.read().decode()
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is JSON, of which YAML would make other things: 1e5 is text to it."""
+    try:
+        _json(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _json(text: str) -> Any:

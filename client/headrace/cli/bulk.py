@@ -40,12 +40,27 @@ class AssentOptions:
         if not self.yes:
             if not sys.stdin.isatty():
                 raise ValueError("There is nobody to ask: --dry-run shows what would be done, --yes does it.")
-            typer.confirm(f"It would be: {say(act(True))}. Go on?", abort=True, err=True)
+            _ask(f"It would be: {say(act(True))}. Go on? [y/N]: ")
         return act(False)
 
     def write(self, words: str) -> None:
         """Write what was done, or would be."""
         write(f"It would be: {words}" if self.dry_run else words)
+
+
+def _ask(question: str) -> None:
+    """Ask on stderr, and nowhere else: Typer's own puts a space into the data. Raises typer.Abort unless it is y."""
+    while True:
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        if not line:  # Ctrl-D
+            sys.stderr.write("\n")
+        answer = line.strip().lower()
+        if answer in ("y", "yes"):
+            return
+        if answer in ("", "n", "no"):
+            raise typer.Abort
 
 
 def stop_jobs(

@@ -52,7 +52,8 @@ def stop(
         def end(result: StopResult) -> StopResult:
             if not wait or result.outcome is not StopOutcome.STOPPING:
                 return result
-            job = client.wait(result.job.job_id, timer.remaining())
+            with timer.naming():
+                job = client.wait(result.job.job_id, timer.remaining())
             stopped = job.status is JobStatus.ABORTED
             return StopResult(StopOutcome.STOPPED if stopped else StopOutcome.FINISHED_FIRST, job)
 

@@ -10,7 +10,7 @@ from headrace.cli.output import Output
 from headrace.cli.record import of_gate, of_traffic
 from headrace.cli.session import Session
 from headrace.cli.table import Column, write_table
-from headrace.cli.terminal import write
+from headrace.cli.terminal import clean, write
 from headrace.info import Gate, Traffic
 from headrace.options import GateChanges
 
@@ -142,7 +142,9 @@ def _sentence(gate: Gate) -> str:
         else "",
         f"weight {gate.weight}" if gate.weight != 1 else "",
     ]
-    return f"{gate.scope.lower()} {gate.name}: {', '.join(filter(None, said)) or 'open, without limits'}"
+    return (
+        f"{gate.scope.lower()} {clean(gate.name)}: {', '.join(filter(None, said)) or 'open, without limits'}"
+    )
 
 
 def _state(gate: Gate) -> str:

@@ -13,7 +13,7 @@ from headrace.cli.job_view import write_job
 from headrace.cli.moments import show_span
 from headrace.cli.output import Output, to_json
 from headrace.cli.record import of_job, steady
-from headrace.cli.session import Session
+from headrace.cli.session import Session, Timer
 from headrace.cli.terminal import clean, note, status, write
 from headrace.cli.wording import failure_text
 from headrace.errors import DeadlineExceeded, InternalError
@@ -46,8 +46,9 @@ class Display(Protocol):
 class Following:
     """A job that is followed: what is needed to go on later."""
 
-    def __init__(self, session: Session, job_id: str, revision: int | None = None) -> None:
+    def __init__(self, session: Session, timer: Timer, job_id: str, revision: int | None = None) -> None:
         self._session = session
+        self._timer = timer
         self._job_id = job_id
         self._revision = revision
 
@@ -72,7 +73,8 @@ class Following:
     def leaving(self) -> Iterator[None]:
         """Where Ctrl-C leaves the job alone and says how to go on, and a limit that is over says so too."""
         try:
-            yield
+            with self._timer.naming():
+                yield
         except KeyboardInterrupt:
             note(f"detached; the job goes on. {self._resume()}")
             raise typer.Exit(INTERRUPTED) from None

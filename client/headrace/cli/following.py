@@ -9,6 +9,7 @@ from headrace.cli.follow import Following, exit_code, write_end
 from headrace.cli.many import JobIds, Many
 from headrace.cli.options import JobId, Messages, OutputOptions
 from headrace.cli.session import Session, Timer
+from headrace.info import JobInfo
 
 
 def watch(
@@ -29,7 +30,7 @@ def watch(
     Example: headrace watch JOB_ID --after 7
     """
     output = form.read()
-    following = Following(session, job_id, after)
+    following = Following(session, Timer(session.timeout), job_id, after)
     with session.connect(patient=True) as client, following.leaving():
         job = following.tell(
             client.watch(job_id, after_revision=after, include_messages=messages, timeout=session.timeout),
@@ -49,7 +50,12 @@ def wait(session: Session, job_ids: JobIds, form: OutputOptions) -> None:
     output = form.read()
     jobs, timer = Many(job_ids), Timer(session.timeout)
     with session.connect(patient=True) as client:
-        for job in jobs.each(lambda job_id: client.wait(job_id, timer.remaining())):
+
+        def end(job_id: str) -> JobInfo:
+            with timer.naming():
+                return client.wait(job_id, timer.remaining())
+
+        for job in jobs.each(end):
             write_end(job, output, asked=form.given, alone=jobs.alone)
             jobs.ended(exit_code(job))
     jobs.end()

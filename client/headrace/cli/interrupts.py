@@ -6,7 +6,6 @@ A KeyboardInterrupt in the middle of an import ends in a traceback, of ours or o
 
 import os
 import signal
-from typing import Any
 
 INTERRUPTED = 130
 
@@ -23,5 +22,5 @@ def deliver() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _leave(*_: Any) -> None:
+def _leave(*_: object) -> None:
     os._exit(INTERRUPTED)

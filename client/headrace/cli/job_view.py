@@ -1,6 +1,5 @@
 """A job for people to read: `headrace get`."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -10,7 +9,7 @@ from rich.text import Text
 from headrace.cli import notation
 from headrace.cli.moments import show_age, show_moment, show_span
 from headrace.cli.record import steady
-from headrace.cli.terminal import clean, status, write
+from headrace.cli.terminal import clean, json_text, status, write
 from headrace.cli.wording import failure_text, progress_text
 from headrace.info import Attempt, JobInfo
 
@@ -41,7 +40,7 @@ def _facts(job: JobInfo) -> Iterator[tuple[str, str]]:
     yield "Progress", progress_text(job.progress) if job.progress else ""
     yield "Error", failure_text(job.error) if job.error else ""
     yield "Stop", _stop(job)
-    yield "Result", "" if job.result is None else json.dumps(steady(job.result), ensure_ascii=False)
+    yield "Result", "" if job.result is None else json_text(steady(job.result))
     yield "Description", spec.description
     yield "Tenant", job.tenant
     yield "Owner", spec.owner
@@ -71,10 +70,7 @@ def _blocks(job: JobInfo) -> Iterator[tuple[str, list[str]]]:
 
 def _named(values: Mapping[str, Any], show: Callable[[Any], Any]) -> list[str]:
     width = max(map(len, values), default=0)
-    return [
-        f"{name.ljust(width)}  {json.dumps(show(value), ensure_ascii=False)}"
-        for name, value in sorted(values.items())
-    ]
+    return [f"{name.ljust(width)}  {json_text(show(value))}" for name, value in sorted(values.items())]
 
 
 def _attempt(attempt: Attempt) -> str:

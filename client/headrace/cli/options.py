@@ -84,7 +84,8 @@ class SpecOptions:
     params_file: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Parameters from a .json or .yaml file; the command line goes before it."
+            metavar="FILE",
+            help="Parameters from a .json or .yaml file, - for stdin; the command line goes before it.",
         ),
     ] = None
     priority: Annotated[int | None, typer.Option(help="Higher runs first.", metavar="N")] = None

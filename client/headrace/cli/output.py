@@ -13,7 +13,7 @@ import yaml
 from headrace.cli.record import Record
 from headrace.cli.streams import fits, lost
 from headrace.cli.template import Template
-from headrace.cli.terminal import note, write
+from headrace.cli.terminal import clean, json_text, note, write
 
 
 class Form(StrEnum):
@@ -89,8 +89,8 @@ class Output:
 
 
 def to_json(data: Any, indent: int | None = None) -> str:
-    """Data as JSON, with letters that stdout's encoding lacks escaped as JSON does it."""
-    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    """Data as JSON, with control characters, and letters that stdout's encoding lacks, escaped as JSON does it."""
+    text = json_text(data, indent)
     return text if fits(text) else json.dumps(data, indent=indent)
 
 
@@ -104,4 +104,6 @@ def _write_array(items: Iterator[dict[str, Any]]) -> None:
 
 def _write_yaml(data: Any) -> None:
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-    sys.stdout.write(text if fits(text) else yaml.safe_dump(data, sort_keys=False))
+    sys.stdout.write(
+        text if fits(text) and clean(text, lines=True) == text else yaml.safe_dump(data, sort_keys=False)
+    )

@@ -13,7 +13,7 @@ from headrace.cli.options import OutputOptions
 from headrace.cli.record import of_instance, of_server, of_type
 from headrace.cli.session import Session, carry_out
 from headrace.cli.table import Column, write_table
-from headrace.cli.terminal import clean, write
+from headrace.cli.terminal import clean, paragraph, write
 from headrace.errors import Unavailable, UnknownType
 from headrace.info import Instance, JobType
 
@@ -152,18 +152,18 @@ def _write_types(known: tuple[JobType, ...]) -> None:
     write_table(_TYPE_COLUMNS, rows)
     for one in known:
         if one.load_error:
-            write(f"{one.type or one.module} failed to load: {clean(one.load_error, lines=True).rstrip()}")
+            write(f"{one.type or one.module} failed to load: {paragraph(one.load_error)}")
 
 
 def _write_type(one: JobType) -> None:
     write(one.type)
     if one.description:
-        write(f"  {clean(one.description, lines=True)}")
+        write(f"  {paragraph(one.description)}")
     write(
         f"  from {one.module}, served by {one.instance_count} instance{'' if one.instance_count == 1 else 's'}"
     )
     if one.load_error:
-        write(f"  failed to load: {clean(one.load_error, lines=True).rstrip()}")
+        write(f"  failed to load: {paragraph(one.load_error)}")
     if one.retry_policy is not None and one.retry_policy.max_attempts > 1:
         write(f"  starts up to {one.retry_policy.max_attempts} times")
     if one.workspace:

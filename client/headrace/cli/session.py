@@ -9,6 +9,7 @@ import inspect
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ import typer
 from headrace.cli.interrupts import deliver
 from headrace.cli.moments import read_span
 from headrace.cli.streams import spill
-from headrace.errors import HeadraceError
+from headrace.errors import DeadlineExceeded, HeadraceError
 
 if TYPE_CHECKING:  # importing the client imports gRPC
     from headrace.client import Client
@@ -97,11 +98,23 @@ class Timer:
     """What is left of a time that began when this was made."""
 
     def __init__(self, length: timedelta | None) -> None:
+        self._length = length
         self._end = None if length is None else time.monotonic() + length.total_seconds()
 
     def remaining(self) -> float | None:
         """Seconds, never negative; None: there is no limit."""
         return None if self._end is None else max(self._end - time.monotonic(), 0.0)
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Within this, whoever has waited for a job in vain is told of the whole time, not of what a call had of it."""
+        try:
+            yield
+        except DeadlineExceeded as error:
+            if self._length is None or not error.job_id:
+                raise
+            seconds = self._length.total_seconds()
+            raise DeadlineExceeded.of_job(error.job_id, error.job_status, seconds, code=error.code) from None
 
 
 def carry_out(function: Callable[..., None], **given: Any) -> None:

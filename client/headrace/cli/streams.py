@@ -31,6 +31,8 @@ class _Descriptor(io.RawIOBase):
         self._descriptor = descriptor
         self._lasting = lasting
         self.failure: OSError | None = None
+        self.told = False
+        """Whether the failure was said, and has its part in an exit code."""
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -82,10 +84,11 @@ def lost() -> bool:
 
 
 def spill(code: int | None) -> int:
-    """Write what is waiting, and say what could not be written. Returns the exit code; `code` stands, where there is one."""
+    """Write what is waiting, and say once what could not be written. Returns the exit code; `code` stands, where there is one."""
     sys.stdout.flush()
-    if _out.failure is None:
+    if _out.failure is None or _out.told:
         return code or 0
+    _out.told = True
     gone = isinstance(_out.failure, BrokenPipeError)
     if not gone:
         typer.echo(f"headrace: stdout could not be written: {_out.failure.strerror}.", err=True)

@@ -75,7 +75,7 @@ def run(
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     with session.connect(patient=True) as client:
         submitted = _submit(client, job_type, parameters, spec.read(), hold=False)
-        following = Following(session, submitted.job_id)
+        following = Following(session, timer, submitted.job_id)
         with following.leaving():
             try:
                 # From the submit on, so that nothing is left out of what happened before the watch began.

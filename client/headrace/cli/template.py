@@ -4,13 +4,13 @@ A placeholder is a path of names through the data that -o json shows, and of num
 that data can be reached. A format such as {job.status:>10} pads; {{ and }} are braces, \t and \n what they are in C.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
 from typing import Any, Self
 
 from headrace.cli.record import Record
+from headrace.cli.terminal import json_text
 from headrace.info import EventKind
 
 
@@ -123,7 +123,7 @@ def _look_up(root: Mapping[str, Any], path: Sequence[str]) -> Any:
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json_text(value)
 
 
 def _pad(text: str, padding: str, path: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from headrace.cli.moments import show_clock, show_span
 from headrace.cli.rate import Rate
-from headrace.cli.terminal import clean
+from headrace.cli.terminal import clean, paragraph
 from headrace.info import (
     EventKind,
     FieldsUpdated,
@@ -32,12 +32,12 @@ def event_text(event: JobEvent) -> str:
             text = f"{event.status} created"
         case LoggedMessage(level, said, source):
             mark = level if source is MessageSource.JOB else source
-            text = f"[{mark.lower()}] {clean(said, lines=True).rstrip()}"
+            text = f"[{mark.lower()}] {paragraph(said)}"
         case StatusChange(_, to_status, error):
             attempt = f" attempt {event.attempt}" if event.attempt > 1 else ""
             text = f"{to_status}{attempt}{f': {failure_text(error)}' if error else ''}"
         case ResultSet(name):
-            text = f"result {clean(name)!r} set" if name else "result set"
+            text = f"result '{clean(name)}' set" if name else "result set"
         case StopChange(phase):
             text = f"stop {phase.lower()}"
         case FieldsUpdated(paths):

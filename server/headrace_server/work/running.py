@@ -7,12 +7,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from headrace_server.domain import bounds, change, running
+from headrace_server.domain import change, running
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable
 from headrace_server.domain.job import Job, JobError, Progress
 from headrace_server.domain.ports import Decision, Store
 from headrace_server.work.contract import ProgressReport, Run, RunKey
+from headrace_server.work.estimate import Estimate
 from headrace_server.work.ladder import Ladder
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class Active:
         self._writing = False
         self._begun_at = 0.0
         self._progress: Progress | None = None
+        self._estimate = Estimate()
         self._progress_timer: asyncio.TimerHandle | None = None
         self._progress_written = float("-inf")
 
@@ -260,15 +262,9 @@ class Active:
 
     def progressed(self, report: ProgressReport, interval: float) -> Progress:
         """The latest progress with percent and estimate; stored now, or when the interval is over."""
-        percent = None
-        end = None
-        if report.total:
-            percent = max(0.0, min(100.0, 100.0 * report.done / report.total))
-            started = self.job.attempts[-1].start_time if self.job.attempts else report.at
-            if 0 < report.done <= report.total and started <= report.at:
-                left = (report.at - started) * (report.total - report.done) // report.done
-                # At the rate so far it may end beyond every calendar: then nobody knows when.
-                end = bounds.time_or_none(report.at + left)
+        percent = max(0.0, min(100.0, 100.0 * report.done / report.total)) if report.total else None
+        started = self.job.attempts[-1].start_time if self.job.attempts else report.at
+        end = self._estimate.end(report, started)
         latest = self._progress = Progress(report.done, report.total, report.message, report.at, percent, end)
         wait = self._progress_written + interval - time.monotonic()
         if wait <= 0:

@@ -37,6 +37,7 @@ from headrace._work.attempt import (
 from headrace._work.context import JobContext
 from headrace._work.definition import Job, JobDefinition, ResourceDefinition, RetryPolicy, job, resource
 from headrace._work.execute import execute
+from headrace._work.fingerprint import Fingerprint, fingerprint
 from headrace._work.interrupt import interrupt
 from headrace._work.load import Loaded, installed, load
 from headrace._work.log import JobLogger
@@ -53,6 +54,7 @@ __all__ = [
     "Ending",
     "ErrorKind",
     "File",
+    "Fingerprint",
     "Job",
     "JobContext",
     "JobDefinition",
@@ -73,6 +75,7 @@ __all__ = [
     "RunInfo",
     "Signature",
     "execute",
+    "fingerprint",
     "installed",
     "interrupt",
     "is_plain",

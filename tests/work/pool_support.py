@@ -13,7 +13,7 @@ from typing import Any
 
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.work import process_tree
-from headrace_server.work.contract import ProgressReport, Run, RunKey
+from headrace_server.work.contract import ProgressReport, Run, RunKey, Types
 from headrace_server.work.pool import Pool
 
 LIMIT = 20.0
@@ -35,7 +35,7 @@ class Recorder:
         self.at.append(time.monotonic())
         self._news.set()
 
-    def slot_ready(self, slot: str, types: frozenset[str], errors: Mapping[str, str]) -> None:
+    def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
         """A slot is ready."""
         self._note("ready", slot, types, errors)
 

@@ -44,14 +44,14 @@ async def test_a_slot_is_renewed(tmp_path: Path) -> None:
     async with workshop(tmp_path) as shop:
         before = shop.pool.pid("worker-1")
         first = shop.send("append", path=tmp_path / "order")
-        shop.pool.renew("worker-1")
+        shop.pool.renew("worker-1", time.monotonic())
         second = shop.send("append", path=tmp_path / "order")
         assert (await shop.told.outcome(first)).error is None
         assert (await shop.told.outcome(second)).error is None
         assert len(shop.told.of("ready")) == 2
         assert shop.told.of("lost") == []
         assert shop.pool.pid("worker-1") != before
-        shop.pool.renew("worker-1")
+        shop.pool.renew("worker-1", time.monotonic())
         shop.pool.recall("worker-1")
         assert (await shop.run("append", path=tmp_path / "order")).error is None
 

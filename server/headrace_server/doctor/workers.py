@@ -14,7 +14,7 @@ from typing import Final
 from headrace_server.doctor.finding import Finding, ok, problem, warning
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.work import process_tree
-from headrace_server.work.contract import ProgressReport, RunKey
+from headrace_server.work.contract import ProgressReport, RunKey, Types
 from headrace_server.work.pool import Pool
 
 START_MAX: Final = 30.0
@@ -70,7 +70,7 @@ class _Waiting:
         self.heard = asyncio.Event()
         self.lost = ""
 
-    def slot_ready(self, slot: str, types: frozenset[str], errors: Mapping[str, str]) -> None:  # noqa: ARG002
+    def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:  # noqa: ARG002
         self.heard.set()
 
     def slot_lost(self, slot: str, begun: RunKey | None, unbegun: Sequence[RunKey], cause: str) -> None:  # noqa: ARG002

@@ -171,7 +171,8 @@ class Child:
         self._threads = LeftThreads(self._resources, lambda: self._flusher.thread)
         self._garbage = Garbage()
         self._has_fresh = self._settings.fresh or any(known.fresh for known in self._loaded.types.values())
-        self._send(encode(("ready", sorted(self._loaded.types), self._loaded.errors, self._has_fresh)))
+        prints = {name: jobs.fingerprint(known) for name, known in sorted(self._loaded.types.items())}
+        self._send(encode(("ready", list(prints), self._loaded.errors, self._has_fresh, prints)))
 
     def serve(self) -> None:
         """Take runs until it is time to be replaced, or nobody is there to give any."""

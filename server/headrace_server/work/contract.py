@@ -22,6 +22,10 @@ class RunKey(NamedTuple):
     claim: int
 
 
+Types = Mapping[str, Sequence[str]]
+"""What a child has loaded: types, each with its fingerprint (headrace._work.fingerprint), which one of another version may not tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What a child is told of a job. parameters is the JSON text of a dict of plain values (domain.values)."""
@@ -51,7 +55,7 @@ class ProgressReport:
 class PoolListener(Protocol):
     """Who is told what happens in the pool: the dispatcher. Called on the event loop's thread, in order for each slot."""
 
-    def slot_ready(self, slot: str, types: frozenset[str], errors: Mapping[str, str]) -> None:
+    def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
         """The slot's child has loaded the job modules and waits for runs of these types. errors: by module, why not all."""
         ...
 
@@ -120,8 +124,11 @@ class PoolPort(Protocol):
         """Read again. Harmless when nothing was paused."""
         ...
 
-    def renew(self, slot: str) -> None:
-        """Have a ready slot's child go, and another load the modules anew: slot_ready or slot_lost follows."""
+    def renew(self, slot: str, since: float) -> None:
+        """Have a ready slot's child go when it has done what it was handed: slot_ready or slot_lost follows.
+
+        Its place takes one that was started later than `since`, by the monotonic clock, and so has loaded what is there now.
+        """
         ...
 
     def kill(self, slot: str) -> None:

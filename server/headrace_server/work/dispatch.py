@@ -24,7 +24,7 @@ from headrace_server.domain.event import Event
 from headrace_server.domain.job import ErrorKind, Job, JobError, Progress, Status
 from headrace_server.domain.ports import Claimed, ClaimRequest, CommitListener, Membership, Store
 from headrace_server.domain.singly import singly
-from headrace_server.work.contract import PoolPort, ProgressReport, RunKey
+from headrace_server.work.contract import PoolPort, ProgressReport, RunKey, Types
 from headrace_server.work.running import Active, RunSettings
 from headrace_server.work.seating import WRITES_MAX, Seating
 from headrace_server.work.worker_types import WorkerTypes
@@ -289,10 +289,9 @@ class Dispatcher(CommitListener):
 
     # What the pool says.
 
-    def slot_ready(self, slot: str, types: frozenset[str], errors: Mapping[str, str]) -> None:
+    def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
         """A child is up."""
-        self.seating.up(slot, types)
-        self._workers.heard(slot, types, errors)
+        self.seating.up(slot, self._workers.heard(slot, types, errors))
 
     def refused(self, slot: str, run: RunKey) -> None:  # noqa: ARG002
         """The child has no such type: the permit goes back."""
@@ -353,7 +352,7 @@ class Dispatcher(CommitListener):
             error = JobError(ErrorKind.WORKER_LOST, f"The worker process was {cause}.")
             self._end(active, active.ladder.judge(Outcome(error=error)))
         if slot not in seating.ready and not seating.draining:
-            self._workers.fell()
+            self._workers.fell(slot)
         seating.down(slot)
 
     def _end(self, active: Active, outcome: Outcome) -> None:

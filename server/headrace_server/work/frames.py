@@ -2,7 +2,7 @@
 
     to the child    [ticket, job_id, claim, type, attempt, tenant, owner, session_id, description, traceparent, labels] LF parameters
                     ["leave"]
-    to the server   ["ready", [types], {module: error}]
+    to the server   ["ready", [types], {module: error}, fresh, {type: [takes, settings]}]
                     ["refused", ticket]
                     ["begun", ticket]
                     ["progress", done, total, message, at]
@@ -19,7 +19,8 @@ What a later version says behind these is passed over: a worker that was started
 that was there before it.
 
 A ticket is the pool's number for one run handed to one child. Parameters and results are JSON texts already:
-behind the header they travel as they are, where inside it each would be escaped and parsed twice more. held
+behind the header they travel as they are, where inside it each would be escaped and parsed twice more. fresh says that some
+types want a worker for each run; takes and settings are the fingerprint of a type. held
 says that the end counts only once the process is gone: threads of the job still run in it. left names something that a
 run of a type has left in its process, and whether that is replaced. partial says that Python code of the job has begun a
 line of output and not ended it, written how many bytes it has sent to each pipe (`pipes`): what there is of it was said before the messages.

@@ -1,6 +1,6 @@
 """One registered type as the server knows it: what the loader has told of it.
 
-    {"info": …, "parameters": [names], "required": [names], "more": true | false,
+    {"info": …, "fingerprint": [takes, settings], "parameters": [names], "required": [names], "more": true | false,
      "plain": null | {"schemas": {name: schema}, "more": schema, "as_given": [names], "more_as_given": true | false,
                "defaults": {name: plain value}}}
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace._work.coerce import Conversion
-from headrace.jobs import Parameter, Signature
+from headrace.jobs import Fingerprint, Parameter, Signature
 from headrace_server.domain.job import RetryPolicy
 from headrace_server.domain.ports import TypeDefaults, TypeInfo
 from headrace_server.work.check import ParameterCheck
@@ -26,6 +26,7 @@ class KnownType:
     def __init__(self, record: Mapping[str, Any], via: str) -> None:
         self.via = via
         self.info = _info(record["info"])
+        self.fingerprint = Fingerprint(*record["fingerprint"])
         self.check = None if record["plain"] is None else _check(record, record["plain"])
 
 

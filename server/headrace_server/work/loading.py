@@ -165,10 +165,10 @@ class Loading:
         self._learn(Load(errors=self._errors), skip)
 
     def _learn(self, load: Load, skip: Mapping[str, str]) -> None:
-        before = (self.registry.names, set(self.found.errors))
+        before = (self.registry.versions, set(self.found.errors))
         self.found = load
         self.registry.learn(load)
-        if before != (self.registry.names, set(load.errors)):
+        if before != (self.registry.versions, set(load.errors)):
             self.workers.changed()
         self.left_out = frozenset(skip)
 

@@ -167,9 +167,9 @@ class Pool:
         """Read again."""
         self._slots[slot].resume()
 
-    def renew(self, slot: str) -> None:
-        """Have the child of a ready slot go, and another take its place, which loads the modules anew."""
-        self._slots[slot].renew()
+    def renew(self, slot: str, since: float) -> None:
+        """Have the child of a ready slot go when it has done what it was handed; see contract."""
+        self._slots[slot].renew(since)
 
     def kill(self, slot: str) -> None:
         """SIGKILL to the child; slot_lost follows when nothing is left below it."""

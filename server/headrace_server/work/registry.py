@@ -1,12 +1,14 @@
 """The types of job that this server takes, and what fits each of them."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from headrace.jobs import Fingerprint
 from headrace_server.domain.errors import FieldViolation, UnknownType
 from headrace_server.domain.ports import TypeDefaults, TypeInfo
+from headrace_server.work.contract import Types
 from headrace_server.work.frames import clean
 from headrace_server.work.known_type import KnownType
 
@@ -45,9 +47,9 @@ class Checker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What a worker has loaded; by module, why not more."""
+    """What a worker has loaded, with fingerprints; by module, why not more."""
 
-    types: frozenset[str]
+    types: Types
     errors: Mapping[str, str]
 
 
@@ -82,7 +84,12 @@ class Registry:
         self.names = frozenset(self._types)
         self.frugal = frozenset(name for name, known in self._types.items() if not known.info.needs_workspace)
 
-    def hear(self, slot: str, types: frozenset[str], errors: Mapping[str, str]) -> None:
+    @property
+    def versions(self) -> Mapping[str, Fingerprint]:
+        """The types, each with its fingerprint."""
+        return {name: known.fingerprint for name, known in self._types.items()}
+
+    def hear(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
         """What the worker of a slot has loaded."""
         told = {clean(module): clean(error, _ERROR_MAX) for module, error in errors.items()}
         self.workers[slot] = Worker(types, told)
@@ -95,19 +102,45 @@ class Registry:
     def _nowhere(self) -> frozenset[str]:
         if not self.workers:
             return frozenset()
-        return self.names.difference(*(worker.types for worker in self.workers.values()))
+        return self.names.difference(*map(self.able, self.workers))
 
-    def lacks(self, slot: str) -> frozenset[str]:
-        """The types that the worker of a slot has not loaded."""
-        return self.names - self.workers[slot].types
+    def able(self, slot: str) -> frozenset[str]:
+        """The types that the worker of a slot has loaded, with parameters that are those of the server."""
+        return self._agreed(slot, lambda server, worker: server.takes == worker.takes)
+
+    def behind(self, slot: str) -> bool:
+        """Whether the worker of a slot lacks a type of the server, or has it otherwise."""
+        return not self.names <= self._agreed(slot, lambda server, worker: server == worker)
+
+    def _agreed(self, slot: str, same: Callable[[Fingerprint, Fingerprint], bool]) -> frozenset[str]:
+        """The types of the worker of a slot, but for those that it has otherwise. What says nothing of itself is taken for the same."""
+        loaded = self.workers[slot].types
+        return frozenset(
+            name
+            for name, told in loaded.items()
+            if not told
+            or name not in self._types
+            or same(self._types[name].fingerprint, Fingerprint(*told[:2]))
+        )
 
     def difference(self, slot: str) -> str:
         """What the worker of a slot has loaded otherwise than the server, in a sentence; "" when nothing."""
-        worker, parts = self.workers[slot], []
-        lacks, more = sorted(self.lacks(slot)), sorted(worker.types - self.names - self._refused)
+        worker, able, parts = self.workers[slot], self.able(slot), []
+        lacks = sorted(self.names - worker.types.keys())
+        others = sorted((self.names & worker.types.keys()) - able)
+        settings = sorted(able & self.names - self._agreed(slot, lambda server, worker: server == worker))
+        more = sorted(worker.types.keys() - self.names - self._refused)
         if lacks:
             parts.append(
                 f"{slot} has not loaded {_some(lacks)}, and gets no jobs of that{self._why(worker, lacks)}."
+            )
+        if others:
+            parts.append(
+                f"{slot} has loaded {_some(others)} with other parameters, and gets no jobs of that."
+            )
+        if settings:
+            parts.append(
+                f"{slot} has loaded {_some(settings)} with other settings; those of the server count."
             )
         if more:
             parts.append(f"{slot} has loaded {_some(more)}, which this server has not.")
@@ -151,6 +184,8 @@ class Registry:
 
     def _unloaded(self, name: str) -> str:
         why = next(filter(None, (self._why(worker, [name]) for worker in self.workers.values())), "")
+        if any(name in worker.types for worker in self.workers.values()):
+            return "No worker of this instance has loaded it with these parameters: its jobs stay QUEUED here until one has."
         return f"No worker of this instance has loaded it: its jobs stay QUEUED here{why}."
 
     def _type(self, name: str) -> KnownType:

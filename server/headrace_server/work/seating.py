@@ -49,7 +49,7 @@ class Seating:
         self._slots: dict[str, list[Active]] = {slot: [] for slot in pool.slots}
         self._history = History()
         self._types: dict[str, frozenset[str]] = {}
-        """What the child of each slot has loaded, or the one before it had."""
+        """What the child of each slot may have, or the one before it."""
         self._away: set[str] = set()
         self._last_type: dict[str, str] = {}
         self._store = store
@@ -92,11 +92,16 @@ class Seating:
         """Whether the slot's child is up and has nothing to do."""
         return slot in self.ready and not self._slots[slot]
 
-    def renew(self, slot: str) -> None:
-        """Have the child of an idle slot replaced."""
+    def limit(self, slot: str, types: frozenset[str]) -> None:
+        """From now on give the slot's child runs of these types only."""
+        self._types[slot] = types
+        self._on_room()
+
+    def renew(self, slot: str, since: float) -> None:
+        """Have the child of a slot replaced when it has done what it was handed, by one that was started later than `since`."""
         self.ready.discard(slot)
         self._away.add(slot)
-        self._pool.renew(slot)
+        self._pool.renew(slot, since)
 
     def _grouped(self, types: frozenset[str], seats: Iterable[Seat]) -> Groups:
         groups: dict[frozenset[str], list[Seat]] = {}
@@ -135,15 +140,19 @@ class Seating:
         self.runs[active.key] = active
         head = [other.job.type for other in self._slots[slot][:1]]
         self._slots[slot].append(active)
-        if self.closed() or (head and not self._history.depth(head)):
+        if self.closed() or (head and not self._history.depth(head)) or self._refuses(slot, job.type):
             self.give_up(active)  # or: the slot was free, and was not given what it ran last
         elif job.status is Status.RUNNING:
             self._hand_over(active)
         elif slot in self.ready:
             self.spawn(self._permit(active))
 
+    def _refuses(self, slot: str, type_name: str) -> bool:
+        """Whether a slot whose child is up may not have this type any more: that has changed while a claim was under way."""
+        return slot in self.ready and type_name not in self._types[slot]
+
     def up(self, slot: str, types: frozenset[str]) -> None:
-        """The slot's child is up and has loaded these types: permit what was claimed for it, or give it up."""
+        """The slot's child is up and may have runs of these types: permit what was claimed for it, or give it up."""
         self.ready.add(slot)
         self._away.discard(slot)
         self._types[slot] = types

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn, Union, get_args, get_origin
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
-from headrace.jobs import JobDefinition, Parameter, is_plain
+from headrace.jobs import JobDefinition, Parameter, fingerprint, is_plain
 from headrace_server.domain.job import RetryPolicy
 from headrace_server.domain.ports import TypeDefaults, TypeInfo
 from headrace_server.work.check import ParameterCheck
@@ -34,6 +34,7 @@ class JobType:
     """A type and its signature. Raises pydantic's errors for annotations of which there is no schema."""
 
     def __init__(self, definition: JobDefinition) -> None:
+        self._fingerprint = fingerprint(definition)
         self._signature = definition.signature
         self._coercion = definition.signature.coercion
         self.check = ParameterCheck(self._signature, self._coercion)
@@ -53,6 +54,7 @@ class JobType:
         signature = self._signature
         return {
             "info": asdict(self.info),
+            "fingerprint": self._fingerprint,
             "parameters": list(signature.parameters),
             "required": sorted(signature.required),
             "more": signature.extra is not None,

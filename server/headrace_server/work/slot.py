@@ -25,7 +25,7 @@ from typing import Any
 from headrace_server.work import frames
 from headrace_server.work.born import Born, born
 from headrace_server.work.child_line import ChildLine
-from headrace_server.work.contract import PoolListener, Run, RunKey
+from headrace_server.work.contract import PoolListener, Run, RunKey, Types
 from headrace_server.work.going import Going
 from headrace_server.work.ledger import Ledger
 from headrace_server.work.left_log import LeftLog
@@ -155,22 +155,27 @@ class Slot:
         """Take back what the child has not taken."""
         taken, self._kept = self._kept, []
         if self._line is not None:
-            taken = self._take_back(self._line) + taken
+            back, leaves = self._take_back(self._line)
+            taken = back + taken
+            if leaves:  # that is no run
+                self._line.post(frames.LEAVE)
         runs = self.ledger.take_back(taken)
         self._expect()
         return runs
 
-    def renew(self) -> None:
-        """Have the child go when it has done what it was handed, and another take its place."""
+    def renew(self, since: float) -> None:
+        """Have the child go when it has done what it was handed, and one that was started later than `since` take its place."""
         if self._line is not None and self.state is State.READY:
             self._fruitless = 0
             self._line.post(frames.LEAVE)
-            if old := self._spare.take():
+            for old in self._spare.older(since):
                 self._going.kill(self.name, old)
 
     @staticmethod
-    def _take_back(line: ChildLine) -> list[bytes]:
-        return [frame for frame in line.take_back() if frame != frames.LEAVE]
+    def _take_back(line: ChildLine) -> tuple[list[bytes], bool]:
+        """What the child has not taken, and whether it was told to leave."""
+        taken = line.take_back()
+        return [frame for frame in taken if frame != frames.LEAVE], frames.LEAVE in taken
 
     def flag_stop(self, run: RunKey, reason: str) -> None:
         """Put the run's ticket on the stop page. Nothing happens for a run that has ended."""
@@ -260,7 +265,9 @@ class Slot:
         if self._pipes is not None:
             self._order(self._pipes, header)
         if kind == "ready":
-            self._be_ready(frozenset(header[1]), header[2], fresh=bool(header[3:] and header[3]))
+            prints = header[4] if header[4:] else {}
+            types = {name: prints.get(name, ()) for name in header[1]}
+            self._be_ready(types, header[2], fresh=bool(header[3:] and header[3]))
         elif kind == "returned":
             # It had been taken, and wants a child that has had no run.
             self._returned = [text.encode()]
@@ -294,7 +301,7 @@ class Slot:
             case _:
                 pipes.all()
 
-    def _be_ready(self, types: frozenset[str], errors: Mapping[str, str], *, fresh: bool) -> None:
+    def _be_ready(self, types: Types, errors: Mapping[str, str], *, fresh: bool) -> None:
         self.state = State.READY
         kept, self._kept = self._kept, []
         flags, self._flags = self._flags, {}
@@ -311,7 +318,7 @@ class Slot:
     def _retire(self) -> None:
         self.state = State.RETIRING
         if self._line is not None:
-            self._kept = self._returned + self._take_back(self._line) + self._kept
+            self._kept = self._returned + self._take_back(self._line)[0] + self._kept
             self._returned = []
             self._keep_flags(self._line)
             asyncio.get_running_loop().call_soon(self._see_off, self._line)

@@ -79,6 +79,13 @@ class Spare:
         self._killed.discard(child.life)
         self._overdue.pop(child.life).expect(None)
 
+    def older(self, since: float) -> list[Born]:
+        """Have those that were started before, by the monotonic clock: what they have loaded is of then."""
+        old = [child for child in self._born if child.at < since and child.life not in self._killed]
+        for child in old:
+            self._remove(child)
+        return old
+
     def ended(self, life: int) -> bool:
         """One may have ended without a slot; another follows, after a wait when it was not up."""
         gone = next((child for child in self._born if child.life == life), None)

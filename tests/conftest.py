@@ -1,6 +1,8 @@
 """What every test has: a guard that lets none leave anything behind, PostgreSQL and RabbitMQ for those that ask for them, a way to be heard."""
 
+import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,11 @@ pytest_plugins = ("support.leaks", "support.services", "support.databases", "sup
 
 DEEP = frozenset({"chaos", "property"})
 """The folders of the tests that break things, and of those that try many things: `make test-deep`."""
+
+
+# Tests start hundreds of processes: what one has compiled is there for the next, whatever the surroundings say of that.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_configure() -> None:

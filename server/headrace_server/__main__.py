@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from headrace._loading import uncollected
+from headrace.cli.form import Form
 from headrace.cli.help import Command
 from headrace.cli.interrupts import deliver
-from headrace.cli.output import Form
 from headrace_server import streams
 from headrace_server.config import BadSettings, Settings, read_settings
 from headrace_server.flags import with_settings
@@ -109,8 +110,9 @@ def _settings(flags: dict[str, Any]) -> Settings:
 
 def _run(settings: Settings, on_ready: Callable[["App", str], None], *, successes: bool = False) -> None:
     streams.open_missing()
-    from headrace_server import logs  # noqa: PLC0415 - see above
-    from headrace_server.app import REFUSALS, App  # noqa: PLC0415 - see above
+    with uncollected():
+        from headrace_server import logs  # noqa: PLC0415 - see above
+        from headrace_server.app import REFUSALS, App  # noqa: PLC0415 - see above
 
     async def main() -> None:
         app = App(settings)

@@ -11,24 +11,31 @@ Data goes to stdout and everything else to stderr. gRPC is imported when a serve
 """
 
 import importlib
+import importlib.util
 import sys
 
+from headrace._loading import uncollected
 from headrace.cli import interrupts
 
 
 def main() -> None:
     """The entry point of the script."""
     interrupts.hush()
-    try:
-        importlib.import_module("typer")
-        importlib.import_module("rich")
-        importlib.import_module("yaml")
-    except ImportError:
+    if not all(map(_is_there, ("typer", "rich", "yaml"))):
         sys.stderr.write("headrace: the command line is an extra: pip install 'headrace[cli]'\n")
         sys.exit(2)
-    importlib.import_module("headrace.cli.streams").prepare()
+    with uncollected():
+        importlib.import_module("headrace.cli.streams").prepare()
+        app = importlib.import_module("headrace.cli.app")
     try:
-        code = importlib.import_module("headrace.cli.app").run(sys.argv[1:])
+        code = app.run(sys.argv[1:])
     finally:
         interrupts.hush()
     sys.exit(code)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # it stands among the modules, as one that is not to be found
+        return False

@@ -4,26 +4,14 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import takewhile
 from typing import Any
 
-import yaml
-
+from headrace.cli.form import Form
 from headrace.cli.record import Record
 from headrace.cli.streams import fits, lost
 from headrace.cli.template import Template
 from headrace.cli.terminal import clean, json_text, note, write
-
-
-class Form(StrEnum):
-    """What output looks like."""
-
-    TABLE = "table"
-    JSON = "json"
-    JSONL = "jsonl"
-    YAML = "yaml"
-    NAME = "name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +91,8 @@ def _write_array(items: Iterator[dict[str, Any]]) -> None:
 
 
 def _write_yaml(data: Any) -> None:
+    import yaml  # noqa: PLC0415 - most output is in another form
+
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
     sys.stdout.write(
         text if fits(text) and clean(text, lines=True) == text else yaml.safe_dump(data, sort_keys=False)

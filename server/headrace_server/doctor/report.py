@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from rich.text import Text
 
-from headrace.cli.output import Form, Output
+from headrace.cli.form import Form
+from headrace.cli.output import Output
 from headrace.cli.record import Record
 from headrace.cli.terminal import clean, write
 from headrace_server.doctor.finding import Finding, Level

@@ -39,6 +39,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from headrace._loading import uncollected
 from headrace_server.work import process_tree
 from headrace_server.work.channel import Receiver, send
 from headrace_server.work.frames import decode, encode
@@ -203,9 +204,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     control = socket.socket(fileno=settings.control)
     os.set_inheritable(settings.control, False)
-    program: Program = importlib.import_module(
-        settings.program
-    ).main  # before any fork, so that none waits for it
+    with uncollected():  # before any fork, so that none waits for it
+        program: Program = importlib.import_module(settings.program).main
     Supervisor(control, settings.silence, program, settings.child).serve()
 
 

@@ -315,6 +315,25 @@ def locked(ctx: JobContext, started: str = "", how: str = "") -> int:
     return os.getpid()
 
 
+@job("grouped")
+async def grouped(ctx: JobContext, started: str, tasks: int) -> None:
+    """Look for a stop in one of some coroutines that belong together; the others are in the middle of something."""
+    note(started, os.getpid())
+
+    async def look() -> None:
+        while True:
+            ctx.check_stop()
+            await asyncio.sleep(PAUSE)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(tasks):
+            group.create_task(asyncio.sleep(1000))
+        if tasks:
+            group.create_task(look())
+        else:
+            await look()
+
+
 @resource
 def eager() -> ThreadPoolExecutor:
     """A thread pool that has its thread when it is made."""

@@ -29,6 +29,19 @@ async def test_a_stop_taken_at_the_context_keeps_the_worker(tmp_path: Path) -> N
         assert (await shop.run("locked")).result == str(pid)
 
 
+async def test_a_stop_that_cancels_other_coroutines_is_the_last_of_its_worker(tmp_path: Path) -> None:
+    """A stop that one coroutine takes at the context cuts off the others of its group; alone it harms nobody."""
+    async with workshop(tmp_path) as shop:
+        pids = []
+        for tasks in (2, 0, 0):
+            key, pid = await shop.started("grouped", tasks=tasks)
+            pids.append(pid)
+            shop.pool.flag_stop("worker-1", key, "now")
+            assert (await shop.told.outcome(key)).aborted
+        assert pids[0] != pids[1]
+        assert not shop.told.of("lost")
+
+
 @pytest.mark.parametrize("how", ["threading", "low", "lazy-unsaid"])
 async def test_what_a_left_thread_says_is_nobody_elses(
     tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture

@@ -66,11 +66,11 @@ async def test_a_spare_that_dies_is_followed_by_another(tmp_path: Path) -> None:
 async def test_a_storm_of_stops_keeps_the_throughput(tmp_path: Path) -> None:
     """While each hundredth run is interrupted and costs its worker, the others keep 80 % of their throughput.
 
-    Measured in turns on one pool; asserted with room for a machine that does other things.
+    86 to 102 % were measured beside a load of 12 on two cores; asserted with room for a machine that does other things.
     """
 
     async def lane(shop: Workshop, slot: str, *, storm: bool) -> int:
-        done, end = 0, time.monotonic() + 0.5
+        done, end = 0, time.monotonic() + 0.3
         while time.monotonic() < end:
             for _ in range(100):
                 await shop.run("nap", slot)
@@ -82,10 +82,13 @@ async def test_a_storm_of_stops_keeps_the_throughput(tmp_path: Path) -> None:
         return done
 
     async with workshop(tmp_path, size=2) as shop:
-        rates: dict[bool, float] = {False: 0.0, True: 0.0}
-        for storm in (False, True):
+        done, seconds = {False: 0, True: 0}, {False: 0.0, True: 0.0}
+        for storm in (False, True) * 4:  # in turns, so that what else the machine does meets both
             began = time.monotonic()
-            done = await asyncio.gather(*(lane(shop, slot, storm=storm) for slot in shop.pool.slots))
-            rates[storm] += sum(done) / (time.monotonic() - began)
-        print(f"runs a second: {rates[False]:.0f}, in the storm {rates[True]:.0f}")
-        assert rates[True] > rates[False] * 0.4
+            done[storm] += sum(
+                await asyncio.gather(*(lane(shop, slot, storm=storm) for slot in shop.pool.slots))
+            )
+            seconds[storm] += time.monotonic() - began
+        quiet, stormy = done[False] / seconds[False], done[True] / seconds[True]
+        print(f"runs a second: {quiet:.0f}, in the storm {stormy:.0f}, {stormy / quiet:.0%}")
+        assert stormy > quiet * 0.65

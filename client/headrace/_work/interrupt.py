@@ -73,6 +73,8 @@ def run_coroutine(awaitable: Awaitable[Any], stop: StopDelivery) -> Any:
 async def _watched(awaitable: Awaitable[Any], stop: StopDelivery) -> Any:
     main = asyncio.current_task()
     watch = asyncio.create_task(_cancel_when_due(main, stop))
+    loop = asyncio.get_running_loop()
+    stop.cancels = lambda: bool(asyncio.all_tasks(loop) - {main, watch})
     _running.task = main
     try:
         return await awaitable
@@ -82,6 +84,7 @@ async def _watched(awaitable: Awaitable[Any], stop: StopDelivery) -> Any:
         raise
     finally:
         _running.task = None
+        stop.cancels = bool
         watch.cancel()
 
 

@@ -5,6 +5,8 @@ the flag gets the exception only by asking for it with check_stop; who had the e
 its clean-up can report.
 """
 
+from collections.abc import Callable
+
 from headrace._work.attempt import JobStopped, Reporter
 
 
@@ -16,7 +18,9 @@ class StopDelivery:
         self._told = False
         self.raised = False
         self.interrupted = False
-        """Whether the job's code was cut off where it stood: by a signal, or by the cancellation of its coroutine."""
+        """Whether the job's code was cut off where it stood: by a signal, or by the cancellation of a coroutine."""
+        self.cancels: Callable[[], bool] = bool
+        """Whether there are coroutines that an exception raised now may cancel: others of the group that it is raised in."""
 
     @property
     def seen(self) -> bool:
@@ -40,4 +44,5 @@ class StopDelivery:
     def take(self) -> JobStopped:
         """The exception that tells the job, which thereby knows."""
         self.raised = True
+        self.interrupted = self.interrupted or self.cancels()
         return JobStopped(self._reporter.stop_reason())

@@ -5,36 +5,37 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 
 import pytest
-from contract.deeds import FAULT, LOST, SECOND, Clock, claim, now, run, stop, submit, until
+from contract.deeds import FAULT, LOST, SECOND, Clock, claim, end, found, now, page, run, stop, submit, until
 from sqlalchemy import create_engine, text
 
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import ErrorKind, Job, RetryPolicy, Status
+from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore
 from headrace_server.work.ladder import Ladder
 from headrace_server.work.running import Active
 
 _TRIGGERS = {
     "sqlite": (
-        "CREATE TRIGGER refuses BEFORE UPDATE ON job WHEN {when} BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        "CREATE TRIGGER refuses BEFORE {what} ON job WHEN {when} BEGIN SELECT RAISE(ABORT, 'refused'); END",
     ),
     "postgresql": (
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE unique_violation; END $$",
-        "CREATE TRIGGER refuses BEFORE UPDATE ON job FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()",
+        "CREATE TRIGGER refuses BEFORE {what} ON job FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()",
     ),
 }
 
 
 @pytest.fixture
-def refuse(url: str, database: str) -> Callable[[str], None]:
-    """Has the database refuse, from now on, what matches a condition on the new row."""
+def refuse(url: str, database: str) -> Callable[..., None]:
+    """Has the database refuse, from now on, what matches a condition on the new row; on the old one of a DELETE."""
 
-    def make(when: str) -> None:
+    def make(when: str, what: str = "UPDATE") -> None:
         engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
         with engine.begin() as connection:
             for statement in _TRIGGERS[database]:
-                connection.execute(text(statement.format(when=when)))
+                connection.execute(text(statement.format(when=when, what=what)))
         engine.dispose()
 
     return make
@@ -208,3 +209,49 @@ async def test_claims_go_job_by_job(store: SqlStore, refuse: Callable[[str], Non
     taken = [one.job.job_id for _ in range(3) for one in await claim(store, seats=2)]
     assert taken == [job.job_id for job in good]
     assert [(await now(store, job)).status for job in bad] == [Status.QUEUED] * 2
+
+
+async def test_a_purge_goes_job_by_job(store: SqlStore, refuse: Callable[..., None]) -> None:
+    """A job that the database refuses to delete stays, and those beside it go; alone it is one caller's error."""
+    jobs = [await end(store) for _ in range(3)]
+    refuse(f"OLD.job_id = '{jobs[1].job_id}'", "DELETE")
+    assert await store.purge([job.job_id for job in jobs], tenant="default") == 2
+    assert await found(store, page()) == [jobs[1].job_id]
+    with pytest.raises(Exception, match=r"refused|unique_violation"):
+        await store.delete(jobs[1].job_id, tenant="default")
+
+
+async def test_a_sweep_goes_job_by_job(
+    store: SqlStore,
+    clock: Clock,
+    refuse: Callable[..., None],
+    allow: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Jobs that the database refuses to delete keep no other, however many stand before it; they go when it does not any more."""
+    jobs = [await end(store) for _ in range(5)]
+    last = jobs[-1].job_id
+    refuse(f"OLD.job_id < '{last}'", "DELETE")
+    clock.pass_time(10)
+    retention = Retention(SECOND, SECOND, SECOND)
+    swept = await store.sweep(retention, None)
+    while swept.more:
+        swept = await store.sweep(retention, swept.turn)
+    assert await found(store, page()) == [job.job_id for job in jobs[:-1]]
+    assert caplog.text.count("A job cannot be deleted") == len(jobs) - 1
+    allow()
+    clock.pass_time(4000)
+    assert (await store.sweep(retention, swept.turn)).jobs == len(jobs) - 1
+
+
+async def test_a_sweep_of_jobs_that_are_all_refused(
+    store: SqlStore, clock: Clock, refuse: Callable[..., None]
+) -> None:
+    """It deletes nothing, and says that it is done."""
+    for _ in range(3):
+        await end(store)
+    refuse("1 = 1", "DELETE")
+    clock.pass_time(10)
+    swept = await store.sweep(Retention(SECOND, SECOND, SECOND), None)
+    assert (swept.jobs, swept.mine, swept.more) == (0, True, False)
+    assert len(await found(store, page())) == 3

@@ -100,6 +100,8 @@ class Answers:
             with transaction(self._reads) as connection:
                 answer = question(connection)
         except Exception as error:
+            if self._database.reads_on(error):
+                return self._ask(question)
             self._reads_fail = bool(self._database.trouble(error))
             self._raise_unavailable(error)
             raise

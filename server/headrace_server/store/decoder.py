@@ -124,6 +124,35 @@ DECODERS: Final[Mapping[str, Decoder]] = {
 """The columns of a job that are no plain number or text."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """What a column that is a number or a text holds."""
+
+    kind: type
+    optional: bool
+
+    def fits(self, kind: type) -> bool:
+        """Whether values of this type are what it holds."""
+        return kind is self.kind or (self.optional and kind is _NOTHING)
+
+    def read(self, stored: Any) -> Any:
+        """What can be read of another value. Raises nothing."""
+        if self.kind is str:
+            return stored.decode(errors="replace") if isinstance(stored, bytes) else str(stored)
+        return None if self.optional else 0
+
+
+_NOTHING: Final = type(None)
+
+
+def keep_plain(job_id: str, name: str, stored: Any, value: Any) -> Kept:
+    """That a number or a text is none; the value in its place."""
+    if _told.first(job_id, name):
+        words = "A part of a job cannot be read: %s holds %.100r"
+        logger.error(words, name, stored, extra={"job_id": job_id})
+    return Kept(name, stored, value, legible=False)
+
+
 def keep(job_id: str, name: str, stored: Any) -> Kept:
     """What can be read of a column that could not be read exactly."""
     try:

@@ -12,15 +12,17 @@ A sweep is many small transactions, each of a hundred jobs at most that an index
 for one of them at most. Locked jobs are not in that index. What another is changing at the moment is left out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, not_, select, update
 
 from headrace_server.domain.ports import Swept
 from headrace_server.domain.retention import PORTION_JOBS, Retention, portion
+from headrace_server.store.dialect.entries import among
 from headrace_server.store.ledger import Ledger
+from headrace_server.store.rows import dumps
 from headrace_server.store.schema import ENDED, FORGOTTEN, duty, job, request
 from headrace_server.store.statement import Bulk, Query
 from headrace_server.store.work import Phase, Work
@@ -35,7 +37,12 @@ _set_turn = Bulk(
 )
 _ended = Query(
     select(job.c.job_id)
-    .where(ENDED, job.c.status == bindparam("status"), job.c.end_time < bindparam("before"))
+    .where(
+        ENDED,
+        job.c.status == bindparam("status"),
+        job.c.end_time < bindparam("before"),
+        not_(among(job.c.job_id, "but")),
+    )
     .order_by(job.c.end_time)
     .limit(bindparam("most"))
 )
@@ -56,11 +63,16 @@ _forget = Bulk(
 
 @dataclass(frozen=True, slots=True)
 class Sweep(Work[Swept]):
-    """Delete a portion of what may go, if nobody has swept since `turn`."""
+    """Delete a portion of what may go, if nobody has swept since `turn`.
+
+    only: this job alone. but: leave these out, which the database has refused to delete.
+    """
 
     phase = Phase.SWEEP
     retention: Retention
     turn: int | None
+    only: str = ""
+    but: Collection[str] = ()
 
     def carry_out(self, ledger: Ledger) -> Swept:
         """Answer what was deleted, and the next turn."""
@@ -71,12 +83,12 @@ class Sweep(Work[Swept]):
         ((turn,),) = found
         if self.turn not in (None, turn):
             return Swept(turn, mine=False)
-        due = list(self._due(connection, ledger.now))
+        due = [self.only] if self.only else ended(connection, self.retention, ledger.now, self.but)
         ledger.load(due, free=True)
         gone = portion(job for job_id in due if (job := ledger.jobs.get(job_id)) is not None)
-        for ended in gone:
-            ledger.delete(ended)
-        forgotten = _forgotten(connection, now=ledger.now, most=PORTION_JOBS)
+        for found_job in gone:
+            ledger.delete(found_job)
+        forgotten = () if self.only else _forgotten(connection, now=ledger.now, most=PORTION_JOBS)
         if not (gone or forgotten):
             return Swept(turn, mine=True)
         _forget(connection, forgotten)
@@ -85,11 +97,14 @@ class Sweep(Work[Swept]):
         more = bool(gone) and (len(gone) < len(due) or len(due) == PORTION_JOBS)
         return Swept(turn + 1, mine=True, jobs=len(gone), more=more or len(forgotten) == PORTION_JOBS)
 
-    def _due(self, connection: Connection, now: int) -> Iterator[str]:
-        room = PORTION_JOBS
-        for status, before in self.retention.bounds(now):
-            found = _ended(connection, status=int(status), before=before, most=room)
-            room -= len(found)
-            yield from (job_id for (job_id,) in found)
-            if room == 0:
-                return
+
+def ended(connection: Connection, retention: Retention, now: int, but: Collection[str]) -> list[str]:
+    """Jobs whose retention is over, a portion at most. but: leave these out."""
+    due: list[str] = []
+    for status, before in retention.bounds(now):
+        room = PORTION_JOBS - len(due)
+        found = _ended(connection, status=int(status), before=before, but=dumps(list(but)), most=room)
+        due += [job_id for (job_id,) in found]
+        if len(due) == PORTION_JOBS:
+            break
+    return due

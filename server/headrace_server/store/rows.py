@@ -4,16 +4,17 @@ Hot: every write passes here twice. Fields are read in one call (attrgetter), ro
 fields that need it are turned.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from json import JSONEncoder
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Attempt, Job, Kept, Status
 from headrace_server.domain.words import word
-from headrace_server.store.decoder import DECODERS, keep, mapping_of
+from headrace_server.store.decoder import DECODERS, Plain, keep, keep_plain, mapping_of
+from headrace_server.store.schema import job
 from headrace_server.store.statement import Row
 
 # One encoder for all: json.dumps with options builds one for each call.
@@ -59,11 +60,41 @@ _ENCODERS: dict[str, Callable[[Any], Any]] = {
 
 _JOB_DECODERS = [(place, name, DECODERS[name]) for place, name in enumerate(JOB_FIELDS) if name in DECODERS]
 
+_PLAIN = {
+    place: Plain(column.type.python_type, bool(column.nullable))
+    for place, column in enumerate(job.columns)
+    if column.name not in DECODERS
+}
+"""The columns that are numbers and texts, by their places."""
+
+_EVENT = (str, str, str, int, int, int, int, int)
+"""What the columns of an event hold, its body aside."""
+
+_unsound: dict[tuple[type, ...], list[int]] = {}
+"""Which columns of a row hold what they should not, by the types of all: rows are alike, so a row costs one look."""
+KINDS_MAX: Final = 1000
+"""Remembered, however a database is damaged."""
+
+
+def _find_unsound(kinds: tuple[type, ...]) -> list[int]:
+    if len(_unsound) >= KINDS_MAX:
+        _unsound.clear()
+    return _unsound.setdefault(
+        kinds, [place for place, plain in _PLAIN.items() if not plain.fits(kinds[place])]
+    )
+
 
 def job_of(row: Iterable[Any]) -> Job:
     """The job of a row whose columns are the fields of Job in their order. Raises nothing: see decoder."""
     values = list(row)
     kept: tuple[Kept, ...] = ()
+    kinds = tuple(map(type, values))
+    unsound = _unsound.get(kinds)
+    if unsound is None:
+        unsound = _find_unsound(kinds)
+    for place in unsound:
+        stored, values[place] = values[place], _PLAIN[place].read(values[place])
+        kept = (*kept, keep_plain(values[0], JOB_FIELDS[place], stored, values[place]))
     for place, name, decoder in _JOB_DECODERS:
         stored = values[place]
         if stored is None:
@@ -122,7 +153,9 @@ def event_row(event: Event, writer: int, seq: int) -> Row:
 
 def event_of(row: Sequence[Any]) -> Event:
     """The event of a row (job_id, tenant, type, revision, at, attempt, status, kind, body). Raises nothing: see decoder."""
-    job_id, tenant, kind_of_job, revision, at, attempt, status, kind, body = row
+    job_id, tenant, kind_of_job, revision, at, attempt, status, kind, body = (
+        row if (*map(type, row[:8]),) == _EVENT else _sound(row)
+    )
     return Event(
         job_id,
         tenant,
@@ -134,6 +167,13 @@ def event_of(row: Sequence[Any]) -> Event:
         _KINDS.get(kind) or word(EventKind, kind),
         mapping_of(body, whose=job_id, what="an event") if body else {},
     )
+
+
+def _sound(row: Sequence[Any]) -> Iterator[Any]:
+    """What can be read of an event of which some columns hold what they should not."""
+    for kind, stored in zip(_EVENT, row, strict=False):
+        yield stored if type(stored) is kind else Plain(kind, optional=False).read(stored)
+    yield row[8]
 
 
 _STATUSES: dict[Any, Status] = {int(status): status for status in Status}

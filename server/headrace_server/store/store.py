@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Engine, insert, literal, select
 from sqlalchemy.exc import DatabaseError
@@ -39,12 +39,14 @@ from headrace_server.store.gates import Gates
 from headrace_server.store.lease import Heartbeat, stopwatch
 from headrace_server.store.order import CommitOrder
 from headrace_server.store.outbox import Announcer
-from headrace_server.store.retention import Sweep
+from headrace_server.store.retention import Sweep, ended
 from headrace_server.store.tail import Tail
 from headrace_server.store.waiting import Waiting
 from headrace_server.store.writer import Writer
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 
 def wall_clock() -> int:
@@ -54,6 +56,13 @@ def wall_clock() -> int:
 
 REFUSALS_MAX: Final = 20
 """Jobs that one claim passes over since the database refuses them: those behind them are met by the next."""
+
+
+UNDELETED: Final = "A job cannot be deleted: the database refuses it"
+UNDELETED_MAX: Final = 1000
+"""Jobs that a sweep passes over since the database refuses to delete them."""
+UNDELETED_PAUSE: Final = 3600 * 1_000_000
+"""Microseconds until it is tried again."""
 
 
 class SqlStore(Answers):
@@ -84,6 +93,8 @@ class SqlStore(Answers):
         self._clock = clock
         self._stuck: set[str] = set()
         """The jobs of which the database has refused what time brings them."""
+        self._undeleted: dict[str, int] = {}
+        """When the database has refused to delete a job."""
         self._numbers = numbers
         self._heartbeat: Heartbeat | None = None
         self._tail: Tail | None = None
@@ -305,11 +316,49 @@ class SqlStore(Answers):
 
     async def purge(self, job_ids: Sequence[str], *, tenant: str) -> int:
         """Delete those of these jobs that have ended and are not locked, in one transaction; answer how many."""
-        return await self._writer.put(work.Purge(job_ids, tenant))
+        try:
+            return await self._writer.put(work.Purge(job_ids, tenant))
+        except ControlError:
+            raise
+        except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be deleted, and no other is to stay
+            gone = 0
+            for job_id in job_ids:
+                done = await self._alone(work.Purge([job_id], tenant))
+                if not done:
+                    log.error(UNDELETED, extra={"job_id": job_id})  # noqa: TRY400 - the writer has told why
+                gone += sum(done)
+            return gone
 
     async def sweep(self, retention: Retention, turn: int | None) -> Swept:
         """Delete some of what retention lets go, in one transaction, unless another instance has swept since `turn`."""
-        return await self._writer.put(Sweep(retention, turn))
+        now = self._clock()
+        self._undeleted = {job_id: at for job_id, at in self._undeleted.items() if at > now - UNDELETED_PAUSE}
+        try:
+            return await self._writer.put(Sweep(retention, turn, but=tuple(self._undeleted)))
+        except ControlError:
+            raise
+        except Exception:
+            but = tuple(self._undeleted)
+            due = await self._read(lambda connection: ended(connection, retention, now, but))
+            if not due or len(but) >= UNDELETED_MAX:
+                raise
+            return await self._sweep_singly(retention, turn, due)
+
+    async def _sweep_singly(self, retention: Retention, turn: int | None, due: Sequence[str]) -> Swept:
+        """Job by job; what the database refuses to delete is looked at again in an hour."""
+        jobs = 0
+        for job_id in due:
+            done = await self._alone(Sweep(retention, turn, only=job_id))
+            if not done:
+                self._undeleted[job_id] = self._clock()
+                log.error(UNDELETED, extra={"job_id": job_id})
+            for swept in done:
+                turn, jobs = swept.turn, jobs + swept.jobs
+                if not swept.mine:
+                    return replace(swept, jobs=jobs)
+        if turn is None:  # not one of them could be deleted
+            return await self.sweep(retention, turn)
+        return Swept(turn, mine=True, jobs=jobs, more=True)
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Fill seats with ready jobs; fewer when there are fewer.
@@ -388,19 +437,18 @@ class SqlStore(Answers):
         ):
             for job_id, _ in page:
                 whole = work.Recover(error, confirmed, job_id)
-                count += await self._alone(whole) or await self._alone(replace(whole, in_short=True))
+                count += bool(await self._alone(whole) or await self._alone(replace(whole, in_short=True)))
             last = page[-1][0]
         return count
 
-    async def _alone(self, asked: work.Work[Any]) -> bool:
-        """Whether one job's work could be written; the writer has logged why not."""
+    async def _alone(self, asked: work.Work[Answer]) -> list[Answer]:
+        """The answer of one job's work; none where it could not be written, and the writer has logged why not."""
         try:
-            await self._writer.put(asked)
+            return [await self._writer.put(asked)]
         except ControlError:
             raise
         except Exception:  # noqa: BLE001 - likewise
-            return False
-        return True
+            return []
 
     async def settle(self, sent: Sequence[int], parked: Sequence[int]) -> None:
         """Take broadcasts out of the outbox, and mark those that no queue wants, by their places."""

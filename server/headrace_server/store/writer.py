@@ -205,6 +205,8 @@ class Writer:
                 if self._write_once(batch):
                     return
             except Exception as error:
+                if self._database.reads_on(error):
+                    continue
                 if not self._database.conflict(error) or time.monotonic() > until:
                     raise
                 logger.info("Another was in the way of a batch: %s", error, extra={"work": len(batch)})

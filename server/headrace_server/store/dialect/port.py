@@ -136,6 +136,10 @@ class Dialect(ABC):
         """Whether another's transaction was in the way, so that the same work, done again, will be done."""
 
     @abstractmethod
+    def reads_on(self, error: BaseException) -> bool:
+        """Whether it was only that a stored text is none: asked again, the same question is answered with its bytes."""
+
+    @abstractmethod
     def write_back(self, engine: Engine) -> bool:
         """Tidy up after the last of the work; False when somebody was in the way, who is not waited for."""
 

@@ -194,6 +194,9 @@ class _Postgresql(Dialect):
             return said.diag.constraint_name == "pk_request"
         return isinstance(said, _CONFLICTS)
 
+    def reads_on(self, _error: BaseException) -> bool:
+        return False  # It takes no text that is none.
+
     def write_back(self, _engine: Engine) -> bool:
         return True  # It does by itself.
 

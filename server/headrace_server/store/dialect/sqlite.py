@@ -7,8 +7,10 @@ before anything is read and waits for it (a deferred BEGIN fails at once when it
 with BEGIN, which keeps one snapshot for all its statements.
 """
 
+import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +24,8 @@ from headrace_server.domain.values import dumps
 from headrace_server.store.dialect.entries import Among, Entries, Part
 from headrace_server.store.dialect.port import Dialect, Engines, begins
 from headrace_server.store.refusal import StoreRefused
+
+logger = logging.getLogger(__name__)
 
 READERS: Final = 2
 """Python runs one of them at a time; the second is there while one waits."""
@@ -92,7 +96,23 @@ def set_up(engine: Engine, *, begin: str, pragmas: Mapping[str, int | str]) -> N
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        if _damaged.is_set():
+            driver: Any = connection.connection.driver_connection
+            driver.text_factory = _text_or_bytes
         connection.exec_driver_sql(begin)
+
+
+_NO_TEXT: Final = "Could not decode to UTF-8"
+_damaged: Final = threading.Event()
+"""Whether a text was met that is none, in any database of this process. Until then the driver decodes, which is faster."""
+
+
+def _text_or_bytes(stored: bytes) -> str | bytes:
+    """A text; its bytes where it is none: one such value is not to make a whole answer an error."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored
 
 
 def open_to_look(path: Path) -> sqlite3.Connection:
@@ -241,6 +261,13 @@ class _Sqlite(Dialect):
 
     def conflict(self, _error: BaseException) -> bool:
         return False
+
+    def reads_on(self, error: BaseException) -> bool:
+        if _damaged.is_set() or not trouble(error).startswith(_NO_TEXT):
+            return False
+        logger.error("A text in the database is not UTF-8, and only its job is held up: %s", error)
+        _damaged.set()
+        return True
 
     def write_back(self, engine: Engine) -> bool:
         return truncate_log(engine)

@@ -112,6 +112,23 @@ def test_only_a_file_can_be_served(url: str) -> None:
         StoreLock.take(url)
 
 
+@pytest.mark.parametrize(
+    "query", ["uri=true&a=1", "mode=memory&uri=true", "mode=ro", "nolock=1", "vfs=unix-none"]
+)
+def test_only_a_path_names_it(place: str, query: str) -> None:
+    """Parameters of a SQLite URL are refused, naming them: with some another file would be opened than the one that is locked."""
+    with pytest.raises(StoreRefused, match=rf"leave out of its URL .*{query.partition('=')[0]}"):
+        StoreLock.take(f"{place}?{query}")
+    with pytest.raises(StoreRefused, match="leave out of its URL"):
+        lock.holder(f"{place}?{query}")
+
+
+def test_a_path_with_a_nul_is_refused(place: str) -> None:
+    """In a sentence."""
+    with pytest.raises(StoreRefused, match="no path has a NUL"):
+        StoreLock.take(f"{place}%00")
+
+
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     """A database in a directory that does not exist is refused, naming the path."""
     with pytest.raises(StoreRefused, match=r"missing/jobs.db cannot be opened: No such file"):

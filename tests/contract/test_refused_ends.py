@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from contract.deeds import FAULT, LOST, SECOND, Clock, claim, end, found, now, page, run, stop, submit, until
+from contract.deeds import FAULT, LOST, SECOND, Clock, claim, end, found, now, page, run, stop, submit
 from sqlalchemy import create_engine, text
 
-from headrace_server.domain.change import Message, Outcome
+from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import ErrorKind, Job, RetryPolicy, Status
+from headrace_server.domain.ports import Decision
 from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore
 from headrace_server.work.ladder import Ladder
@@ -144,16 +146,23 @@ async def test_an_end_that_is_refused_in_every_form_is_written_later(
     store: SqlStore,
     refuse: Callable[[str], None],
     allow: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It is tried again, as it was, until the database takes it: nothing of it is lost."""
     job = await run(store)
     refuse(f"NEW.job_id = '{job.job_id}'")
-    ending = asyncio.ensure_future(ended(store, job, Outcome(result='"whole"')))
-    await until(lambda: "cannot be written in any form" in caplog.text)
-    assert (await now(store, job)).status is Status.RUNNING
-    allow()  # before it is tried again
-    await ending
+    apply, refused = store.apply, []
+
+    async def applied(job_id: str, decide: Decision, **how: Any) -> Change:
+        if "cannot be written in any form" in caplog.text and not refused:
+            refused.append((await now(store, job)).status)
+            allow()  # before it is tried again
+        return await apply(job_id, decide, **how)
+
+    monkeypatch.setattr(store, "apply", applied)
+    await ended(store, job, Outcome(result='"whole"'))
+    assert refused == [Status.RUNNING]
     full = await store.get(job.job_id, tenant="default", payload=True)
     assert full.job.status is Status.SUCCEEDED
     assert full.payload is not None

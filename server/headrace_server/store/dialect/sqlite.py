@@ -57,6 +57,14 @@ def database_path(url: str) -> str:
         raise StoreRefused(
             "The database must be a file: give sqlite:///<path> (a memory database has no WAL)."
         )
+    if "\0" in path:
+        raise StoreRefused(f"{url!r} is no database URL: no path has a NUL.")
+    if parsed.query:
+        # Another file would be opened (uri=true) than the one that is locked, or nothing would come of them.
+        given = ", ".join(parsed.query)
+        raise StoreRefused(
+            f"The database {path} is opened as Headrace needs it: leave out of its URL {given}."
+        )
     return path
 
 

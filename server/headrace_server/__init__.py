@@ -3,7 +3,7 @@
 The map of the house, from the street inwards:
 
 - `__main__`  argv -> Settings -> App: the commands dev, serve, doctor and db.
-- `app`       the composition root: the only module that knows everyone; start order, stop order.
+- `app`       the composition root: start order, stop order. With `parts`, which makes and wires, it alone knows everyone.
 - `doctor`    what would keep a server from working, told before one is started; beside `app`, it knows everyone.
 - `config`    Settings, one frozen value, read once; `wiring` turns them into what the rooms are told.
 - `rpc`       the edge: protobuf in, one use case, protobuf out. The only room that knows gRPC.

@@ -1,4 +1,4 @@
-"""The composition root: the only module that knows everyone. Start order, stop order.
+"""The composition root: with `parts`, the only module that knows everyone. Start order, stop order.
 
 Start: lock -> gRPC, that refuses -> schema and, beside it, job types -> supervisor and children -> store, recovery ->
 dispatcher -> events -> gRPC, that serves.
@@ -13,60 +13,27 @@ gRPC -> events -> pool -> store -> lock. A second signal ends the wait for runs.
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-import socket
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
 
-import uuid_utils
-
-from headrace_server import stacks, streams
+from headrace_server import stacks
 from headrace_server.config import Settings
 from headrace_server.control.availability import Availability
-from headrace_server.control.background import Background
-from headrace_server.control.broadcasting import Broadcasting
-from headrace_server.control.catch_up import CatchUp
-from headrace_server.control.chronicle import JobLog
-from headrace_server.control.gates import GateKeeper
-from headrace_server.control.housekeeping import Housekeeping
 from headrace_server.control.hub import Hub
-from headrace_server.control.jobs import Jobs
-from headrace_server.control.lives import Lives
-from headrace_server.control.members import Members
-from headrace_server.control.silence import Silence
-from headrace_server.control.timers import Timers
 from headrace_server.domain.errors import ControlError
-from headrace_server.domain.job import Job, Progress
-from headrace_server.domain.lease import LeaseTimes
-from headrace_server.domain.ports import JobTypes
 from headrace_server.events.address import BrokerRefused
-from headrace_server.events.broker import Broker
-from headrace_server.events.commands import Commands
-from headrace_server.events.envelope import Envelope
-from headrace_server.rpc.admin import AdminService, ServerInfo
+from headrace_server.parts import Factories, Parts, start
 from headrace_server.rpc.admission import Admission
-from headrace_server.rpc.broadcasts import FORMATS, progress_body
-from headrace_server.rpc.commands import CommandDesk
 from headrace_server.rpc.cut import cut, give_back
 from headrace_server.rpc.edge import Edge
 from headrace_server.rpc.server import PortInUse, RpcServer
-from headrace_server.rpc.service import JobService
 from headrace_server.rpc.unread import Unread
-from headrace_server.store import SqlStore, StoreLock, StoreRefused, StoreUnreachable, migrate
-from headrace_server.wiring import limits_of, retention_of
-from headrace_server.work.disk import DiskSpace
-from headrace_server.work.dispatch import Dispatcher
+from headrace_server.store import StoreLock, StoreRefused, StoreUnreachable, migrate
+from headrace_server.wiring import limits_of
 from headrace_server.work.home import Home
 from headrace_server.work.loading import Loading
-from headrace_server.work.output import OutputLimits
-from headrace_server.work.pool import SILENCE, Pool
 from headrace_server.work.root import WorkspaceRefused
-from headrace_server.work.running import RunSettings
 
 log = logging.getLogger(__name__)
 
@@ -74,32 +41,10 @@ REFUSALS = (StoreRefused, PortInUse, ControlError, BrokerRefused, WorkspaceRefus
 """Why an instance cannot start; each text is a sentence for the operator."""
 STREAMS_GRACE = 2.0
 """Seconds for calls that are under way when the server has drained."""
-EVENTS_GRACE = 2.0
-"""Seconds for events that are not published yet, likewise; what is left is published by another, or at the next start."""
 
 
-def _start(one: Background, ends: contextlib.AsyncExitStack) -> None:
-    one.start()
-    ends.push_async_callback(one.close)
-
-
-_ANY: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}  # noqa: S104 - to be replaced
-
-
-def reached_at(address: str) -> str:
-    """Where a process of this machine calls a server that listens at an address."""
-    host, _, port = address.rpartition(":")
-    return f"{_ANY.get(host, host)}:{port}"
-
-
-class App:
-    """One life of an instance. A test replaces a part by giving another factory."""
-
-    make_store = staticmethod(SqlStore.open)
-    make_dispatcher = Dispatcher
-    make_loading = Loading
-    make_pool = Pool
-    make_broker = Broker
+class App(Factories):
+    """One life of an instance."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -196,7 +141,7 @@ class App:
         lock: StoreLock,
         lock_fds: Sequence[int],
     ) -> None:
-        settings, hub, registry = self.settings, self._hub, loading.registry
+        settings = self.settings
         async with contextlib.AsyncExitStack() as ends:
             store = self.make_store(
                 settings.database_url,
@@ -207,186 +152,42 @@ class App:
             )
             ends.push_async_callback(store.close)
             lock.verify()
-            disk = DiskSpace(
-                workspaces,
-                warn=settings.warn_free_disk_mib << 20,
-                least=self.limits.min_free_disk_bytes,
-            )
-
-            def stale(job_ids: Collection[str]) -> None:
-                catch_up.look(job_ids)
-
-            def progressed(job: Job, progress: Progress) -> None:
-                hub.report(job.job_id, progress)
-                events.progressed(job, progress)
-
-            dispatcher = self.make_dispatcher(
+            parts = Parts(
+                self,
                 store,
-                me=store,
-                types=lambda: registry.names if disk.room() else registry.frugal,
-                queues=frozenset(settings.queues),
-                settings=RunSettings(settings.progress_interval, self.limits.messages_per_attempt),
-                on_progress=progressed,
-                on_stale=stale,
-                workers=loading.workers,
+                settings,
+                self.limits,
+                hub=self._hub,
+                loading=loading,
+                workspaces=workspaces,
+                address=self._address,
+                draining=lambda: self.draining,
             )
-            catch_up = CatchUp(store, (hub, dispatcher))
-            store.about = self._about(registry)
-            jobs = Jobs(store, hub, registry, self.limits, lambda: str(uuid_utils.uuid7()))
-            members = Members(store, store, store.about)
-            events = self._events(store, jobs)
-            timers = Timers(store)
-            # In this order: the log says what was committed before anything follows from it.
-            store.listeners[:] = JobLog(), hub, timers, dispatcher, events
-            lives = Lives(
-                store,
-                dispatcher,
-                name=f"{socket.gethostname()}-{os.getpid()}",
-                lease=settings.lease_time if settings.shared else None,
-                about=store.about,
-            )
-            store.on_lost = lives.lost
-            store.on_dead = lives.others_died
-            pool = self._pool(dispatcher, loading, workspaces, lock_fds)
-            dispatcher.attach(pool)
-            housekeeping = Housekeeping(store, retention_of(settings), settings.sweep_interval)
-            await lives.begin()
-            await pool.start()
-            ends.push_async_callback(pool.close)
-            ends.push_async_callback(housekeeping.close)
-            ends.push_async_callback(lives.close)
-            await lives.take_over()
-            dispatcher.start()
-            _start(timers, ends)
-            if settings.shared:
-                _start(catch_up, ends)
-            if settings.sweeps:
-                housekeeping.start()
-            events.start()
-            ends.push_async_callback(events.close, EVENTS_GRACE)
+            await parts.start(parts.pool(self, workspaces, lock_fds), ends)
             availability = Availability(store.ping, rpc.available)
-            _start(availability, ends)
-
-            async def counters() -> Mapping[str, int]:
-                return {
-                    **dispatcher.counters(),
-                    "database_available": int(availability.up),
-                    "watchers": hub.feeds,
-                    "waiting_jobs": store.waiting,
-                    "free_disk_bytes": disk.free,
-                    "log_lines_dropped_total": streams.dropped_lines(),
-                    "swept_jobs_total": housekeeping.deleted,
-                    **(await events.counters()),
-                    **self._edge.counters(),
-                }
-
+            start(availability, ends)
             rpc.open(
-                None
-                if settings.worker_only
-                else JobService(jobs, members, heartbeat=settings.heartbeat_interval),
-                AdminService(
-                    self._info(),
-                    jobs,
-                    members,
-                    GateKeeper(store, self.limits),
-                    instance=lambda: store.instance,
-                    counters=counters,
-                    draining=lambda: self.draining,
-                ),
+                parts.service(),
+                parts.admin(lambda: {"database_available": int(availability.up), **self._edge.counters()}),
             )
             log.info("serving on %s", self._address, extra={"instance": store.instance})
-            self.types = tuple(sorted(registry.names))
+            self.types = tuple(sorted(loading.registry.names))
             on_ready(self._address)
             await self._stop.wait()
-            await self._drain(rpc, jobs, dispatcher)
-            await dispatcher.close()
+            await self._drain(rpc, parts)
+            await parts.dispatcher.close()
 
-    async def _drain(self, rpc: RpcServer, jobs: Jobs, dispatcher: Dispatcher) -> None:
+    async def _drain(self, rpc: RpcServer, parts: Parts) -> None:
         """Take nothing new, let running jobs end, and end the watches."""
-        self.draining = jobs.draining = True
+        self.draining = parts.jobs.draining = True
         log.info(
             "draining: running jobs may go on for %g s; a second Ctrl-C or SIGTERM stops them now",
             self.settings.drain_time,
         )
         rpc.drain()
-        await dispatcher.drain(self.settings.drain_time, hurry=self._hurry)
+        await parts.dispatcher.drain(self.settings.drain_time, hurry=self._hurry)
         self._hub.close()
         await rpc.stop(STREAMS_GRACE)
-
-    def _events(self, store: SqlStore, jobs: Jobs) -> Broadcasting | Silence:
-        """What is broadcast, and by whom."""
-        settings = self.settings
-        if not settings.amqp_url:
-            return Silence()
-        envelope = Envelope(settings.events_source, *FORMATS[settings.events_format], progress_body)
-        desk = CommandDesk(jobs)
-        broker = self.make_broker(
-            settings.brokers,
-            settings.events_exchange,
-            envelope,
-            name=f"headrace on {socket.gethostname()}",
-            commands=Commands(settings.command_queue, desk.carry_out) if settings.command_queue else None,
-        )
-        return Broadcasting(
-            store,
-            broker,
-            progress_interval=settings.events_progress_interval,
-            keep=settings.events_unroutable == "keep",
-            payload_bytes=settings.broadcast_payload_bytes,
-        )
-
-    def _about(self, types: JobTypes) -> Callable[[], Mapping[str, Any]]:
-        """What this instance tells of itself: asked with every beat, so what stays the same is found out once."""
-        fixed = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "version": version("headrace"),
-            "workers": self.settings.workers,
-            "queues": sorted(self.settings.queues),
-        }
-        return lambda: {
-            **fixed,
-            "types": sorted(types.served),
-            "address": self._address,
-            "draining": self.draining,
-        }
-
-    def _info(self) -> ServerInfo:
-        return ServerInfo(
-            version=version("headrace"),
-            start_time=time.time_ns() // 1000,
-            settings=self.settings.shown(),
-            limits={name: int(value) for name, value in asdict(self.limits).items()},
-        )
-
-    def _pool(
-        self, dispatcher: Dispatcher, loading: Loading, workspaces: Path, lock_fds: Sequence[int]
-    ) -> Pool:
-        settings = self.settings
-        pool = self.make_pool(
-            listener=dispatcher,
-            size=settings.workers,
-            modules=settings.jobs,
-            entry_points=settings.entry_points,
-            workspace_root=workspaces,
-            lock_fds=lock_fds,
-            silence=LeaseTimes(settings.lease_time).silence if settings.shared else SILENCE,
-            fence=dispatcher.fence,
-            nice=settings.nice,
-            target="" if settings.worker_only else reached_at(self._address),
-            max_jobs_per_child=settings.max_jobs_per_worker,
-            max_memory_bytes=settings.max_worker_memory_mib << 20,
-            max_results=self.limits.results_bytes,
-            fresh=settings.fresh_workers,
-            output=OutputLimits(self.limits.output_bytes, self.limits.messages_per_attempt),
-        )
-
-        def loaded() -> None:
-            pool.leave_out(loading.left_out)
-            dispatcher.wake()
-
-        loading.keep(loaded)
-        return pool
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()

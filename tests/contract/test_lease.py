@@ -15,7 +15,7 @@ from headrace_server.domain import running
 from headrace_server.domain.change import Outcome
 from headrace_server.domain.errors import Replaced
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import ClaimRequest, Instance, Seat
+from headrace_server.domain.ports import ClaimRequest, Instance, LifeListener, Seat
 from headrace_server.store import SqlStore
 
 pytestmark = pytest.mark.only("postgresql")
@@ -168,8 +168,12 @@ async def test_who_is_said_to_be_dead_is_told(url: str, clock: Clock) -> None:
     """One whose row says that it is dead hears so once, runs nothing, and may join again as another."""
     store = SqlStore.open(url, durable=False, clock=clock)
     told: list[int] = []
-    store.on_lost = lambda: told.append(1)
-    await store.join(Instance("first", clock(), {}), lease=LEASE)
+
+    class Life(LifeListener):
+        def lost(self) -> None:
+            told.append(1)
+
+    await store.join(Instance("first", clock(), {}), lease=LEASE, life=Life())
     with connected(url) as other:
         other.execute(text("UPDATE instance SET state = 2"))
         other.commit()

@@ -3,7 +3,7 @@
 import pytest
 
 from headrace import Client
-from headrace_server.app import reached_at
+from headrace_server.parts import reached_at
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import pytest
 from headrace_server.control import lives
 from headrace_server.control.lives import Lives
 from headrace_server.domain.job import JobError
-from headrace_server.domain.ports import Instance
+from headrace_server.domain.ports import Instance, LifeListener
 
 
 class Troubled:
@@ -30,9 +30,9 @@ class Troubled:
         assert (bool(error.message), confirmed) == (True, True)
         return 0
 
-    async def join(self, me: Instance, *, lease: float | None) -> None:
+    async def join(self, me: Instance, *, lease: float | None, life: LifeListener) -> None:
         """Begin a life."""
-        assert (me.instance[:5], lease) == ("name-", None)
+        assert (me.instance[:5], lease, life.about()) == ("name-", None, {})
         self._step("join")
 
     async def evict(self) -> None:

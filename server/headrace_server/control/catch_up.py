@@ -9,7 +9,7 @@ most.
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Final, Protocol
 
 from headrace_server.control.background import Background
@@ -42,9 +42,9 @@ class Follower(Protocol):
 class CatchUp(Background):
     """Tells followers of the rows that are further than they know: once a second, and at once when asked to look."""
 
-    def __init__(self, store: Store, followers: Sequence[Follower]) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._followers = followers
+        self.followers: list[Follower] = []
         self._looks: set[asyncio.Task[None]] = set()
 
     def look(self, job_ids: Collection[str]) -> None:
@@ -68,7 +68,7 @@ class CatchUp(Background):
     async def _look(self, job_ids: Collection[str] | None) -> None:
         """Of these jobs, or of all."""
         known: dict[str, int] = {}
-        for follower in self._followers:
+        for follower in self.followers:
             for job_id, revision in follower.known().items():
                 if job_ids is None or job_id in job_ids:
                     known[job_id] = min(revision, known.get(job_id, revision))
@@ -76,7 +76,7 @@ class CatchUp(Background):
             return
         try:
             newer, gone = await self._store.newer(known)
-            for follower in self._followers:
+            for follower in self.followers:
                 singly(newer, follower.catch_up, log=log, failed="how a job stands was not taken over")
                 for job_id in gone:
                     follower.gone(job_id)

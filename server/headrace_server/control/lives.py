@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import ErrorKind, JobError
-from headrace_server.domain.ports import Instance, Store
+from headrace_server.domain.ports import Instance, LifeListener, Store
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Runs(Protocol):
         ...
 
 
-class Lives:
+class Lives(LifeListener):
     """Of one instance. Used on the event loop's thread only."""
 
     def __init__(
@@ -56,15 +56,19 @@ class Lives:
         self._runs = runs
         self._name = name
         self._lease = lease
-        self._about = about
+        self._tell = about
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def about(self) -> Mapping[str, Any]:
+        """What this instance tells of itself."""
+        return self._tell()
 
     async def begin(self) -> None:
         """A new life, however long the database is away."""
         while True:
-            me = Instance(f"{self._name}-{secrets.token_hex(3)}", time.time_ns() // 1000, self._about())
+            me = Instance(f"{self._name}-{secrets.token_hex(3)}", time.time_ns() // 1000, self.about())
             try:
-                await self._store.join(me, lease=self._lease)
+                await self._store.join(me, lease=self._lease, life=self)
             except StoreUnavailable as error:
                 log.warning("cannot join those that serve this database, trying again: %s", error)
                 await asyncio.sleep(PAUSE)

@@ -149,6 +149,20 @@ class CommitListener:
         """More may be claimed though no job here has changed: a gate was changed, was busy, or has room again."""
 
 
+class LifeListener:
+    """Who is told, on the event loop's thread, what becomes of the life that `Store.join` has begun."""
+
+    def about(self) -> Mapping[str, Any]:
+        """What is told of this instance with each beat. From any thread."""
+        return {}
+
+    def lost(self) -> None:
+        """This instance is not alive any more: `join` again, with another id."""
+
+    def others_died(self) -> None:
+        """Others may have left runs behind: `recover`."""
+
+
 class Store(Protocol):
     """The durable truth. An answer to a write means: on disk.
 
@@ -214,7 +228,7 @@ class Store(Protocol):
         """The id of the life that `join` has begun."""
         ...
 
-    async def join(self, me: Instance, *, lease: float | None) -> None:
+    async def join(self, me: Instance, *, lease: float | None, life: LifeListener) -> None:
         """Begin a life among those that serve the database; the one before it is over. lease: seconds, None alone."""
         ...
 

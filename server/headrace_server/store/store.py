@@ -24,6 +24,7 @@ from headrace_server.domain.ports import (
     CommitListener,
     Decision,
     Instance,
+    LifeListener,
     Submission,
     Submitted,
     Swept,
@@ -68,8 +69,7 @@ UNDELETED_PAUSE: Final = 3600 * 1_000_000
 class SqlStore(Answers):
     """The durable truth in a database. See domain.ports.Store for what each method promises.
 
-    On a database that others serve too, and after `join`: the listeners overhear what they have committed, on_lost is called when this instance is not alive any more (`join` again, with another id), on_dead when others may have left
-    runs behind (`recover`). about gives what is told of this instance with each beat. They are set before `join`.
+    On a database that others serve too, and after `join`, the listeners overhear what others have committed.
     """
 
     def __init__(
@@ -86,9 +86,6 @@ class SqlStore(Answers):
         super().__init__(database, engines.reads)
         self._max_waiting = max_waiting
         self.listeners: list[CommitListener] = []
-        self.on_lost: Callable[[], None] = lambda: None
-        self.on_dead: Callable[[], None] = lambda: None
-        self.about: Callable[[], Mapping[str, Any]] = dict
         self._me = ""
         self._clock = clock
         self._stuck: set[str] = set()
@@ -184,11 +181,12 @@ class SqlStore(Answers):
                 raise refused(database, url, "cannot be written", error) from error
             raise
 
-    async def join(self, me: Instance, *, lease: float | None) -> None:
+    async def join(self, me: Instance, *, lease: float | None, life: LifeListener | None = None) -> None:
         """Begin a life among those that serve the database; the one before it is over. Raises StoreUnavailable.
 
-        lease: its seconds, on a database that others may serve too; None for one who is alone.
+        lease: its seconds, on a database that others may serve too; None for one who is alone. life: who is told of its end.
         """
+        life = life or LifeListener()
         if self._heartbeat is not None:
             await asyncio.to_thread(self._heartbeat.stop)
             self._heartbeat = None
@@ -204,9 +202,9 @@ class SqlStore(Answers):
                 LeaseTimes(lease),
                 sent,
                 database=self._database,
-                about=self.about,
-                on_lost=self.on_lost,
-                on_dead=self.on_dead,
+                about=life.about,
+                on_lost=life.lost,
+                on_dead=life.others_died,
             )
         if self._tail is None and (hints := self._database.hints()) is not None:
             self._tail = Tail(

@@ -158,6 +158,7 @@ FOR_GOOD: dict[str, Callable[[], object]] = {
     "no new privileges": lambda: _prctl(38, 1),
     "signal ignored by C code": _foreign_handler,
     "timer of POSIX": _posix_timer,
+    "traced": lambda: _libc.ptrace(0, 0, 0, 0),
 }
 """What cannot be put back."""
 

@@ -7,7 +7,7 @@ import pytest
 from work.pool_support import workshop
 
 
-@pytest.mark.parametrize("how", ["sleep", "interrupt"])
+@pytest.mark.parametrize("how", ["sleep", "interrupt", "alarm"])
 async def test_a_run_cut_off_by_a_signal_is_the_last_of_its_worker(tmp_path: Path, how: str) -> None:
     """A lock that was held when the signal came dies with its process, and the run behind has a new one."""
     async with workshop(tmp_path) as shop:

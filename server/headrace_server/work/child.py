@@ -40,6 +40,7 @@ from headrace import jobs
 from headrace_server.work import process_tree, workspace
 from headrace_server.work.channel import Receiver, send
 from headrace_server.work.contract import Run
+from headrace_server.work.followed_handlers import follow_handlers
 from headrace_server.work.forks import Forks
 from headrace_server.work.frames import LEAVE, encode, run_of
 from headrace_server.work.garbage import Garbage
@@ -151,6 +152,7 @@ class Child:
         self._runs = 0
         self._told: set[tuple[str, str]] = set()
         self._memory = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        follow_handlers(self._on_raised)
         self._surroundings = Surroundings(self._streams, self._on_terminate)
         signal.signal(signal.SIGINT, self._on_interrupt)
         self._forks = Forks(self._on_terminate, self._forked, self._flusher.busy)
@@ -288,6 +290,10 @@ class Child:
         """SIGINT is meant for no job, but somebody may send it: what the job was using is then half-used."""
         self._interrupted = self._current is not None
         signal.default_int_handler(number, frame)
+
+    def _on_raised(self) -> None:
+        """A handler has raised into whatever the job was doing."""
+        self._interrupted = self._interrupted or self._current is not None
 
     @contextlib.contextmanager
     def _making(self) -> Iterator[None]:

@@ -86,7 +86,9 @@ def _file(name: str) -> bytes:
 def _status() -> dict[bytes, bytes | int]:
     lines = dict(line.partition(b":")[::2] for line in _file("status").splitlines())
     masks = {name: int(lines[name], 16) & _ANY_SIGNAL for name in _SIGNALS if name in lines}
-    return masks | {name: lines[name] for name in _WITHIN if name in lines}
+    # It has asked to be traced: then the next signal stops it, and nobody lets it go on. A debugger is somebody else.
+    traced = lines.get(b"TracerPid", b"").strip() == b"%d" % os.getppid()
+    return masks | {b"traced": traced} | {name: lines[name] for name in _WITHIN if name in lines}
 
 
 def _locks_memory() -> bool:

@@ -85,13 +85,19 @@ class ProcessState:
         self._runs += 1
         put_back: list[str] = []
         stay: list[str] = []
-        if [read() for read in self._quick_reads] != self._quick_kept:
+        if not self._is_untouched():
             _compare(self._quick, self._quick_kept, put_back, stay)
         lowest = self._lowest_free()
         if seconds > LONG or put_back or stay or lowest != self._lowest or self._runs % EACH == 0:
             _compare(self._slow, self._slow_kept, put_back, stay)
             stay += self._descriptors(lowest)
         return Remains(put_back, stay) if put_back or stay else UNTOUCHED
+
+    def _is_untouched(self) -> bool:
+        try:
+            return [read() for read in self._quick_reads] == self._quick_kept
+        except Exception:  # noqa: BLE001 - it is looked at one by one then
+            return False
 
     @contextlib.contextmanager
     def adopting(self) -> Iterator[None]:
@@ -127,7 +133,10 @@ class ProcessState:
         if lowest is None:
             return [_DESCRIPTORS]
         self._lowest = lowest
-        count = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - Path objects would open more
+        try:
+            count = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - Path objects would open more
+        except OSError:  # the run has left no way to /proc
+            return [_DESCRIPTORS]
         return [_DESCRIPTORS] if count * 2 > resource.getrlimit(resource.RLIMIT_NOFILE)[0] else []
 
 
@@ -138,8 +147,16 @@ def kept(value: Any) -> Any:
 
 def _compare(traits: Sequence[Trait], values: Sequence[Any], put_back: list[str], stay: list[str]) -> None:
     for trait, value in zip(traits, values, strict=True):
-        if trait.read() != value:
+        if not _is(trait, value):
             (put_back if _written(trait, value) else stay).append(trait.name)
+
+
+def _is(trait: Trait, value: Any) -> bool:
+    """Whether it has this value. One that cannot be read any more has another."""
+    try:
+        return bool(trait.read() == value)
+    except Exception:  # noqa: BLE001 - a run may have left no way to /proc
+        return False
 
 
 def _written(trait: Trait, value: Any) -> bool:

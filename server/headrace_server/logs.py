@@ -4,6 +4,7 @@ Nothing in a record makes a line of its own or moves a cursor: what peers have s
 lines for a console are escaped here, and those of a traceback begin with a mark.
 """
 
+import json
 import logging
 import os
 import traceback
@@ -54,7 +55,7 @@ def configure(level: str, form: str, sink: LogSink, *, successes: bool = False) 
             structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=_write_exception),
         ]
     else:
-        last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
     handler = _SinkHandler(sink)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     sink.tell = handler.dropped
@@ -72,6 +73,10 @@ def _drop_empty(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, 
 
 def _escape(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
     return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _to_json(event: Any, **how: Any) -> str:
+    return json.dumps(event, **how).replace("\x7f", "\\u007f")  # the one control character that JSON leaves
 
 
 def _write_exception(out: TextIO, exc_info: Any) -> None:

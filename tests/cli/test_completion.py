@@ -23,6 +23,8 @@ def test_types_ids_and_statuses(headrace: Script, alone: Script) -> None:
     assert completed(headrace, "headrace", "list", "--type", "files.") == ["files.checksum"]
     assert completed(headrace, "headrace", "get", job_id[:6]) == [job_id]
     assert completed(headrace, "headrace", "list", "--status", "RUN") == ["RUNNING"]
+    assert completed(headrace, "headrace", "list", "--status", "run") == ["running"]
     assert completed(alone, "headrace", "run", "image.") == []
+    assert completed(alone, "headrace", "--target", "http://x", "run", "image.") == []
     target = headrace.environment["HEADRACE_TARGET"]
     assert completed(alone, "headrace", "--target", target, "run", "image.") == ["image.resize"]

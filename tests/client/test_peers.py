@@ -2,12 +2,13 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from client.scripted import Connect, ScriptedServer
 
-from headrace import errors
+from headrace import Client, errors
 from headrace.v1 import admin_service_pb2 as pb
 
 HTTP_400 = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -86,6 +87,33 @@ def test_a_peer_that_is_no_grpc_server(
         connect(one.target, timeout=0.5).server_info()
     assert one.target in raised.value.message
     assert "headrace dev" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "target", ["http://127.0.0.1:50551", "https://h", "grpc://h:1", "127.0.0.1:50551/v1", "h :1", "a\n"]
+)
+def test_what_is_no_target(target: str) -> None:
+    """A URL, or what has a path or a space, is refused before any call, and told from what it should be."""
+    with pytest.raises(errors.InvalidArgument, match="is no target: write host:port"):
+        Client(target)
+
+
+@pytest.mark.parametrize(
+    "target", ["unix:/tmp/x", "unix:///tmp/x", "dns:///h:1", "ipv4:10.0.0.1:1,10.0.0.2:1", "[::1]:1", "h"]
+)
+def test_what_is_a_target(target: str) -> None:
+    """The words that gRPC has for an address are taken."""
+    Client(target).close()
+
+
+def test_a_name_that_leads_nowhere(connect: Connect) -> None:
+    """A name that has no address is given up as soon as an address where nobody is, and is named."""
+    began = time.monotonic()
+    with pytest.raises(
+        errors.Unavailable, match=r"The name in :1 leads to no address; a target is host:port"
+    ):
+        connect(":1", timeout=600).server_info()
+    assert time.monotonic() - began < 300  # not for as long as a server that was there
 
 
 @pytest.mark.slow

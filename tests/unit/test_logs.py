@@ -10,7 +10,7 @@ from headrace_server import logs
 from headrace_server.log_sink import LogSink
 from headrace_server.printable import printable
 
-WILD = "x\n2026-01-01T00:00:00Z [info     ] all is well\r\x1b[2J\x1b]0;title\x07\x85\u2028\u202e\udcff\0"
+WILD = "x\n2026-01-01T00:00:00Z [info     ] all is well\r\x1b[2J\x1b]0;title\x07\x7f\x85\u2028\u202e\udcff\0"
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from headrace import _version
-from headrace._rpc.peer import is_local
+from headrace._rpc.peer import check, is_local
 from headrace._rpc.spec import seconds
 from headrace.options import Span
 
@@ -58,9 +58,11 @@ class Connection:
         reconnect_timeout: Span | None,
         max_message_bytes: int,
     ) -> Self:
-        """From what a client was given. Raises InvalidArgument for a length of time that is none."""
+        """From what a client was given. Raises InvalidArgument for a target, or a length of time, that is none."""
+        target = target or os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET
+        check(target)
         return cls(
-            target=target or os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET,
+            target=target,
             credentials=credentials,
             timeout=seconds("timeout", timeout),
             wait_for_ready=wait_for_ready,

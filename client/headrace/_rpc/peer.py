@@ -1,7 +1,10 @@
 """What is at an address that no call gets through to, in a sentence: told from what gRPC says of its attempts."""
 
 import os
+import re
 from urllib.parse import urlsplit
+
+from headrace.errors import InvalidArgument
 
 _LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
@@ -11,6 +14,10 @@ _NO_ANSWER = "before receiving settings frame"
 _HANGS_UP = ("socket closed", "connection reset", "broken pipe", "endpoint closing")
 _HTTP = ("http2 header with status", "content-type")
 _PROXY_FAILED = "http proxy"
+NO_NAME = ("errors resolving", "name resolution", "dns")
+"""What gRPC says, in lower case, where a name leads to no address."""
+_OWN_SCHEME = re.compile(r"(unix(-abstract)?|dns|ipv[46]|xds|vsock|google-c2p):")
+_NO_ADDRESS = re.compile(r"[\s/]")
 
 
 def is_local(target: str) -> bool:
@@ -19,13 +26,23 @@ def is_local(target: str) -> bool:
     return host.startswith(_LOOPBACK) or target.startswith("unix")
 
 
-def sentence(text: str, target: str) -> str | None:
+def check(target: str) -> None:
+    """Raises InvalidArgument for what is no target, such as a URL: gRPC would look for a host of that name."""
+    if not _OWN_SCHEME.match(target) and _NO_ADDRESS.search(target):
+        raise InvalidArgument(
+            f"{target!r} is no target: write host:port, such as 127.0.0.1:50551, without a scheme or a path."
+        )
+
+
+def sentence(text: str, target: str) -> str | None:  # noqa: PLR0911 - one for each kind
     """What is wrong with the peer, and the way out; None where gRPC's text does not tell. text: in lower case."""
     if _PROXY_FAILED in text:
         return (
             f"No way to {target} leads through the proxy that the environment names{_proxy()}: {text.rpartition(': ')[2]}. "
             "Name the host in no_proxy to go past it."
         )
+    if any(sign in text for sign in NO_NAME):
+        return f"The name in {target} leads to no address; a target is host:port. gRPC says: {text}"
     if any(sign in text for sign in _NO_HTTP2):
         return f"What answers at {target} does not speak gRPC: check host and port. Headrace's own port is 50551."
     if _NO_ANSWER in text:

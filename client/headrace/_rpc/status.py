@@ -13,7 +13,7 @@ from headrace.errors import BY_CODE, BY_REASON, FieldViolation, HeadraceError, P
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _DOMAIN = "headrace"
-_NOT_CONNECTED = ("failed to connect", "connection refused", "name resolution", "dns", "no route to host")
+_NOT_CONNECTED = ("failed to connect", "connection refused", *peer.NO_NAME, "no route to host")
 """What gRPC says, in lower case, when it found nobody at the address."""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from headrace.cli.terminal import clean
 from headrace.errors import HeadraceError
 from headrace.info import JobStatus
 
@@ -21,7 +22,13 @@ _JOBS = 100
 
 def statuses(incomplete: str) -> list[str]:
     """The statuses that a job can have."""
-    return [status for status in JobStatus.__members__ if status.startswith(incomplete.upper())]
+    known = [status for status in JobStatus.__members__ if status.startswith(incomplete.upper())]
+    # What was typed stands, or the shell would pass the word over.
+    return (
+        [incomplete + status[len(incomplete) :].lower() for status in known]
+        if incomplete.islower()
+        else known
+    )
 
 
 def types(context: typer.Context, incomplete: str) -> Found:
@@ -55,8 +62,8 @@ def _asked(context: typer.Context, ask: Callable[["Client"], Iterator[tuple[str,
     tenant = _option(context, "tenant") or os.environ.get("HEADRACE_TENANT", "")
     try:
         with Client(_option(context, "target"), tenant=tenant, timeout=_SECONDS) as client:
-            return list(ask(client))
-    except HeadraceError:
+            return [(clean(word), clean(said)) for word, said in ask(client)]
+    except (HeadraceError, ValueError):
         return []
 
 

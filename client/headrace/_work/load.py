@@ -53,8 +53,9 @@ def load(
     modules have is the first one's, and an error of the second. skip: modules that are left out, without a word.
     """
     loaded = Loaded()
-    for name in dict.fromkeys([*modules, *(installed(loaded) if entry_points else ())]):
-        _load_one(name, loaded, skip, around)
+    done = set(skip)
+    for name in (*modules, *(installed(loaded) if entry_points else ())):
+        _load_one(name, loaded, done, around)
     return loaded
 
 
@@ -71,16 +72,18 @@ def installed(loaded: Loaded) -> Mapping[str, str]:
     return found
 
 
-def _load_one(name: str, loaded: Loaded, skip: Collection[str], around: Around) -> None:
-    if name in skip:
+def _load_one(name: str, loaded: Loaded, done: set[str], around: Around) -> None:
+    """Load a module and those below it, but for what is done: one may be named by itself and by its package too."""
+    if name in done:
         return
+    done.add(name)
     with around(name, loaded):
         module = _import(name, loaded)
         if module is not None:
             _collect(name, module, loaded)
     if module is not None:
         for below in _modules_of(name, module):
-            _load_one(below, loaded, skip, around)
+            _load_one(below, loaded, done, around)
 
 
 def _modules_of(name: str, package: object) -> Iterator[str]:

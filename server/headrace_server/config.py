@@ -234,6 +234,12 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return _parts(value) if isinstance(value, str) else value
 
+    @field_validator("workspace", mode="before")
+    @classmethod
+    def _folder(cls, value: Any) -> Any:
+        # Path("") is the folder that one stands in: nobody means that by leaving a variable empty.
+        return value or None
+
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from work.pool_support import fact, workshop
 
+from headrace_server.config import Settings
 from headrace_server.work import workspace
 from headrace_server.work.home import Home
 from headrace_server.work.root import WorkspaceRefused, trouble
@@ -241,6 +242,11 @@ def file(place: Path, _target: Path) -> None:
     place.touch()
 
 
+def a_loop(place: Path, _target: Path) -> None:
+    """A link to itself."""
+    place.symlink_to(place)
+
+
 def writable(place: Path, _target: Path) -> None:
     """A folder into which everybody may write."""
     place.mkdir()
@@ -273,6 +279,47 @@ def test_the_folder_of_temporary_files(
         Home.take(root, below=temporary)
     assert str(place) in trouble(root, below=temporary)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("plant", [link, file])
+def test_a_home_that_a_job_has_replaced(
+    tmp_path: Path, precious: Path, plant: Callable[[Path, Path], None]
+) -> None:
+    """Where a job has put a link or a file in the place of the home, the next workspace is made all the same, and what it leads to stays."""
+    before = contents(precious)
+    home = Home.take(tmp_path / "root")
+    home.path.rename(tmp_path / "moved")
+    plant(home.path, precious)
+    path = workspace.path_of(home.path, "job-1", 1)
+    assert not workspace.remove(path)
+    workspace.make(path)
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert home.path.stat().st_mode & 0o777 == 0o700
+    assert workspace.remove(path)
+    home.path.rmdir()
+    plant(home.path, precious)
+    home.release()
+    assert not list((tmp_path / "root").iterdir())
+    assert contents(precious) == before
+
+
+@pytest.mark.parametrize("plant", [link, file, a_loop])
+def test_a_root_that_is_no_folder(
+    tmp_path: Path, precious: Path, plant: Callable[[Path, Path], None]
+) -> None:
+    """A root that is no folder, or lies below one that is none, is refused in a sentence, and stays."""
+    place = tmp_path / "place"
+    plant(place, precious / "nothing")
+    before = contents(tmp_path)
+    for root in (place, place / "below") if plant is not link else (place,):
+        with pytest.raises(WorkspaceRefused, match=rf"{root} for workspaces is no folder, or .*--workspace"):
+            Home.take(root)
+    assert contents(tmp_path) == before
+
+
+def test_a_root_that_is_left_empty() -> None:
+    """A setting without a value is the folder in the temporary directory, not the one that somebody stands in."""
+    assert Settings(workspace="").workspace_root() == Settings().workspace_root()
 
 
 def test_the_first_start(tmp_path: Path) -> None:

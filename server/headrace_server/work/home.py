@@ -23,6 +23,7 @@ from typing import Self
 
 from headrace_server.work.removal import DIRECTORY, PRIVATE, remove, same_mount
 from headrace_server.work.root import WorkspaceRefused, open_root
+from headrace_server.work.workspace import clear_place
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Home:
 
     def release(self) -> None:
         """Nothing runs here any more: remove it."""
+        clear_place(self.path)
         _clear(self._root, self.path.name, self.fd, own=True)
         os.close(self.fd)
         os.close(self._root)

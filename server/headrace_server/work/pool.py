@@ -251,4 +251,4 @@ class Pool:
 
 def _tell_removal(path: Path, removal: "asyncio.Future[bool]") -> None:
     if not removal.cancelled() and not removal.result():
-        log.warning("%s could not be removed wholly: something is mounted or protected there", path)
+        log.warning(workspace.LEFT.format(path))

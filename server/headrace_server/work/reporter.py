@@ -183,8 +183,8 @@ class ChildReporter:
         with self._lock:
             self.flush()
             self._closed = True
-        if self._workspace_made:
-            workspace.remove(self._directory)
+        if self._workspace_made and not workspace.remove(self._directory):
+            self._send(encode(("note", workspace.LEFT.format(self._directory))))
 
     def _report(self, *, at_once: bool = False) -> None:
         with self.shield.up():

@@ -7,6 +7,7 @@ other things in it, and may be reached through links: it only has to belong to t
 """
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -28,6 +29,10 @@ def open_root(root: Path, *, below: Path | None = None) -> int:
             return _given(root)
         return _descend(root, below)
     except OSError as error:
+        if isinstance(error, FileExistsError | NotADirectoryError) or error.errno == errno.ELOOP:
+            raise WorkspaceRefused(
+                _refusal(root, "is no folder, or one of the folders above it is none")
+            ) from None
         raise WorkspaceRefused(
             f"The folder {root} for workspaces cannot be used ({error.strerror}): change that, or give another with --workspace."
         ) from error

@@ -4,11 +4,16 @@ The child makes it on first use and removes it when the run has ended. Where the
 it; what a dead server left, the next one removes with that server's home.
 """
 
+import contextlib
 import os
+import stat
 from pathlib import Path
+from typing import Final
 
 from headrace_server.work.removal import DIRECTORY, PRIVATE
 from headrace_server.work.removal import remove as remove_from
+
+LEFT: Final = "{} could not be removed wholly: something is mounted or protected there"
 
 
 def path_of(root: Path, job_id: str, claim: int) -> Path:
@@ -18,13 +23,27 @@ def path_of(root: Path, job_id: str, claim: int) -> Path:
 
 def make(path: Path) -> None:
     """Make a workspace: an empty directory for this user alone. Raises OSError."""
-    # The home is there, unless somebody has tidied up in the folder of temporary files.
-    path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-    home = _open_home(path.parent)
+    home = _home_again(path.parent)
     try:
         os.mkdir(path.name, PRIVATE, dir_fd=home)
     finally:
         os.close(home)
+
+
+def _home_again(path: Path) -> int:
+    """Open the home. It is there, unless somebody has tidied up in the folder of temporary files, or a job has replaced it."""
+    path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    clear_place(path)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=PRIVATE)
+    return _open_home(path)
+
+
+def clear_place(path: Path) -> None:
+    """What stands where a home was is no folder of ours when it is a link or a file: it goes, and what it leads to stays."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            path.unlink()
 
 
 def remove(path: Path) -> bool:

@@ -110,6 +110,11 @@ async def test_what_a_module_bends(opened: Open, caplog: pytest.LogCaptureFixtur
         logging.basicConfig(level="ERROR")
         sys.stdout = None
         threading.Thread = None
+        sys.setrecursionlimit(200)
+        sys.path.clear()
+        sys.meta_path.clear()
+        import pydantic
+        pydantic.TypeAdapter.validate_python = pydantic.TypeAdapter = None
     """
     before = (signal.getsignal(signal.SIGTERM), Path.cwd(), logging.getLogger().level)
     async with opened(first=bends, last="import time\ntime.sleep(1)" + SOUND) as loading:
@@ -126,10 +131,35 @@ async def test_what_a_module_bends(opened: Open, caplog: pytest.LogCaptureFixtur
                 "configures logging",
                 "replaces a standard stream",
                 "replaces threading.Thread",
+                "replaces pydantic.TypeAdapter",
+                "replaces TypeAdapter.validate_python",
+                "sets the recursion limit to 200",
+                "takes folders out of sys.path",
+                "takes finders out of sys.meta_path",
             ]
         }
         assert any("job module first sets a handler for SIGTERM" in one.message for one in caplog.records)
     assert (signal.getsignal(signal.SIGTERM), Path.cwd(), logging.getLogger().level) == before
+
+
+LATER = """
+import os, threading, time
+threading.Thread(target=lambda: (time.sleep(0.1), os._exit(5)), daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5])
+async def test_a_module_that_ends_the_process_later(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """A module by whose thread the process ends while another is imported, or none any more, is the one that is left out."""
+    monkeypatch.setattr("headrace_server.work.loading._MOMENT", 0.5)
+    async with opened(breaks=LATER, last=f"import time\ntime.sleep({seconds}){SOUND}") as loading:
+        loading.keep(lambda: None)
+        await fact(lambda: "breaks" in loading.found.errors, "it is found")
+        assert "exited with code 5" in loading.found.errors["breaks"]
+        assert loading.left_out == {"breaks"}
+        assert loading.registry.names == {"plain", "rich"}
 
 
 REPLACED = """

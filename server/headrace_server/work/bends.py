@@ -5,6 +5,7 @@ sentences say what is true of it.
 """
 
 import contextlib
+import json
 import logging
 import os
 import resource
@@ -18,6 +19,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
+
+import pydantic
 
 _TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _OWN: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
@@ -34,6 +37,18 @@ _PATCHED: Final[tuple[tuple[Any, str], ...]] = (
     (os, "_exit"),
 )
 
+_NEEDED: Final[tuple[tuple[Any, str], ...]] = (
+    (json, "dumps"),
+    (json, "loads"),
+    (json.JSONEncoder, "encode"),
+    (json.JSONDecoder, "decode"),
+    (pydantic, "TypeAdapter"),
+    (pydantic.TypeAdapter, "validate_python"),
+    (pydantic.TypeAdapter, "dump_python"),
+    (pydantic.TypeAdapter, "json_schemas"),
+)
+"""What the loader works with itself: put back, else the types of every other module would not load."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -49,6 +64,10 @@ class State:
     level_of_logs: int
     streams: tuple[Any, ...]
     parts: tuple[Any, ...]
+    needed: tuple[Any, ...]
+    recursion: int
+    path: list[str]
+    finders: list[Any]
 
 
 def take() -> State:
@@ -65,13 +84,17 @@ def take() -> State:
         level_of_logs=root.level,
         streams=(sys.stdin, sys.stdout, sys.stderr),
         parts=tuple(getattr(holder, name) for holder, name in _PATCHED),
+        needed=tuple(vars(holder)[name] for holder, name in _NEEDED),
+        recursion=sys.getrecursionlimit(),
+        path=list(sys.path),
+        finders=list(sys.meta_path),
     )
 
 
 def put_back(before: State) -> list[str]:
     """Put back what can be; answer what was bent, each as words that follow the name of the module."""
     bent: list[str] = []
-    for look in (_signals, _timers, _process, _logs, _parts):
+    for look in (_signals, _timers, _process, _logs, _parts, _needed, _imports):
         with contextlib.suppress(OSError, ValueError):  # what cannot be put back is told all the same
             bent.extend(look(before))
     with contextlib.suppress(OSError):
@@ -131,6 +154,28 @@ def _parts(before: State) -> Iterator[str]:
         if getattr(holder, name) is not part:
             yield f"replaces {holder.__name__}.{name}"
     # Not put back: a library that patches them would then be half patched.
+
+
+def _needed(before: State) -> Iterator[str]:
+    for (holder, name), part in zip(_NEEDED, before.needed, strict=True):
+        if vars(holder).get(name) is not part:
+            setattr(holder, name, part)
+            yield f"replaces {holder.__name__}.{name}"
+
+
+def _imports(before: State) -> Iterator[str]:
+    if sys.getrecursionlimit() != before.recursion:
+        yield f"sets the recursion limit to {sys.getrecursionlimit()}"
+        sys.setrecursionlimit(before.recursion)
+    # What is put in stays: the modules behind may count on it.
+    lists: tuple[tuple[str, list[Any], list[Any]], ...] = (
+        ("folders out of sys.path", sys.path, before.path),
+        ("finders out of sys.meta_path", sys.meta_path, before.finders),
+    )
+    for name, now, then in lists:
+        if missing := [one for one in then if one not in now]:
+            now.extend(missing)
+            yield f"takes {name}"
 
 
 def _name(number: int) -> str:

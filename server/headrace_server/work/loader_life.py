@@ -57,6 +57,9 @@ class LoaderLife:
         self.settled: asyncio.Future[str] = loop.create_future()
         """Why it did not load everything; "" when it has."""
         self.line = LoaderLine(self._heard)
+        self.ended = asyncio.Event()
+        self.hung = False
+        """Whether it was killed because something has taken too long."""
         self.number = 0
         """What its supervisor calls it."""
         self._seconds = seconds
@@ -105,10 +108,21 @@ class LoaderLife:
             how = cause if cause.startswith("exited") else f"was {cause}"
             self._cause = f"{how}: {words}" if words else how
         if not self.settled.done():
-            self.settled.set_result(f"The process that imports it {self._cause}.")
+            self.settled.set_result(self.why)
+        self.ended.set()
         for answer in self._asked.values():
             if not answer.done():
                 answer.set_exception(ConnectionError(self._cause))
+
+    @property
+    def why(self) -> str:
+        """The cause as a sentence of the module that is to blame; "" while it has not ended."""
+        return self._cause and f"The process that imports it {self._cause}."
+
+    @property
+    def asked(self) -> bool:
+        """Whether a check is under way."""
+        return bool(self._asked)
 
     @property
     def cause(self) -> str:
@@ -127,6 +141,7 @@ class LoaderLife:
     def _hangs(self, said: int | None) -> None:
         self._watch = None
         if said is None or said == self._said:
+            self.hung = True
             self._cause = (
                 f"took longer than {self._seconds:g} s (the setting load_time)"
                 if said is None

@@ -7,7 +7,8 @@ The server imports no module of jobs: one could take its signal handlers, its lo
 needs of them, it is told; what a type's own classes must look at, it asks.
 
 **A module that breaks its process.** Each is announced before it is imported. The one that was when the loader ended, or
-hung, is left out, and another loader begins again; it is told in the log, and the others load.
+hung, is left out, and another loader begins again; it is told in the log, and the others load. Where it is not to blame, or
+none was being imported, `suspects` finds out which is.
 
 **A repair.** While a module is broken, or the loader has died, another loader tries again, after a wait that doubles from
 1 to 30 s. It takes the place of the one before when it has come to the end; until then that one goes on to check.
@@ -29,6 +30,7 @@ from headrace_server.work.path import path_of_jobs
 from headrace_server.work.registry import Registry
 from headrace_server.work.slot import cause_of
 from headrace_server.work.supervision import Supervision
+from headrace_server.work.suspects import guilty
 from headrace_server.work.worker_types import WorkerTypes
 
 _LOG: Final = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ CHECK_SECONDS: Final = 1.0
 _STUCK_SECONDS: Final = 1.0
 """More, for a loader that is to give up the check by itself."""
 RETRY_FIRST, RETRY_MAX = 1.0, 30.0
+_MOMENT: Final = 1.0
+"""Seconds in which a thread that a module has left does what it does, most often."""
 _STRAYS_MAX: Final = 3
 """How often a loader may end outside of an import before no other is tried at once."""
 _SILENCE: Final = 8.0
@@ -86,6 +90,8 @@ class Loading:
         self._errors: dict[str, str] = {}
         self._told: dict[str, str] = {}
         self._bends: set[str] = set()
+        self._fell_late = False
+        """A loader has ended by itself, with nothing to do: the next has to last a moment before it counts."""
         self._up = asyncio.Event()
         self._look = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -149,20 +155,39 @@ class Loading:
         while strays < _STRAYS_MAX:
             await self._up.wait()
             life = self._spawn(list(skip))
-            why = await life.settled
+            why = await life.settled or (await self._lasts(life) if self._fell_late else "")
             if not why:
+                self._fell_late = bool(skip) and self._fell_late
                 self._loaded(life, skip)
                 self._learn(life.load, skip)
                 return
-            if life.importing and life.importing not in skip:
-                skip[life.importing] = why
-                self._tell(life.importing, why)
-            else:
+            found = await guilty(life, why, skip=skip, known=self._errors, alone=self._alone)
+            for module, reason in found.items():
+                self._tell(module, reason)
+            skip |= found
+            if not found:
                 strays += 1
                 await asyncio.sleep(RETRY_FIRST)
         self._log.error("the loader of the job modules cannot be kept: %s", why)
         self._errors = {**skip, "": why}
         self._learn(Load(errors=self._errors), skip)
+
+    async def _alone(self, module: str, skip: Sequence[str]) -> str:
+        """Why a process that imports this one, without some others, ends at once or a moment later; "" when it does not."""
+        await self._up.wait()
+        life = self._spawn(skip, modules=[module], entry_points=False)
+        why = await life.settled or await self._lasts(life)
+        if life.alive:
+            self._kill(life)
+        return why
+
+    @staticmethod
+    async def _lasts(life: LoaderLife) -> str:
+        """Why a loader that has loaded all ends a moment later; "" when it does not."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_MOMENT):
+                await life.ended.wait()
+        return life.why
 
     def _learn(self, load: Load, skip: Mapping[str, str]) -> None:
         before = (self.registry.versions, set(self.found.errors))
@@ -215,7 +240,10 @@ class Loading:
             self._look.clear()
             often = time.monotonic() - last < 2 * RETRY_MAX
             before = self._errors
-            await self._load()
+            try:
+                await self._load()
+            except Exception:  # noqa: BLE001 - the next try may do better
+                self._log.exception("the job modules could not be loaded again")
             wait = min(RETRY_MAX, wait * 2) if often and before == self._errors else RETRY_FIRST
             on_load()
             last = time.monotonic()
@@ -231,9 +259,9 @@ class Loading:
         else:
             self._up.set()
 
-    def _spawn(self, skip: Sequence[str]) -> LoaderLife:
+    def _spawn(self, skip: Sequence[str], **more: object) -> LoaderLife:
         life = LoaderLife(self._seconds, self._kill)
-        life.number = self._supervision.spawn(life.line.child_fds, skip=skip)
+        life.number = self._supervision.spawn(life.line.child_fds, skip=skip, **more)
         life.line.close_child_side()
         self._lives[life.number] = life
         return life
@@ -255,8 +283,11 @@ class Loading:
             asyncio.get_running_loop().call_later(RETRY_FIRST, self._start)
 
     def _ended(self, life: LoaderLife, cause: str) -> None:
+        asked = life.asked
         life.end(cause)
         if life is self._life and not self._closing:
+            if not asked and not life.hung:
+                self._fell_late = True
             self._log.error("the process that has loaded the job modules %s", life.cause)
             self._look.set()
 

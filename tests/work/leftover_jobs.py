@@ -64,6 +64,7 @@ def _foreign_handler() -> None:
 
 
 def _blocked_and_sent() -> None:
+    sys.stdout.write("a line without an end, for which the worker starts a thread")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGTERM})
     os.kill(os.getpid(), signal.SIGUSR1)
 

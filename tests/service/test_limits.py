@@ -222,6 +222,23 @@ def test_unread_answers(tmp_path: Path, method: str) -> None:
         until(lambda: resident(server.process.pid) <= 1.2 * before, "the memory is given back")
 
 
+@pytest.mark.parametrize("method", ["JobService/GetJob", "AdminService/GetServerInfo"])
+def test_many_small_unread_answers(tmp_path: Path, method: str) -> None:
+    """What gRPC keeps of each unread call counts with its answer, however small: it is bounded, for AdminService too, and the connection is cut."""
+    settings = {"max_unread_mib_per_connection": 4, "max_unread_time": 2, "workers": 0}
+    with Server(tmp_path, **settings) as server, server.client() as client:
+        job = client.submit("test.noop", hold=True)
+        request = job_service_pb2.GetJobRequest(job_id=job.job_id).SerializeToString()
+        with NotReading(server.target) as other:
+            # Some hundred small ones go into the first 64 KiB, and are as good as read.
+            other.ask(f"/headrace.v1.{method}", request if "GetJob" in method else b"", times=900)
+            until(other.cut.is_set, "it is cut")
+        until(lambda: client.server_info().counters["connections_with_unread"] == 0, "it is freed")
+        counters = client.server_info().counters
+        assert (counters["connections_cut_total"], counters["unread_bytes"]) == (1, 0)
+        assert counters["refused_too_many_calls_total"] > 0
+
+
 def test_unread_answers_of_all(tmp_path: Path) -> None:
     """Beyond max_unread_mib in all a call is TOO_MANY_CALLS, whoever asks; GetServerInfo is answered, and all is well when they have gone."""
     with Server(tmp_path, max_unread_mib=4, workers=0) as server, impatient(server) as client:

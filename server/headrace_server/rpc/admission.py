@@ -8,7 +8,8 @@ stays flat, what was let in is served at the pace of an idle day, and the rest c
 (WaitJob, StopJob with wait_timeout) costs little and may last a minute: it counts as a watcher, which the hub
 limits, and not as a call in progress.
 
-Health and AdminService are always let in: whoever looks after an overloaded server must be able to ask it.
+Health and AdminService are let in whatever others do: whoever looks after an overloaded server must be able to ask it. Only a
+connection that reads none of its answers is refused them too (unread), and its streams of them are counted apart.
 """
 
 from collections import Counter

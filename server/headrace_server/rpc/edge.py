@@ -25,7 +25,7 @@ from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.malformed import bad_text
 from headrace_server.rpc.outage import Outage
 from headrace_server.rpc.status import CODES, internal, to_status
-from headrace_server.rpc.unread import Connection, Unread
+from headrace_server.rpc.unread import CALL, Connection, Unread
 
 log = logging.getLogger(__name__)
 
@@ -105,18 +105,17 @@ class Edge(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         method = handler_call_details.method
-        for call, make, admit in (
-            (handler.unary_unary, grpc.unary_unary_rpc_method_handler, self._unary),
-            (handler.unary_stream, grpc.unary_stream_rpc_method_handler, self._stream),
+        for call, make, admit, beside in (
+            (handler.unary_unary, grpc.unary_unary_rpc_method_handler, self._unary, self._unary_beside),
+            (handler.unary_stream, grpc.unary_stream_rpc_method_handler, self._stream, self._stream_beside),
         ):
             if call is not None:
-                limited = method.startswith(ADMITTED)
-                admitted = partial(admit, method, handler.response_serializer) if limited else _freely
+                chosen = admit if method.startswith(ADMITTED) else beside
                 return make(
-                    self._guarded(call, method, admitted),
+                    self._guarded(call, method, partial(chosen, method, handler.response_serializer)),
                     request_deserializer=_decoder(handler.request_deserializer),
-                    # What is admitted is given to gRPC as bytes: they have been counted.
-                    response_serializer=None if limited else handler.response_serializer,
+                    # It is given to gRPC as bytes: they have been counted.
+                    response_serializer=None,
                 )
         if handler.stream_stream is not None:  # reflection
             return grpc.stream_stream_rpc_method_handler(
@@ -150,8 +149,11 @@ class Edge(grpc.aio.ServerInterceptor):
 
         async def guarded(requests: AsyncIterator[Any], context: Context) -> None:
             try:
-                async for answer in call(decoded(requests), context):
-                    await context.write(answer)
+                connection = self._unread.of(context.peer())
+                connection.check_own()
+                with self._admission.stream(f"{connection.peer} beside"):
+                    async for answer in call(decoded(requests), context):
+                        await context.write(answer)
             except Exception as error:  # noqa: BLE001 - the edge answers for everything
                 await self._answer(context, method, None, error)
 
@@ -176,11 +178,19 @@ class Edge(grpc.aio.ServerInterceptor):
                     raise CallTooLong(self._call_seconds) from None
                 raise
         data = serialize(answer)
-        size = len(data)
         if method not in KEPT:
-            connection.check(size)
-        connection.hold(size)
-        context.add_done_callback(lambda _context: connection.let_go(size))  # type: ignore[arg-type] # any name
+            connection.check(len(data) + CALL)
+        _hold(connection, context, len(data))
+        return data
+
+    async def _unary_beside(
+        self, _method: str, serialize: Serializer, call: Call, request: Any, context: Context
+    ) -> bytes:
+        """Health and AdminService: refused only to a connection that does not read."""
+        connection = self._unread.of(context.peer())
+        connection.check_own()
+        data = serialize(await call(request, context))
+        _hold(connection, context, len(data))
         return data
 
     async def _stream(
@@ -189,6 +199,15 @@ class Edge(grpc.aio.ServerInterceptor):
         connection = self._unread.of(context.peer())
         connection.check()
         with self._admission.stream(connection.peer):
+            await call(request, _Counted(context, connection, serialize))
+
+    async def _stream_beside(
+        self, _method: str, serialize: Serializer, call: Call, request: Any, context: Context
+    ) -> None:
+        """Health: as many of one connection as it may have watches."""
+        connection = self._unread.of(context.peer())
+        connection.check_own()
+        with self._admission.stream(f"{connection.peer} beside"):
             await call(request, _Counted(context, connection, serialize))
 
     async def _answer(self, context: Context, method: str, request: Any, error: Exception) -> NoReturn:
@@ -207,8 +226,10 @@ class Edge(grpc.aio.ServerInterceptor):
         await context.abort(CODES[error.reason], status.message, trailing_metadata=(details,))
 
 
-async def _freely(call: Call, request: Any, context: Context) -> Any:
-    return await call(request, context)
+def _hold(connection: Connection, context: Context, size: int) -> None:
+    """From now until it has gone out, an answer of so many bytes counts as unread, and its call."""
+    connection.hold(size + CALL)
+    context.add_done_callback(lambda _context: connection.let_go(size + CALL))  # type: ignore[arg-type] # any name
 
 
 def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:

@@ -1,11 +1,14 @@
 """Answers that are under way: what a client does not read, the server holds.
 
     call ──> room? ──> its turn at the store ──> room still? ──> answer ──> room still? held ──> it has gone out
-             └───────────────────────────────────┴─────────────────────────┴──> no: TOO_MANY_CALLS
-    30 s in which nothing goes out: the connection is cut, what it held is freed
+             └───────────────────────────────────┴─────────────────────────┴──> no: TOO_MANY_CALLS, held likewise
+    30 s in which nothing goes out, or twice the room taken by one that asks on and on: the connection is cut, what it
+    held is freed
 
 gRPC holds an answer until its client takes it, in memory that it names nowhere. But a call is done only when its answer
 has gone out, so the bytes of answers are counted from the one moment to the other: of each connection, and of all.
+What gRPC keeps of the call itself is more than most answers, and is counted with each. Errors are not: they have no body
+that waits for room, and go out whether they are read or not.
 
 Few calls of one connection read the store at a time: there are fewer threads that read, so nobody waits longer, and
 hundreds that come in one moment are refused by what the first of them have left unread, before anything is read for the
@@ -28,6 +31,12 @@ READING: Final = 8
 SHARE: Final = 4
 """Who holds less than this part of what a connection may is cut only when all together hold half of what they may: a slow link
 takes long for one large answer."""
+CALL: Final = 24 << 10
+"""Bytes that an unread call takes beside its answer: 10,000 of 125 bytes took 238 MB (grpcio 1.85)."""
+EXCESS: Final = 2
+"""Who holds so many times what it may, though all beyond that was refused, reads nothing and asks on: it is cut at once."""
+STILL_SECONDS: Final = 1.0
+"""If nothing has gone out to it for so long; else at EXCESS times EXCESS."""
 PEAK: Final = 4 << 20
 """Bytes: what has been held and let go again that is worth giving back to the machine."""
 GIVE_BACK_SECONDS: Final = 20.0
@@ -43,18 +52,25 @@ class Connection:
         self.moved = 0.0
         """When an answer last went out, or the first began to wait; monotonic."""
         self.turn = asyncio.Semaphore(READING)
+        self.cut = False
+        """It is being ended."""
         self._unread = unread
 
     def check(self, size: int = 0) -> None:
         """Raise TooManyCalls when it, or all together, have no room for so many bytes, or for any more."""
         self._unread.check(self, size)
 
+    def check_own(self) -> None:
+        """Raise TooManyCalls when it has no room, whatever the others hold: for calls that look after the server."""
+        self._unread.check_own(self, 0)
+
     def hold(self, size: int) -> None:
-        """An answer of so many bytes waits to be read."""
+        """So many bytes wait to be read."""
         if not self.bytes:
             self.moved = time.monotonic()
         self.bytes += size
         self._unread.changed(size)
+        self._unread.cut_at_excess(self)
 
     def let_go(self, size: int) -> None:
         """It has gone out, or its call is over."""
@@ -74,6 +90,7 @@ class Unread(Background):
         self._bytes = 0
         self._peak = 0
         self._cuts = 0
+        self._ending: set[asyncio.Task[None]] = set()
         self._give_back_until = 0.0
         """Monotonic."""
 
@@ -87,15 +104,34 @@ class Unread(Background):
     def check(self, connection: Connection, size: int) -> None:
         """See Connection. An answer larger than the whole limit has room when nothing else is held."""
         limits = self._limits
+        self.check_own(connection, size)
+        if self._bytes and self._bytes + size >= limits.unread_bytes:
+            raise TooManyCalls(
+                f"Answers of {_mib(self._bytes)} MiB wait on this server to be read (max_unread_mib): try again."
+            )
+
+    def check_own(self, connection: Connection, size: int) -> None:
+        """Likewise, of the connection alone."""
+        limits = self._limits
         if connection.bytes and connection.bytes + size >= limits.unread_bytes_per_connection:
             raise TooManyCalls(
                 f"This connection has {_mib(connection.bytes)} MiB of answers that it has not read "
                 "(max_unread_mib_per_connection): read them, then ask again."
             )
-        if self._bytes and self._bytes + size >= limits.unread_bytes:
-            raise TooManyCalls(
-                f"Answers of {_mib(self._bytes)} MiB wait on this server to be read (max_unread_mib): try again."
-            )
+
+    def cut_at_excess(self, connection: Connection) -> None:
+        """Cut one that holds far too much, at once: in the seconds until it is looked at it could ask for all memory."""
+        most = EXCESS * self._limits.unread_bytes_per_connection
+        if connection.cut or connection.bytes < most:
+            return
+        if connection.bytes >= EXCESS * most or time.monotonic() - connection.moved >= STILL_SECONDS:
+            connection.cut = True
+            ending = asyncio.create_task(self._end(connection.peer))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+    async def _end(self, peer: str) -> None:
+        self._cuts += await asyncio.to_thread(self._cut, peer)
 
     def changed(self, size: int) -> None:
         """So many bytes more are held."""
@@ -116,7 +152,7 @@ class Unread(Background):
         while True:
             await asyncio.sleep(min(5.0, self._limits.unread_seconds / 4))
             for peer in self._stuck():
-                self._cuts += await asyncio.to_thread(self._cut, peer)
+                await self._end(peer)
             if self._peak >= PEAK and self._bytes <= self._peak / 2:
                 self._peak = self._bytes
                 self._give_back_until = time.monotonic() + GIVE_BACK_SECONDS

@@ -14,6 +14,8 @@ from headrace_server.domain.retention import PORTION_JOBS, Retention
 from headrace_server.store import SqlStore
 
 SOON = Retention(None, None, SECOND)
+AT_ONCE = 100
+"""Changes that may come to be one transaction."""
 
 
 @asynccontextmanager
@@ -29,8 +31,11 @@ async def kept(store: SqlStore) -> AsyncIterator[Housekeeping]:
 
 async def old(store: SqlStore, clock: Clock, count: int) -> None:
     """Jobs that ended long ago."""
-    jobs = await asyncio.gather(*(submit(store, kind="old", hold=True) for _ in range(count)))
-    await asyncio.gather(*(stop(store, job) for job in jobs))
+    # Not all at once: one transaction with thousands is cut off on a busy machine, which is not what is looked at here.
+    for begin in range(0, count, AT_ONCE):
+        portion = range(begin, min(count, begin + AT_ONCE))
+        jobs = await asyncio.gather(*(submit(store, kind="old", hold=True) for _ in portion))
+        await asyncio.gather(*(stop(store, job) for job in jobs))
     clock.pass_time(10)
 
 

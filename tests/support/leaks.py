@@ -6,7 +6,8 @@ new and does not go within a moment is an error of that test. It knows its own:
 - processes by a mark in the environment, and as descendants of this process below none that was there before,
   so those of a server that other tests share are none of its business;
 - files in a temporary directory that this process has to itself, and in the folders of the checkout that have changed;
-- threads of Python, descriptors and the environment of this process: what a test starts later would have that too.
+- threads of Python, descriptors and the environment of this process: what a test starts later would have that too;
+- what this process is like (support.likeness): signals, limits, logging, working directory, modules and more.
 
 Where tests run side by side nobody can say whose a file in the checkout is: then it is looked at once, at the end, by
 whoever started the workers, and what is new there fails the run.
@@ -33,6 +34,7 @@ import pytest
 from xdist.workermanage import WorkerController
 
 from headrace_server.work.process_tree import descendants, has_children
+from support.likeness import Likeness
 
 PATIENCE = 10.0
 """Seconds for what is on its way out: a process that was killed, a channel that is being closed."""
@@ -62,6 +64,7 @@ class Found(NamedTuple):
     temporary: frozenset[str]
     checkout: dict[str, int]
     environment: frozenset[tuple[str, str]]
+    likeness: Likeness
 
 
 class Checkout:
@@ -106,6 +109,7 @@ class Guard:
             frozenset(_names(str(self._temporary))),
             self._checkout.look() if self._checkout else {},
             frozenset(item for item in os.environ.items() if item[0] not in _ITS_OWN),
+            Likeness(),
         )
 
     def new(self, before: Found) -> list[str]:
@@ -130,6 +134,7 @@ class Guard:
         files = [f"file {self._temporary / name}" for name in after.temporary - before.temporary]
         files += self._checkout.new(before.checkout) if self._checkout else []
         changed = {f"environment {name}" for name, _ in before.environment ^ after.environment}
+        changed |= {f"changed {what}" for what in before.likeness.changed(str(self._temporary.parent))}
         return sorted({*threads, *fds, *files, *changed})
 
 

@@ -12,10 +12,10 @@ import pytest
 from support.server import TESTS
 
 LEAKY = """
-import os, socket, subprocess, sys, tempfile, threading
+import colorsys, logging, os, signal, socket, subprocess, sys, tempfile, threading
 from pathlib import Path
 
-KEPT = []
+KEPT = [logging.getLogger("headrace")]
 
 def test_clean(tmp_path):
     (tmp_path / "file").touch()
@@ -47,6 +47,22 @@ def test_descriptor():
 
 def test_environment():
     os.environ["LEFT"] = "1"
+
+def test_signal():
+    signal.signal(signal.SIGUSR2, lambda *_: None)
+
+def test_settings():
+    os.umask(0o77)
+    socket.setdefaulttimeout(3)
+    logging.getLogger("headrace").setLevel(logging.ERROR)
+    sys.path.append("/nowhere")
+    os.chdir("folder")
+
+def test_modules(tmp_path, monkeypatch):
+    (tmp_path / "of_one_test.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    import of_one_test
+    sys.modules["colorsys"] = None
 
 def test_after_them_all():
     pass
@@ -88,7 +104,7 @@ def test_a_file_in_the_checkout_fails_a_run_side_by_side(checkout: Path) -> None
 
 
 def test_each_leak_is_an_error_of_its_test(checkout: Path, tmp_path: Path) -> None:
-    """A child, an orphan, files, a thread, a descriptor, a variable: each is named, in its test alone; clean tests pass."""
+    """A child, an orphan, files, a thread, a descriptor, a variable, a changed process: each is named, in its test alone; clean tests pass."""
     done = run(checkout)
     for pid in (checkout / "pids").read_text().split():
         os.kill(int(pid), signal.SIGKILL)
@@ -104,7 +120,11 @@ def test_each_leak_is_an_error_of_its_test(checkout: Path, tmp_path: Path) -> No
         "test_thread": "thread lingering",
         "test_descriptor": r"descriptor -> /dev/null",
         "test_environment": "environment LEFT",
+        "test_signal": f"changed handler of signal {int(signal.SIGUSR2)}",
+        "test_settings": "changed default timeout of sockets, changed import path, changed level of logger headrace, "
+        "changed umask, changed working directory",
+        "test_modules": "changed module colorsys, changed module of_one_test",
     }
     assert caught.keys() == expected.keys(), shown
     assert all(re.fullmatch(pattern, caught[test]) for test, pattern in expected.items()), shown
-    assert "9 passed, " in shown
+    assert "12 passed, " in shown

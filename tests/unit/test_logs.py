@@ -15,12 +15,14 @@ WILD = "x\n2026-01-01T00:00:00Z [info     ] all is well\r\x1b[2J\x1b]0;title\x07
 
 @pytest.fixture
 def root() -> Iterator[logging.Logger]:
-    """The root logger, given back as it was."""
+    """The root logger, given back as it was, and so are those whose level is configured beside it."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    others = [logging.getLogger(name) for name in ("alembic", "pika", "sqlalchemy", logs.SUCCESSES)]
+    handlers, levels = root.handlers[:], [logger.level for logger in (root, *others)]
     yield root
     root.handlers[:] = handlers
-    root.setLevel(level)
+    for logger, level in zip((root, *others), levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

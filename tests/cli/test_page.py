@@ -10,7 +10,7 @@ from cli.console import LIMIT, SCRIPT, Script
 
 from headrace import errors
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PAGE = (Path(__file__).parents[2] / "docs/cli.md").read_text()
 SESSION = re.findall(r"^    (.*?)(?: +# (.*))?$", PAGE.partition("\n## ")[0], re.MULTILINE)

@@ -38,6 +38,7 @@ from headrace_server.store import SqlStore, listing, migrate, reads
 from support import faults_rows, model_view
 from support.faults_life import at_once
 from support.figures import figure, seed
+from support.listeners import Told
 from support.model import Model, Record, Refused
 
 pytestmark = pytest.mark.slow
@@ -208,7 +209,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
             return SqlStore.open(self.place.url, durable=False, clock=lambda: self.model.now)
 
         self.store = self.loop.run_until_complete(opened())
-        self.store.on_commit = self._committed
+        self.store.listeners.append(Told(committed=self._committed))
 
     def _committed(self, told: Sequence[Change]) -> None:
         assert len({change.job.job_id for change in told}) == len(told), "a job was told twice of one commit"

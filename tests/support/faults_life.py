@@ -18,6 +18,7 @@ from headrace_server.domain.ports import ClaimRequest, Page, Seat, Submission
 from headrace_server.domain.query import Filter, Group, Order
 from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore
+from support.listeners import Told
 
 HERE = "here"
 START = 1_800_000_000_000_000
@@ -48,7 +49,7 @@ class Life:
     def __init__(self, store: SqlStore) -> None:
         self.store = store
         self.told: list[Change] = []
-        store.on_commit = self.told.extend
+        store.listeners.append(Told(committed=self.told.extend))
 
     async def batch(self, *asked: Awaitable[Any]) -> Answers:
         """Ask for all of it in one batch; refusals are answers too."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from headrace_server.store.statement import Query, Row
+from headrace_server.store.tables.statement import Query, Row
 
 EXPLAIN = {
     "sqlite": "EXPLAIN QUERY PLAN",

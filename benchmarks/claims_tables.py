@@ -4,7 +4,8 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import text
 
-from headrace_server.store import dialect, migrate
+from headrace_server.store import sql
+from headrace_server.store.opening import migrate
 
 QUEUED: Final = 2
 SUCCEEDED: Final = 5
@@ -38,7 +39,7 @@ def parts(queued: int) -> list[Part]:
 def fill(url: str, queued: int) -> None:
     """Make the tables and fill them."""
     migrate.upgrade(url)
-    engine = dialect.of_url(url).owner_engine(url)
+    engine = sql.of_url(url).owner_engine(url)
     first = 1
     with engine.begin() as connection:
         for part in parts(queued):

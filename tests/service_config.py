@@ -1,6 +1,6 @@
 """The service config that clients in other languages copy: gRPC's own repetitions, for every method that may be repeated.
 
-The Python client repeats calls by itself (headrace/_rpc/retry.py), for longer than a service config can say.
+The Python client repeats calls by itself (headrace/_flows/retry.py), for longer than a service config can say.
 """
 
 import json

@@ -6,20 +6,20 @@ from typing import Any, Self, Unpack
 
 import grpc
 
-from headrace._records.enums import CountGroup, JobOrder, JobView
-from headrace._rpc import requests
-from headrace._rpc.aio_admin_verbs import AsyncAdminVerbs
-from headrace._rpc.aio_bulk_verbs import AsyncBulkVerbs
-from headrace._rpc.aio_calls import AsyncCalls
-from headrace._rpc.channel import (
+from headrace._flows.run import LEAVE_TIMEOUT, Listener, leaving_reason
+from headrace._flows.watch import Watch
+from headrace._methods.aio_admin_methods import AsyncAdminVerbs
+from headrace._methods.aio_bulk_methods import AsyncBulkVerbs
+from headrace._models.enums import CountGroup, JobOrder, JobView
+from headrace._requests import requests
+from headrace._requests.spec import seconds
+from headrace._transport.aio_calls import AsyncCalls
+from headrace._transport.channel import (
     DEFAULT_MAX_MESSAGE_BYTES,
     DEFAULT_RECONNECT_TIMEOUT,
     DEFAULT_TIMEOUT,
     Connection,
 )
-from headrace._rpc.run import LEAVE_TIMEOUT, Listener, leaving_reason
-from headrace._rpc.spec import seconds
-from headrace._rpc.watch import Watch
 from headrace.errors import HeadraceError, raise_unless_succeeded
 from headrace.handle import AsyncJobHandle
 from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, Progress, ServerInfo

@@ -6,20 +6,20 @@ from typing import Any, Self, Unpack
 
 import grpc
 
-from headrace._records.enums import CountGroup, JobOrder, JobView
-from headrace._rpc import requests
-from headrace._rpc.admin_verbs import AdminVerbs
-from headrace._rpc.bulk_verbs import BulkVerbs
-from headrace._rpc.calls import Calls
-from headrace._rpc.channel import (
+from headrace._flows.run import LEAVE_TIMEOUT, Listener, leaving_reason
+from headrace._flows.watch import Watch
+from headrace._methods.admin_methods import AdminVerbs
+from headrace._methods.bulk_methods import BulkVerbs
+from headrace._models.enums import CountGroup, JobOrder, JobView
+from headrace._requests import requests
+from headrace._requests.spec import seconds
+from headrace._transport.calls import Calls
+from headrace._transport.channel import (
     DEFAULT_MAX_MESSAGE_BYTES,
     DEFAULT_RECONNECT_TIMEOUT,
     DEFAULT_TIMEOUT,
     Connection,
 )
-from headrace._rpc.run import LEAVE_TIMEOUT, Listener, leaving_reason
-from headrace._rpc.spec import seconds
-from headrace._rpc.watch import Watch
 from headrace.errors import HeadraceError, raise_unless_succeeded
 from headrace.handle import JobHandle
 from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, Progress, ServerInfo

@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from typing import Any, Unpack
 
-from headrace._rpc.aio_job_verbs import AsyncJobVerbs
-from headrace._rpc.job_verbs import JobVerbs
+from headrace._methods.aio_job_methods import AsyncJobVerbs
+from headrace._methods.job_methods import JobVerbs
 from headrace.errors import raise_unless_succeeded
 from headrace.info import JobEvent, JobInfo, StopResult, Update
 from headrace.options import JobChanges, Span

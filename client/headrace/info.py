@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from headrace._records.enums import (
+from headrace._models.enums import (
     CountGroup,
     ErrorKind,
     EventKind,
@@ -23,7 +23,7 @@ from headrace._records.enums import (
     StopOutcome,
     StopPhase,
 )
-from headrace._records.events import (
+from headrace._models.events import (
     EventDetail,
     FieldsUpdated,
     Finished,
@@ -37,7 +37,7 @@ from headrace._records.events import (
     StopChange,
     Update,
 )
-from headrace._records.job import Attempt, JobError, JobInfo, JobSpec, Progress, StopInfo
+from headrace._models.job import Attempt, JobError, JobInfo, JobSpec, Progress, StopInfo
 from headrace.jobs import RetryPolicy
 
 __all__ = [

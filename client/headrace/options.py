@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
-from headrace._records.enums import JobStatus
+from headrace._models.enums import JobStatus
 from headrace.jobs import RetryPolicy
 
 __all__ = ["GateChanges", "JobChanges", "JobFilters", "JobOptions", "Span"]

@@ -84,7 +84,8 @@ def db_upgrade(
     database_url: Annotated[str | None, typer.Option(help="Where jobs are kept, as for serve.")] = None,
 ) -> None:
     """Bring the database to the schema of this version; it is made when there is none."""
-    from headrace_server.store import StoreLock, StoreRefused, migrate  # noqa: PLC0415 - see above
+    from headrace_server.store import StoreLock, StoreRefused  # noqa: PLC0415 - see above
+    from headrace_server.store.opening import migrate  # noqa: PLC0415 - see above
 
     settings = _settings({"database_url": database_url})
     try:

@@ -18,22 +18,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from headrace_server import stacks
+from headrace_server.amqp.url import BrokerRefused
 from headrace_server.config import Settings
 from headrace_server.control.availability import Availability
-from headrace_server.control.hub import Hub
+from headrace_server.control.watch.hub import Hub
 from headrace_server.domain.errors import ControlError
-from headrace_server.events.address import BrokerRefused
 from headrace_server.parts import Factories, Parts, start
 from headrace_server.rpc.admission import Admission
-from headrace_server.rpc.cut import cut, give_back
-from headrace_server.rpc.edge import Edge
+from headrace_server.rpc.disconnect import cut, give_back
+from headrace_server.rpc.interceptor import Edge
 from headrace_server.rpc.server import PortInUse, RpcServer
 from headrace_server.rpc.unread import Unread
-from headrace_server.store import StoreLock, StoreRefused, StoreUnreachable, migrate
+from headrace_server.store import StoreLock, StoreRefused, StoreUnreachable
+from headrace_server.store.opening import migrate
 from headrace_server.wiring import limits_of
-from headrace_server.work.home import Home
+from headrace_server.work.linux.instance_directory import Home
+from headrace_server.work.linux.workspace_root import WorkspaceRefused
 from headrace_server.work.loading import Loading
-from headrace_server.work.root import WorkspaceRefused
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ BOUND = (
 """Keys that log calls give as `extra`: a line about a job has its job_id, and its attempt once it has one."""
 
 
-SUCCESSES = "headrace_server.control.chronicle.successes"
+SUCCESSES = "headrace_server.control.job_log.successes"
 
 
 def configure(level: str, form: str, sink: LogSink, *, successes: bool = False) -> None:

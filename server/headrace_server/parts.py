@@ -17,37 +17,37 @@ from typing import Any, Final
 import uuid_utils
 
 from headrace_server import streams
+from headrace_server.amqp.broker import Broker
+from headrace_server.amqp.command_handler import CommandDesk
+from headrace_server.amqp.commands import Commands
+from headrace_server.amqp.envelope import Envelope
+from headrace_server.codec.event_bodies import FORMATS, progress_body
 from headrace_server.config import Settings
 from headrace_server.control.background import Background
-from headrace_server.control.broadcasting import Broadcasting
-from headrace_server.control.catch_up import CatchUp
-from headrace_server.control.chronicle import JobLog
+from headrace_server.control.cluster.members import Members
+from headrace_server.control.cluster.membership import Lives
+from headrace_server.control.cluster.reconciler import CatchUp
 from headrace_server.control.gates import GateKeeper
 from headrace_server.control.housekeeping import Housekeeping
-from headrace_server.control.hub import Hub
-from headrace_server.control.jobs import Jobs
-from headrace_server.control.limits import Limits
-from headrace_server.control.lives import Lives
-from headrace_server.control.members import Members
-from headrace_server.control.silence import Silence
+from headrace_server.control.job_log import JobLog
+from headrace_server.control.jobs.single import Jobs
+from headrace_server.control.outbox.no_relay import Silence
+from headrace_server.control.outbox.relay import Broadcasting
 from headrace_server.control.timers import Timers
+from headrace_server.control.validate.limits import Limits
+from headrace_server.control.watch.hub import Hub
 from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.lease import LeaseTimes
-from headrace_server.events.broker import Broker
-from headrace_server.events.commands import Commands
-from headrace_server.events.envelope import Envelope
 from headrace_server.rpc.admin import AdminService, ServerInfo
-from headrace_server.rpc.broadcasts import FORMATS, progress_body
-from headrace_server.rpc.commands import CommandDesk
 from headrace_server.rpc.service import JobService
 from headrace_server.store import SqlStore
 from headrace_server.wiring import retention_of
-from headrace_server.work.disk import DiskSpace
-from headrace_server.work.dispatch import Dispatcher
+from headrace_server.work.dispatch.active_run import RunSettings
+from headrace_server.work.dispatch.dispatcher import Dispatcher
+from headrace_server.work.linux.disk import DiskSpace
 from headrace_server.work.loading import Loading
-from headrace_server.work.output import OutputLimits
-from headrace_server.work.pool import SILENCE, Pool
-from headrace_server.work.running import RunSettings
+from headrace_server.work.pool.output import OutputLimits
+from headrace_server.work.pool.pool import SILENCE, Pool
 
 EVENTS_GRACE: Final = 2.0
 """Seconds for events that are not published at a stop; what is left is published by another, or at the next start."""

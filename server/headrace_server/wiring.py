@@ -1,7 +1,7 @@
 """What settings mean for the parts that do not know them."""
 
 from headrace_server.config import Settings
-from headrace_server.control.limits import WAIT_SECONDS, Limits
+from headrace_server.control.validate.limits import WAIT_SECONDS, Limits
 from headrace_server.domain.retention import Retention
 
 

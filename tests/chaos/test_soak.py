@@ -48,7 +48,7 @@ class Taken:
         """What it has taken now; of the workers that one which has the most."""
         main = server.process.pid
         (supervisor,) = (
-            pid for pid in children(main) if b"work.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            pid for pid in children(main) if b"work.child.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
         )
         workers = children(supervisor)
         return cls(

@@ -17,7 +17,7 @@ from cli.console import SCRIPT, Script, environment
 from cli.doctor import Doctor, of, troubles
 
 from headrace_server.doctor import Level, clock
-from headrace_server.store import migrate
+from headrace_server.store.opening import migrate
 from support.server import TESTS, Server
 
 pytestmark = pytest.mark.slow
@@ -252,7 +252,7 @@ def test_installed_modules(doctor: Doctor) -> None:
     store.mkdir()
     (store / "__init__.py").touch()
     (store / "orders.py").write_text(
-        "import socket\nfrom headrace.jobs import job\nsocket.setdefaulttimeout(9)\n@job('store.order')\ndef order(ctx): ..."
+        "import socket\nfrom headrace.jobs import job\nsocket.setdefaulttimeout(9)\n@job('store.write.commit_order')\ndef order(ctx): ..."
     )
     info = doctor.folder / "store-1.0.dist-info"
     info.mkdir()
@@ -263,9 +263,9 @@ def test_installed_modules(doctor: Doctor) -> None:
     said = [(one["level"], one["text"]) for one in found if one["subject"] == "jobs"]
     assert (
         "ok",
-        "store (entry point 'mine' of my-store) is a package; its modules have store.order.",
+        "store (entry point 'mine' of my-store) is a package; its modules have store.write.commit_order.",
     ) in said
-    assert ("ok", "store.orders has store.order.") in said
+    assert ("ok", "store.orders has store.write.commit_order.") in said
     assert (
         "warning",
         "store.orders sets the default timeout of sockets to 9.0 s: the workers run with that.",

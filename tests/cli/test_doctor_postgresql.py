@@ -13,7 +13,7 @@ from cli.doctor import Doctor, of, troubles
 from psycopg import sql
 
 from headrace_server.doctor import Level, postgresql
-from headrace_server.store.survey import Survey, survey
+from headrace_server.store.opening.inspect_postgresql import Survey, survey
 from support.fleet import fleet
 from support.server import Server
 

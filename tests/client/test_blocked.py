@@ -3,10 +3,10 @@
 import pytest
 from client.scripted import heartbeat, job, snapshot
 
-from headrace._rpc import convert
-from headrace._rpc.blocked import WORKER_VARIABLE
-from headrace._rpc.wait import Wait
-from headrace._rpc.watch import Watch
+from headrace._flows.blocked import WORKER_VARIABLE
+from headrace._flows.wait import Wait
+from headrace._flows.watch import Watch
+from headrace._requests import convert
 from headrace.v1 import job_service_pb2 as pb
 
 

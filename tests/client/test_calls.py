@@ -11,7 +11,7 @@ from client.scripted import Connect, Failure, Hang, ScriptedServer, job
 
 import headrace
 from headrace import Client, errors
-from headrace._rpc.channel import Connection
+from headrace._transport.channel import Connection
 from headrace.v1 import admin_service_pb2 as admin
 from headrace.v1 import job_service_pb2 as pb
 

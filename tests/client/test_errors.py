@@ -9,7 +9,7 @@ import pytest
 from client.scripted import Connect, Failure, ScriptedServer, job
 
 from headrace import Client, errors
-from headrace._rpc import convert
+from headrace._requests import convert
 from headrace.v1 import job_service_pb2 as pb
 
 CODE = grpc.StatusCode

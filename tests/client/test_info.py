@@ -7,7 +7,7 @@ import pytest
 from client.scripted import ScriptedServer, job
 
 from headrace import Client, RetryPolicy, info
-from headrace._rpc import convert
+from headrace._requests import convert
 from headrace.v1 import job_pb2
 from headrace.v1 import job_service_pb2 as pb
 from headrace.values import File, UnsupportedValue

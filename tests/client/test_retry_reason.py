@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace._rpc.retry import Attempts, Deadline
+from headrace._flows.retry import Attempts, Deadline
 from headrace.errors import DeadlineExceeded, Unavailable
 
 

@@ -4,7 +4,7 @@ import pytest
 from client.scripted import event, finished, heartbeat, progress, snapshot
 
 from headrace import errors, info
-from headrace._rpc.watch import Watch
+from headrace._flows.watch import Watch
 from headrace.v1 import job_pb2
 from headrace.v1 import job_service_pb2 as pb
 

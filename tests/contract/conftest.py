@@ -13,7 +13,8 @@ import pytest_asyncio
 from contract.deeds import Clock
 
 from headrace_server.domain.change import Change
-from headrace_server.store import SqlStore, migrate
+from headrace_server.store import SqlStore
+from headrace_server.store.opening import migrate
 from support.listeners import Told
 
 DATABASES = ("sqlite", "postgresql")

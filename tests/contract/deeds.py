@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
-from headrace_server.domain import running, verbs
+from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Outcome
 from headrace_server.domain.gate import Gate, Scope
 from headrace_server.domain.job import ErrorKind, Job, JobError, Spec
@@ -106,7 +106,7 @@ async def finish(store: SqlStore, job: Job, **outcome: Any) -> Change:
 async def stop(store: SqlStore, job: Job) -> Change:
     """A stop is asked for."""
     return await store.apply(
-        job.job_id, partial(verbs.request_stop, grace=10 * SECOND, reason="enough", requested_by="me")
+        job.job_id, partial(requests.request_stop, grace=10 * SECOND, reason="enough", requested_by="me")
     )
 
 

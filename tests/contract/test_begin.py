@@ -19,7 +19,7 @@ from sqlalchemy import Engine, event
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.ports import Claimed
 from headrace_server.store import SqlStore
-from headrace_server.store.dialect import sqlite
+from headrace_server.store.sql import sqlite
 from support.faults import Act, Faults
 
 pytestmark = pytest.mark.only("sqlite")

@@ -7,18 +7,18 @@ import pytest
 from contract.deeds import Clock, found, never_asked, page, submission
 
 from headrace_server.config import Settings
-from headrace_server.control import bulk
-from headrace_server.control.bulk import Bulk, Selection, StopFirst
-from headrace_server.control.hub import Hub
-from headrace_server.domain import verbs
+from headrace_server.control.jobs import bulk
+from headrace_server.control.jobs.bulk import Bulk, Selection, StopFirst
+from headrace_server.control.watch.hub import Hub
+from headrace_server.domain import requests
 from headrace_server.domain.errors import InvalidPageToken
 from headrace_server.domain.query import Filter
 from headrace_server.domain.retention import PORTION_JOBS
 from headrace_server.store import SqlStore
 from headrace_server.wiring import limits_of
-from headrace_server.work.registry import Registry
+from headrace_server.work.catalog.registry import Registry
 
-ASK = partial(verbs.request_stop, grace=0, reason="purged", requested_by="")
+ASK = partial(requests.request_stop, grace=0, reason="purged", requested_by="")
 MANY = 2 * PORTION_JOBS + 50
 
 

@@ -7,14 +7,14 @@ import pytest
 from contract.deeds import end, never_asked, submit
 
 from headrace_server.config import Settings
-from headrace_server.control.hub import Hub
-from headrace_server.control.jobs import Jobs
+from headrace_server.control.jobs.single import Jobs
+from headrace_server.control.watch.hub import Hub
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.query import FullJob
 from headrace_server.store import SqlStore
 from headrace_server.wiring import limits_of
-from headrace_server.work.registry import Registry
+from headrace_server.work.catalog.registry import Registry
 
 
 @pytest.fixture

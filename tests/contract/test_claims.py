@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.deeds import INSTANCE, NOON, SECOND, Clock, claim, finish, now, run, stop, submit
 
-from headrace_server.domain import running, verbs
+from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change
 from headrace_server.domain.job import ErrorKind, Job, JobError, RetryPolicy, Status
 from headrace_server.domain.ports import Claimed, ClaimRequest, Seat
@@ -69,7 +69,7 @@ async def test_age_counts_from_the_release(store: SqlStore, clock: Clock) -> Non
     clock.pass_time(1)
     later = await submit(store)
     clock.pass_time(1)
-    await store.apply(held.job_id, verbs.release)
+    await store.apply(held.job_id, requests.release)
     await finish(store, retried, error=JobError(ErrorKind.EXCEPTION, "again"))
     assert ids(await claim(store, 3)) == [retried.job_id, later.job_id, held.job_id]
 
@@ -77,7 +77,7 @@ async def test_age_counts_from_the_release(store: SqlStore, clock: Clock) -> Non
 async def test_a_changed_priority_counts(store: SqlStore) -> None:
     """A queued job whose priority is raised moves ahead."""
     first, second = await submit(store), await submit(store)
-    await store.apply(second.job_id, partial(verbs.update, fields={"priority": 1}, etag=""))
+    await store.apply(second.job_id, partial(requests.update, fields={"priority": 1}, etag=""))
     assert ids(await claim(store, 2)) == [second.job_id, first.job_id]
 
 

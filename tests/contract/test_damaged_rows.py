@@ -10,15 +10,16 @@ import pytest
 import pytest_asyncio
 from contract.deeds import LOST, SECOND, Clock, claim, end, found, now, page, run, submit
 
-from headrace_server.control.hub import Hub
-from headrace_server.control.watch import Watch, WatchOptions
-from headrace_server.domain import verbs
+from headrace_server.codec import answers
+from headrace_server.control.watch.follow import Watch, WatchOptions
+from headrace_server.control.watch.hub import Hub
+from headrace_server.domain import requests
 from headrace_server.domain.errors import WrongStatus
 from headrace_server.domain.job import Job
 from headrace_server.domain.query import Group
 from headrace_server.domain.retention import Retention
-from headrace_server.rpc import convert
-from headrace_server.store import SqlStore, schema
+from headrace_server.store import SqlStore
+from headrace_server.store.tables import schema
 
 pytestmark = pytest.mark.only("sqlite")
 OTHERWISE = (
@@ -72,7 +73,7 @@ async def test_each_is_shown_and_told_of_once(
     assert len(jobs) > 60
     for _ in range(2):
         shown = {
-            full.job.job_id: convert.job_info(full)
+            full.job.job_id: answers.job_info(full)
             for full in await store.find(page(tenant=None, limit=1000))
         }
     for name, job in jobs.items():
@@ -84,7 +85,7 @@ async def test_each_is_shown_and_told_of_once(
         assert sum(count for _, count in counts.groups) == len(shown)
     for name in ("revision: text", "type: bytes", "description: no UTF-8", "create_time: real"):
         async for told in Watch(store, Hub(10), "default", jobs[name].job_id, WatchOptions()).updates():
-            assert convert.update(told) is not None
+            assert answers.update(told) is not None
             break
 
 
@@ -108,7 +109,7 @@ async def test_nobody_is_harmed(store: SqlStore, jobs: dict[str, Job], clock: Cl
             with pytest.raises(WrongStatus, match="this version cannot read all of it"):
                 await store.apply(
                     job.job_id,
-                    lambda found, at: verbs.request_stop(found, at, grace=1, reason="", requested_by=""),
+                    lambda found, at: requests.request_stop(found, at, grace=1, reason="", requested_by=""),
                     tenant="default",
                 )
 
@@ -137,6 +138,6 @@ async def test_its_history_goes_on_behind_a_damaged_event(
         write(other, "job_parameters", "body", VALUES["no UTF-8"], job)
         write(other, "job_result", "body", VALUES["bytes"], job)
     events = await store.events(job.job_id, after=0, limit=100)
-    assert [convert.job_event(event).revision for event in events] == list(range(1, job.revision + 1))
-    assert convert.job_info(await store.get(job.job_id, tenant="default", payload=True)).final
+    assert [answers.job_event(event).revision for event in events] == list(range(1, job.revision + 1))
+    assert answers.job_info(await store.get(job.job_id, tenant="default", payload=True)).final
     assert (await now(store, await submit(store, parameters=json.dumps({"a": 1})))).ready

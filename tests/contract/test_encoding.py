@@ -9,7 +9,8 @@ import pytest
 from contract.deeds import FAULT, finish, now, run
 
 from headrace_server.domain.job import RetryPolicy
-from headrace_server.store import SqlStore, StoreRefused, migrate
+from headrace_server.store import SqlStore, StoreRefused
+from headrace_server.store.opening import migrate
 
 if TYPE_CHECKING:
     from support.postgresql import Server

@@ -12,7 +12,9 @@ from contract.deeds import INSTANCE, NOON, SECOND, Clock, claim, finish, set_gat
 from headrace_server.domain import running
 from headrace_server.domain.gate import Gate, Scope
 from headrace_server.domain.ports import Claimed
-from headrace_server.store import SqlStore, lanes, traffic
+from headrace_server.store import SqlStore
+from headrace_server.store.claim import candidates
+from headrace_server.store.read import queue_stats
 from support.listeners import Told
 
 OTHER = {Scope.QUEUE: "queue", Scope.TENANT: "tenant", Scope.TYPE: "kind"}
@@ -144,7 +146,7 @@ async def test_a_limit_may_be_nothing(store: SqlStore) -> None:
 
 async def test_owners_at_their_limit_are_passed(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Behind long queues of owners at their limit the others are found, by priority, then age, and in turn when they are many."""
-    monkeypatch.setattr(lanes, "OWNERS", 4)
+    monkeypatch.setattr(candidates, "OWNERS", 4)
     await queue_up(store, [{"owner": owner, "priority": 5} for owner in "ab" for _ in range(20)])
     await set_gate(store, Scope.TENANT, "default", max_running_per_owner=1)
     assert sorted(of(await claim(store, 9), "owner")) == ["a", "b"]
@@ -208,7 +210,7 @@ async def test_what_queues_and_tenants_are_doing(
     store: SqlStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those with jobs that wait or run, or with a gate, are told by name: what waits is counted up to a bound."""
-    monkeypatch.setattr(traffic, "WAITING_LIMIT", 3)
+    monkeypatch.setattr(queue_stats, "WAITING_LIMIT", 3)
     for number in range(8):
         await submit(store, queue=f"q{number % 2}", tenant="ab"[number // 5], kind=f"k{number % 3}")
         clock.pass_time(1)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from contract.deeds import now, stop, submit
 
-from headrace_server.domain import verbs
+from headrace_server.domain import requests
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import Job, Status
-from headrace_server.store import SqlStore, StoreLock, StoreRefused, migrate
+from headrace_server.store import SqlStore, StoreLock, StoreRefused
+from headrace_server.store.opening import migrate
 
 pytestmark = pytest.mark.only("sqlite")
 
@@ -55,13 +56,13 @@ async def test_nothing_is_written_behind_a_deletion(store: SqlStore, url: str) -
 
     def change_and_delete(job: object, at: int) -> Change:
         file_of(url).rename(aside)
-        return verbs.update(job, at, fields={"description": "lost"}, etag="")  # type: ignore[arg-type]
+        return requests.update(job, at, fields={"description": "lost"}, etag="")  # type: ignore[arg-type]
 
     with pytest.raises(StoreUnavailable, match="was deleted"):
         await store.apply(made.job_id, change_and_delete)
     aside.rename(file_of(url))
     assert (await now(store, made)).description == ""
-    described = partial(verbs.update, fields={"description": "kept"}, etag="")
+    described = partial(requests.update, fields={"description": "kept"}, etag="")
     await store.apply(made.job_id, described)
     assert (await now(store, made)).description == "kept"
 

@@ -12,20 +12,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, insert, select, update
 
-from headrace_server.control.hub import Hub
-from headrace_server.control.members import Members
-from headrace_server.control.watch import Finished, Snapshot, Watch, WatchOptions
-from headrace_server.domain import running, verbs
+from headrace_server.codec import answers
+from headrace_server.codec.event_bodies import FORMATS
+from headrace_server.control.cluster.members import Members
+from headrace_server.control.watch.follow import Finished, Snapshot, Watch, WatchOptions
+from headrace_server.control.watch.hub import Hub
+from headrace_server.domain import requests, running
 from headrace_server.domain.errors import WrongStatus
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import Job, Progress, RetryPolicy, Spec, Status
 from headrace_server.domain.ports import Instance
 from headrace_server.domain.query import FullJob, Group
 from headrace_server.domain.retention import Retention
-from headrace_server.rpc import convert
-from headrace_server.rpc.broadcasts import FORMATS
-from headrace_server.store import SqlStore, rows, schema
-from headrace_server.store.tail import Cursor
+from headrace_server.store import SqlStore
+from headrace_server.store.read.tail import Cursor
+from headrace_server.store.tables import rows, schema
 from support.later_rows import ABOUT, EVENTS, LATER, UNKNOWN, Later
 
 KINDS = [f"t{number}" for number in range(len(LATER))]
@@ -111,7 +112,7 @@ async def test_lists_and_watches_show_them(
     assert (("UNKNOWN",), 4) in counts.groups
     for name, job in jobs.items():
         full = await store.get(job.job_id, tenant="default", payload=True)
-        message = convert.job_info(full)
+        message = answers.job_info(full)
         assert message.job_id == job.job_id
         assert message.status == (UNKNOWN if name.startswith("status") else job.status)
         assert message.final == (job.status.final or name == "status of one that has ended")
@@ -119,7 +120,7 @@ async def test_lists_and_watches_show_them(
         kinds = []
         async for told in watch.updates():
             kinds.append(type(told))
-            assert convert.update(told) is not None
+            assert answers.update(told) is not None
             if not message.final and len(kinds) > 1:
                 break
         assert kinds[0] is Snapshot
@@ -158,20 +159,20 @@ async def test_stops_and_updates_act_on_what_can_be_read(
         if later.legible:
             changed = await store.apply(
                 job.job_id,
-                lambda found, at: verbs.update(found, at, fields={"description": "new"}, etag=""),
+                lambda found, at: requests.update(found, at, fields={"description": "new"}, etag=""),
                 tenant="default",
             )
             assert changed.job.description == "new"
             await store.apply(
                 job.job_id,
-                lambda found, at: verbs.request_stop(found, at, grace=1, reason="", requested_by=""),
+                lambda found, at: requests.request_stop(found, at, grace=1, reason="", requested_by=""),
                 tenant="default",
             )
         else:
             with pytest.raises(WrongStatus, match="this version cannot read all of it"):
                 await store.apply(
                     job.job_id,
-                    lambda found, at: verbs.request_stop(found, at, grace=1, reason="", requested_by=""),
+                    lambda found, at: requests.request_stop(found, at, grace=1, reason="", requested_by=""),
                     tenant="default",
                 )
         after = stored(engine, job.job_id)
@@ -217,11 +218,11 @@ async def test_events_of_a_later_version_are_told(
     for job in history:
         events = await store.events(job.job_id, after=0, limit=10)
         assert [event.revision for event in events] == [1, 2, 3]
-        assert [convert.job_event(event).revision for event in events] == [1, 2, 3]
+        assert [answers.job_event(event).revision for event in events] == [1, 2, 3]
         watch = Watch(store, Hub(10), "default", job.job_id, WatchOptions(after=0, include_messages=True))
         seen = []
         async for told in watch.updates():
-            assert convert.update(told) is not None
+            assert answers.update(told) is not None
             seen.append(told)
             if len(seen) > 3:
                 break
@@ -248,7 +249,7 @@ async def test_instances_of_a_later_version_are_listed(store: SqlStore, engine: 
                 )
             )
     members = Members(store, store, lambda: {"types": ["t"], "workers": 1, "draining": False})
-    shown = {one.instance: convert.instance(one) for one in await members.all()}
+    shown = {one.instance: answers.instance(one) for one in await members.all()}
     assert set(shown) == {"me", *(f"later-{number}" for number in range(len(ABOUT)))}
     assert (shown["later-0"].host, shown["later-0"].live, list(shown["later-0"].types)) == ("h", False, ["t"])
     assert await members.serving() == {"t": 1}
@@ -283,7 +284,7 @@ def _like(plain: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 
 
 def _started() -> Job:
-    job = verbs.create("j", "t", Spec("x"), 1, hold=False).job
+    job = requests.create("j", "t", Spec("x"), 1, hold=False).job
     return running.permit(
         running.claim(job, 1, instance="i", worker="w").job, 1, claim=1, instance="i", worker="w"
     ).job
@@ -316,7 +317,7 @@ def test_no_row_raises(written: dict[str, Any]) -> None:
     for name, value in written.items():
         row[rows.JOB_FIELDS.index(name)] = value if name == "status" else json.dumps(value)
     job = rows.job_of(row)
-    assert convert.job_info(FullJob(job)).job_id == "j"
+    assert answers.job_info(FullJob(job)).job_id == "j"
     again = rows.row_maker(rows.JOB_FIELDS)(job)
     for part in job.kept:
         assert again[rows.JOB_FIELDS.index(part.name)] == part.stored

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from contract.deeds import NOON, SECOND, Clock, continued, end, found, page, run, stop, submit
 
-from headrace_server.domain import verbs
+from headrace_server.domain import requests
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.query import COUNT_LIMIT, Counts, Filter, Group, Order, ParameterFilter
 from headrace_server.domain.values import dumps
-from headrace_server.store import SqlStore, dialect, schema
+from headrace_server.store import SqlStore, sql
+from headrace_server.store.tables import schema
 
 KEYS: dict[Order, Any] = {
     Order.CREATE_TIME_DESC: lambda job: job.create_time,
@@ -193,7 +194,7 @@ async def test_counts_by_group(store: SqlStore) -> None:
 async def test_counting_ends_early(store: SqlStore, url: str) -> None:
     """Counts are exact up to the limit; of more jobs the limit is counted, and said to be at least so many."""
     made = await submit(store)
-    owner = dialect.of_url(url).owner_engine(url)  # which may take its time
+    owner = sql.of_url(url).owner_engine(url)  # which may take its time
     with owner.begin() as connection:
         columns = ", ".join(schema.job.columns.keys()[1:])
         copies = (
@@ -213,5 +214,5 @@ async def test_order_by_status_time_follows_changes(store: SqlStore, clock: Cloc
     """A job that changes its status moves in the order by status time."""
     first, second = await submit(store), await submit(store)
     clock.pass_time(1)
-    await store.apply(first.job_id, partial(verbs.request_stop, grace=0, reason="", requested_by=""))
+    await store.apply(first.job_id, partial(requests.request_stop, grace=0, reason="", requested_by=""))
     assert await found(store, page(Order.STATUS_TIME_DESC)) == [first.job_id, second.job_id]

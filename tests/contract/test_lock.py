@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace_server.store import DatabaseInUse, NetworkFilesystem, StoreLock, StoreRefused, lock
+from headrace_server.store import DatabaseInUse, NetworkFilesystem, StoreLock, StoreRefused
+from headrace_server.store.opening import lock
 
 HOLD = """
 import subprocess, sys

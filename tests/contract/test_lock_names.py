@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from contract.test_lock import holder
 
-from headrace_server.store import DatabaseInUse, StoreLock, StoreRefused, lock
+from headrace_server.store import DatabaseInUse, StoreLock, StoreRefused
+from headrace_server.store.opening import lock
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from contract.deeds import Clock, claim, end, finish, run, stop, submission, sub
 from contract.test_lease import LEASE
 from sqlalchemy import text
 
-from headrace_server.domain import running, verbs
+from headrace_server.domain import requests, running
 from headrace_server.domain.broadcast import DEFAULT_KINDS, Broadcast
 from headrace_server.domain.change import Message
 from headrace_server.domain.errors import EtagMismatch
@@ -64,7 +64,7 @@ async def test_each_names_the_one_before_it(store: SqlStore) -> None:
     await store.settle([one.place for one in await unsent(store)], [])
     assert await unsent(store) == []
     other = await submit(store)
-    await store.apply(other.job_id, partial(verbs.update, fields={"priority": 3}, etag=""))
+    await store.apply(other.job_id, partial(requests.update, fields={"priority": 3}, etag=""))
     await claim(store)
     first, second, *_ = await unsent(store)
     assert [(one.previous, one.event.revision) for one in (first, second)] == [(0, 1), (1, 3)]
@@ -75,7 +75,7 @@ async def test_it_is_true_with_its_event_or_not_at_all(store: SqlStore) -> None:
     job = await end(store)
     before = await unsent(store)
     with pytest.raises(EtagMismatch):
-        await store.apply(job.job_id, partial(verbs.update, fields={"locked": True}, etag="stale"))
+        await store.apply(job.job_id, partial(requests.update, fields={"locked": True}, etag="stale"))
     with pytest.raises(Exception, match=r"surrogates|utf"):
         await store.submit(submission(description="\ud800"))
     assert await unsent(store) == before
@@ -94,7 +94,7 @@ async def test_pages_never_part_a_job(store: SqlStore) -> None:
     """Of each job on a page every broadcast is read, however far behind it stands; pages come to an end."""
     job = await submit(store, hold=True)
     await asyncio.gather(*(submit(store) for _ in range(10)))
-    await store.apply(job.job_id, verbs.release)
+    await store.apply(job.job_id, requests.release)
     first = await store.unsent(after=0, parked=False, limit=10)
     assert [one.event.revision for one in first.broadcasts if one.event.job_id == job.job_id] == [1, 2]
     assert first.end is not None

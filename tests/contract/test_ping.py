@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event, make_url
 
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.store import SqlStore, StoreRefused
-from headrace_server.store.dialect import of_url
+from headrace_server.store.sql import of_url
 from support.relay import Relay
 
 TROUBLE = {

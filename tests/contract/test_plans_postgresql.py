@@ -13,7 +13,8 @@ from sqlalchemy import event
 from headrace_server.domain.broadcast import DEFAULT_KINDS
 from headrace_server.domain.gate import Scope
 from headrace_server.domain.retention import Retention
-from headrace_server.store import SqlStore, lanes
+from headrace_server.store import SqlStore
+from headrace_server.store.claim import candidates
 
 pytestmark = [pytest.mark.only("postgresql"), pytest.mark.deep]
 
@@ -149,7 +150,7 @@ async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, seats: i
         assert len(await claim(store, seats)) == seats
     assert len(plans) > 8
     # Those at their limit are passed one by one; each is met by three steps that find its best.
-    assert costly(plans, lanes.OWNERS + 8 * seats + 20) == {}
+    assert costly(plans, candidates.OWNERS + 8 * seats + 20) == {}
 
 
 async def test_the_outbox_does_not_feel_what_is_parked(url: str) -> None:

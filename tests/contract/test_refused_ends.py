@@ -15,8 +15,8 @@ from headrace_server.domain.job import ErrorKind, Job, RetryPolicy, Status
 from headrace_server.domain.ports import Decision
 from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore
-from headrace_server.work.ladder import Ladder
-from headrace_server.work.running import Active
+from headrace_server.work.dispatch.active_run import Active
+from headrace_server.work.dispatch.stop_escalation import Ladder
 
 _TRIGGERS = {
     "sqlite": (

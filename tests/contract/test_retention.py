@@ -8,12 +8,13 @@ import pytest
 from contract.deeds import FAULT, SECOND, Clock, end, finish, found, now, page, run, stop, submission, submit
 from sqlalchemy import func, select
 
-from headrace_server.domain import verbs
+from headrace_server.domain import requests
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Swept
 from headrace_server.domain.retention import PORTION_EVENTS, PORTION_JOBS, Retention, portion
-from headrace_server.store import SqlStore, schema
+from headrace_server.store import SqlStore
+from headrace_server.store.tables import schema
 
 DAY = 86_400
 WEEK = Retention(succeeded=DAY * SECOND, failed=7 * DAY * SECOND, aborted=None)
@@ -41,7 +42,7 @@ async def sweep(store: SqlStore, retention: Retention = WEEK, turn: int | None =
 
 async def lock(store: SqlStore, job: Job, *, locked: bool = True) -> None:
     """Lock a job."""
-    await store.apply(job.job_id, partial(verbs.update, fields={"locked": locked}, etag=""))
+    await store.apply(job.job_id, partial(requests.update, fields={"locked": locked}, etag=""))
 
 
 async def ended(store: SqlStore) -> dict[Status, Job]:

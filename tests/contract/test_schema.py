@@ -18,19 +18,11 @@ from contract.deeds import submission
 from sqlalchemy import text
 
 from headrace_server.domain.job import Job
-from headrace_server.store import (
-    SchemaMismatch,
-    SqlStore,
-    StoreRefused,
-    climb,
-    dialect,
-    migrate,
-    relay,
-    retention,
-    schema,
-    steps,
-)
-from headrace_server.store.dialect.sqlite import writer_engine
+from headrace_server.store import SchemaMismatch, SqlStore, StoreRefused, sql
+from headrace_server.store.opening import climb, migrate, steps
+from headrace_server.store.sql.sqlite import writer_engine
+from headrace_server.store.tables import schema
+from headrace_server.store.write import leadership, retention
 from support.postgresql import Server
 
 
@@ -52,7 +44,7 @@ def climbed(database: str, request: pytest.FixtureRequest) -> Iterator[str]:
 
 def take_steps(url: str) -> None:
     """Take them all."""
-    engine = dialect.of_url(url).owner_engine(url)
+    engine = sql.of_url(url).owner_engine(url)
     with engine.begin() as connection:
         climb.climb(connection)
     engine.dispose()
@@ -69,7 +61,7 @@ def tables(path: Path) -> dict[str, str]:
 
 def rows(url: str) -> dict[str, list[tuple[object, ...]]]:
     """The rows of every table."""
-    engine = dialect.of_url(url).owner_engine(url)
+    engine = sql.of_url(url).owner_engine(url)
     with engine.connect() as connection:
         found = {
             table.name: sorted(tuple(row) for row in connection.execute(table.select()))
@@ -81,7 +73,7 @@ def rows(url: str) -> dict[str, list[tuple[object, ...]]]:
 
 def test_migrations_make_the_schema(climbed: str) -> None:
     """Alembic finds no difference between a migrated database and the tables of the code."""
-    engine = dialect.of_url(climbed).owner_engine(climbed)
+    engine = sql.of_url(climbed).owner_engine(climbed)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
     engine.dispose()
@@ -99,12 +91,12 @@ def test_migrations_leave_the_rows_of_a_new_database(url: str, climbed: str) -> 
     found = rows(url)
     assert found == rows(climbed)
     assert {name for name, there in found.items() if there} == {"duty", "alembic_version"}
-    assert {row[0] for row in found["duty"]} == {relay.DUTY, retention.DUTY}
+    assert {row[0] for row in found["duty"]} == {leadership.DUTY, retention.DUTY}
 
 
 def test_a_new_database_needs_no_alembic(tmp_path: Path) -> None:
     """To make the tables, and to serve those that are there, a server does not load Alembic."""
-    program = "import sys; from headrace_server.store import migrate; migrate.upgrade(sys.argv[1]); migrate.check(sys.argv[1]); assert 'alembic' not in sys.modules"
+    program = "import sys; from headrace_server.store.opening import migrate; migrate.upgrade(sys.argv[1]); migrate.check(sys.argv[1]); assert 'alembic' not in sys.modules"
     url = f"sqlite:///{tmp_path}/new.db"
     subprocess.run([sys.executable, "-c", program, url], check=True)
     assert migrate.state(url).up_to_date
@@ -113,7 +105,7 @@ def test_a_new_database_needs_no_alembic(tmp_path: Path) -> None:
 def test_an_old_database_is_taken_on_from_where_it_is(tmp_path: Path) -> None:
     """A database of the first tables gets what the later steps add, and nothing of what it has is made again."""
     url = f"sqlite:///{tmp_path}/old.db"
-    engine = dialect.of_url(url).owner_engine(url)
+    engine = sql.of_url(url).owner_engine(url)
     with engine.begin() as connection:
         config = climb.configured()
         config.attributes["connection"] = connection
@@ -144,7 +136,7 @@ def test_an_upgrade_is_needed_once(tmp_path: Path) -> None:
 
 def test_a_newer_database_is_refused(url: str) -> None:
     """A database of a schema that this code has never met is neither upgraded nor opened."""
-    engine = dialect.of_url(url).owner_engine(url)
+    engine = sql.of_url(url).owner_engine(url)
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     engine.dispose()
@@ -159,7 +151,7 @@ async def test_a_newer_database_that_serves_this_version_is_served(url: str, sin
     """Newer tables that say that they serve this version are opened and left as they are (failure case 29)."""
     head = migrate.state(url).head
     revision = f"9999_since_{head[:4] if since == 'own' else since}"
-    engine = dialect.of_url(url).owner_engine(url)
+    engine = sql.of_url(url).owner_engine(url)
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE job ADD COLUMN colour TEXT")
         connection.exec_driver_sql("ALTER TABLE ready ADD COLUMN weight INTEGER NOT NULL DEFAULT 1")
@@ -245,7 +237,7 @@ def test_a_database_that_cannot_be_written_is_refused(url: str, tmp_path: Path) 
 
 def made_of(url: str) -> list[tuple[str, ...]]:
     """Every column and index of a PostgreSQL database as it describes them."""
-    engine = dialect.of_url(url).owner_engine(url)
+    engine = sql.of_url(url).owner_engine(url)
     with engine.connect() as connection:
         columns = connection.exec_driver_sql(
             "SELECT table_name, column_name, data_type, collation_name, is_nullable, column_default "

@@ -17,7 +17,7 @@ from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailab
 from headrace_server.domain.gate import Scope
 from headrace_server.domain.job import Job
 from headrace_server.domain.retention import Retention
-from headrace_server.store import SqlStore, dialect
+from headrace_server.store import SqlStore, sql
 from support.checker_bugs import CountingGates
 from support.figures import figure, seed
 from support.listeners import Told
@@ -164,7 +164,7 @@ async def test_a_change_waits_for_claims_under_way(stores: list[SqlStore]) -> No
     """A pause is answered when every claim that began before it has ended: behind the answer nothing more is claimed."""
     await submit(stores[0], queue="q")
     with stores[1]._engines.reads.connect() as other:
-        dialect.of(other).share_gates(other)
+        sql.of(other).share_gates(other)
         pausing = asyncio.ensure_future(set_gate(stores[0], Scope.QUEUE, "q", paused=True))
         while not other.execute(WAITING).scalar_one():  # noqa: ASYNC110 - the database knows
             await asyncio.sleep(0)

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from contract.deeds import NOON, Clock, claim, end, finish, now, run, submission, submit
 
-from headrace_server.domain import running, verbs
+from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Message
 from headrace_server.domain.errors import JobLocked, JobNotFound, RequestIdReused, WrongStatus
 from headrace_server.domain.event import EventKind
@@ -49,7 +49,7 @@ async def test_every_state_of_a_job_is_read_back_as_written(store: SqlStore) -> 
     [again] = await claim(store)
     assert again.job.attempt == 2
     stopping = await store.apply(
-        job.job_id, partial(verbs.request_stop, grace=5, reason="why not", requested_by="me")
+        job.job_id, partial(requests.request_stop, grace=5, reason="why not", requested_by="me")
     )
     assert await now(store, job) == stopping.job
     ended = await finish(store, again.job, stop_seen=True)
@@ -118,7 +118,7 @@ async def test_delete_asks_the_domain(store: SqlStore) -> None:
     queued = await submit(store)
     with pytest.raises(WrongStatus):
         await store.delete(queued.job_id, tenant="default")
-    await store.apply(ended.job_id, partial(verbs.update, fields={"locked": True}, etag=""))
+    await store.apply(ended.job_id, partial(requests.update, fields={"locked": True}, etag=""))
     with pytest.raises(JobLocked):
         await store.delete(ended.job_id, tenant="default")
 
@@ -129,7 +129,7 @@ async def test_a_job_of_another_tenant_is_not_found(store: SqlStore) -> None:
     with pytest.raises(JobNotFound):
         await store.get(ended.job_id, tenant="birch", payload=False)
     with pytest.raises(JobNotFound):
-        await store.apply(ended.job_id, verbs.release, tenant="birch")
+        await store.apply(ended.job_id, requests.release, tenant="birch")
     with pytest.raises(JobNotFound):
         await store.delete(ended.job_id, tenant="birch")
     assert await now(store, ended) == ended

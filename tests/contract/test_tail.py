@@ -19,7 +19,7 @@ from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Status
 from headrace_server.domain.ports import Instance
-from headrace_server.store import SqlStore, dialect
+from headrace_server.store import SqlStore, sql
 from support.listeners import Told
 
 pytestmark = pytest.mark.only("postgresql")
@@ -79,7 +79,7 @@ def heard(stores: list[SqlStore]) -> list[list[Event]]:
 @contextmanager
 def connected(url: str) -> Iterator[Connection]:
     """A connection of somebody else."""
-    engine = dialect.of_url(url).owner_engine(url)
+    engine = sql.of_url(url).owner_engine(url)
     with engine.connect() as connection:
         yield connection
     engine.dispose()

@@ -4,7 +4,7 @@ from functools import partial
 
 from contract.deeds import LOST, NOON, SECOND, Clock, claim, finish, now, run, stop, submit
 
-from headrace_server.domain import verbs
+from headrace_server.domain import requests
 from headrace_server.domain.change import Change
 from headrace_server.domain.job import ErrorKind, JobError, RetryPolicy, Status
 from headrace_server.store import SqlStore
@@ -63,9 +63,9 @@ async def test_timers_follow_the_job(store: SqlStore) -> None:
     """A timer moves when its time is changed and is gone when its job ends."""
     made = await submit(store, run_after=NOON + SECOND, expire_time=NOON + 9 * SECOND)
     assert await store.run_timers() == NOON + SECOND
-    await store.apply(made.job_id, partial(verbs.update, fields={"run_after": None}, etag=""))
+    await store.apply(made.job_id, partial(requests.update, fields={"run_after": None}, etag=""))
     assert await store.run_timers() == NOON + 9 * SECOND
-    await store.apply(made.job_id, partial(verbs.update, fields={"expire_time": NOON + 3}, etag=""))
+    await store.apply(made.job_id, partial(requests.update, fields={"expire_time": NOON + 3}, etag=""))
     assert await store.run_timers() == NOON + 3
     await stop(store, made)
     assert await store.run_timers() is None

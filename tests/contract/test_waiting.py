@@ -8,8 +8,9 @@ import pytest_asyncio
 from contract.deeds import claim, submit, until
 
 from headrace_server.domain.errors import QueueFull, StoreUnavailable
-from headrace_server.store import SqlStore, waiting
-from headrace_server.store.waiting import Waiting
+from headrace_server.store import SqlStore
+from headrace_server.store.write import waiting_count
+from headrace_server.store.write.waiting_count import Waiting
 
 pytestmark = pytest.mark.only("postgresql")
 
@@ -17,8 +18,8 @@ pytestmark = pytest.mark.only("postgresql")
 @pytest_asyncio.fixture
 async def stores(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[SqlStore, SqlStore]]:
     """Two stores on one database, in which five jobs may wait."""
-    monkeypatch.setattr(waiting, "RECOUNT_SECONDS", 0.05)
-    monkeypatch.setattr(waiting, "IDLE_SHARE", 0)
+    monkeypatch.setattr(waiting_count, "RECOUNT_SECONDS", 0.05)
+    monkeypatch.setattr(waiting_count, "IDLE_SHARE", 0)
     opened = [SqlStore.open(url, durable=False, max_waiting=5) for _ in range(2)]
     yield opened[0], opened[1]
     await asyncio.gather(*(one.close() for one in opened))
@@ -41,8 +42,8 @@ async def test_what_others_change_is_counted(stores: tuple[SqlStore, SqlStore]) 
 
 async def test_a_count_loses_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
     """What this store commits while a count is under way is kept; a count that fails leaves what there was."""
-    monkeypatch.setattr(waiting, "RECOUNT_SECONDS", 0)
-    monkeypatch.setattr(waiting, "IDLE_SHARE", 0)
+    monkeypatch.setattr(waiting_count, "RECOUNT_SECONDS", 0)
+    monkeypatch.setattr(waiting_count, "IDLE_SHARE", 0)
     kept = Waiting(10)
     kept.add(1)
     asked: asyncio.Queue[asyncio.Future[int]] = asyncio.Queue()

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from contract.deeds import claim, finish, now, run, stop, submission, submit
 
-from headrace_server.domain import change, running, verbs
+from headrace_server.domain import change, requests, running
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable, WrongStatus
 from headrace_server.domain.job import Job, Progress, Status
-from headrace_server.store import SqlStore, writer
+from headrace_server.store import SqlStore
+from headrace_server.store.write import writer
 from support.listeners import Told
 
 NO_UTF8 = "\ud800"
@@ -23,7 +24,7 @@ NO_UTF8 = "\ud800"
 
 def describe(text: str) -> Any:
     """A decision: another description."""
-    return partial(verbs.update, fields={"description": text}, etag="")
+    return partial(requests.update, fields={"description": text}, etag="")
 
 
 def file_of(store: SqlStore) -> Path:
@@ -98,8 +99,8 @@ async def test_a_refusal_is_one_callers_own(store: SqlStore) -> None:
     jobs = [await submit(store) for _ in range(3)]
     ended = (await stop(store, jobs[0])).job
     outcomes = await asyncio.gather(
-        store.apply(ended.job_id, partial(verbs.update, fields={"priority": 3}, etag="")),
-        store.apply("unknown", verbs.release),
+        store.apply(ended.job_id, partial(requests.update, fields={"priority": 3}, etag="")),
+        store.apply("unknown", requests.release),
         store.apply(jobs[1].job_id, partial(running.permit, claim=1, instance="x", worker="w")),
         store.apply(jobs[2].job_id, describe("changed")),
         return_exceptions=True,
@@ -181,7 +182,7 @@ async def test_nothing_to_do_writes_nothing(store: SqlStore, commits: list[list[
     """A decision that changes nothing is answered, not written and not told."""
     made = await submit(store)
     commits.clear()
-    unchanged = await store.apply(made.job_id, verbs.release)
+    unchanged = await store.apply(made.job_id, requests.release)
     assert unchanged.events == ()
     assert commits == []
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from events.conftest import Bench
 
-from headrace_server.domain import running, verbs
+from headrace_server.amqp.broker import Broker
+from headrace_server.amqp.envelope import Envelope
+from headrace_server.codec.event_bodies import FORMATS, progress_body
+from headrace_server.domain import requests, running
 from headrace_server.domain.broadcast import Broadcast, Fate
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Progress, Spec, Status
-from headrace_server.events.broker import Broker
-from headrace_server.events.envelope import Envelope
-from headrace_server.rpc.broadcasts import FORMATS, progress_body
 
 pytestmark = pytest.mark.slow
 NOW = 1_700_000_000_000_000
@@ -42,7 +42,7 @@ async def test_the_publisher_outlives_a_defect(rabbitmq: str, bench: Bench) -> N
     async with asyncio.timeout(30):
         await up.wait()
         job = running.claim(
-            verbs.create("j", "t", Spec("copy"), NOW, hold=False).job, NOW, instance="i", worker="w"
+            requests.create("j", "t", Spec("copy"), NOW, hold=False).job, NOW, instance="i", worker="w"
         ).job
         far = Progress(1, 2**70, "", 2**70)
         broker.mention(job, far)

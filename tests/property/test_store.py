@@ -28,13 +28,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from headrace_server.domain import running, verbs
+from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
 from headrace_server.domain.job import ErrorKind, JobError, Progress, RetryPolicy, Spec, Status, StopPhase
 from headrace_server.domain.ports import ClaimRequest, Page, Seat, Submission
 from headrace_server.domain.query import Filter, Group, Order
-from headrace_server.store import SqlStore, listing, migrate, reads
+from headrace_server.store import SqlStore
+from headrace_server.store.opening import migrate
+from headrace_server.store.read import listing, one_job
 from support import faults_rows, model_view
 from support.faults_life import at_once
 from support.figures import figure, seed
@@ -361,11 +363,11 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     def _release(self, number: int) -> Asked:
         job_id = self._name(number)
-        return self._apply(job_id, verbs.release, lambda: self.model.release(job_id))
+        return self._apply(job_id, requests.release, lambda: self.model.release(job_id))
 
     def _stop(self, given: Any) -> Asked:
         job_id, grace = self._name(given[0]), given[1]
-        decide = partial(verbs.request_stop, grace=grace, reason="enough", requested_by="me")
+        decide = partial(requests.request_stop, grace=grace, reason="enough", requested_by="me")
         return self._apply(job_id, decide, lambda: self.model.request_stop(job_id, grace))
 
     def _update(self, given: Any) -> Asked:
@@ -379,7 +381,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         fields = {**fields, **times}
         known = self.model.jobs.get(job_id)
         version = {"none": None, "right": known.version if known else 1, "wrong": 99}[etag]
-        decide = partial(verbs.update, fields=fields, etag="" if version is None else f"v{version}")
+        decide = partial(requests.update, fields=fields, etag="" if version is None else f"v{version}")
         return self._apply(job_id, decide, lambda: self.model.update(job_id, fields, version))
 
     def _delete(self, given: Any) -> Asked:
@@ -479,7 +481,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
                 f"{job_id} was told as {self.told[job_id]}"
             )
         for job_id in self.touched & stored.keys():
-            events = self.store._ask(partial(reads.events, job_id=job_id, after=0, limit=1000))
+            events = self.store._ask(partial(one_job.events, job_id=job_id, after=0, limit=1000))
             assert list(map(model_view.told, events)) == self.model.jobs[job_id].history
         self.touched.clear()
         faults_rows.check_on(self.place.rows)

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from headrace_server.amqp.broker import Broker
 from headrace_server.app import App
 from headrace_server.domain.broadcast import Broadcast, Fate
 from headrace_server.domain.event import EventKind
-from headrace_server.events.broker import Broker
 from support.phases import serve
 from support.server import Server
 

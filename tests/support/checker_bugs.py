@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Self
 
 from sqlalchemy import Connection, text
 
-from headrace_server.control.hub import Feed
-from headrace_server.domain import running, verbs
+from headrace_server.control.watch.hub import Feed
+from headrace_server.domain import requests, running
+from headrace_server.domain.capacity import Held
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.event import Event
 from headrace_server.domain.gate import Gate
@@ -25,12 +26,14 @@ from headrace_server.domain.job import ErrorKind, Job, JobError, Status
 from headrace_server.domain.lease import OwnLease
 from headrace_server.domain.ports import Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
-from headrace_server.domain.room import Held
-from headrace_server.store import gates, lease, ledger, store, tail, writer
+from headrace_server.store import gates, store
+from headrace_server.store.cluster import heartbeat
+from headrace_server.store.read import tail
 from headrace_server.store.store import SqlStore, wall_clock
-from headrace_server.work.contract import PoolPort, RunKey
-from headrace_server.work.running import Active
-from headrace_server.work.seating import Groups, Seating
+from headrace_server.store.write import unit_of_work, writer
+from headrace_server.work.dispatch.active_run import Active
+from headrace_server.work.dispatch.slot_table import Groups, Seating
+from headrace_server.work.ipc.contract import PoolPort, RunKey
 from support.phases import Doomed, DoomedDispatcher, DoomedStore, Phase, chosen, reach, serve
 
 
@@ -55,7 +58,7 @@ class AnswersFirst(DoomedStore):
         if before is not None:
             await super().submit(before)
         spec = submission.spec
-        made = verbs.create(submission.job_id, submission.tenant, spec, wall_clock(), hold=submission.hold)
+        made = requests.create(submission.job_id, submission.tenant, spec, wall_clock(), hold=submission.hold)
         return Submitted(FullJob(made.job, Payload(spec.parameters, None, {})), existing=False)
 
 
@@ -67,7 +70,7 @@ class ForgetsRequests(DoomedStore):
         return await super().submit(replace(submission, request_id=""))
 
 
-class _LateLedger(ledger.Ledger):
+class _LateLedger(unit_of_work.Ledger):
     """Keeps the events for later."""
 
     late: ClassVar[list[Change]] = []
@@ -83,7 +86,7 @@ class _LateWriter(writer.Writer):
         super()._commit(batch)
         with self._engine.begin() as connection:
             _die_at_an_end(connection)
-            late = ledger.Ledger(connection, number=self._number, seq=self._seq, now=0, waiting=0)
+            late = unit_of_work.Ledger(connection, number=self._number, seq=self._seq, now=0, waiting=0)
             late._flush_events(_LateLedger.late)
             _LateLedger.late.clear()
             self._seq = late.seq
@@ -244,7 +247,7 @@ class NeverLost(DoomedStore):
     @classmethod
     def open(cls, url: str, **options: Any) -> Self:
         """Open the database."""
-        lease.OwnLease = _Eternal  # type: ignore[misc] # the bug
+        heartbeat.OwnLease = _Eternal  # type: ignore[misc] # the bug
         return super().open(url, **options)
 
 

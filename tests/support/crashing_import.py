@@ -6,7 +6,10 @@ from pathlib import Path
 
 from headrace.jobs import JobContext, job
 
-if "headrace_server.work.loader" not in sys.modules and not Path(os.environ["SLOW_IMPORT_GATE"]).exists():
+if (
+    "headrace_server.work.catalog.loader" not in sys.modules
+    and not Path(os.environ["SLOW_IMPORT_GATE"]).exists()
+):
     os._exit(9)
 
 

@@ -56,7 +56,7 @@ def prefix() -> str:
 @pytest.fixture(scope="session")
 def postgresql_template(postgresql: "Server", prefix: str) -> Iterator[str]:
     """The name of an empty PostgreSQL database with its tables, to be copied."""
-    from headrace_server.store import migrate  # noqa: PLC0415 - see the module
+    from headrace_server.store.opening import migrate  # noqa: PLC0415 - see the module
 
     name = f"{prefix}_template"
     migrate.upgrade(postgresql.create(name))

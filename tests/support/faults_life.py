@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from headrace_server.domain import change, running, verbs
+from headrace_server.domain import change, requests, running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.job import ErrorKind, JobError, Progress, RetryPolicy, Spec, StopPhase
 from headrace_server.domain.ports import ClaimRequest, Page, Seat, Submission
@@ -94,10 +94,10 @@ def of_run(decide: Any, claim: int = 1, **more: Any) -> Any:
 
 def update(etag: str = "", **fields: Any) -> Any:
     """A caller's update."""
-    return partial(verbs.update, fields=fields, etag=etag)
+    return partial(requests.update, fields=fields, etag=etag)
 
 
-STOP = partial(verbs.request_stop, grace=10 * SECOND, reason="enough", requested_by="me")
+STOP = partial(requests.request_stop, grace=10 * SECOND, reason="enough", requested_by="me")
 FAILED = of_run(running.finish, outcome=Outcome(error=BROKE))
 
 
@@ -125,10 +125,10 @@ async def repeats(life: Life) -> Answers:
 async def changes(life: Life) -> Answers:
     """Releases and updates, some of them refused."""
     return await life.batch(
-        life.apply("b", verbs.release),
+        life.apply("b", requests.release),
         life.apply("e", update(etag="v1", priority=5)),
         life.apply("e", update(etag="v1", priority=6)),
-        life.apply("nowhere", verbs.release),
+        life.apply("nowhere", requests.release),
         life.store.delete("a", tenant="default"),
     )
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import psycopg
 
-from headrace_server.store import schema
+from headrace_server.store.tables import schema
 
 QUEUED, RUNNING, FINAL = 2, 4, (5, 6, 7)
 DUE, EXPIRE = 1, 2

@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 
-from headrace._rpc.status import from_rpc_error
+from headrace._transport.status import from_rpc_error
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 
 SIZE = 1_000

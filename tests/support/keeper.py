@@ -6,7 +6,7 @@
     the program has ended, or whoever started the keeper -> SIGKILL for all that is below the keeper, which then ends
 
 A broker starts helpers that detach themselves, every minute anew. Their parents end at once, and an orphan goes to the
-nearest subreaper above it. A pytest that has a pool is one (headrace_server.work.process_tree) and reaps nobody else's
+nearest subreaper above it. A pytest that has a pool is one (headrace_server.work.linux.process_tree) and reaps nobody else's
 processes, so they stayed as zombies there and were taken for leaks of whatever test was running. Here they end.
 """
 
@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-from headrace_server.work import process_tree
+from headrace_server.work.linux import process_tree
 
 _PR_SET_PDEATHSIG = 1
 

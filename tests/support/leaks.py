@@ -33,7 +33,7 @@ from typing import Final, NamedTuple
 import pytest
 from xdist.workermanage import WorkerController
 
-from headrace_server.work.process_tree import descendants, has_children
+from headrace_server.work.linux.process_tree import descendants, has_children
 from support.likeness import Likeness
 
 PATIENCE = 10.0

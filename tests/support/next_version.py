@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from headrace_server.__main__ import register
-from headrace_server.store import migrate, steps
+from headrace_server.store.opening import migrate, steps
 
 REVISION = "9999_since_{own}"
 _STEP = '''"""Colours: what the next version adds, and this one does not miss."""

@@ -34,9 +34,9 @@ from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import Status
 from headrace_server.domain.ports import Claimed, ClaimRequest
 from headrace_server.store.store import SqlStore
-from headrace_server.work.contract import Run, RunKey
-from headrace_server.work.dispatch import Dispatcher
-from headrace_server.work.pool import Pool
+from headrace_server.work.dispatch.dispatcher import Dispatcher
+from headrace_server.work.ipc.contract import Run, RunKey
+from headrace_server.work.pool.pool import Pool
 from support.server import Server
 
 COMMAND = (sys.executable, "-m", "support.phases")

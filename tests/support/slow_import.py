@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headrace.jobs import JobContext, job
 
-if "headrace_server.work.loader" not in sys.modules:
+if "headrace_server.work.catalog.loader" not in sys.modules:
     while not Path(os.environ["SLOW_IMPORT_GATE"]).exists():
         time.sleep(0.005)
 

@@ -2,7 +2,7 @@
 
     python -m support.watchers TARGET      commands on standard input, one answer to each on standard output
 
-A watcher is the client's own watch (headrace._rpc.watch) on a bare stream: it resumes where it was, and notes every
+A watcher is the client's own watch (headrace._flows.watch) on a bare stream: it resumes where it was, and notes every
 event that arrived, twice or not. A slow one reads its snapshot and then nothing until it is told.
 """
 
@@ -18,8 +18,8 @@ from typing import Any, Self
 
 import grpc
 
-from headrace._rpc.status import from_rpc_error
-from headrace._rpc.watch import Watch
+from headrace._flows.watch import Watch
+from headrace._transport.status import from_rpc_error
 from headrace.errors import HeadraceError
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 

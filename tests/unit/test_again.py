@@ -2,8 +2,8 @@
 
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Status
-from headrace_server.store.again import Again
-from headrace_server.store.claims import Taken
+from headrace_server.store.claim.claim_retry import Again
+from headrace_server.store.claim.claims import Taken
 
 
 def moved(before: Status, after: Status) -> Event:

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from headrace_server.control import broadcasting
-from headrace_server.control.broadcasting import Broadcasting
-from headrace_server.domain import verbs
+from headrace_server.control.outbox import relay
+from headrace_server.control.outbox.relay import Broadcasting
+from headrace_server.domain import requests
 from headrace_server.domain.broadcast import DEFAULT_KINDS, Broadcast, Fate, Settled
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import Job, Progress, Spec
 from headrace_server.domain.ports import Submission
-from headrace_server.store import SqlStore, migrate
+from headrace_server.store import SqlStore
+from headrace_server.store.opening import migrate
 from support.figures import seed
 
 JOBS = 60
@@ -134,8 +135,8 @@ async def test_what_cannot_be_published_is_kept(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_nothing_is_lost_or_out_of_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through refusals, breakdowns and queues that are missing for a while each job's events arrive, in order, one at a time (failure cases 12, 13, 15)."""
-    monkeypatch.setattr(broadcasting, "REFUSED_PAUSE", 0.01)
-    monkeypatch.setattr(broadcasting, "PARKED_PERIOD", 0.05)
+    monkeypatch.setattr(relay, "REFUSED_PAUSE", 0.01)
+    monkeypatch.setattr(relay, "PARKED_PERIOD", 0.05)
     chance = random.Random(seed())
     url = f"sqlite:///{tmp_path}/jobs.db"
     migrate.upgrade(url)
@@ -152,9 +153,9 @@ async def test_nothing_is_lost_or_out_of_order(tmp_path: Path, monkeypatch: pyte
         await store.submit(Submission(job_id, "default", Spec("t"), hold=True, request_id="", digest=""))
         for number in range(chance.randint(0, 8)):
             await asyncio.sleep(chance.random() / 10)
-            await store.apply(job_id, partial(verbs.update, fields={"priority": number + 1}, etag=""))
+            await store.apply(job_id, partial(requests.update, fields={"priority": number + 1}, etag=""))
         if chance.random() < 0.3:
-            await store.apply(job_id, partial(verbs.request_stop, grace=1, reason="", requested_by=""))
+            await store.apply(job_id, partial(requests.request_stop, grace=1, reason="", requested_by=""))
 
     lives = asyncio.gather(*map(live, ids))
 

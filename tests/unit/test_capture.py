@@ -1,8 +1,8 @@
-"""work.output.Capture: lines without an end, and lines that are written over."""
+"""work.pool.output.Capture: lines without an end, and lines that are written over."""
 
 import pytest
 
-from headrace_server.work.output import Capture, OutputLimits
+from headrace_server.work.pool.output import Capture, OutputLimits
 
 OUT = 2
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_server.domain import passing, running, verbs
+from headrace_server.domain import expiry, requests, running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import EtagMismatch, JobLocked, Replaced, WrongStatus
 from headrace_server.domain.event import EventKind
@@ -31,7 +31,7 @@ BROKEN = JobError(ErrorKind.EXCEPTION, "broken")
 
 def new(*, hold: bool = False, **spec: object) -> Job:
     """A job just submitted."""
-    return verbs.create("j", "t", Spec(type="x", **spec), NOW, hold=hold).job  # type: ignore[arg-type]
+    return requests.create("j", "t", Spec(type="x", **spec), NOW, hold=hold).job  # type: ignore[arg-type]
 
 
 def started(**spec: object) -> Job:
@@ -47,7 +47,7 @@ def finish(job: Job, **outcome: object) -> Change:
 
 def stopped(job: Job, grace: int = 10) -> Job:
     """The job after a stop was asked for."""
-    return verbs.request_stop(job, NOW, grace=grace, reason="why", requested_by="who").job
+    return requests.request_stop(job, NOW, grace=grace, reason="why", requested_by="who").job
 
 
 def test_created_held_is_pending() -> None:
@@ -60,17 +60,17 @@ def test_waits_for_run_after() -> None:
     """A job with run_after is not ready before its time, and promote makes it ready then."""
     job = new(run_after=NOW + 5)
     assert not job.ready
-    assert passing.promote(job, NOW + 4).job == job
-    assert passing.promote(job, NOW + 5).job.ready
+    assert expiry.promote(job, NOW + 4).job == job
+    assert expiry.promote(job, NOW + 5).job.ready
 
 
 def test_release_is_idempotent() -> None:
     """Releasing a released job changes nothing, even after its end; one that ended while held cannot be released."""
-    job = verbs.release(new(hold=True), NOW).job
-    assert verbs.release(job, NOW).events == ()
-    assert verbs.release(finish(started()).job, NOW).events == ()
+    job = requests.release(new(hold=True), NOW).job
+    assert requests.release(job, NOW).events == ()
+    assert requests.release(finish(started()).job, NOW).events == ()
     with pytest.raises(WrongStatus):
-        verbs.release(stopped(new(hold=True)), NOW)
+        requests.release(stopped(new(hold=True)), NOW)
 
 
 def test_claim_and_attempt_count_different_things() -> None:
@@ -206,7 +206,7 @@ def test_second_stop_only_brings_the_kill_forward() -> None:
     """A later stop with as much grace changes nothing; one with less moves kill_time, and the log says so."""
     job = stopped(started(), grace=100)
     assert stopped(job, grace=100) == job
-    again = verbs.request_stop(job, NOW + 5, grace=50, reason="", requested_by="")
+    again = requests.request_stop(job, NOW + 5, grace=50, reason="", requested_by="")
     assert again.job.stop == replace(job.stop, kill_time=NOW + 55, grace=50)  # type: ignore[type-var] # there is one
     (told,) = again.events
     assert (told.kind, told.body) == (EventKind.UPDATED, {"paths": ["stop.kill_time"]})
@@ -216,7 +216,7 @@ def test_second_stop_only_brings_the_kill_forward() -> None:
 def test_second_stop_by_another_clock(off: int) -> None:
     """Who is asked an hour off: the shorter grace counts, and kill_time stays between the request and what it was."""
     job = stopped(started(), grace=100)
-    later = verbs.request_stop(job, NOW + off, grace=50, reason="", requested_by="").job
+    later = requests.request_stop(job, NOW + off, grace=50, reason="", requested_by="").job
     assert later.stop is not None
     assert later.stop.grace == 50
     assert later.stop.kill_time == (NOW + 50 if off < 0 else NOW + 100)
@@ -224,12 +224,12 @@ def test_second_stop_by_another_clock(off: int) -> None:
 
 def test_expiry_binds_until_the_first_start() -> None:
     """A job that has not started by expire_time is FAILED(EXPIRED); a retry is not."""
-    job = passing.expire(new(expire_time=NOW), NOW).job
+    job = expiry.expire(new(expire_time=NOW), NOW).job
     assert job.status is Status.FAILED
     assert job.error is not None
     assert job.error.kind is ErrorKind.EXPIRED
     again = finish(started(expire_time=NOW + 5, retry=RetryPolicy(max_attempts=2)), error=BROKEN).job
-    assert passing.expire(again, NOW + 9).job.status is Status.QUEUED
+    assert expiry.expire(again, NOW + 9).job.status is Status.QUEUED
 
 
 def test_permit_of_an_expired_job_expires_it() -> None:
@@ -258,28 +258,28 @@ def test_messages_are_bounded() -> None:
 def test_update_changes_the_etag_once() -> None:
     """Wanted values that are there already leave the etag; others raise it; an old etag is refused."""
     job = new()
-    assert verbs.update(job, NOW, fields={"priority": 0}, etag="").job == job
-    updated = verbs.update(job, NOW, fields={"priority": 9}, etag=job.etag).job
+    assert requests.update(job, NOW, fields={"priority": 0}, etag="").job == job
+    updated = requests.update(job, NOW, fields={"priority": 9}, etag=job.etag).job
     assert updated.etag != job.etag
     with pytest.raises(EtagMismatch):
-        verbs.update(updated, NOW, fields={"priority": 1}, etag=job.etag)
+        requests.update(updated, NOW, fields={"priority": 1}, etag=job.etag)
 
 
 def test_update_of_a_finished_job() -> None:
     """A job that has ended takes a description, and refuses a priority."""
     job = finish(started()).job
-    assert verbs.update(job, NOW, fields={"description": "d"}, etag="").job.description == "d"
+    assert requests.update(job, NOW, fields={"description": "d"}, etag="").job.description == "d"
     with pytest.raises(WrongStatus):
-        verbs.update(job, NOW, fields={"priority": 9}, etag="")
+        requests.update(job, NOW, fields={"priority": 9}, etag="")
 
 
 def test_delete_needs_an_end_and_no_lock() -> None:
     """Only a job that has ended and is not locked may be deleted."""
     with pytest.raises(WrongStatus):
-        verbs.check_delete(started())
+        requests.check_delete(started())
     with pytest.raises(JobLocked):
-        verbs.check_delete(replace(finish(started()).job, locked=True))
-    verbs.check_delete(finish(started()).job)
+        requests.check_delete(replace(finish(started()).job, locked=True))
+    requests.check_delete(finish(started()).job)
 
 
 def test_recovery_follows_the_attempt_rule() -> None:
@@ -293,7 +293,7 @@ def test_recovery_follows_the_attempt_rule() -> None:
 
 
 ACTS = {
-    "release": verbs.release,
+    "release": requests.release,
     "claim": lambda job, now: (
         running.claim(job, now, instance="me", worker="w") if job.ready else Change(job)
     ),
@@ -314,10 +314,10 @@ ACTS = {
     "fail": lambda job, now: running.finish(
         job, now, claim=job.claim, instance="me", outcome=Outcome(error=BROKEN)
     ),
-    "stop": partial(verbs.request_stop, grace=1, reason="", requested_by=""),
-    "expire": passing.expire,
-    "promote": passing.promote,
-    "update": lambda job, now: verbs.update(job, now, fields={"description": str(now)}, etag=""),
+    "stop": partial(requests.request_stop, grace=1, reason="", requested_by=""),
+    "expire": expiry.expire,
+    "promote": expiry.promote,
+    "update": lambda job, now: requests.update(job, now, fields={"description": str(now)}, etag=""),
 }
 
 

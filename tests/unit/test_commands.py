@@ -8,13 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headrace_server.control.jobs import StopOutcome
-from headrace_server.domain import verbs
+from headrace_server.amqp.command_handler import PROTOBUF, STATUS, STOP, STOPPED, CommandDesk
+from headrace_server.control.jobs.single import StopOutcome
+from headrace_server.domain import requests
 from headrace_server.domain.command import Verdict
 from headrace_server.domain.errors import JobNotFound, StoreUnavailable
 from headrace_server.domain.job import Spec
 from headrace_server.domain.query import FullJob
-from headrace_server.rpc.commands import PROTOBUF, STATUS, STOP, STOPPED, CommandDesk
 
 FIELDS = st.sampled_from(["tenant", "jobId", "reason", "gracePeriod", "waitTimeout", "requestedBy", "other"])
 VALUES = st.one_of(
@@ -32,7 +32,7 @@ class Stops:
         """Stop."""
         if self.error:
             raise self.error
-        return StopOutcome.STOPPED, FullJob(verbs.create(job_id, tenant, Spec("t"), 0, hold=True).job)
+        return StopOutcome.STOPPED, FullJob(requests.create(job_id, tenant, Spec("t"), 0, hold=True).job)
 
 
 def carry_out(

@@ -3,8 +3,8 @@
 import pytest
 
 from headrace.errors import BY_CODE, BY_REASON
+from headrace_server.codec.errors import CODES
 from headrace_server.domain.errors import ControlError
-from headrace_server.rpc.status import CODES
 
 RAISED = {
     "JOB_NOT_FOUND": "JobNotFound", "INVALID_ARGUMENT": "InvalidArgument", "INVALID_PARAMETER": "InvalidParameter",

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from headrace_server.control.hub import KEPT_EVENTS, TAKEN_EVENTS, TURNS, Hub
-from headrace_server.control.watch import Finished, Heartbeat, Snapshot, Update, Watch, WatchOptions
-from headrace_server.domain import change, running, verbs
+from headrace_server.control.watch.follow import Finished, Heartbeat, Snapshot, Update, Watch, WatchOptions
+from headrace_server.control.watch.hub import KEPT_EVENTS, TAKEN_EVENTS, TURNS, Hub
+from headrace_server.domain import change, requests, running
 from headrace_server.domain.change import Change, Outcome
 from headrace_server.domain.errors import Draining, JobNotFound
 from headrace_server.domain.event import Event
@@ -22,7 +22,7 @@ class Log:
     """The two reads that a watch makes, over a history of one job; what is committed is published when told."""
 
     def __init__(self) -> None:
-        created = verbs.create("j", "t", Spec(type="x"), NOW, hold=False)
+        created = requests.create("j", "t", Spec(type="x"), NOW, hold=False)
         self.job = created.job
         self.rows = list(created.events)
         self.reads = 0
@@ -92,7 +92,9 @@ async def test_a_feed_behind_what_is_kept_reads_the_log() -> None:
     slow = watch(log, hub).updates()
     await anext(slow)
     for number in range(KEPT_EVENTS * 2):
-        hub.publish(log.commit(verbs.update(log.job, NOW, fields={"priority": number + 1}, etag="")).events)
+        hub.publish(
+            log.commit(requests.update(log.job, NOW, fields={"priority": number + 1}, etag="")).events
+        )
     hub.publish(moves(log))
     revisions = [update.revision async for update in slow if isinstance(update, Event)]
     assert revisions == list(range(2, log.job.revision + 1))
@@ -106,7 +108,7 @@ async def test_a_watcher_that_does_not_read_holds_a_few_events() -> None:
     with hub.subscribe("j") as feed:
         for number in range(KEPT_EVENTS):
             hub.publish(
-                log.commit(verbs.update(log.job, NOW, fields={"priority": number + 1}, etag="")).events
+                log.commit(requests.update(log.job, NOW, fields={"priority": number + 1}, etag="")).events
             )
         taken = feed.events_after(1)
         assert [event.revision for event in taken or ()] == list(range(2, 2 + TAKEN_EVENTS))
@@ -199,8 +201,8 @@ def test_chain_is_all_or_nothing() -> None:
     """Decisions in a chain see each other's job, and one that raises undoes all."""
     log = Log()
     both = change.chain([
-        lambda job, now: verbs.update(job, now, fields={"priority": 1}, etag=""),
-        lambda job, now: verbs.update(job, now, fields={"priority": job.priority + 1}, etag=""),
+        lambda job, now: requests.update(job, now, fields={"priority": 1}, etag=""),
+        lambda job, now: requests.update(job, now, fields={"priority": job.priority + 1}, etag=""),
     ])  # fmt: skip
     made = both(log.job, NOW)
     assert (made.job.priority, len(made.events)) == (2, 2)

@@ -331,13 +331,17 @@ def test_a_package_is_all_its_modules(write: Write) -> None:
 def test_an_entry_point_that_names_a_package(write: Write, tmp_path: Path) -> None:
     """It loads what the modules of the package register, as `--jobs` does; one that names no module is told, and the others load."""
     write("store.__init__", "")
-    write("store.orders", '@job("store.order")\ndef order(ctx): ...')
+    write("store.orders", '@job("store.write.commit_order")\ndef order(ctx): ...')
     info = tmp_path / "store-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-store\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[headrace.jobs]\nmine = store\nodd = ?\n")
     loaded = load([], entry_points=True)
-    assert loaded.types.keys() == {"store.order"} == load(["store"], entry_points=False).types.keys()
+    assert (
+        loaded.types.keys()
+        == {"store.write.commit_order"}
+        == load(["store"], entry_points=False).types.keys()
+    )
     assert loaded.errors == {"entry point 'odd' of my-store": "'?' names no module."}
 
 

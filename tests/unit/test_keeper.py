@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace_server.work.process_tree import Process, descendants
+from headrace_server.work.linux.process_tree import Process, descendants
 from support.rabbitmq import KEEPER
 from support.server import until
 
@@ -15,7 +15,7 @@ from support.server import until
 DETACHES = "(setsid sleep 1000 &) ; touch ready; exec sleep 1000"
 SUBREAPER = """
 import subprocess, sys
-from headrace_server.work import process_tree
+from headrace_server.work.linux import process_tree
 process_tree.become_subreaper()
 subprocess.run(sys.argv[1:])
 print(process_tree.has_children())

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from headrace_server.control import pages
+from headrace_server.control.jobs import pages
 from headrace_server.domain.errors import InvalidPageToken
 from headrace_server.domain.job import ErrorKind
+from headrace_server.domain.open_enum import is_known, word
 from headrace_server.domain.query import Filter, Order
-from headrace_server.domain.words import is_known, word
-from headrace_server.work import frames
-from headrace_server.work.contract import Run, RunKey
+from headrace_server.work.ipc import frames
+from headrace_server.work.ipc.contract import Run, RunKey
 
 RUN = Run(RunKey("j", 1), "t", 1, "tenant", "owner", "session", "words", "", {"k": "v"}, '{"a":1}')
 ERROR = {"kind": 1, "message": "m", "code": "", "type": "", "step": "", "traceback": ""}

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from headrace_server.control import lives
-from headrace_server.control.lives import Lives
+from headrace_server.control.cluster import membership
+from headrace_server.control.cluster.membership import Lives
 from headrace_server.domain.job import JobError
 from headrace_server.domain.ports import Instance, LifeListener
 
@@ -60,7 +60,7 @@ async def test_an_instance_whose_lease_is_lost_lives_again_whatever_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each step to the next life is repeated until it is done."""
-    monkeypatch.setattr(lives, "PAUSE", 0.001)
+    monkeypatch.setattr(membership, "PAUSE", 0.001)
     troubled = Troubled()
     mine = Lives(troubled, troubled, name="name", lease=None, about=dict)  # type: ignore[arg-type] # likewise
     mine.lost()

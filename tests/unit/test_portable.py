@@ -1,4 +1,4 @@
-"""headrace_server.work.portable: the schemas that travel to the server, and those that stay with the code of the jobs."""
+"""headrace_server.work.catalog.portable: the schemas that travel to the server, and those that stay with the code of the jobs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationEr
 from pydantic_core import PydanticSerializationError
 
 from headrace.values import File, Reference
-from headrace_server.work.portable import PlainAdapter, portable_or_none
-from headrace_server.work.signature import _travelling
+from headrace_server.work.catalog.portable import PlainAdapter, portable_or_none
+from headrace_server.work.catalog.signature import _travelling
 
 VALUES = [
     None, True, 0, 3, -1, 2.5, "", "3", "a", "text", "red", "PT1M", "2026-01-02", b"\0", [], [1, "2"], ["a"], {}, {"a": 1},

@@ -1,4 +1,4 @@
-"""headrace_server.work.registry: the types that are loaded, and what fits their signatures."""
+"""headrace_server.work.catalog.registry: the types that are loaded, and what fits their signatures."""
 
 import asyncio
 import json
@@ -17,11 +17,12 @@ from headrace.values import File, Reference, decode, dumps, encode
 from headrace_server.domain.errors import FieldViolation, InvalidParameter, UnknownType
 from headrace_server.domain.job import RetryPolicy
 from headrace_server.domain.ports import JobTypes, TypeDefaults
-from headrace_server.work import channel, loader_life
-from headrace_server.work.frames import decode as decode_frame
-from headrace_server.work.known_type import KnownType
-from headrace_server.work.loader import Loader, LoaderSettings
-from headrace_server.work.registry import Registry
+from headrace_server.work.catalog import loader_life
+from headrace_server.work.catalog.known_type import KnownType
+from headrace_server.work.catalog.loader import Loader, LoaderSettings
+from headrace_server.work.catalog.registry import Registry
+from headrace_server.work.ipc import channel
+from headrace_server.work.ipc.frames import decode as decode_frame
 
 Load = Callable[..., Registry]
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from headrace.jobs import JobContext, job
 from headrace.testing import run_job
 from headrace.values import encode
-from headrace_server.work.signature import JobType
+from headrace_server.work.catalog.signature import JobType
 
 
 class Colour(enum.Enum):

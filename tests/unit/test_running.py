@@ -5,16 +5,16 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
-from headrace_server.domain import running, verbs
+from headrace_server.codec import answers
+from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import Job, Progress, Spec, Status
 from headrace_server.domain.ports import Decision
-from headrace_server.rpc import convert
-from headrace_server.work import frames
-from headrace_server.work.contract import ProgressReport
-from headrace_server.work.ladder import Ladder
-from headrace_server.work.running import CROWD, Active
+from headrace_server.work.dispatch.active_run import CROWD, Active
+from headrace_server.work.dispatch.stop_escalation import Ladder
+from headrace_server.work.ipc import frames
+from headrace_server.work.ipc.contract import ProgressReport
 
 NOW = 1_700_000_000_000_000
 
@@ -40,7 +40,7 @@ class OneRow:
 def started() -> Job:
     """A job in its first attempt."""
     job = running.claim(
-        verbs.create("j", "t", Spec(type="x"), NOW, hold=False).job, NOW, instance="i", worker="w"
+        requests.create("j", "t", Spec(type="x"), NOW, hold=False).job, NOW, instance="i", worker="w"
     ).job
     return running.permit(job, NOW, claim=1, instance="i", worker="w").job
 
@@ -105,7 +105,7 @@ async def test_an_estimate_lies_within_the_calendar_or_is_unknown(
     """When a job will end is computed while it is a time that can be told; beyond year 9999, nobody knows."""
     made = await computed(said)
     assert made.estimated_end_time == end
-    assert convert.update(made) is not None
+    assert answers.update(made) is not None
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ async def test_an_estimate_counts_what_the_run_has_done(
 async def test_counts_and_clocks_of_a_child_are_bounded(number: int) -> None:
     """Whatever a child says, the server can show it to everybody."""
     said = frames.progress_of(["progress", number, number, "x", number])
-    message = convert.update(await computed(said))
+    message = answers.update(await computed(said))
     assert message is not None
     assert 0 <= message.progress.done == message.progress.total < 2**63
     assert message.progress.update_time.ToJsonString()

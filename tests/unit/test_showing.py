@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from headrace._rpc import convert as client
+from headrace._requests import convert as client
 from headrace.v1 import job_pb2
-from headrace_server.domain import running, verbs
+from headrace_server.codec import answers, fitting
+from headrace_server.codec.event_bodies import FORMATS
+from headrace_server.domain import requests, running
 from headrace_server.domain.broadcast import Broadcast
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Attempt, ErrorKind, Job, JobError, Progress, RetryPolicy, Spec, Status
 from headrace_server.domain.ports import TypeInfo
 from headrace_server.domain.query import FullJob, Payload
-from headrace_server.rpc import convert, showing
-from headrace_server.rpc.broadcasts import FORMATS
 
 NOW = 1_700_000_000_000_000
 FAR = 2_009_941_816_586_000_000
@@ -28,13 +28,15 @@ PAYLOAD = Payload('{"a":1}', '"made"', {"b": "2"})
 @pytest.fixture(autouse=True)
 def _nothing_told() -> None:
     """What was left out before this test is told again."""
-    showing._told.forget()
+    fitting._told.forget()
 
 
 def a_job(**fields: Any) -> Job:
     """A job in its second attempt, with these fields."""
     spec = Spec("copy", description="a copy", owner="me", labels={"k": "v"}, timeout=5_000_000)
-    claimed = running.claim(verbs.create("j", "t", spec, NOW, hold=False).job, NOW, instance="i", worker="w")
+    claimed = running.claim(
+        requests.create("j", "t", spec, NOW, hold=False).job, NOW, instance="i", worker="w"
+    )
     job = running.permit(claimed.job, NOW, claim=1, instance="i", worker="w").job
     first = Attempt(1, NOW, "i", "w", NOW, ERROR)
     return replace(
@@ -45,7 +47,7 @@ def a_job(**fields: Any) -> Job:
 
 def shown(job: Job, payload: Payload | None = PAYLOAD) -> dict[str, Any]:
     """What a client is shown of it; reading it raises nothing either."""
-    message = convert.job_info(FullJob(job, payload))
+    message = answers.job_info(FullJob(job, payload))
     client.job(job_pb2.JobInfo.FromString(message.SerializeToString()))
     return MessageToDict(message)
 
@@ -122,7 +124,7 @@ def test_a_history_goes_on_behind_a_bad_event(caplog: pytest.LogCaptureFixture) 
     """An event whose body cannot be shown is one without a kind, at its revision; its broadcast goes out too."""
     for body in ({}, {"from": "x", "to": 4}, {"from": 3, "to": 2**40}):
         event = Event("j", "t", "copy", 5, NOW, 1, Status.RUNNING, EventKind.STATUS_CHANGED, body)
-        message = convert.job_event(event)
+        message = answers.job_event(event)
         assert (message.revision, message.WhichOneof("kind")) == (5, None)
         assert client.event(message).kind == "UNKNOWN"
         assert FORMATS["json"][1](Broadcast(event, 4, 1))
@@ -139,16 +141,16 @@ def test_a_broadcast_goes_out_without_a_bad_payload() -> None:
 
 def test_progress_that_cannot_be_shown_is_no_update() -> None:
     """A watch leaves it out, and goes on."""
-    assert convert.update(replace(PROGRESS, total=2**63)) is None
-    assert convert.update(PROGRESS) is not None
+    assert answers.update(replace(PROGRESS, total=2**63)) is None
+    assert answers.update(PROGRESS) is not None
 
 
 def test_more_types_than_an_answer_holds() -> None:
     """Types of job beyond what one answer holds are listed without what is long of them, and what failed in short."""
     long = {"parameters_schema": "s" * 1000, "description": "d" * 1000}
-    given = [convert.job_type(TypeInfo(f"it.{n}", "m", **long), 1) for n in range(3)]
-    given.append(convert.job_type(TypeInfo("", "broken", load_error="e" * 1000), 0))
-    shown = list(convert.fitted(given, 5000))
+    given = [answers.job_type(TypeInfo(f"it.{n}", "m", **long), 1) for n in range(3)]
+    given.append(answers.job_type(TypeInfo("", "broken", load_error="e" * 1000), 0))
+    shown = list(answers.fitted(given, 5000))
     assert [one.type for one in shown] == ["it.0", "it.1", "it.2", ""]
     assert [len(one.parameters_schema + one.description) for one in shown] == [2000, 2000, 0, 0]
     assert [one.instance_count for one in shown] == [1, 1, 1, 0]

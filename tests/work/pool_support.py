@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from headrace_server.domain.change import Message, Outcome
-from headrace_server.work import process_tree
-from headrace_server.work.contract import ProgressReport, Run, RunKey, Types
-from headrace_server.work.pool import Pool
+from headrace_server.work.ipc.contract import ProgressReport, Run, RunKey, Types
+from headrace_server.work.linux import process_tree
+from headrace_server.work.pool.pool import Pool
 
 LIMIT = 20.0
 """Seconds: a guard against hanging, not a promise."""

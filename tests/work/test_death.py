@@ -9,7 +9,7 @@ import pytest
 from work.pool_support import alive, children_of, fact, note_of, open_fds, workshop
 
 from headrace_server.domain.job import ErrorKind
-from headrace_server.work import workspace
+from headrace_server.work.linux import workspace
 from support.figures import guard
 
 pytestmark = pytest.mark.slow

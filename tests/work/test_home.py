@@ -11,9 +11,9 @@ import pytest
 from work.pool_support import fact, workshop
 
 from headrace_server.config import Settings
-from headrace_server.work import workspace
-from headrace_server.work.home import Home
-from headrace_server.work.root import WorkspaceRefused, trouble
+from headrace_server.work.linux import workspace
+from headrace_server.work.linux.instance_directory import Home
+from headrace_server.work.linux.workspace_root import WorkspaceRefused, trouble
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -176,7 +176,7 @@ def test_a_link_that_a_dead_server_left(tmp_path: Path, precious: Path) -> None:
 MOUNTED = """
 import os, subprocess, sys
 from pathlib import Path
-from headrace_server.work import workspace
+from headrace_server.work.linux import workspace
 folder, precious = map(Path, sys.argv[1:])
 def mount(place):
     subprocess.run(["mount", "--bind", precious, place], check=True)
@@ -208,7 +208,7 @@ def test_a_mount_in_a_workspace(tmp_path: Path, precious: Path) -> None:
 UNPRIVILEGED = """
 import os, sys
 from pathlib import Path
-from headrace_server.work import workspace
+from headrace_server.work.linux import workspace
 os.chdir(sys.argv[1])
 if os.geteuid() == 0:
     os.chown(".", 12345, 12345)

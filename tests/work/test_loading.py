@@ -12,7 +12,7 @@ import pytest
 from work.pool_support import alive, fact
 
 from headrace_server.domain.errors import InvalidParameter, LoaderUnavailable, UnknownType
-from headrace_server.work import process_tree
+from headrace_server.work.linux import process_tree
 from headrace_server.work.loading import Loading
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from work.pool_support import workshop
 
-from headrace_server.work.output import OutputLimits
+from headrace_server.work.pool.output import OutputLimits
 
 STDOUT, STDERR = 2, 3
 INFO, WARNING = 2, 3

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from work.pool_support import Witness, fact, workshop
 
-from headrace_server.work import overdue, slot, spare
-from headrace_server.work.overdue import TAKING, Overdue
+from headrace_server.work.pool import overdue, slot, spare
+from headrace_server.work.pool.overdue import TAKING, Overdue
 
 
 def hasten(monkeypatch: pytest.MonkeyPatch, *names: str, tell: float = 0.05, kill: float = 0.2) -> None:

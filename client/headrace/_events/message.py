@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from headrace._events.errors import InvalidBroadcast
-from headrace._rpc import convert
+from headrace._requests import convert
 from headrace.info import JobEvent
 from headrace.v1 import job_pb2
 

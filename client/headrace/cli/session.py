@@ -71,8 +71,8 @@ class Session:
         live: only whether it answers.
         """
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        from headrace._rpc.channel import Connection  # noqa: PLC0415 - imports gRPC
-        from headrace._rpc.health import LIVE, check  # noqa: PLC0415 - imports gRPC
+        from headrace._transport.channel import Connection  # noqa: PLC0415 - imports gRPC
+        from headrace._transport.health import LIVE, check  # noqa: PLC0415 - imports gRPC
 
         connection = Connection.to(self.target, seconds if self.timeout is None else self.timeout)
         try:

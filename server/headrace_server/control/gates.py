@@ -4,9 +4,9 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from headrace_server.control.limits import Limits
-from headrace_server.control.pages import make_token, page_size, read_token
-from headrace_server.control.spec import check_text
+from headrace_server.control.jobs.pages import make_token, page_size, read_token
+from headrace_server.control.validate.limits import Limits
+from headrace_server.control.validate.specs import check_text
 from headrace_server.domain.errors import FieldViolation, InvalidArgument
 from headrace_server.domain.gate import Gate, Scope, Traffic
 from headrace_server.domain.ports import Store

@@ -9,8 +9,8 @@ from typing import Final
 from headrace_server.control.background import Background
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.domain.expiry import expires
 from headrace_server.domain.job import Job
-from headrace_server.domain.passing import expires
 from headrace_server.domain.ports import CommitListener, Store
 
 log = logging.getLogger(__name__)

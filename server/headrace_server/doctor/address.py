@@ -8,7 +8,7 @@ from headrace.errors import HeadraceError
 from headrace_server.config import Settings
 from headrace_server.doctor.finding import Finding, ok, problem
 from headrace_server.store import StoreRefused, holder
-from headrace_server.store.survey import survey
+from headrace_server.store.opening.inspect_postgresql import survey
 
 PORT_MAX = 65_535
 ANSWER_MAX = 2.0

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from headrace_server.amqp.probe import Unusable, probe
+from headrace_server.amqp.url import BrokerRefused
 from headrace_server.config import Settings
 from headrace_server.doctor.finding import Finding, ok, problem, warning
-from headrace_server.events.address import BrokerRefused
-from headrace_server.events.probe import Unusable, probe
 
 
 def look(settings: Settings) -> Iterator[Finding]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from headrace_server.config import Settings
 from headrace_server.doctor.finding import Finding, ok, problem, warning
 from headrace_server.store import NETWORK_FILESYSTEMS, file_system
-from headrace_server.work import root
-from headrace_server.work.disk import nearest
+from headrace_server.work.linux import workspace_root
+from headrace_server.work.linux.disk import nearest
 
 _MIB = 1 << 20
 _ROOM_MIN = 64 * _MIB
@@ -29,7 +29,7 @@ def look(settings: Settings) -> Iterator[Finding]:
         return
     yield _temporary(temporary)
     workspace = settings.workspace_root()
-    if not_ours := root.trouble(workspace, below=settings.workspace_below()):
+    if not_ours := workspace_root.trouble(workspace, below=settings.workspace_below()):
         yield problem("workspace", not_ours)
     elif refused := trouble(workspace):
         yield problem("workspace", f"{refused} Or give another folder with --workspace.")

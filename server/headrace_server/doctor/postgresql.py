@@ -5,7 +5,7 @@ from typing import Final
 
 from headrace_server.doctor.finding import Finding, ok, problem, warning
 from headrace_server.store import StoreRefused, StoreUnreachable
-from headrace_server.store.survey import OLDEST_SERVER, Survey, survey
+from headrace_server.store.opening.inspect_postgresql import OLDEST_SERVER, Survey, survey
 
 OLD: Final = 3600.0
 """Seconds after which an open transaction is old: what is deleted meanwhile stays where claims look."""

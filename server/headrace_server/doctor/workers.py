@@ -13,9 +13,9 @@ from typing import Final
 
 from headrace_server.doctor.finding import Finding, ok, problem, warning
 from headrace_server.domain.change import Message, Outcome
-from headrace_server.work import process_tree
-from headrace_server.work.contract import ProgressReport, RunKey, Types
-from headrace_server.work.pool import Pool
+from headrace_server.work.ipc.contract import ProgressReport, RunKey, Types
+from headrace_server.work.linux import process_tree
+from headrace_server.work.pool.pool import Pool
 
 START_MAX: Final = 30.0
 """Seconds for one worker without any module; a tenth of one is usual."""

@@ -21,7 +21,7 @@
     └── WorkerOnly              WORKER_ONLY            the instance only runs jobs; call another
     Replaced                    (never answered)       a run wrote with a claim that is no longer its own
 
-rpc/status.py maps each reason to its gRPC code; the client's errors.py maps it back.
+codec/errors.py maps each reason to its gRPC code; the client's errors.py maps it back.
 """
 
 from collections.abc import Sequence

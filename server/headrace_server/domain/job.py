@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 from headrace_server.domain.bounds import DAY
-from headrace_server.domain.words import is_known
+from headrace_server.domain.open_enum import is_known
 
 
 class Status(IntEnum):

@@ -15,7 +15,7 @@ from headrace_server.domain.query import Counts, Filter, FullJob, Group, Order
 from headrace_server.domain.retention import Retention
 
 Decision = Callable[[Job, int], Change]
-"""A function of domain.verbs, passing or running with its arguments bound: (the job as it stands, now) -> Change."""
+"""A function of domain.requests, passing or running with its arguments bound: (the job as it stands, now) -> Change."""
 
 Cursor = tuple[int, str]
 """Where a page ended: the sort key's value and the job id of its last job."""
@@ -182,7 +182,7 @@ class Store(Protocol):
         ...
 
     async def delete(self, job_id: str, *, tenant: str) -> None:
-        """Delete a job with its payload and history, if domain.verbs.check_delete lets it. Raises JobNotFound."""
+        """Delete a job with its payload and history, if domain.requests.check_delete lets it. Raises JobNotFound."""
         ...
 
     async def purge(self, job_ids: Sequence[str], *, tenant: str) -> int:

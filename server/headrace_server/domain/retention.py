@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.verbs import may_delete
+from headrace_server.domain.requests import may_delete
 
 REQUEST_MEMORY: Final = 24 * 3600 * 1_000_000
 """How long a request_id is remembered at least, counted from its submit, in microseconds."""

@@ -15,8 +15,8 @@ from headrace_server.domain.bounds import latest
 from headrace_server.domain.change import Change, Draft, Message, Outcome
 from headrace_server.domain.errors import Replaced
 from headrace_server.domain.event import EventKind
+from headrace_server.domain.expiry import due, expire, expires
 from headrace_server.domain.job import RETRIED, Attempt, ErrorKind, Job, JobError, Progress, Status, StopPhase
-from headrace_server.domain.passing import due, expire, expires
 
 ATTEMPT_MESSAGE_MAX = 1000
 """Characters of an error's message kept on the attempt: a thousand attempts still fit into one message."""

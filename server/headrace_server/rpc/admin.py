@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from headrace.v1 import admin_service_pb2 as pb
 from headrace.v1 import admin_service_pb2_grpc
-from headrace_server.control.bulk import StopFirst, stop_request
+from headrace_server.codec import requests
+from headrace_server.codec.answers import gate, instance, timestamp, traffic
+from headrace_server.control.cluster.members import Members
 from headrace_server.control.gates import GateKeeper
-from headrace_server.control.jobs import Jobs
-from headrace_server.control.members import Members
+from headrace_server.control.jobs.bulk import StopFirst, stop_request
+from headrace_server.control.jobs.single import Jobs
 from headrace_server.domain.gate import Gate, Scope
-from headrace_server.rpc import parse
-from headrace_server.rpc.convert import gate, instance, timestamp, traffic
-from headrace_server.rpc.edge import Context
+from headrace_server.rpc.interceptor import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     async def GetServerInfo(
         self, request: pb.GetServerInfoRequest, context: Context
     ) -> pb.GetServerInfoResponse:
-        parse.tenant(request.tenant)
+        requests.tenant(request.tenant)
         info = self._info
         return pb.GetServerInfoResponse(
             version=info.version,
@@ -66,19 +66,19 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
     async def ListInstances(
         self, request: pb.ListInstancesRequest, context: Context
     ) -> pb.ListInstancesResponse:
-        parse.tenant(request.tenant)
+        requests.tenant(request.tenant)
         return pb.ListInstancesResponse(instances=[instance(one) for one in await self._members.all()])
 
     async def PurgeJobs(self, request: pb.PurgeJobsRequest, context: Context) -> pb.PurgeJobsResponse:
         ask = stop_request(
             self._jobs.limits,
-            grace=parse.grace(request),
+            grace=requests.grace(request),
             reason="purged",
             requested_by=request.requested_by,
         )
-        wait = parse.seconds(request, "wait_timeout", 0)
+        wait = requests.seconds(request, "wait_timeout", 0)
         done = await self._jobs.bulk.purge(
-            parse.selection(request),
+            requests.selection(request),
             StopFirst(ask, wait) if request.stop_first else None,
             dry=request.validate_only,
         )
@@ -91,47 +91,47 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         )
 
     async def ListQueues(self, request: pb.ListQueuesRequest, context: Context) -> pb.ListQueuesResponse:
-        parse.tenant(request.tenant)
+        requests.tenant(request.tenant)
         found, token = await self._keeper.traffic(
-            Scope.QUEUE, size=parse.page_size(request.page_size), token=request.page_token
+            Scope.QUEUE, size=requests.page_size(request.page_size), token=request.page_token
         )
         return pb.ListQueuesResponse(queues=map(traffic, found), next_page_token=token)
 
     async def ListTenants(self, request: pb.ListTenantsRequest, context: Context) -> pb.ListTenantsResponse:
-        parse.tenant(request.tenant)
+        requests.tenant(request.tenant)
         found, token = await self._keeper.traffic(
-            Scope.TENANT, size=parse.page_size(request.page_size), token=request.page_token
+            Scope.TENANT, size=requests.page_size(request.page_size), token=request.page_token
         )
         return pb.ListTenantsResponse(tenants=map(traffic, found), next_page_token=token)
 
     async def ListGates(self, request: pb.ListGatesRequest, context: Context) -> pb.ListGatesResponse:
-        parse.tenant(request.tenant)
+        requests.tenant(request.tenant)
         found, token = await self._keeper.find(
-            size=parse.page_size(request.page_size), token=request.page_token
+            size=requests.page_size(request.page_size), token=request.page_token
         )
         return pb.ListGatesResponse(gates=map(gate, found), next_page_token=token)
 
     async def UpdateGate(self, request: pb.UpdateGateRequest, context: Context) -> pb.UpdateGateResponse:
-        parse.tenant(request.tenant)
-        changed = await self._keeper.change(parse.gate(request.gate), parse.gate_patch(request))
+        requests.tenant(request.tenant)
+        changed = await self._keeper.change(requests.gate(request.gate), requests.gate_patch(request))
         return pb.UpdateGateResponse(gate=gate(changed))
 
     async def PauseQueue(self, request: pb.PauseQueueRequest, context: Context) -> pb.PauseQueueResponse:
-        parse.tenant(request.tenant)
+        requests.tenant(request.tenant)
         return pb.PauseQueueResponse(gate=await self._pause(Scope.QUEUE, request.queue, paused=True))
 
     async def ResumeQueue(self, request: pb.ResumeQueueRequest, context: Context) -> pb.ResumeQueueResponse:
-        parse.tenant(request.tenant)
+        requests.tenant(request.tenant)
         return pb.ResumeQueueResponse(gate=await self._pause(Scope.QUEUE, request.queue, paused=False))
 
     async def PauseTenant(self, request: pb.PauseTenantRequest, context: Context) -> pb.PauseTenantResponse:
-        tenant = parse.tenant(request.tenant)
+        tenant = requests.tenant(request.tenant)
         return pb.PauseTenantResponse(gate=await self._pause(Scope.TENANT, tenant, paused=True))
 
     async def ResumeTenant(
         self, request: pb.ResumeTenantRequest, context: Context
     ) -> pb.ResumeTenantResponse:
-        tenant = parse.tenant(request.tenant)
+        tenant = requests.tenant(request.tenant)
         return pb.ResumeTenantResponse(gate=await self._pause(Scope.TENANT, tenant, paused=False))
 
     async def _pause(self, scope: Scope, name: str, *, paused: bool) -> pb.Gate:

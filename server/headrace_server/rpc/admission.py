@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from headrace_server.control.limits import Limits
+from headrace_server.control.validate.limits import Limits
 from headrace_server.domain.errors import TooManyCalls, TooManyWatchers
 
 

@@ -16,9 +16,9 @@ from headrace.v1 import (
 )
 from headrace_server.domain.errors import WorkerOnly
 from headrace_server.rpc.admin import AdminService
-from headrace_server.rpc.desk import Desk, Refusal
-from headrace_server.rpc.edge import Edge
 from headrace_server.rpc.health import Health
+from headrace_server.rpc.interceptor import Edge
+from headrace_server.rpc.late_handler import Desk, Refusal
 from headrace_server.rpc.service import JobService
 
 OPTIONS: Sequence[tuple[str, int]] = (

@@ -5,14 +5,14 @@ from contextlib import aclosing
 
 from headrace.v1 import job_service_pb2 as pb
 from headrace.v1 import job_service_pb2_grpc
-from headrace_server.control.bulk import stop_request
-from headrace_server.control.jobs import Jobs, Listed
-from headrace_server.control.members import Members
-from headrace_server.control.watch import WatchOptions
+from headrace_server.codec import answers, requests
+from headrace_server.control.cluster.members import Members
+from headrace_server.control.jobs.bulk import stop_request
+from headrace_server.control.jobs.single import Jobs, Listed
+from headrace_server.control.watch.follow import WatchOptions
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.ports import Submitted
-from headrace_server.rpc import convert, parse
-from headrace_server.rpc.edge import Context
+from headrace_server.rpc.interceptor import Context
 
 PAGE_BYTES = 2 << 20
 
@@ -28,23 +28,23 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
         submitted = await self._submit(request, context, hold=request.hold)
-        return pb.SubmitJobResponse(job=convert.job_info(submitted.job), existing=submitted.existing)
+        return pb.SubmitJobResponse(job=answers.job_info(submitted.job), existing=submitted.existing)
 
     async def _submit(
         self, request: pb.SubmitJobRequest | pb.RunJobRequest, context: Context, *, hold: bool
     ) -> Submitted:
         sent = request.spec.SerializeToString(deterministic=True) + bytes([hold])
         return await self._jobs.submit(
-            parse.tenant(request.tenant),
-            parse.spec(request.spec, parse.traceparent(context.invocation_metadata() or ())),
+            requests.tenant(request.tenant),
+            requests.spec(request.spec, requests.traceparent(context.invocation_metadata() or ())),
             request_id=request.request_id,
             digest=hashlib.sha256(sent).hexdigest(),
             hold=hold,
         )
 
     async def ReleaseJob(self, request: pb.ReleaseJobRequest, context: Context) -> pb.ReleaseJobResponse:
-        job = await self._jobs.release(parse.tenant(request.tenant), parse.job_id(request.job_id))
-        return pb.ReleaseJobResponse(job=convert.job_info(job))
+        job = await self._jobs.release(requests.tenant(request.tenant), requests.job_id(request.job_id))
+        return pb.ReleaseJobResponse(job=answers.job_info(job))
 
     async def RunJob(self, request: pb.RunJobRequest, context: Context) -> None:  # type: ignore[override] # writes
         options = self._watch_options(request, after=None)
@@ -53,34 +53,34 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         job = submitted.job.job
         async with aclosing(self._jobs.watch(job.tenant, job.job_id, options)) as updates:
             async for item in updates:
-                if (update := convert.update(item)) is not None:
+                if (update := answers.update(item)) is not None:
                     await context.write(pb.RunJobResponse(update=update))
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         job = await self._jobs.get(
-            parse.tenant(request.tenant),
-            parse.job_id(request.job_id),
-            payload=parse.full_view(request.view, default=True),
+            requests.tenant(request.tenant),
+            requests.job_id(request.job_id),
+            payload=requests.full_view(request.view, default=True),
         )
-        return pb.GetJobResponse(job=convert.job_info(job))
+        return pb.GetJobResponse(job=answers.job_info(job))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
-        size = parse.page_size(request.page_size)
+        size = requests.page_size(request.page_size)
         response = pb.ListJobsResponse()
         total = 0
         more = False
         last: Listed | None = None
         listed = self._jobs.find(
-            parse.tenant(request.tenant, all_allowed=True),
-            parse.job_filter(request.filter),
-            parse.order(request.order_by),
+            requests.tenant(request.tenant, all_allowed=True),
+            requests.job_filter(request.filter),
+            requests.order(request.order_by),
             size=size,
             token=request.page_token,
-            payload=parse.full_view(request.view, default=False),
+            payload=requests.full_view(request.view, default=False),
         )
         async with aclosing(listed) as found:
             async for item in found:
-                info = convert.job_info(item.job)
+                info = answers.job_info(item.job)
                 total += info.ByteSize()
                 more = last is not None and total > PAGE_BYTES
                 if more:
@@ -92,12 +92,12 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         return response
 
     async def CountJobs(self, request: pb.CountJobsRequest, context: Context) -> pb.CountJobsResponse:
-        groups = parse.groups(request.group_by)
+        groups = requests.groups(request.group_by)
         counts = await self._jobs.count(
-            parse.tenant(request.tenant, all_allowed=True), parse.job_filter(request.filter), groups
+            requests.tenant(request.tenant, all_allowed=True), requests.job_filter(request.filter), groups
         )
         return pb.CountJobsResponse(
-            groups=convert.count_groups(counts, groups),
+            groups=answers.count_groups(counts, groups),
             total=counts.total,
             at_least=counts.at_least,
         )
@@ -105,15 +105,15 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     async def WatchJob(self, request: pb.WatchJobRequest, context: Context) -> None:  # type: ignore[override] # writes
         after = request.after_revision if request.HasField("after_revision") else None
         if after is not None and after < 0:
-            raise parse.refuse("after_revision", "It is not negative.")
+            raise requests.refuse("after_revision", "It is not negative.")
         watch = self._jobs.watch(
-            parse.tenant(request.tenant),
-            parse.job_id(request.job_id),
+            requests.tenant(request.tenant),
+            requests.job_id(request.job_id),
             self._watch_options(request, after=after),
         )
         async with aclosing(watch) as updates:
             async for item in updates:
-                if (update := convert.update(item)) is not None:
+                if (update := answers.update(item)) is not None:
                     await context.write(pb.WatchJobResponse(update=update))
 
     def _watch_options(
@@ -122,28 +122,28 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         return WatchOptions(
             after=after,
             include_messages=request.include_messages,
-            min_progress_interval=parse.seconds(request, "min_progress_interval", 0.1),
+            min_progress_interval=requests.seconds(request, "min_progress_interval", 0.1),
             heartbeat=self._heartbeat,
         )
 
     async def WaitJob(self, request: pb.WaitJobRequest, context: Context) -> pb.WaitJobResponse:
         limit = float(self._jobs.limits.wait_seconds)
         job = await self._jobs.wait(
-            parse.tenant(request.tenant),
-            parse.job_id(request.job_id),
-            parse.seconds(request, "wait_timeout", limit),
+            requests.tenant(request.tenant),
+            requests.job_id(request.job_id),
+            requests.seconds(request, "wait_timeout", limit),
         )
-        return pb.WaitJobResponse(job=convert.job_info(job))
+        return pb.WaitJobResponse(job=answers.job_info(job))
 
     async def StopJob(self, request: pb.StopJobRequest, context: Context) -> pb.StopJobResponse:
-        return convert.stopped(*await self._jobs.stop(**parse.stop(request)))
+        return answers.stopped(*await self._jobs.stop(**requests.stop(request)))
 
     async def StopJobs(self, request: pb.StopJobsRequest, context: Context) -> pb.StopJobsResponse:
         done = await self._jobs.bulk.stop(
-            parse.selection(request),
+            requests.selection(request),
             stop_request(
                 self._jobs.limits,
-                grace=parse.grace(request),
+                grace=requests.grace(request),
                 reason=request.reason,
                 requested_by=request.requested_by,
             ),
@@ -153,22 +153,22 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
 
     async def UpdateJob(self, request: pb.UpdateJobRequest, context: Context) -> pb.UpdateJobResponse:
         job = await self._jobs.update(
-            parse.tenant(request.tenant),
-            parse.job_id(request.job_id),
-            fields=parse.patch(request),
+            requests.tenant(request.tenant),
+            requests.job_id(request.job_id),
+            fields=requests.patch(request),
             etag=request.etag,
         )
-        return pb.UpdateJobResponse(job=convert.job_info(job))
+        return pb.UpdateJobResponse(job=answers.job_info(job))
 
     async def UpdateJobs(self, request: pb.UpdateJobsRequest, context: Context) -> pb.UpdateJobsResponse:
         done = await self._jobs.bulk.update(
-            parse.selection(request), parse.patch(request), dry=request.validate_only
+            requests.selection(request), requests.patch(request), dry=request.validate_only
         )
         return pb.UpdateJobsResponse(updated=done.updated, next_page_token=done.token)
 
     async def DeleteJob(self, request: pb.DeleteJobRequest, context: Context) -> pb.DeleteJobResponse:
         try:
-            await self._jobs.delete(parse.tenant(request.tenant), parse.job_id(request.job_id))
+            await self._jobs.delete(requests.tenant(request.tenant), requests.job_id(request.job_id))
         except JobNotFound:
             if not request.allow_missing:
                 raise
@@ -177,12 +177,12 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     async def ListJobEvents(
         self, request: pb.ListJobEventsRequest, context: Context
     ) -> pb.ListJobEventsResponse:
-        size = parse.page_size(request.page_size)
+        size = requests.page_size(request.page_size)
         if request.after_revision < 0:
-            raise parse.refuse("after_revision", "It is not negative.")
+            raise requests.refuse("after_revision", "It is not negative.")
         events, token = await self._jobs.events(
-            parse.tenant(request.tenant),
-            parse.job_id(request.job_id),
+            requests.tenant(request.tenant),
+            requests.job_id(request.job_id),
             after=request.after_revision,
             size=size,
             token=request.page_token,
@@ -190,7 +190,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         response = pb.ListJobEventsResponse()
         total = 0
         for event in events:
-            message = convert.job_event(event)
+            message = answers.job_event(event)
             total += message.ByteSize()
             if response.events and total > PAGE_BYTES:
                 break
@@ -204,7 +204,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     async def ListJobTypes(
         self, request: pb.ListJobTypesRequest, context: Context
     ) -> pb.ListJobTypesResponse:
-        parse.tenant(request.tenant)
+        requests.tenant(request.tenant)
         serving = await self._members.serving()
-        messages = (convert.job_type(info, serving.get(info.type, 0)) for info in self._jobs.types())
-        return pb.ListJobTypesResponse(job_types=convert.fitted(messages, PAGE_BYTES))
+        messages = (answers.job_type(info, serving.get(info.type, 0)) for info in self._jobs.types())
+        return pb.ListJobTypesResponse(job_types=answers.fitted(messages, PAGE_BYTES))

@@ -23,7 +23,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from headrace_server.control.background import Background
-from headrace_server.control.limits import Limits
+from headrace_server.control.validate.limits import Limits
 from headrace_server.domain.errors import TooManyCalls
 
 READING: Final = 8

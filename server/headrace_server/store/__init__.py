@@ -17,17 +17,17 @@ refusal    why a database is not opened
 inspection a look at a database file that changes nothing · survey, at a PostgreSQL database: loaded by who looks, with the driver
 """
 
-from headrace_server.store.dialect.sqlite import database_file
-from headrace_server.store.inspection import Inspection, inspect
-from headrace_server.store.lock import Holder, StoreLock, holder, refuse_other_names
-from headrace_server.store.mounts import NETWORK_FILESYSTEMS, file_system
-from headrace_server.store.refusal import (
+from headrace_server.store.errors import (
     DatabaseInUse,
     NetworkFilesystem,
     SchemaMismatch,
     StoreRefused,
     StoreUnreachable,
 )
+from headrace_server.store.opening.inspect_sqlite import Inspection, inspect
+from headrace_server.store.opening.lock import Holder, StoreLock, holder, refuse_other_names
+from headrace_server.store.opening.mounts import NETWORK_FILESYSTEMS, file_system
+from headrace_server.store.sql.sqlite import database_file
 from headrace_server.store.store import SqlStore
 
 __all__ = [

@@ -25,13 +25,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, delete, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
+from headrace_server.domain.capacity import Held
 from headrace_server.domain.gate import Gate, Scope
-from headrace_server.domain.room import Held
-from headrace_server.store import dialect
-from headrace_server.store.dialect.entries import among
-from headrace_server.store.rows import dumps
-from headrace_server.store.schema import HELD, gate, job
-from headrace_server.store.statement import Bulk, Query, Row
+from headrace_server.store import sql
+from headrace_server.store.sql.json_lists import among
+from headrace_server.store.tables.rows import dumps
+from headrace_server.store.tables.schema import HELD, gate, job
+from headrace_server.store.tables.statement import Bulk, Query, Row
 
 _named = select(gate).where(among(gate.c.gate, "keys")).order_by(gate.c.gate)
 _read = Query(_named)
@@ -83,12 +83,12 @@ class Gates:
 
 def share(connection: Connection) -> None:
     """Until the end of this transaction no gate changes."""
-    dialect.of(connection).share_gates(connection)
+    sql.of(connection).share_gates(connection)
 
 
 def change(connection: Connection, asked: Gate, fields: Mapping[str, Any]) -> Gate:
     """Change these fields of a gate, when no claim is under way; answer the gate as it is now."""
-    dialect.of(connection).hold_gates(connection)
+    sql.of(connection).hold_gates(connection)
     found = Gates().read(connection, [asked.key])
     changed = (found[0] if found else asked).changed(fields)
     if changed.silent:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DatabaseError
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError, StoreUnavailable
 from headrace_server.domain.event import Event, EventKind
+from headrace_server.domain.for_each import singly
 from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import JobError
 from headrace_server.domain.lease import LeaseTimes
@@ -30,20 +31,23 @@ from headrace_server.domain.ports import (
     Swept,
 )
 from headrace_server.domain.retention import Retention
-from headrace_server.domain.singly import singly
-from headrace_server.store import dialect, instances, migrate, relay, schema, work
-from headrace_server.store.again import Again
-from headrace_server.store.answers import Answers
-from headrace_server.store.claims import Claim, Taken, Turn
-from headrace_server.store.dialect import Dialect, Engines, refused
+from headrace_server.store import sql
+from headrace_server.store.claim.claim_retry import Again
+from headrace_server.store.claim.claims import Claim, Taken, Turn
+from headrace_server.store.cluster import instances
+from headrace_server.store.cluster.heartbeat import Heartbeat, stopwatch
 from headrace_server.store.gates import Gates
-from headrace_server.store.lease import Heartbeat, stopwatch
-from headrace_server.store.order import CommitOrder
-from headrace_server.store.outbox import Announcer
-from headrace_server.store.retention import Sweep, ended
-from headrace_server.store.tail import Tail
-from headrace_server.store.waiting import Waiting
-from headrace_server.store.writer import Writer
+from headrace_server.store.opening import migrate
+from headrace_server.store.outbox.rows import Announcer
+from headrace_server.store.read.reader import Answers
+from headrace_server.store.read.tail import Tail
+from headrace_server.store.sql import Dialect, Engines, refused
+from headrace_server.store.tables import schema
+from headrace_server.store.write import leadership, operations
+from headrace_server.store.write.commit_order import CommitOrder
+from headrace_server.store.write.retention import Sweep, ended
+from headrace_server.store.write.waiting_count import Waiting
+from headrace_server.store.write.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +123,7 @@ class SqlStore(Answers):
         self._writer, self._claims = self._writers[0], self._writers[-1]
         self._begin_writers()
         self._recount = (
-            asyncio.create_task(self._waiting.recount(lambda: self._read(work.count_waiting)))
+            asyncio.create_task(self._waiting.recount(lambda: self._read(operations.count_waiting)))
             if database.shared
             else None
         )
@@ -154,7 +158,7 @@ class SqlStore(Answers):
         to so many of parameters and results go with them. clock: microseconds since 1970 UTC. Raises StoreRefused.
         """
         migrate.check(url)
-        database = dialect.of_url(url)
+        database = sql.of_url(url)
         engines = database.engines(url, durable=durable)
         try:
             with engines.writes.begin() as connection:
@@ -163,7 +167,7 @@ class SqlStore(Answers):
                     connection.execute(opening, {"start_time": clock()}).scalar_one()
                     for _ in _writing(engines)
                 ]
-                waiting = work.count_waiting(connection)
+                waiting = operations.count_waiting(connection)
             database.name(engines, numbers)
             database.keep(engines, url)
             return cls(
@@ -192,7 +196,7 @@ class SqlStore(Answers):
             self._heartbeat = None
         loop = asyncio.get_running_loop()
         sent = stopwatch()
-        await self._writer.put(work.Join(me, self._me, self._numbers, alone=lease is None))
+        await self._writer.put(operations.Join(me, self._me, self._numbers, alone=lease is None))
         self._me = me.instance
         if lease is not None:
             self._heartbeat = Heartbeat(
@@ -248,7 +252,7 @@ class SqlStore(Answers):
             await asyncio.to_thread(self._heartbeat.stop)
         if self._me:
             with suppress(StoreUnavailable):
-                await self._writer.put(work.Leave(self._me))
+                await self._writer.put(operations.Leave(self._me))
         self._closed = True
         if self._recount is not None:
             self._recount.cancel()
@@ -288,7 +292,7 @@ class SqlStore(Answers):
         if self._reads_fail:
             await self._read(lambda connection: connection.execute(select(literal(1))))
         if self._writer.fails:
-            await self._writer.put(work.Touch(self._me))
+            await self._writer.put(operations.Touch(self._me))
 
     def _ping(self, seconds: float) -> None:
         try:
@@ -302,26 +306,26 @@ class SqlStore(Answers):
 
         Raises RequestIdReused, JobNotFound once it was deleted, QueueFull.
         """
-        return await self._writer.put(work.Submit(submission, self._max_waiting))
+        return await self._writer.put(operations.Submit(submission, self._max_waiting))
 
     async def apply(self, job_id: str, decide: Decision, *, tenant: str | None = None) -> Change:
         """Change one job. Raises JobNotFound, and what decide raises."""
-        return await self._writer.put(work.Apply(job_id, decide, tenant))
+        return await self._writer.put(operations.Apply(job_id, decide, tenant))
 
     async def delete(self, job_id: str, *, tenant: str) -> None:
         """Delete an ended job with its payload and history. Raises JobNotFound, JobLocked, WrongStatus."""
-        await self._writer.put(work.Delete(job_id, tenant))
+        await self._writer.put(operations.Delete(job_id, tenant))
 
     async def purge(self, job_ids: Sequence[str], *, tenant: str) -> int:
         """Delete those of these jobs that have ended and are not locked, in one transaction; answer how many."""
         try:
-            return await self._writer.put(work.Purge(job_ids, tenant))
+            return await self._writer.put(operations.Purge(job_ids, tenant))
         except ControlError:
             raise
         except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be deleted, and no other is to stay
             gone = 0
             for job_id in job_ids:
-                done = await self._alone(work.Purge([job_id], tenant))
+                done = await self._alone(operations.Purge([job_id], tenant))
                 if not done:
                     log.error(UNDELETED, extra={"job_id": job_id})  # noqa: TRY400 - the writer has told why
                 gone += sum(done)
@@ -399,7 +403,7 @@ class SqlStore(Answers):
 
         What is claimed after this was answered, by any store of the database, is claimed under the new values.
         """
-        changed = await self._writer.put(work.ChangeGate(gate, fields))
+        changed = await self._writer.put(operations.ChangeGate(gate, fields))
         self._opened()
         if self._tail is not None:
             self._tail.opened()
@@ -408,20 +412,20 @@ class SqlStore(Answers):
     async def run_timers(self) -> int | None:
         """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""
         try:
-            return await self._writer.put(work.Timers(but=frozenset(self._stuck)))
+            return await self._writer.put(operations.Timers(but=frozenset(self._stuck)))
         except ControlError:
             raise
         except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be written, and no other is to wait
             now = self._clock()
-            for job_id in await self._read(lambda connection: work.due_jobs(connection, now)):
-                if job_id not in self._stuck and not await self._alone(work.Timers(only=job_id)):
+            for job_id in await self._read(lambda connection: operations.due_jobs(connection, now)):
+                if job_id not in self._stuck and not await self._alone(operations.Timers(only=job_id)):
                     self._stuck.add(job_id)
-            return await self._writer.put(work.Timers(but=frozenset(self._stuck)))
+            return await self._writer.put(operations.Timers(but=frozenset(self._stuck)))
 
     async def recover(self, error: JobError, *, confirmed: bool) -> int:
         """Settle every job that is held by an instance which is not alive, together if they can be; answer how many."""
         try:
-            return await self._writer.put(work.Recover(error, confirmed))
+            return await self._writer.put(operations.Recover(error, confirmed))
         except ControlError:
             raise
         except Exception:  # noqa: BLE001 - likewise
@@ -431,15 +435,15 @@ class SqlStore(Answers):
         count = 0
         last = ""
         while page := await self._read(
-            lambda connection, last=last: instances.left_behind(connection, last, work.SWEEP_PAGE)  # type: ignore[misc] # mypy knows no defaults of lambdas
+            lambda connection, last=last: instances.left_behind(connection, last, operations.SWEEP_PAGE)  # type: ignore[misc] # mypy knows no defaults of lambdas
         ):
             for job_id, _ in page:
-                whole = work.Recover(error, confirmed, job_id)
+                whole = operations.Recover(error, confirmed, job_id)
                 count += bool(await self._alone(whole) or await self._alone(replace(whole, in_short=True)))
             last = page[-1][0]
         return count
 
-    async def _alone(self, asked: work.Work[Answer]) -> list[Answer]:
+    async def _alone(self, asked: operations.Work[Answer]) -> list[Answer]:
         """The answer of one job's work; none where it could not be written, and the writer has logged why not."""
         try:
             return [await self._writer.put(asked)]
@@ -450,13 +454,13 @@ class SqlStore(Answers):
 
     async def settle(self, sent: Sequence[int], parked: Sequence[int]) -> None:
         """Take broadcasts out of the outbox, and mark those that no queue wants, by their places."""
-        await self._writer.put(relay.Settle(sent, parked))
+        await self._writer.put(leadership.Settle(sent, parked))
 
     async def lead(self, *, want: bool) -> bool:
         """Whether this instance is the one that publishes; want: it would be, if no other is alive that does."""
         if self._heartbeat is None:
             return want  # there can be no other
-        return await self._writer.put(relay.Lead(self._me, want))
+        return await self._writer.put(leadership.Lead(self._me, want))
 
 
 def _writing(engines: Engines) -> list[Engine]:

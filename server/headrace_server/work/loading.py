@@ -24,14 +24,14 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from headrace_server.domain.errors import FieldViolation, InvalidParameter, LoaderUnavailable
-from headrace_server.work import loader
-from headrace_server.work.loader_life import Load, LoaderLife, parameters_of
-from headrace_server.work.path import path_of_jobs
-from headrace_server.work.registry import Registry
-from headrace_server.work.slot import cause_of
-from headrace_server.work.supervision import Supervision
-from headrace_server.work.suspects import guilty
-from headrace_server.work.worker_types import WorkerTypes
+from headrace_server.work.catalog import loader
+from headrace_server.work.catalog.loader_life import Load, LoaderLife, parameters_of
+from headrace_server.work.catalog.path import path_of_jobs
+from headrace_server.work.catalog.registry import Registry
+from headrace_server.work.catalog.suspects import guilty
+from headrace_server.work.catalog.worker_types import WorkerTypes
+from headrace_server.work.pool.slot import cause_of
+from headrace_server.work.pool.supervisor_client import Supervision
 
 _LOG: Final = logging.getLogger(__name__)
 

@@ -40,9 +40,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from headrace._loading import uncollected
-from headrace_server.work import process_tree
-from headrace_server.work.channel import Receiver, send
-from headrace_server.work.frames import decode, encode
+from headrace_server.work.ipc.channel import Receiver, send
+from headrace_server.work.ipc.frames import decode, encode
+from headrace_server.work.linux import process_tree
 
 _SWEEP_PAUSE = 0.002
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from headrace_server.store.schema import metadata
+from headrace_server.store.tables.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,0 +1,1 @@
+"""What takes several calls: waiting, following, running."""

@@ -1,0 +1,63 @@
+"""What an operator can do about what runs, blocking."""
+
+from collections.abc import Iterator
+from typing import TypeVar, Unpack
+
+from headrace._models.enums import GateScope
+from headrace._requests import admin_requests
+from headrace._transport.calls import Calls
+from headrace.info import Gate, Traffic
+from headrace.options import GateChanges
+
+T = TypeVar("T")
+
+
+class AdminVerbs:
+    """The verbs of Client that choose what runs. What one answers holds for every instance from then on."""
+
+    _calls: Calls
+    _own_tenant: str
+
+    def queues(self) -> Iterator[Traffic]:
+        """The queues with jobs that wait or run, or with a gate, by name, read page by page as they are asked for."""
+        return self._pages(admin_requests.queues)
+
+    def tenants(self) -> Iterator[Traffic]:
+        """The tenants with jobs that wait or run, or with a gate, by name, read page by page as they are asked for."""
+        return self._pages(admin_requests.tenants)
+
+    def gates(self) -> Iterator[Gate]:
+        """The gates of which anything was said, by scope and name, read page by page as they are asked for."""
+        return self._pages(admin_requests.gates)
+
+    def update_gate(self, scope: GateScope | str, name: str, /, **changes: Unpack[GateChanges]) -> Gate:
+        """Changes the gate of a queue, a tenant or a type, such as "QUEUE", "mail", max_running=5.
+
+        headrace.options.GateChanges lists the fields. Those left out stay as they are. Jobs that run go on.
+        """
+        return self._calls.make(admin_requests.update_gate(self._own_tenant, scope, name, changes))
+
+    def pause_queue(self, queue: str) -> Gate:
+        """Pauses a queue, for all tenants: nothing of it is claimed until resume_queue. Jobs that run go on."""
+        return self._calls.make(admin_requests.pause_queue(self._own_tenant, queue))
+
+    def resume_queue(self, queue: str) -> Gate:
+        """Ends the pause of a queue."""
+        return self._calls.make(admin_requests.resume_queue(self._own_tenant, queue))
+
+    def pause_tenant(self, tenant: str) -> Gate:
+        """Pauses a tenant, in all queues: nothing of it is claimed until resume_tenant. Jobs that run go on."""
+        return self._calls.make(admin_requests.pause_tenant(tenant))
+
+    def resume_tenant(self, tenant: str) -> Gate:
+        """Ends the pause of a tenant."""
+        return self._calls.make(admin_requests.resume_tenant(tenant))
+
+    def _pages(self, call: admin_requests.Pages[T]) -> Iterator[T]:
+        token = ""
+        while True:
+            page = self._calls.make(call(self._own_tenant, token))
+            yield from page.items
+            token = page.next_page_token
+            if not token:
+                return

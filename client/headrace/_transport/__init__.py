@@ -1,0 +1,1 @@
+"""Channels, calls, retries and streams: one by hand for each of the two clients."""

@@ -1,0 +1,1 @@
+"""Domain <-> messages of the contract, without a server: for rpc, for amqp, and for whatever speaks protobuf next."""

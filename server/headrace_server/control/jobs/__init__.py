@@ -1,0 +1,1 @@
+"""The use cases of JobService: one job, and all that match a filter."""

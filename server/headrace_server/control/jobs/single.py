@@ -1,0 +1,190 @@
+"""The use cases of JobService: what each RPC means."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Any
+
+from headrace_server.control import job_log
+from headrace_server.control.jobs.bulk import Bulk, stop_request, update_request
+from headrace_server.control.jobs.pages import make_token, page_size, read_token
+from headrace_server.control.validate.filters import raise_violations, understood
+from headrace_server.control.validate.limits import Limits
+from headrace_server.control.validate.specs import GivenSpec, check_spec, check_text
+from headrace_server.control.watch.follow import Update, Watch, WatchOptions, wait_final
+from headrace_server.control.watch.hub import Hub
+from headrace_server.domain import requests
+from headrace_server.domain.change import Change
+from headrace_server.domain.errors import Draining, JobNotFound
+from headrace_server.domain.event import Event
+from headrace_server.domain.job import Job, Status
+from headrace_server.domain.ports import Cursor, JobTypes, Page, Store, Submission, Submitted, TypeInfo
+from headrace_server.domain.query import ALL_TENANTS, Counts, Filter, FullJob, Group, Order
+
+REQUEST_ID_MAX = 100
+CHUNK = 20
+"""Jobs read with their payload at a time: a page ends at 2 MiB, so a thousand full jobs are never in memory."""
+
+
+class StopOutcome(IntEnum):
+    """What became of a stop; the numbers are those of the contract."""
+
+    STOPPED = 1
+    STOPPING = 2
+    FINISHED_FIRST = 3
+    ALREADY_FINISHED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One job of a list, and its place in the query's order."""
+
+    job: FullJob
+    query: object
+    place: Cursor
+
+    @property
+    def token(self) -> str:
+        """Continues the list behind this job. A page needs that of its last one alone."""
+        return make_token(self.query, self.place)
+
+
+class Jobs:
+    """The use cases. Every method may raise StoreUnavailable; those that begin something raise Draining at the end."""
+
+    def __init__(
+        self, store: Store, hub: Hub, types: JobTypes, limits: Limits, new_id: Callable[[], str]
+    ) -> None:
+        self.limits = limits
+        self.draining = False
+        self._store = store
+        self._hub = hub
+        self._types = types
+        self._new_id = new_id
+        self.bulk = Bulk(store, hub, types, limits)
+
+    async def submit(
+        self, tenant: str, given: GivenSpec, *, request_id: str, digest: str, hold: bool
+    ) -> Submitted:
+        """Create a job. Raises what check_spec raises, RequestIdReused, Draining."""
+        if self.draining:
+            raise Draining
+        raise_violations(check_text("request_id", request_id, REQUEST_ID_MAX))
+        spec = await check_spec(given, self._types, self.limits)
+        answer = await self._store.submit(
+            Submission(self._new_id(), tenant, spec, hold=hold, request_id=request_id, digest=digest)
+        )
+        job_log.submitted(answer, request_id)
+        return answer
+
+    async def release(self, tenant: str, job_id: str) -> FullJob:
+        """Release a held job. Raises JobNotFound, WrongStatus."""
+        return await self._changed(tenant, await self._store.apply(job_id, requests.release, tenant=tenant))
+
+    async def get(self, tenant: str, job_id: str, *, payload: bool = True) -> FullJob:
+        """One job. Raises JobNotFound."""
+        return await self._store.get(job_id, tenant=tenant, payload=payload)
+
+    async def find(
+        self, tenant: str, which: Filter, order: Order, *, size: int, token: str, payload: bool
+    ) -> AsyncGenerator[Listed]:
+        """Jobs from a token on, at most a page; ends early when the caller stops. Raises InvalidPageToken."""
+        query = (tenant, which, order)
+        which = await understood(which, self._types)
+        place = read_token(query, token, (int, str))
+        left = self.page_size(size)
+        while left > 0:
+            limit = min(left, CHUNK) if payload else left
+            jobs = await self._store.find(
+                Page(None if tenant == ALL_TENANTS else tenant, which, order, limit, place, payload=payload)
+            )
+            for job in jobs:
+                place = (sort_key(job.job, order), job.job.job_id)
+                yield Listed(job, query, place)
+            left = left - len(jobs) if len(jobs) == limit else 0
+
+    async def count(self, tenant: str, which: Filter, groups: Sequence[Group]) -> Counts:
+        """Counts of the jobs that match."""
+        which = await understood(which, self._types)
+        return await self._store.count(None if tenant == ALL_TENANTS else tenant, which, groups)
+
+    def check_room(self) -> None:
+        """Raise TooManyWatchers unless another may watch: before a job is submitted to be watched."""
+        self._hub.check_room()
+
+    def watch(self, tenant: str, job_id: str, options: WatchOptions) -> AsyncGenerator[Update]:
+        """Follow a job; see control.watch.follow. Raises TooManyWatchers."""
+        return Watch(self._store, self._hub, tenant, job_id, options).updates()
+
+    async def wait(self, tenant: str, job_id: str, seconds: float) -> FullJob:
+        """The job when it has ended, or as it stands after `seconds`. Raises JobNotFound, Draining."""
+        seconds = min(seconds, self.limits.wait_seconds)
+        return await wait_final(self._store, self._hub, tenant, job_id, seconds)
+
+    async def stop(
+        self, tenant: str, job_id: str, *, reason: str, grace: int, wait: float, requested_by: str
+    ) -> tuple[StopOutcome, FullJob]:
+        """Ask for a stop; grace in microseconds. Raises JobNotFound, InvalidArgument, TooManyWatchers where it waits."""
+        ask = stop_request(self.limits, grace=grace, reason=reason, requested_by=requested_by)
+        if wait > 0:
+            self._hub.check_room()  # now: once the stop is asked for, an error would hide that it is
+        asked = await self._store.apply(job_id, ask, tenant=tenant)
+        if asked.job.status.final:
+            outcome = StopOutcome.STOPPED if asked.events else StopOutcome.ALREADY_FINISHED
+            return outcome, await self._changed(tenant, asked)
+        job = await self.wait(tenant, job_id, wait) if wait > 0 else await self._changed(tenant, asked)
+        if job.job.status is Status.ABORTED:
+            return StopOutcome.STOPPED, job
+        return StopOutcome.FINISHED_FIRST if job.job.status.final else StopOutcome.STOPPING, job
+
+    async def update(self, tenant: str, job_id: str, *, fields: Mapping[str, Any], etag: str) -> FullJob:
+        """Change fields. Raises JobNotFound, EtagMismatch, WrongStatus, InvalidArgument."""
+        change = update_request(self.limits, fields=fields, etag=etag)
+        return await self._changed(tenant, await self._store.apply(job_id, change, tenant=tenant))
+
+    async def _changed(self, tenant: str, change: Change) -> FullJob:
+        """A job after its change. One that was deleted meanwhile is answered as the change left it, without what it carries.
+
+        To say that there is no such job would deny what has been done.
+        """
+        try:
+            return await self.get(tenant, change.job.job_id)
+        except JobNotFound:
+            return FullJob(change.job)
+
+    async def delete(self, tenant: str, job_id: str) -> None:
+        """Delete a job that has ended. Raises JobNotFound, WrongStatus, JobLocked."""
+        await self._store.delete(job_id, tenant=tenant)
+
+    async def events(
+        self, tenant: str, job_id: str, *, after: int, size: int, token: str
+    ) -> tuple[list[Event], Callable[[Event], str]]:
+        """A page of a job's history and the maker of the token behind an event. Raises JobNotFound, InvalidPageToken."""
+        await self._store.get(job_id, tenant=tenant, payload=False)
+        query = ("events", tenant, job_id, after)
+        place = read_token(query, token, (int,))
+        events = await self._store.events(
+            job_id, after=place[0] if place else after, limit=self.page_size(size)
+        )
+        return [replace(event, tenant=tenant) for event in events], lambda event: make_token(
+            query, (event.revision,)
+        )
+
+    def page_size(self, size: int) -> int:
+        """How many a page holds when this many were asked for."""
+        return page_size(size, self.limits.page_size)
+
+    def types(self) -> Sequence[TypeInfo]:
+        """Every type, then the modules that failed to load."""
+        return self._types.infos()
+
+
+def sort_key(job: Job, order: Order) -> int:
+    """The value that an order sorts by."""
+    match order:
+        case Order.CREATE_TIME_DESC | Order.CREATE_TIME_ASC:
+            return job.create_time
+        case Order.STATUS_TIME_DESC | Order.STATUS_TIME_ASC:
+            return job.status_time
+        case Order.PRIORITY_DESC | Order.PRIORITY_ASC:
+            return job.priority

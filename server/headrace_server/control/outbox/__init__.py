@@ -1,0 +1,1 @@
+"""From the transactional outbox to the broker."""

@@ -1,0 +1,1 @@
+"""What was committed, handed to those who watch."""

@@ -1,0 +1,161 @@
+"""Following one job: the six points of WatchJob, without gRPC.
+
+    subscribe ─> read the row ─> snapshot/heartbeat ──> events after the cursor ─> progress ─┐
+                                                              ▲                               │
+                                                              └──── wait: wake, heartbeat <───┘
+                                                      at the end of the log of a job that has ended: finished
+
+Subscribing comes before reading the row, so nothing that is committed in between is missed; the cursor drops what
+the row had shown already. Events come from the topic when it keeps them and from the log when it does not, a few at
+a time: whoever does not read holds those few, and no transaction.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from headrace_server.control.watch.hub import TAKEN_EVENTS, Feed, Hub
+from headrace_server.domain.errors import Draining, JobNotFound, RevisionAhead
+from headrace_server.domain.event import MESSAGE_KINDS, Event
+from headrace_server.domain.job import Job, Progress
+from headrace_server.domain.ports import Store
+from headrace_server.domain.query import FullJob
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The job as it stands, first."""
+
+    job: FullJob
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The watch is alive, and has reached this revision."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The job has ended; nothing follows."""
+
+    job: FullJob
+
+
+Update = Snapshot | Event | Progress | Heartbeat | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """after: resume behind this revision, None begins with a snapshot. Seconds: min_progress_interval, heartbeat."""
+
+    after: int | None = None
+    include_messages: bool = False
+    min_progress_interval: float = 0.1
+    heartbeat: float = 15.0
+
+
+class Watch:
+    """One watch of one job: iterate `updates` once."""
+
+    def __init__(self, store: Store, hub: Hub, tenant: str, job_id: str, options: WatchOptions) -> None:
+        self._store = store
+        self._hub = hub
+        self._tenant = tenant
+        self._job_id = job_id
+        self._options = options
+
+    async def updates(self) -> AsyncGenerator[Update]:
+        """The updates. Raises JobNotFound, RevisionAhead, and Draining when the server shuts down."""
+        with self._hub.subscribe(self._job_id) as feed:
+            first = await self._get()
+            cursor = first.job.revision if self._options.after is None else self._options.after
+            if cursor > first.job.revision:
+                raise RevisionAhead(self._job_id, first.job.revision)
+            if self._options.after is None:
+                await self._hub.turns.take()
+                yield Snapshot(first)
+            elif not self._hub.closing:
+                # A client that resumes has nothing else to tell it that the server is back.
+                yield Heartbeat(cursor)
+            _raise_to(feed, first.job)
+            shown = first.job.progress if self._options.after is None else None
+            async with aclosing(self._follow(feed, cursor, shown)) as following:
+                async for update in following:
+                    await self._hub.turns.take()
+                    yield update
+            last = await feed.topic.end(self._get)
+            await self._hub.turns.take()
+            yield Finished(last)
+
+    async def _follow(self, feed: Feed, cursor: int, shown: Progress | None) -> AsyncGenerator[Update]:
+        """Everything until the end of the log of a job that has ended."""
+        loop = asyncio.get_running_loop()
+        next_progress = 0.0
+        while True:
+            while cursor < feed.topic.revision:
+                for event in await self._events(feed, cursor):
+                    cursor = event.revision
+                    if self._options.include_messages or event.kind not in MESSAGE_KINDS:
+                        yield event
+            if feed.topic.final:
+                return
+            self._check(feed)
+            progress = feed.topic.progress
+            pause = self._options.heartbeat
+            if progress is not None and progress is not shown:
+                pause = next_progress - loop.time()
+                if pause <= 0:
+                    yield progress
+                    shown = progress
+                    next_progress = loop.time() + self._options.min_progress_interval
+                    continue
+            if not await feed.wait(pause) and pause == self._options.heartbeat:
+                yield Heartbeat(cursor)
+
+    def _check(self, feed: Feed) -> None:
+        """Raise when there is nothing to wait for."""
+        if feed.topic.gone:
+            raise JobNotFound(self._job_id)
+        if self._hub.closing:
+            raise Draining
+
+    async def _events(self, feed: Feed, cursor: int) -> list[Event]:
+        events = feed.events_after(cursor)
+        if events is None:
+            events = await self._store.events(self._job_id, after=cursor, limit=TAKEN_EVENTS)
+            if not events:
+                raise JobNotFound(self._job_id)  # deleted meanwhile
+        return events
+
+    async def _get(self) -> FullJob:
+        return await self._store.get(self._job_id, tenant=self._tenant, payload=True)
+
+
+async def wait_final(store: Store, hub: Hub, tenant: str, job_id: str, seconds: float) -> FullJob:
+    """The job when it has ended, or as it stands when the time is over. Raises JobNotFound, Draining."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    with hub.subscribe(job_id, wait=True) as feed:
+        job = await store.get(job_id, tenant=tenant, payload=True)
+        _raise_to(feed, job.job)
+        while not (feed.topic.final or feed.topic.gone):
+            if hub.closing:
+                raise Draining
+            left = deadline - loop.time()
+            if left <= 0:
+                break
+            await feed.wait(left)
+        return await store.get(job_id, tenant=tenant, payload=True)
+
+
+def _raise_to(feed: Feed, job: Job) -> None:
+    """What a row shows, a topic that is younger has missed."""
+    topic = feed.topic
+    if job.revision >= topic.revision:
+        topic.revision = job.revision
+        topic.final = job.ended
+        if topic.progress is None and not topic.final:
+            topic.progress = job.progress

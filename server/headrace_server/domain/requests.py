@@ -1,0 +1,113 @@
+"""What callers ask for: to create, release, stop, update and delete a job."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from headrace_server.domain.change import Change, Draft
+from headrace_server.domain.errors import EtagMismatch, JobLocked, WrongStatus
+from headrace_server.domain.event import Event, EventKind
+from headrace_server.domain.expiry import due
+from headrace_server.domain.job import Job, Spec, Status, Stop, StopPhase
+
+ANY_STATUS_FIELDS = ("description", "labels", "locked")
+LIVE_FIELDS = ("priority", "run_after", "expire_time")
+
+
+def create(job_id: str, tenant: str, spec: Spec, now: int, *, hold: bool) -> Change:
+    """A new job, PENDING when held."""
+    job = Job(
+        job_id=job_id,
+        tenant=tenant,
+        type=spec.type,
+        description=spec.description,
+        owner=spec.owner,
+        session_id=spec.session_id,
+        queue=spec.queue,
+        priority=spec.priority,
+        labels=spec.labels,
+        run_after=spec.run_after,
+        expire_time=spec.expire_time,
+        timeout=spec.timeout,
+        retry=spec.retry,
+        status=Status.PENDING if hold else Status.QUEUED,
+        revision=1,
+        version=1,
+        create_time=now,
+        status_time=now,
+        queue_time=None if hold else now,
+        due_time=None if hold else due(spec.run_after, None, now),
+        traceparent=spec.traceparent,
+    )
+    created = Event(job_id, tenant, job.type, 1, now, 0, job.status, EventKind.CREATED, {})
+    return Change(job, (created,))
+
+
+def release(job: Job, now: int) -> Change:
+    """ReleaseJob: a held job may be taken from now on. Nothing to do when it was released before, even if it has ended."""
+    draft = Draft(job, now)
+    if job.status is Status.PENDING:
+        draft.move(Status.QUEUED, queue_time=now, due_time=due(job.run_after, None, now))
+    elif job.queue_time is None:
+        raise WrongStatus(job.job_id, job.status.name, "it has ended and cannot be queued")
+    return draft.done()
+
+
+def request_stop(job: Job, now: int, *, grace: int, reason: str, requested_by: str) -> Change:
+    """A stop: ABORTED at once when no code of it runs, else asked for. A second can only bring the kill forward.
+
+    It may do so where its grace is shorter; whether it does, whoever runs the job can tell: the clocks of those who
+    are asked may be apart.
+    """
+    draft = Draft(job, now)
+    if job.status.final:
+        return draft.done()
+    if job.stop is None:
+        draft.set(
+            stop=Stop(StopPhase.REQUESTED, now, now + grace, grace, requested_by=requested_by, reason=reason)
+        )
+        draft.log(EventKind.STOP_CHANGED, phase=int(StopPhase.REQUESTED))
+    elif grace < job.stop.grace:
+        kill_time = min(job.stop.kill_time, max(now, job.stop.request_time) + grace)
+        draft.set(stop=replace(job.stop, kill_time=kill_time, grace=grace))
+        draft.log(EventKind.UPDATED, paths=["stop.kill_time"])
+    if job.status is not Status.RUNNING:
+        draft.end_stop(confirmed=True)
+        draft.move(Status.ABORTED)
+    return draft.done()
+
+
+def update(job: Job, now: int, *, fields: Mapping[str, Any], etag: str) -> Change:
+    """UpdateJob: new values for fields of ANY_STATUS_FIELDS and LIVE_FIELDS. Values it has already: nothing to do.
+
+    That is so under any etag: a caller whose answer was lost asks again with the one that it had.
+    """
+    changed = {name: value for name, value in fields.items() if getattr(job, name) != value}
+    if changed and etag and etag != job.etag:
+        raise EtagMismatch(job.job_id, job.etag)
+    if job.status.final and (late := sorted(changed.keys() & LIVE_FIELDS)):
+        raise WrongStatus(
+            job.job_id, job.status.name, f"{', '.join(late)} can be changed only before it has ended"
+        )
+    draft = Draft(job, now)
+    if changed:
+        draft.set(**changed, version=job.version + 1)
+        if job.status is Status.QUEUED:
+            draft.set(due_time=due(draft.get("run_after"), job.next_attempt_time, now))
+        draft.log(EventKind.UPDATED, paths=sorted(changed))
+    return draft.done()
+
+
+def may_delete(job: Job) -> bool:
+    """Whether the job may be deleted: it has ended and is not locked."""
+    return job.status.final and not job.locked
+
+
+def check_delete(job: Job) -> None:
+    """Raise unless the job may be deleted."""
+    if job.locked:
+        raise JobLocked(job.job_id, job.status.name)
+    if not job.status.final:
+        raise WrongStatus(
+            job.job_id, job.status.name, "only a job that has ended can be deleted; stop it first"
+        )

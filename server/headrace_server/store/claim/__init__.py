@@ -1,0 +1,1 @@
+"""What may be run here and now, tenants in turn."""

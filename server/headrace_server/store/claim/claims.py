@@ -1,0 +1,303 @@
+"""Claims: tenants in turn, and of each tenant the best that may be run here and now.
+
+`ready` holds what may be claimed in lanes, one for each (queue, type, tenant), each in order of priority, then age:
+
+    mail · resize · acme     -5 09:00 │ 0 08:10 │ 0 08:11 …   acme:  resize -5, report 0, resize 0 ─┐  dealt in laps,
+    mail · report · acme      0 08:00 │ 0 08:30 …                                                   ├─ as many from each
+    mail · resize · birch     0 07:59 │ …                     birch: resize 0, … ───────────────────┘  tenant as it weighs
+
+A claim skips from kind to kind (a queue and a type) and from tenant to tenant by seeks (the next that is greater), takes
+the heads of the lanes of as many tenants as it has seats, and deals. What it costs depends on seats, on kinds and on how
+many runs are at a limit, never on how much is queued: no statement here sorts or counts the queue, and jobs of kinds that
+are not run here are not even met.
+
+Gates (see gates) close lanes. One that is paused, or full, is left out before its jobs are looked at. Where owners have
+limits the best of a lane are looked at first; when owners at their limit are before all others there, the lane is
+seen owner by owner, at one seek for each that is full, however many jobs he has. With more than OWNERS others
+in a lane it is then the best of the next OWNERS of them: in turn, so that each is met.
+
+The turn goes on behind the tenant that was served last. It is kept in memory: after a restart it begins anew.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from heapq import merge
+from typing import Final, NamedTuple
+
+from headrace_server.domain import running
+from headrace_server.domain.capacity import Room
+from headrace_server.domain.change import merge as merge_changes
+from headrace_server.domain.gate import Gate, Lane, Scope
+from headrace_server.domain.job import Job, Status
+from headrace_server.domain.ports import Claimed, ClaimRequest, Seat
+from headrace_server.store import gates
+from headrace_server.store.claim import candidates
+from headrace_server.store.claim.candidates import Head, Kind
+from headrace_server.store.cluster import instances
+from headrace_server.store.gates import Gates
+from headrace_server.store.tables.payloads import read_parameters
+from headrace_server.store.write.operations import Phase, Work
+from headrace_server.store.write.unit_of_work import Ledger
+
+logger = logging.getLogger(__name__)
+
+PASSED_FOR: Final = 60_000_000
+"""Microseconds for which a job that could not be claimed is passed over."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """Whose turn it is: `last`, while it has places left in its lap, and then the tenant after it."""
+
+    last: str = ""
+    left: int = 0
+    owners: dict[Lane, str] = field(default_factory=dict)
+    """The owner to go on with in lanes that have too many to look at each."""
+    passed: dict[str, int] = field(default_factory=dict)
+    """Jobs that could not be claimed, and when: they are passed over for a while."""
+
+    def served(self, tenant: str, weight: int) -> None:
+        """A tenant has had a place."""
+        self.left = (self.left if tenant == self.last and self.left else weight) - 1
+        self.last = tenant
+
+
+class Taken(NamedTuple):
+    """What a claim took. There may be more.
+
+    busy: behind a gate that another claim holds just now. full: behind one that has no room, or none for an owner;
+    looked for only where seats were left.
+    """
+
+    claimed: list[Claimed]
+    busy: bool
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Work[Taken]):
+    """Fill seats with ready jobs."""
+
+    phase = Phase.CLAIM
+    request: ClaimRequest
+    turn: Turn
+    gates: Gates
+    prove: bool
+    """That the instance is alive: then one that is dead takes nothing."""
+    tried: list[str] = field(default_factory=list)
+    """What was being taken last: who of these is refused by the database, a claim for one seat tells."""
+
+    def carry_out(self, ledger: Ledger) -> Taken:
+        """Answer the jobs taken, in the order of the seats."""
+        if self.prove and not instances.proved(ledger.connection, self.request.instance):
+            return Taken([], busy=False, full=False)
+        gates.share(ledger.connection)
+        claimed: list[Claimed] = []
+        free = deque(self.request.seats)
+        deal = Deal(ledger, self.request, self.turn, self.gates)
+        # A second round is rare: a tenant had less than its share, a job expired at its permit, or cannot be claimed.
+        while free and ((dealt := deal.round(len(free))) or deal.passed_over()):
+            parameters = read_parameters(ledger.connection, [head.job_id for head in dealt])
+            for head in dealt:
+                seat = free[0]
+                taken = self._take(ledger, head.job_id, seat)
+                if taken is None or head.job_id not in parameters:
+                    deal.pass_over(head)
+                    continue
+                claimed.append(Claimed(taken, parameters[head.job_id], seat))
+                self.turn.served(taken.tenant, deal.room.weight(Scope.TENANT.key(taken.tenant)))
+                if taken.status is Status.FAILED:
+                    deal.room.give_back(head.lane, head.owner)
+                else:
+                    free.popleft()
+            self.tried[:] = [head.job_id for head in dealt]
+            ledger.flush()
+        return Taken(claimed, deal.busy, full=bool(free) and deal.room.full)
+
+    def _take(self, ledger: Ledger, job_id: str, seat: Seat) -> Job | None:
+        """The job in its seat; None for one at which that fails: it keeps no other from being claimed."""
+        who = {"instance": self.request.instance, "worker": seat.worker}
+        try:
+            change = running.claim(ledger.job(job_id), ledger.now, **who)
+            if seat.permit:
+                permitted = running.permit(change.job, ledger.now, claim=change.job.claim, **who)
+                change = merge_changes(change, permitted)
+        except Exception:
+            logger.exception("A job could not be claimed", extra={"job_id": job_id})
+            return None
+        return ledger.fold(change).job
+
+
+class Deal:
+    """Which jobs a claim takes."""
+
+    def __init__(self, ledger: Ledger, request: ClaimRequest, turn: Turn, held: Gates) -> None:
+        self.room = Room()
+        self.busy = False
+        self._ledger = ledger
+        self._connection = ledger.connection
+        self._request = request
+        self._turn = turn
+        self._gates = held
+        self._known: set[str] = set()
+        self._passed_over = False
+        recent = ledger.now - PASSED_FOR
+        turn.passed = {job_id: at for job_id, at in turn.passed.items() if at > recent}
+
+    def pass_over(self, head: Head) -> None:
+        """This job cannot be claimed: leave it where it is, and look behind it."""
+        self._turn.passed[head.job_id] = self._ledger.now
+        self._passed_over = True
+        self.room.give_back(head.lane, head.owner)
+
+    def passed_over(self) -> bool:
+        """Whether any was passed over since this was asked."""
+        passed, self._passed_over = self._passed_over, False
+        return passed
+
+    def round(self, seats: int) -> list[Head]:
+        """Lock the jobs for so many seats, as many of each tenant in a lap as it weighs; fewer when there are fewer.
+
+        One that another is changing just now is left to him: its stop, or its expiry, wins.
+        """
+        kinds = self._kinds()
+        wanted = seats
+        dealt: list[Head] = []
+        all_met = not kinds
+        while not dealt and not all_met:
+            tenants, all_met = self._tenants(kinds, wanted)
+            dealt = self._lap(kinds, tenants, seats)
+            wanted *= 2  # None of these may take anything: look further.
+        self._ledger.load([head.job_id for head in dealt], free=True)
+        taken: list[Head] = []
+        for head in dealt:
+            found = self._ledger.jobs.get(head.job_id)
+            if found is not None and found.illegible:
+                self.pass_over(head)
+            elif found is not None and found.ready:
+                taken.append(head)
+            else:
+                self.room.give_back(head.lane, head.owner)
+        return taken
+
+    def _kinds(self) -> list[Kind]:
+        """The kinds that are run here, are ready and are let through."""
+        queues, types = self._request.queues, self._request.types
+        found = [
+            (queue, kind)
+            for queue, kind in candidates.kinds(self._connection)
+            if kind in types and (not queues or queue in queues)
+        ]
+        keys = [(Scope.QUEUE.key(queue), Scope.TYPE.key(kind)) for queue, kind in found]
+        self._admit({key for pair in keys for key in pair})
+        return [kind for kind, pair in zip(found, keys, strict=True) if all(map(self.room.open, pair))]
+
+    def _tenants(self, kinds: list[Kind], wanted: int) -> tuple[list[str], bool]:
+        """So many tenants whose turn it is and who are let through, and whether these are all."""
+        limit = wanted
+        while True:
+            met = candidates.tenants(self._connection, kinds, last=self._turn.last, limit=limit)
+            if self._turn.left:
+                met = [self._turn.last, *(tenant for tenant in met if tenant != self._turn.last)]
+            self._admit({Scope.TENANT.key(tenant) for tenant in met})
+            let_through = [tenant for tenant in met if self.room.open(Scope.TENANT.key(tenant))]
+            if len(met) < limit or len(let_through) >= wanted:
+                return let_through, len(met) < limit
+            limit *= 2
+
+    def _admit(self, keys: set[str]) -> None:
+        """Learn what is said of these gates, and hold those that have a limit."""
+        new = keys - self._known
+        if not new:
+            return
+        self._known |= new
+        said = self._gates.read(self._connection, new)
+        limited: list[Gate] = []
+        for gate in said:
+            self.room.weigh(gate)
+            if gate.paused or (gate.limited and self._request.without_limits):
+                self.room.close(gate.key)
+            elif gate.limited:
+                limited.append(gate)
+        if limited:
+            mine, held = self._gates.hold(self._connection, limited)
+            self.room.bound(mine, held)
+            for gate in limited:
+                if gate not in mine:
+                    self.busy = True
+                    self.room.close(gate.key)
+
+    def _lap(self, kinds: list[Kind], tenants: list[str], seats: int) -> list[Head]:
+        """Deal the seats, lap by lap."""
+        weights = {tenant: self.room.weight(Scope.TENANT.key(tenant)) for tenant in tenants}
+        laps = -(-seats // max(1, sum(weights.values())))
+        hands = {
+            tenant: _Hand(self._best(kinds, tenant, min(seats, laps * weight)), laps * weight)
+            for tenant, weight in weights.items()
+        }
+        dealt: list[Head] = []
+        places = {**weights, self._turn.last: self._turn.left or weights.get(self._turn.last, 1)}
+        while hands:
+            for tenant, hand in list(hands.items()):
+                for _ in range(places[tenant]):
+                    if len(dealt) == seats:
+                        return dealt
+                    head = hand.next(self.room)
+                    if head is None:
+                        del hands[tenant]
+                        break
+                    dealt.append(head)
+            places = weights
+        return dealt
+
+    def _best(self, kinds: list[Kind], tenant: str, depth: int) -> Iterator[Head]:
+        """The first jobs of a tenant over all its lanes, for which there is room in their lane."""
+        found = []
+        for queue, kind in kinds:
+            lane = Lane(queue, kind, tenant)
+            limit = min(depth, self.room.left(lane))
+            if limit and self.room.counts_owners(lane):
+                found.append(self._best_of_owners(lane, limit))
+            elif limit:
+                heads = candidates.heads(self._connection, lane, limit + len(self._turn.passed))
+                found.append(self._not_passed(heads)[:limit])
+        return merge(*found)
+
+    def _not_passed(self, heads: list[Head]) -> list[Head]:
+        return [head for head in heads if head.job_id not in self._turn.passed]
+
+    def _best_of_owners(self, lane: Lane, depth: int) -> list[Head]:
+        """The first jobs of a lane whose owners have room."""
+        look = depth + candidates.OWNERS
+        all_seen = candidates.seen(self._connection, lane, look)
+        seen = self._not_passed(all_seen)
+        free = [seen[place] for place in self.room.fitting(lane, [head.owner for head in seen])]
+        if len(free) >= depth or len(all_seen) < look:
+            return free[:depth]
+        look = candidates.OWNERS + self.room.full_owners(lane)
+        begin = self._turn.owners.pop(lane, "")
+        while True:
+            met = candidates.of_owners(self._connection, lane, begin=begin, limit=look)
+            free = [head for head in self._not_passed(met) if self.room.left_of(lane, head.owner)]
+            if len(met) == look:
+                self._turn.owners[lane] = met[-1].owner
+            if free or not begin:
+                return sorted(free)[:depth]
+            begin = ""
+
+
+class _Hand:
+    """What a tenant may be dealt."""
+
+    def __init__(self, best: Iterator[Head], most: int) -> None:
+        self._best = best
+        self._left = most
+
+    def next(self, room: Room) -> Head | None:
+        """The best for which there is room, and that takes it up."""
+        if not self._left:
+            return None
+        self._left -= 1
+        return next((head for head in self._best if room.take(head.lane, head.owner)), None)

@@ -1,0 +1,1 @@
+"""The instances in the database: their rows and their heartbeat."""

@@ -1,0 +1,1 @@
+"""Events that are to be broadcast, in the database."""

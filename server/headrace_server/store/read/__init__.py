@@ -1,0 +1,1 @@
+"""Questions, each in a transaction of its own that writes nothing."""

@@ -1,0 +1,1 @@
+"""The tables, their rows, and statements upon them."""

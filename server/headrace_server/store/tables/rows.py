@@ -1,0 +1,180 @@
+"""Job <-> row and event <-> row.
+
+Hot: every write passes here twice. Fields are read in one call (attrgetter), rows are taken by place, and only the
+fields that need it are turned.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
+from json import JSONEncoder
+from operator import attrgetter
+from typing import Any, Final
+
+from headrace_server.domain.event import Event, EventKind
+from headrace_server.domain.job import Attempt, Job, Kept, Status
+from headrace_server.domain.open_enum import word
+from headrace_server.store.tables.decoder import DECODERS, Plain, keep, keep_plain, mapping_of
+from headrace_server.store.tables.schema import job
+from headrace_server.store.tables.statement import Row
+
+# One encoder for all: json.dumps with options builds one for each call.
+dumps = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+JOB_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Job) if field.name != "kept")
+
+
+def _encode_record(record: Any) -> dict[str, Any]:
+    """The fields of a record that differ from their defaults: short, and a field added later needs no migration."""
+    return {
+        field.name: value
+        for field in fields(record)
+        if (value := getattr(record, field.name)) is not field.default
+    }
+
+
+def _encode_attempt(attempt: Attempt) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "number": attempt.number,
+        "start_time": attempt.start_time,
+        "instance": attempt.instance,
+        "worker": attempt.worker,
+    }
+    if attempt.end_time is not None:
+        plain["end_time"] = attempt.end_time
+    if attempt.error is not None:
+        plain["error"] = _encode_record(attempt.error)
+    return plain
+
+
+_ENCODERS: dict[str, Callable[[Any], Any]] = {
+    "labels": lambda labels: dumps(dict(labels)),
+    "retry": lambda retry: dumps(_encode_record(retry)),
+    "status": int,
+    "locked": bool,
+    "progress": lambda progress: dumps(_encode_record(progress)),
+    "error": lambda error: dumps(_encode_record(error)),
+    "attempts": lambda attempts: dumps([_encode_attempt(attempt) for attempt in attempts]),
+    "stop": lambda stop: dumps(_encode_record(stop)),
+}
+"""How a field that is no plain number or text is written; what is empty is NULL."""
+
+_JOB_DECODERS = [(place, name, DECODERS[name]) for place, name in enumerate(JOB_FIELDS) if name in DECODERS]
+
+_PLAIN = {
+    place: Plain(column.type.python_type, bool(column.nullable))
+    for place, column in enumerate(job.columns)
+    if column.name not in DECODERS
+}
+"""The columns that are numbers and texts, by their places."""
+
+_EVENT = (str, str, str, int, int, int, int, int)
+"""What the columns of an event hold, its body aside."""
+
+_unsound: dict[tuple[type, ...], list[int]] = {}
+"""Which columns of a row hold what they should not, by the types of all: rows are alike, so a row costs one look."""
+KINDS_MAX: Final = 1000
+"""Remembered, however a database is damaged."""
+
+
+def _find_unsound(kinds: tuple[type, ...]) -> list[int]:
+    if len(_unsound) >= KINDS_MAX:
+        _unsound.clear()
+    return _unsound.setdefault(
+        kinds, [place for place, plain in _PLAIN.items() if not plain.fits(kinds[place])]
+    )
+
+
+def job_of(row: Iterable[Any]) -> Job:
+    """The job of a row whose columns are the fields of Job in their order. Raises nothing: see decoder."""
+    values = list(row)
+    kept: tuple[Kept, ...] = ()
+    kinds = tuple(map(type, values))
+    unsound = _unsound.get(kinds)
+    if unsound is None:
+        unsound = _find_unsound(kinds)
+    for place in unsound:
+        stored, values[place] = values[place], _PLAIN[place].read(values[place])
+        kept = (*kept, keep_plain(values[0], JOB_FIELDS[place], stored, values[place]))
+    for place, name, decoder in _JOB_DECODERS:
+        stored = values[place]
+        if stored is None:
+            values[place] = decoder.empty
+            continue
+        try:
+            values[place] = decoder.exactly(stored)
+        except Exception:  # noqa: BLE001 - of a later version, or damaged
+            read = keep(values[0], name, stored)
+            values[place] = read.value
+            kept = (*kept, read)
+    if kept:
+        values.append(kept)
+    return Job(*values)
+
+
+def row_maker(names: Sequence[str]) -> Callable[[Job], Row]:
+    """What turns a job into the values of these columns."""
+    get = attrgetter(*names)
+    encoders = [
+        (place, _ENCODERS[name], DECODERS[name].empty)
+        for place, name in enumerate(names)
+        if name in _ENCODERS
+    ]
+    places = {name: place for place, name in enumerate(names)}
+
+    def row_of(job: Job) -> Row:
+        given = get(job)
+        values = list(given)
+        for place, encode, empty in encoders:
+            value = values[place]
+            values[place] = None if value == empty else encode(value)
+        for part in job.kept:
+            place = places.get(part.name, -1)
+            if place >= 0 and given[place] == part.value:
+                values[place] = part.stored
+        return tuple(values)
+
+    return row_of
+
+
+def event_row(event: Event, writer: int, seq: int) -> Row:
+    """The row of an event at its place in the log, columns in the table's order."""
+    return (
+        event.job_id,
+        event.revision,
+        writer,
+        seq,
+        int(event.kind),
+        event.at,
+        event.attempt,
+        int(event.status),
+        dumps(event.body) if event.body else None,
+    )
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    """The event of a row (job_id, tenant, type, revision, at, attempt, status, kind, body). Raises nothing: see decoder."""
+    job_id, tenant, kind_of_job, revision, at, attempt, status, kind, body = (
+        row if (*map(type, row[:8]),) == _EVENT else _sound(row)
+    )
+    return Event(
+        job_id,
+        tenant,
+        kind_of_job,
+        revision,
+        at,
+        attempt,
+        _STATUSES.get(status) or word(Status, status),
+        _KINDS.get(kind) or word(EventKind, kind),
+        mapping_of(body, whose=job_id, what="an event") if body else {},
+    )
+
+
+def _sound(row: Sequence[Any]) -> Iterator[Any]:
+    """What can be read of an event of which some columns hold what they should not."""
+    for kind, stored in zip(_EVENT, row, strict=False):
+        yield stored if type(stored) is kind else Plain(kind, optional=False).read(stored)
+    yield row[8]
+
+
+_STATUSES: dict[Any, Status] = {int(status): status for status in Status}
+_KINDS: dict[Any, EventKind] = {int(kind): kind for kind in EventKind}

@@ -1,0 +1,64 @@
+"""What the writer does for the relay: take away what was confirmed, and say who leads.
+
+    duty 'broadcast'      holder "" ──lead──> A ── A leaves, dies, or has no broker ──> "" or A ──lead──> B
+
+One instance publishes at a time; who it is stands in the database, and counts for as long as that instance lives.
+Should two believe for a moment that they are it, events may be published twice, but still those of a job in their
+order: each of them takes a job's events from their beginning.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import bindparam, exists, select, update
+
+from headrace_server.store.cluster.instances import LIVE
+from headrace_server.store.outbox import rows
+from headrace_server.store.tables.schema import duty, instance
+from headrace_server.store.tables.statement import Bulk, Query
+from headrace_server.store.write.operations import Phase, Work
+from headrace_server.store.write.unit_of_work import Ledger
+
+DUTY: Final = "broadcast"
+
+_holder = Query(
+    select(duty.c.holder, exists().where(instance.c.instance == duty.c.holder, LIVE))
+    .where(duty.c.name == bindparam("name"))
+    .with_for_update()
+)
+_hold = Bulk(
+    update(duty).values(holder=bindparam("who")).where(duty.c.name == bindparam("key")), ("who", "key")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settle(Work[None]):
+    """Delete what was confirmed, and mark what no queue wants."""
+
+    phase = Phase.FOLD
+    sent: Sequence[int]
+    parked: Sequence[int]
+
+    def carry_out(self, ledger: Ledger) -> None:
+        """By place."""
+        ledger.wrote = True
+        rows.settle(ledger.connection, self.sent, self.parked)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead(Work[bool]):
+    """Take the duty over from nobody or from the dead; or give it up."""
+
+    phase = Phase.FOLD
+    me: str
+    want: bool
+
+    def carry_out(self, ledger: Ledger) -> bool:
+        """Answer whether it is mine."""
+        ((holder, lives),) = _holder(ledger.connection, name=DUTY)
+        if (holder == self.me) == self.want or (lives and holder != self.me):
+            return self.want and holder == self.me
+        ledger.wrote = True
+        _hold(ledger.connection, [(self.me if self.want else "", DUTY)])
+        return self.want

@@ -1,0 +1,345 @@
+"""What callers ask of the writer: each kind of work says what it must read first, and then decides.
+
+    FOLD     Submit · Apply · Delete · Purge      in the order in which they came
+             ChangeGate
+    SWEEP    Timers · Recover · retention.Sweep   what time has brought, or a death
+             Touch                                to see whether the database takes a write
+    CLAIM    claims.Claim                         last: a stop that came in the same moment has won
+
+Work is carried out again from the start when its transaction was rolled back, so it keeps nothing of it.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal_column, select
+
+from headrace_server.domain import expiry, requests, running
+from headrace_server.domain.change import Change, chain
+from headrace_server.domain.errors import QueueFull, RequestIdReused, WrongStatus
+from headrace_server.domain.gate import Gate
+from headrace_server.domain.job import Job, JobError, Status
+from headrace_server.domain.ports import Decision, Instance, Submission, Submitted
+from headrace_server.domain.query import FullJob, Payload
+from headrace_server.store import gates
+from headrace_server.store.cluster import instances
+from headrace_server.store.tables.payloads import read_payloads
+from headrace_server.store.tables.schema import job, timer
+from headrace_server.store.tables.statement import Query, distinct
+from headrace_server.store.write.unit_of_work import Ledger
+
+logger = logging.getLogger(__name__)
+
+SWEEP_PAGE: Final = 500
+"""Jobs that a sweep takes at a time: what one UPDATE and one answer carry well."""
+
+Answer = TypeVar("Answer")
+
+
+_WAITING: Final[Sequence[ColumnElement[int]]] = [
+    literal_column(str(int(status))) for status in (Status.PENDING, Status.QUEUED)
+]
+
+_tenant = distinct(job.c.tenant)
+_waiting = Query(
+    # An outer join begins with the tenants, whatever a planner thinks of the table.
+    select(func.count(job.c.job_id)).select_from(
+        _tenant.outerjoin(job, and_(job.c.tenant == _tenant.c.tenant, job.c.status.in_(_WAITING)))
+    )
+)
+
+
+def count_waiting(connection: Connection) -> int:
+    """How many jobs are held or queued. It skips from tenant to tenant: what has ended is not walked over."""
+    ((count,),) = _waiting(connection)
+    return int(count)
+
+
+class Phase(IntEnum):
+    """When in its batch a kind of work is carried out."""
+
+    FOLD = 1
+    SWEEP = 2
+    CLAIM = 3
+
+
+class Work(ABC, Generic[Answer]):
+    """One thing asked of the writer."""
+
+    phase: ClassVar[Phase]
+
+    def job_ids(self) -> Iterable[str]:
+        """The jobs it looks at: they are read for the whole batch at once."""
+        return ()
+
+    def request_keys(self) -> Iterable[tuple[str, str]]:
+        """The (tenant, request_id) it looks at, likewise."""
+        return ()
+
+    @abstractmethod
+    def carry_out(self, ledger: Ledger) -> Answer:
+        """Decide, fold what was decided, and answer. A refusal (ControlError, Replaced) has folded nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit(Work[Submitted]):
+    """Create a job, or find the one that its request_id has made."""
+
+    phase = Phase.FOLD
+    submission: Submission
+    most: int
+    """How many jobs may wait, this one included."""
+
+    def request_keys(self) -> Iterable[tuple[str, str]]:
+        """Its own, if it has one."""
+        asked = self.submission
+        return [(asked.tenant, asked.request_id)] if asked.request_id else ()
+
+    def carry_out(self, ledger: Ledger) -> Submitted:
+        """Answer the new job, or the one there is as it stands. Raises RequestIdReused, JobNotFound, QueueFull."""
+        asked = self.submission
+        made = ledger.requests.get((asked.tenant, asked.request_id))
+        if made is not None:
+            return self._existing(ledger, *made)
+        if ledger.waiting >= self.most:
+            raise QueueFull(
+                f"{self.most} jobs wait on this server already (max_waiting_jobs): try again when some have run."
+            )
+        change = requests.create(asked.job_id, asked.tenant, asked.spec, ledger.now, hold=asked.hold)
+        ledger.submit(asked, change)
+        return Submitted(FullJob(change.job, Payload(asked.spec.parameters, None, {})), existing=False)
+
+    def _existing(self, ledger: Ledger, job_id: str, digest: str) -> Submitted:
+        if digest != self.submission.digest:
+            raise RequestIdReused(self.submission.request_id, job_id)
+        found = ledger.job(job_id)
+        ledger.flush()  # The payload is read from the database: the batch may have added to it.
+        return Submitted(FullJob(found, read_payloads(ledger.connection, [job_id])[job_id]), existing=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Apply(Work[Change]):
+    """Change one job."""
+
+    phase = Phase.FOLD
+    job_id: str
+    decide: Decision
+    tenant: str | None
+
+    def job_ids(self) -> Iterable[str]:
+        """The job."""
+        return (self.job_id,)
+
+    def carry_out(self, ledger: Ledger) -> Change:
+        """Answer what has become of the job. Raises JobNotFound, WrongStatus for one that cannot be read, and what decide raises."""
+        found = ledger.job(self.job_id, self.tenant)
+        if self.tenant is not None and found.illegible:
+            # A caller's wish. Whoever runs it may still write what has become of the run: else it would run for ever.
+            raise WrongStatus(
+                self.job_id,
+                found.status.name,
+                f"this version cannot read all of it ({found.illegible}); a later one may have written it, and can",
+            )
+        return ledger.fold(self.decide(found, ledger.now))
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(Work[None]):
+    """Delete an ended job."""
+
+    phase = Phase.FOLD
+    job_id: str
+    tenant: str
+
+    def job_ids(self) -> Iterable[str]:
+        """The job."""
+        return (self.job_id,)
+
+    def carry_out(self, ledger: Ledger) -> None:
+        """Raises JobNotFound, JobLocked, WrongStatus."""
+        found = ledger.job(self.job_id, self.tenant)
+        requests.check_delete(found)
+        ledger.delete(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Purge(Work[int]):
+    """Delete those of these jobs that may be deleted."""
+
+    phase = Phase.FOLD
+    wanted: Sequence[str]
+    tenant: str
+
+    def job_ids(self) -> Iterable[str]:
+        """The jobs."""
+        return self.wanted
+
+    def carry_out(self, ledger: Ledger) -> int:
+        """Answer how many they were."""
+        found = (ledger.jobs.get(job_id) for job_id in self.wanted)
+        gone = [
+            one for one in found if one is not None and one.tenant == self.tenant and requests.may_delete(one)
+        ]
+        for ended in gone:
+            ledger.delete(ended)
+        return len(gone)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeGate(Work[Gate]):
+    """Change what is said of a queue, a tenant or a type."""
+
+    phase = Phase.FOLD
+    gate: Gate
+    """Which one: as it is when nothing was said of it yet."""
+    fields: Mapping[str, Any]
+
+    def carry_out(self, ledger: Ledger) -> Gate:
+        """Answer the gate as it is now."""
+        ledger.wrote = True
+        return gates.change(ledger.connection, self.gate, self.fields)
+
+
+STUCK_PAUSE: Final = 1_000_000
+"""Microseconds until it is looked again at what could not be written."""
+
+_due = Query(
+    select(timer.c.job_id).where(timer.c.at <= bindparam("now")).order_by(timer.c.at).limit(SWEEP_PAGE)
+)
+_next_timer = Query(select(func.min(timer.c.at)))
+
+
+_passed: Decision = chain([expiry.promote, expiry.expire])
+
+
+@dataclass(frozen=True, slots=True)
+class Timers(Work[int | None]):
+    """Promote and expire what is due, oldest first; answer the time of the next timer.
+
+    only: this job alone. but: leave these out, of which the database has refused what became of them.
+    """
+
+    phase = Phase.SWEEP
+    only: str = ""
+    but: frozenset[str] = frozenset()
+
+    def carry_out(self, ledger: Ledger) -> int | None:
+        """Answer the time of the next timer; it has passed when there were more than a page."""
+        due = [self.only] if self.only else due_jobs(ledger.connection, ledger.now)
+        stuck = not self.but.isdisjoint(due)
+        due = [job_id for job_id in due if job_id not in self.but]
+        # What another is changing is met again: its timer is still there, and in the past.
+        ledger.load(due, free=True)
+        for job_id in due:
+            if ledger.jobs.get(job_id) is not None:
+                stuck |= not self._pass(ledger, ledger.job(job_id))
+        ledger.flush()
+        ((upcoming,),) = _next_timer(ledger.connection)
+        # A job that stays due is looked at in a while, not at once.
+        if stuck and upcoming is not None:
+            return max(int(upcoming), ledger.now + STUCK_PAUSE)
+        return upcoming  # type: ignore[no-any-return] # a time, or None
+
+    def _pass(self, ledger: Ledger, found: Job) -> bool:
+        """Whether what time brings was decided: a defect at one job keeps no other waiting."""
+        if found.illegible:
+            return False
+        try:
+            ledger.fold(_passed(found, ledger.now))
+        except Exception:
+            logger.exception("What time brings a job could not be decided", extra={"job_id": found.job_id})
+            return False
+        return True
+
+
+def due_jobs(connection: Connection, now: int) -> list[str]:
+    """The jobs of which a timer is due, oldest first, a page at most."""
+    return list(dict.fromkeys(job_id for (job_id,) in _due(connection, now=now)))
+
+
+@dataclass(frozen=True, slots=True)
+class Recover(Work[int]):
+    """Settle what is held by instances that are not alive, in pages of one transaction; answer how many jobs.
+
+    only: this job alone. in_short: without what cannot be written as it is, see running.end_in_short.
+    """
+
+    phase = Phase.SWEEP
+    error: JobError
+    confirmed: bool
+    only: str = ""
+    in_short: bool = False
+
+    def carry_out(self, ledger: Ledger) -> int:
+        """Answer how many jobs were held. One that another is changing is left to him, and to the next time."""
+        count = 0
+        last = ""
+        while page := instances.left_behind(ledger.connection, last, SWEEP_PAGE):
+            last = page[-1][0]
+            page = [(job_id, holder) for job_id, holder in page if not self.only or job_id == self.only]
+            ledger.load((job_id for job_id, _ in page), free=True)
+            for job_id, holder in page:
+                found = ledger.jobs.get(job_id)
+                if found is not None and running.holds(found, found.claim, holder):
+                    ledger.fold(self._settled(found, ledger.now))
+                    count += 1
+            ledger.flush()
+        return count
+
+    def _settled(self, found: Job, now: int) -> Change:
+        """What becomes of it: a defect at one job keeps no other from being settled, and no server from starting."""
+        try:
+            if not (self.in_short or found.illegible):
+                return running.recover(found, now, error=self.error, confirmed=self.confirmed)
+        except Exception:
+            logger.exception("A lost run could not be settled as it is", extra={"job_id": found.job_id})
+        return running.end_in_short(
+            found, now, claim=found.claim, instance=found.instance, error=self.error, confirmed=self.confirmed
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Work[None]):
+    """Begin a life as `me`; the one before it, if there was one, has ended. alone: there are no others."""
+
+    phase = Phase.SWEEP
+    me: Instance
+    before: str
+    numbers: Sequence[int]
+    alone: bool
+
+    def carry_out(self, ledger: Ledger) -> None:
+        """Write the row."""
+        ledger.wrote = True
+        instances.leave(ledger.connection, self.before)
+        instances.join(ledger.connection, self.me, self.numbers, ledger.now, alone=self.alone)
+
+
+@dataclass(frozen=True, slots=True)
+class Leave(Work[None]):
+    """End a life."""
+
+    phase = Phase.SWEEP
+    me: str
+
+    def carry_out(self, ledger: Ledger) -> None:
+        """Take the row away."""
+        ledger.wrote = True
+        instances.leave(ledger.connection, self.me)
+
+
+@dataclass(frozen=True, slots=True)
+class Touch(Work[None]):
+    """Write something, to see whether that can be done."""
+
+    phase = Phase.SWEEP
+    me: str
+
+    def carry_out(self, ledger: Ledger) -> None:
+        """Write one's own row as it is."""
+        ledger.wrote = True
+        instances.touch(ledger.connection, self.me)

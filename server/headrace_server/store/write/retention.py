@@ -1,0 +1,110 @@
+"""Retention: jobs that ended long enough ago are deleted, by one instance at a time.
+
+    instance A   sweep(7) ─> turn 7 = 7: deletes, turn 8 ─> sweep(8): deletes, turn 9 ─> nothing left      …
+    instance B                                   sweep(7) ─> turn 9: another sweeps; looks again in a minute with 9
+
+`duty` has a row that is held for the length of each transaction and counts those that deleted something. Whoever comes with the turn that
+he saw last may sweep; whoever finds another turn knows that somebody has swept since, and lets a period go by. So
+however many instances there are, they sweep as often as one would, the next begins when the one that swept has
+gone, and no clock but each one's own sense of a period decides.
+
+A sweep is many small transactions, each of a hundred jobs at most that an index finds: whoever submits or claims waits
+for one of them at most. Locked jobs are not in that index. What another is changing at the moment is left out.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, delete, not_, select, update
+
+from headrace_server.domain.ports import Swept
+from headrace_server.domain.retention import PORTION_JOBS, Retention, portion
+from headrace_server.store.sql.json_lists import among
+from headrace_server.store.tables.rows import dumps
+from headrace_server.store.tables.schema import ENDED, FORGOTTEN, duty, job, request
+from headrace_server.store.tables.statement import Bulk, Query
+from headrace_server.store.write.operations import Phase, Work
+from headrace_server.store.write.unit_of_work import Ledger
+
+DUTY: Final = "retention"
+_NOBODY_KNOWS: Final = -1
+"""The turn of one who could not look: none is like it."""
+
+_turn = Query(select(duty.c.turn).where(duty.c.name == bindparam("name")).with_for_update(skip_locked=True))
+_set_turn = Bulk(
+    update(duty).values(turn=bindparam("new")).where(duty.c.name == bindparam("key")), ("new", "key")
+)
+_ended = Query(
+    select(job.c.job_id)
+    .where(
+        ENDED,
+        job.c.status == bindparam("status"),
+        job.c.end_time < bindparam("before"),
+        not_(among(job.c.job_id, "but")),
+    )
+    .order_by(job.c.end_time)
+    .limit(bindparam("most"))
+)
+_forgotten = Query(
+    select(request.c.tenant, request.c.request_id)
+    .where(FORGOTTEN, request.c.forget_at <= bindparam("now"))
+    .order_by(request.c.forget_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_forget = Bulk(
+    delete(request).where(
+        request.c.tenant == bindparam("of_tenant"), request.c.request_id == bindparam("named")
+    ),
+    ("of_tenant", "named"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep(Work[Swept]):
+    """Delete a portion of what may go, if nobody has swept since `turn`.
+
+    only: this job alone. but: leave these out, which the database has refused to delete.
+    """
+
+    phase = Phase.SWEEP
+    retention: Retention
+    turn: int | None
+    only: str = ""
+    but: Collection[str] = ()
+
+    def carry_out(self, ledger: Ledger) -> Swept:
+        """Answer what was deleted, and the next turn."""
+        connection = ledger.connection
+        found = _turn(connection, name=DUTY)
+        if not found:  # Another is sweeping in this moment.
+            return Swept(_NOBODY_KNOWS if self.turn is None else self.turn, mine=False)
+        ((turn,),) = found
+        if self.turn not in (None, turn):
+            return Swept(turn, mine=False)
+        due = [self.only] if self.only else ended(connection, self.retention, ledger.now, self.but)
+        ledger.load(due, free=True)
+        gone = portion(job for job_id in due if (job := ledger.jobs.get(job_id)) is not None)
+        for found_job in gone:
+            ledger.delete(found_job)
+        forgotten = () if self.only else _forgotten(connection, now=ledger.now, most=PORTION_JOBS)
+        if not (gone or forgotten):
+            return Swept(turn, mine=True)
+        _forget(connection, forgotten)
+        _set_turn(connection, [(turn + 1, DUTY)])
+        ledger.wrote = True
+        more = bool(gone) and (len(gone) < len(due) or len(due) == PORTION_JOBS)
+        return Swept(turn + 1, mine=True, jobs=len(gone), more=more or len(forgotten) == PORTION_JOBS)
+
+
+def ended(connection: Connection, retention: Retention, now: int, but: Collection[str]) -> list[str]:
+    """Jobs whose retention is over, a portion at most. but: leave these out."""
+    due: list[str] = []
+    for status, before in retention.bounds(now):
+        room = PORTION_JOBS - len(due)
+        found = _ended(connection, status=int(status), before=before, but=dumps(list(but)), most=room)
+        due += [job_id for (job_id,) in found]
+        if len(due) == PORTION_JOBS:
+            break
+    return due

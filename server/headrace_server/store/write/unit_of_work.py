@@ -1,0 +1,238 @@
+"""What one transaction knows and will write: the jobs as they are stored, and as they will be.
+
+    load(ids) ──> jobs ──decisions──> fold(change), fold(change) … ──> flush()
+
+Decisions read `jobs`, so each sees what those before it in the batch have done. flush writes each changed job once,
+in its last state, every event in order, and what follows in the derived tables.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, and_, bindparam, delete, literal_column, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from headrace_server.domain.change import Change, merge
+from headrace_server.domain.errors import JobNotFound
+from headrace_server.domain.job import Job
+from headrace_server.domain.ports import Submission
+from headrace_server.domain.retention import REQUEST_MEMORY
+from headrace_server.store.outbox.rows import Announcer
+from headrace_server.store.sql.json_lists import among, pairs
+from headrace_server.store.tables import rows
+from headrace_server.store.tables.schema import job, job_event, job_parameters, job_result, request
+from headrace_server.store.tables.statement import Bulk, Query, delete_by, insert_into
+from headrace_server.store.write import derived
+
+_GIVEN_ONCE = frozenset(
+    {
+        "job_id",
+        "tenant",
+        "type",
+        "owner",
+        "session_id",
+        "queue",
+        "timeout",
+        "retry",
+        "create_time",
+        "traceparent",
+    }
+)
+"""What no change touches. An UPDATE that names them would write their indexes again."""
+_CHANGING = tuple(name for name in rows.JOB_FIELDS if name not in _GIVEN_ONCE)
+
+_new_row = rows.row_maker(rows.JOB_FIELDS)
+_changed_row = rows.row_maker((*_CHANGING, "job_id"))
+
+_wanted = select(job).where(among(job.c.job_id, "ids")).order_by(job.c.job_id)
+_load_jobs = Query(_wanted.with_for_update(key_share=True))
+_load_free_jobs = Query(_wanted.with_for_update(key_share=True, skip_locked=True))
+_key = pairs("keys")
+_load_requests = Query(
+    # An outer join begins with the keys, whatever a planner thinks of the table.
+    select(_key.c.first, _key.c.second, request.c.job_id, request.c.digest).outerjoin_from(
+        _key, request, and_(request.c.tenant == _key.c.first, request.c.request_id == _key.c.second)
+    )
+)
+_new_result = insert(job_result)  # SQLite knows this form of it too
+_insert_jobs = insert_into(job)
+_update_jobs = Bulk(update(job).where(job.c.job_id == bindparam("key")), (*_CHANGING, "key"))
+_insert_parameters = insert_into(job_parameters)
+_insert_requests = insert_into(request)
+_insert_events = insert_into(job_event)
+_clear_results = delete_by(job_result, ["job_id"])
+_upsert_results = Bulk(
+    _new_result.on_conflict_do_update(
+        index_elements=["job_id", "name"], set_={"body": _new_result.excluded.body}
+    ),
+    job_result.columns.keys(),
+)
+_forget = Bulk(
+    delete(request).where(request.c.job_id == bindparam("made"), request.c.at <= bindparam("until")),
+    ("made", "until"),
+)
+_forget_later = Bulk(
+    update(request)
+    .values(forget_at=request.c.at + literal_column(str(REQUEST_MEMORY)))
+    .where(request.c.job_id == bindparam("made")),
+    ("made",),
+)
+_delete_jobs = [delete_by(table, ["job_id"]) for table in (job, job_parameters, job_result, job_event)]
+
+
+class Ledger:
+    """One transaction of the writer numbered `number`; `seq` is the last place in its log, `now` its time.
+
+    waiting: how many jobs are held or queued. announcer: what is to be broadcast as well. Nothing here commits: what is flushed becomes true, and may be told, only after the caller's COMMIT.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        number: int,
+        seq: int,
+        now: int,
+        waiting: int,
+        announcer: Announcer | None = None,
+    ) -> None:
+        self.connection = connection
+        self.number = number
+        self.seq = seq
+        self.now = now
+        self.waiting = waiting
+        self.jobs: dict[str, Job | None] = {}
+        """The jobs as they will be; None for one that is not there."""
+        self.requests: dict[tuple[str, str], tuple[str, str]] = {}
+        """(tenant, request_id) -> (job_id, digest)."""
+        self.changes: dict[str, Change] = {}
+        """What has been flushed: one Change for each job."""
+        self.wrote = False
+        """Whether anything has been written. Who writes past the ledger says so."""
+        self._announcer = announcer
+        self._stored: dict[str, Job | None] = {}
+        self._pending: dict[str, Change] = {}
+        self._submitted: list[Submission] = []
+        self._deleted: list[str] = []
+
+    def load(self, job_ids: Iterable[str], *, free: bool = False) -> None:
+        """Read the jobs that are not known yet, in one statement, and let nobody else change them.
+
+        They are locked in the order of their ids, so that nobody waits for one who waits for him. free: leave out
+        those that another is changing; who holds others already must not wait.
+        """
+        wanted = [job_id for job_id in dict.fromkeys(job_ids) if job_id not in self.jobs]
+        if wanted:
+            if not free:
+                self.jobs.update(dict.fromkeys(wanted))
+            load = _load_free_jobs if free else _load_jobs
+            for row in load(self.connection, ids=rows.dumps(wanted)):
+                stored = rows.job_of(row)
+                self.jobs[stored.job_id] = self._stored[stored.job_id] = stored
+
+    def load_requests(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Read which jobs were made with these (tenant, request_id)."""
+        wanted = [key for key in dict.fromkeys(keys) if key not in self.requests]
+        if wanted:
+            for tenant, request_id, *made in _load_requests(self.connection, keys=rows.dumps(wanted)):
+                if made[0] is not None:
+                    self.requests[tenant, request_id] = (made[0], made[1])
+
+    def job(self, job_id: str, tenant: str | None = None) -> Job:
+        """The job as it will be. Raises JobNotFound, for one of another tenant too."""
+        found = self.jobs.get(job_id)
+        if found is None or tenant not in (None, found.tenant):
+            raise JobNotFound(job_id)
+        return found
+
+    def submit(self, submission: Submission, change: Change) -> None:
+        """A new job with its parameters, and its request_id if it has one."""
+        self._stored[submission.job_id] = None
+        self._submitted.append(submission)
+        if submission.request_id:
+            made = (submission.job_id, submission.digest)
+            self.requests[submission.tenant, submission.request_id] = made
+        self.fold(change)
+
+    def fold(self, change: Change) -> Change:
+        """Take a change over, and give it back. One that changes nothing is not written."""
+        job_id = change.job.job_id
+        before = self.jobs.get(job_id)
+        if change.job is not before:
+            self.waiting += change.job.waits - (before is not None and before.waits)
+            self.jobs[job_id] = change.job
+            earlier = self._pending.get(job_id)
+            self._pending[job_id] = change if earlier is None else merge(earlier, change)
+        return change
+
+    def delete(self, ended: Job) -> None:
+        """Take an ended job away, with payload and history; its request_id stays known for REQUEST_MEMORY from its submit.
+
+        Nothing of it is in the derived tables: a job that has ended waits for nothing.
+        """
+        self.jobs[ended.job_id] = None
+        self._deleted.append(ended.job_id)
+
+    def flush(self) -> None:
+        """Write what was folded since the last flush."""
+        self.wrote = self.wrote or bool(self._submitted or self._pending or self._deleted)
+        if self._submitted:
+            self._flush_submitted()
+        if self._pending:
+            self._flush_changes()
+        if self._deleted:
+            self._flush_deleted()
+
+    def _flush_deleted(self) -> None:
+        gone = [(job_id,) for job_id in self._deleted]
+        self._deleted = []
+        for delete_from in _delete_jobs:
+            delete_from(self.connection, gone)
+        until = self.now - REQUEST_MEMORY
+        _forget(self.connection, [(job_id, until) for (job_id,) in gone])
+        _forget_later(self.connection, gone)
+
+    def _flush_submitted(self) -> None:
+        _insert_parameters(self.connection, [(s.job_id, s.spec.parameters) for s in self._submitted])
+        # In the order of their keys: two stores that are given the same ones wait for each other in turn.
+        _insert_requests(
+            self.connection,
+            sorted(
+                (s.tenant, s.request_id, s.job_id, s.digest, self.now, None)
+                for s in self._submitted
+                if s.request_id
+            ),
+        )
+        self._submitted = []
+
+    def _flush_changes(self) -> None:
+        changes = list(self._pending.values())
+        self._pending = {}
+        jobs = [(self._stored[change.job.job_id], change.job) for change in changes]
+        _insert_jobs(self.connection, [_new_row(after) for before, after in jobs if before is None])
+        _update_jobs(self.connection, [_changed_row(after) for before, after in jobs if before is not None])
+        self._flush_results(changes)
+        self._flush_events(changes)
+        derived.write_differences(self.connection, jobs)
+        for change in changes:
+            job_id = change.job.job_id
+            self._stored[job_id] = change.job
+            known = self.changes.get(job_id)
+            self.changes[job_id] = change if known is None else merge(known, change)
+
+    def _flush_events(self, changes: list[Change]) -> None:
+        if self._announcer is not None:
+            self._announcer.announce(self.connection, changes, self._stored)
+        events = [event for change in changes for event in change.events]
+        first = self.seq + 1
+        self.seq += len(events)
+        _insert_events(
+            self.connection,
+            [rows.event_row(event, self.number, seq) for seq, event in enumerate(events, first)],
+        )
+
+    def _flush_results(self, changes: list[Change]) -> None:
+        _clear_results(self.connection, [(c.job.job_id,) for c in changes if c.clear_results])
+        _upsert_results(
+            self.connection,
+            [(c.job.job_id, name, body) for c in changes for name, body in c.results.items()],
+        )

@@ -1,0 +1,361 @@
+"""The dispatcher: what runs next, and how it ends.
+
+    wake ──> seats? ──> store.claim ──> seating.place ──> … ──> begun ──> … ──> finished ──> store
+      ▲        (a free slot; or the short backlog of one)                          │
+      └────────────────────────────────────────────────────────────────────────────┘
+
+A claim for a slot whose child is up takes claim and start permit in one transaction; one for a slot that is still
+starting is TO_BE_RUN, and gets its permit when the child is ready. A run is handed over only after its permit was
+committed.
+
+**Endings.** `stop` is a caller's wish (the ladder is in work/dispatch/stop_escalation.py); `cut` is the server's: a timeout or a
+drain, with the error that the attempt gets. What a lost child had begun is WORKER_LOST, what it had not goes back
+to the queue at no cost.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from headrace_server.domain import running
+from headrace_server.domain.change import Change, Message, Outcome
+from headrace_server.domain.errors import StoreUnavailable
+from headrace_server.domain.event import Event
+from headrace_server.domain.for_each import singly
+from headrace_server.domain.job import ErrorKind, Job, JobError, Progress, Status
+from headrace_server.domain.ports import Claimed, ClaimRequest, CommitListener, Membership, Store
+from headrace_server.work.catalog.worker_types import WorkerTypes
+from headrace_server.work.dispatch.active_run import Active, RunSettings
+from headrace_server.work.dispatch.slot_table import WRITES_MAX, Seating
+from headrace_server.work.ipc.contract import PoolPort, ProgressReport, RunKey, Types
+
+log = logging.getLogger(__name__)
+
+POLL = 1.0
+"""Seconds: the safety net beside every wake-up."""
+
+PIECE = 64
+"""Messages of a run in one write."""
+
+
+class Dispatcher(CommitListener):
+    """Claims jobs for the slots of the pool and follows their runs. Listens to the pool and to the store's commits."""
+
+    seating: Seating
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        me: Membership,
+        types: Callable[[], frozenset[str]],
+        queues: frozenset[str] = frozenset(),
+        settings: RunSettings,
+        on_progress: Callable[[Job, Progress], None],
+        on_stale: Callable[[Collection[str]], None],
+        workers: WorkerTypes,
+    ) -> None:
+        """Before each claim, types is asked which may be started now. queues: of these only; empty means all.
+
+        on_progress is told the latest progress of every running job; on_stale, which jobs that run here others have changed:
+        `catch_up` is to be called with their rows, or `gone`. workers is told what each slot has loaded.
+        """
+        self._store = store
+        self._me = me
+        self._types = types
+        self._queues = queues
+        self._settings = settings
+        self._on_progress = on_progress
+        self._on_stale = on_stale
+        self._workers = workers
+        self._wake = asyncio.Event()
+        self._unplaced: dict[str, Job] = {}
+        self._overheard: set[str] = set()
+        self._claiming = False
+        self._more = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._finished = 0
+
+    # Life.
+
+    def attach(self, pool: PoolPort) -> None:
+        """Use this pool. Before it starts: it tells of its slots at once."""
+        self.seating = Seating(self._store, pool, self._me, self._wake.set)
+        self._workers.attach(self.seating)
+
+    def start(self) -> None:
+        """Begin to claim."""
+        self._tasks = [asyncio.create_task(self._claim_loop())]
+        self._wake.set()
+
+    async def drain(self, seconds: float, *, hurry: asyncio.Event) -> None:
+        """Claim no more, give back what has not begun, let runs end for `seconds` or until hurry, then end them."""
+        seating = self.seating
+        seating.draining = True
+        self._workers.close()
+        self._wake.set()
+        # A claim that is under way is waited for: what it brings goes back, and was not lost with this instance.
+        await asyncio.wait(self._tasks[:1], timeout=WRITES_MAX)
+        seating.clear_all()
+        hurried = asyncio.create_task(hurry.wait())
+        emptied = asyncio.create_task(seating.emptied())
+        await asyncio.wait((hurried, emptied), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        error = JobError(ErrorKind.INSTANCE_DRAINED, "The server shut down before the job had ended.")
+        for active in list(seating.runs.values()):
+            log.info("ending a job at the end of the drain time", extra=active.about())
+            active.ladder.cut(error, self._settings.cut_grace)
+        await emptied
+        await seating.written()
+
+    async def evict(self) -> None:
+        """This instance is not alive any more, and others take its runs over: recall what has not begun, kill the rest.
+
+        Returns when no code of a job runs here; `resume` lets runs begin again. What the runs have said is still written,
+        where nobody has taken them over yet.
+        """
+        seating = self.seating
+        seating.suspended = True
+        seating.clear_all()
+        error = JobError(ErrorKind.INSTANCE_LOST, "The instance had lost its lease while the job ran.")
+        for active in list(seating.runs.values()):
+            log.warning("killing a job: the lease of this instance is lost", extra=active.about())
+            active.ladder.cut(error, 0)
+        await seating.emptied()
+
+    def fence(self) -> float | None:
+        """When, by CLOCK_BOOTTIME, what runs here is to be dead; None when nothing can run. From any thread."""
+        seating = self.seating
+        return None if seating.suspended and not seating.runs else self._me.fence()
+
+    def resume(self) -> None:
+        """A new life has begun."""
+        self.seating.suspended = False
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Stop the loops; what runs have said is written."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.seating.written()
+
+    def counters(self) -> Mapping[str, int]:
+        """Gauges and counters for GetServerInfo."""
+        return {
+            "slots": self.seating.slots(),
+            "slots_ready": len(self.seating.ready),
+            "runs": len(self.seating.runs),
+            "runs_finished_total": self._finished,
+            "runs_held_back_total": self.seating.held_back,
+        }
+
+    # Claims.
+
+    async def _claim_loop(self) -> None:
+        while not self.seating.draining:
+            try:
+                async with asyncio.timeout(POLL):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self._claim()
+            except StoreUnavailable as error:
+                log.warning("cannot claim: %s", error)
+            except Exception:
+                # A defect of one claim must not end them all.
+                log.exception("a claim failed, trying again")
+
+    async def _claim(self) -> None:
+        """Claim for free slots and, while more is ready than those take, for backlogs: the two share a commit."""
+        seating = self.seating
+        if seating.closed():
+            return
+        asked = self._requests()
+        self._claiming = True
+        try:
+            answers = await asyncio.gather(*map(self._store.claim, asked), return_exceptions=True)
+        finally:
+            self._claiming = False
+        full: dict[bool, bool] = {}
+        for request, claimed in zip(asked, answers, strict=True):
+            if isinstance(claimed, BaseException):
+                continue
+            self._place(claimed)
+            if self._overheard.intersection(one.job.job_id for one in claimed):
+                self._on_stale(frozenset(self._overheard))
+            behind = request.without_limits
+            full[behind] = full.get(behind, False) or len(claimed) == len(request.seats)
+        if full:
+            self._more = full[max(full)]
+        if any(full.values()):
+            self._wake.set()
+        self._unplaced.clear()
+        self._overheard.clear()
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+
+    def _place(self, claimed: Sequence[Claimed]) -> None:
+        for one in claimed:
+            job = self._unplaced.pop(one.job.job_id, one.job)
+            if not job.status.final:
+                self.seating.place(job, one.parameters, one.seat.worker)
+
+    def _requests(self) -> list[ClaimRequest]:
+        """A claim for each set of types that some slots have loaded."""
+        seating, startable = self.seating, self._types()
+        return [
+            ClaimRequest(self._me.instance, seats, types, self._queues, without_limits=behind)
+            for behind, groups in (
+                (False, seating.free_seats(startable)),
+                (True, seating.backlog_seats(startable) if self._more else {}),
+            )
+            for types, seats in groups.items()
+        ]
+
+    def wake(self) -> None:
+        """More may be claimed than before: claim at once."""
+        self._wake.set()
+
+    # Commits.
+
+    def opened(self) -> None:
+        """More may be claimed than before."""
+        self.wake()
+
+    def committed(self, changes: Sequence[Change]) -> None:
+        """The store has committed these: wake for what can run, carry out stops."""
+        singly(changes, self._committed, log=log, failed="a commit was not followed")
+
+    def _committed(self, change: Change) -> None:
+        job = change.job
+        if job.ready:
+            self._wake.set()
+        active = self.seating.runs.get(RunKey(job.job_id, job.claim))
+        if active is not None:
+            self._follow(active, job)
+        elif self._claiming and job.claim and job.instance == self._me.instance:
+            self._unplaced[job.job_id] = job
+
+    def overheard(self, events: Sequence[Event]) -> None:
+        """Other instances have committed these: wake for what may run, look again at what runs here."""
+        mine = {key.job_id for key in self.seating.runs}
+        changed = set()
+        for event in events:
+            if event.status is Status.QUEUED:
+                self._wake.set()
+            if event.job_id in mine:
+                changed.add(event.job_id)
+            elif self._claiming:
+                self._overheard.add(event.job_id)
+        if changed:
+            self._on_stale(changed)
+
+    def known(self) -> Mapping[str, int]:
+        """The jobs that run here, with the revisions that are known of them."""
+        return {active.key.job_id: active.job.revision for active in self.seating.runs.values()}
+
+    def catch_up(self, job: Job) -> None:
+        """A job's row as it stands by now: a stop from elsewhere is carried out, a run that was replaced is ended."""
+        for active in self._runs_of(job.job_id):
+            if job.revision <= active.job.revision:
+                continue
+            if running.holds(job, active.key.claim, active.job.instance):
+                self._follow(active, job)
+            else:
+                self.seating.replaced(active, "another instance has taken it over")
+
+    def gone(self, job_id: str) -> None:
+        """The row of a job that runs here is gone: nothing that the run says can be kept."""
+        for active in self._runs_of(job_id):
+            self.seating.replaced(active, "it was deleted")
+
+    def _runs_of(self, job_id: str) -> list[Active]:
+        return [active for active in self.seating.runs.values() if active.key.job_id == job_id]
+
+    def _follow(self, active: Active, job: Job) -> None:
+        if not active.learn(job):
+            return
+        if job.status.final and not active.sent:
+            self.seating.leave(active)  # stopped or expired before it was handed over
+        elif job.stop is not None and not job.status.final:
+            if active.sent and not active.begun:
+                self.seating.clear_backlog(active.slot)
+            if active.key in self.seating.runs and active.sent:
+                active.ladder.stop(job.stop)
+
+    # What the pool says.
+
+    def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
+        """A child is up."""
+        self.seating.up(slot, self._workers.heard(slot, types, errors))
+
+    def refused(self, slot: str, run: RunKey) -> None:  # noqa: ARG002
+        """The child has no such type: the permit goes back."""
+        active = self.seating.runs.get(run)
+        if active is not None:
+            self.seating.give_up(active)
+
+    def begun(self, slot: str, run: RunKey) -> None:  # noqa: ARG002 - the run knows its slot
+        """The job's code is about to be called."""
+        active = self.seating.runs.get(run)
+        if active is not None:
+            active.begin()
+            active.ladder.begun()
+
+    def progressed(self, slot: str, run: RunKey, progress: ProgressReport) -> None:  # noqa: ARG002
+        """Shown at once, stored at most once per update interval."""
+        active = self.seating.runs.get(run)
+        if active is not None:
+            latest = active.progressed(progress, self._settings.progress_interval)
+            self._on_progress(active.job, latest)
+
+    def logged(self, slot: str, run: RunKey, messages: Sequence[Message], dropped: int) -> None:  # noqa: ARG002
+        """Messages go to the log."""
+        active = self.seating.runs.get(run)
+        if active is None:
+            return
+        # In pieces: a thousand lines that were read at once are not to keep everybody's commit waiting.
+        for first in range(0, max(1, len(messages)), PIECE):
+            active.log(
+                messages[first : first + PIECE],
+                self._settings.messages_per_attempt,
+                0 if first else dropped,
+            )
+
+    def result_set(self, slot: str, run: RunKey, name: str, value: str) -> None:  # noqa: ARG002
+        """A named result goes to the store."""
+        active = self.seating.runs.get(run)
+        if active is not None:
+            active.set_result(name, value)
+
+    def finished(self, slot: str, run: RunKey, outcome: Outcome) -> None:  # noqa: ARG002
+        """The run has ended by itself: its slot is free."""
+        active = self.seating.runs.get(run)
+        if active is not None:
+            self.seating.ended(active)
+            self._end(active, active.ladder.judge(outcome))
+
+    def slot_lost(self, slot: str, begun: RunKey | None, unbegun: Sequence[RunKey], cause: str) -> None:
+        """A child is dead, with everything below it."""
+        seating = self.seating
+        level = logging.INFO if seating.draining else logging.WARNING
+        active = seating.runs.get(begun) if begun is not None else None
+        log.log(level, "worker lost: %s", cause, extra=active.about() if active else {"worker": slot})
+        for key in unbegun:
+            if key in seating.runs:
+                seating.give_up(seating.runs[key])
+        if active is not None:
+            error = JobError(ErrorKind.WORKER_LOST, f"The worker process was {cause}.")
+            self._end(active, active.ladder.judge(Outcome(error=error)))
+        if slot not in seating.ready and not seating.draining:
+            self._workers.fell(slot)
+        seating.down(slot)
+
+    def _end(self, active: Active, outcome: Outcome) -> None:
+        active.end(outcome)
+        self._finished += 1
+        self.seating.leave(active)

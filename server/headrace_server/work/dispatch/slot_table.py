@@ -1,0 +1,316 @@
+"""Seating: which run sits in which slot of the pool, and how it gets from its claim into a child.
+
+    claimed ──> place ──> permit on disk? ──> hand over ──> begun
+                  │              │                │
+                  └──────────────┴── give up ─────┘   back to the queue at no cost, or ABORTED by a stop
+
+**Backlog.** A child that runs jobs of milliseconds would spend its time waiting for the store, so types whose
+history is short get a few runs handed ahead. A run that waited PATIENCE behind another is recalled and goes to an
+idle slot, or back to the queue; before a child is signalled, its backlog is recalled first. One job never delays
+another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+
+from headrace_server.domain import running
+from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable
+from headrace_server.domain.job import Job, Status
+from headrace_server.domain.ports import Membership, Seat, Store
+from headrace_server.work.dispatch.active_run import Active
+from headrace_server.work.dispatch.run_times import History
+from headrace_server.work.dispatch.stop_escalation import Ladder
+from headrace_server.work.ipc.contract import PoolPort, RunKey
+
+Groups = Mapping[frozenset[str], Sequence[Seat]]
+"""Seats by the types that may be claimed for them."""
+
+log = logging.getLogger(__name__)
+
+WRITES_MAX = 10.0
+"""Seconds that a store which is away or full has to come back when the server ends."""
+
+PATIENCE = 0.1
+"""Seconds that a run may wait behind another of its slot."""
+
+
+class Seating:
+    """The slots, the runs in them, and which slots have a child that is up."""
+
+    def __init__(self, store: Store, pool: PoolPort, me: Membership, on_room: Callable[[], None]) -> None:
+        """Somebody is told by on_room that there may be a free seat."""
+        self.runs: dict[RunKey, Active] = {}
+        self.ready: set[str] = set()
+        self.draining = False
+        self.suspended = False
+        """The lease is lost, and there is no new one yet."""
+        self._slots: dict[str, list[Active]] = {slot: [] for slot in pool.slots}
+        self._history = History()
+        self._types: dict[str, frozenset[str]] = {}
+        """What the child of each slot may have, or the one before it."""
+        self._away: set[str] = set()
+        self._last_type: dict[str, str] = {}
+        self._store = store
+        self._pool = pool
+        self._me = me
+        self._on_room = on_room
+        self._empty = asyncio.Event()
+        self.held_back = 0
+        """How often a run was held back because it said more than the store could take."""
+        self._writes: set[asyncio.Task[None]] = set()
+
+    def closed(self) -> bool:
+        """Whether nothing may begin here: at the end of the server, and without a lease."""
+        return self.draining or self.suspended or not self._me.valid()
+
+    def slots(self) -> int:
+        """How many slots there are."""
+        return len(self._slots)
+
+    def free_seats(self, types: frozenset[str]) -> Groups:
+        """A seat for each slot that has nothing to do, by those of these types that it has loaded.
+
+        A slot whose child goes, or has fallen before it was up, has one only when no other is up.
+        """
+        away = self._away if self.ready else ()
+        return self._grouped(
+            types,
+            (
+                Seat(slot, permit=slot in self.ready)
+                for slot, runs in self._slots.items()
+                if not runs and slot not in away
+            ),
+        )
+
+    def backlog_seats(self, types: frozenset[str]) -> Groups:
+        """Seats behind runs that are short, for runs that are short, likewise."""
+        return self._grouped(types & self._history.short_types(), self._backlog_seats())
+
+    def idle(self, slot: str) -> bool:
+        """Whether the slot's child is up and has nothing to do."""
+        return slot in self.ready and not self._slots[slot]
+
+    def limit(self, slot: str, types: frozenset[str]) -> None:
+        """From now on give the slot's child runs of these types only."""
+        self._types[slot] = types
+        self._on_room()
+
+    def renew(self, slot: str, since: float) -> None:
+        """Have the child of a slot replaced when it has done what it was handed, by one that was started later than `since`."""
+        self.ready.discard(slot)
+        self._away.add(slot)
+        self._pool.renew(slot, since)
+
+    def _grouped(self, types: frozenset[str], seats: Iterable[Seat]) -> Groups:
+        groups: dict[frozenset[str], list[Seat]] = {}
+        for seat in seats:
+            loaded = self._types.get(seat.worker)
+            key = types if loaded is None or types <= loaded else types & loaded
+            if key:
+                groups.setdefault(key, []).append(seat)
+        return groups
+
+    def _backlog_seats(self) -> list[Seat]:
+        seats = []
+        for slot in self.ready:
+            runs = self._slots[slot]
+            # What a free slot will run is not known yet: most likely what it ran last.
+            types = {active.job.type for active in runs} or {self._last_type.get(slot, "")}
+            depth = self._history.depth(types)
+            room = depth - max(0, len(runs) - 1)
+            # Half a backlog at least: claims of one would cost a commit each.
+            if room * 2 > depth:
+                seats += [Seat(slot, permit=True)] * room
+        return seats
+
+    def place(self, job: Job, parameters: str, slot: str) -> None:
+        """Take a claimed job in, and hand it over as soon as its permit is on disk."""
+        active = Active(
+            job,
+            parameters,
+            self._store,
+            spawn=self.spawn,
+            on_lost=self.replaced,
+            hold_back=self._hold_back,
+        )
+        active.slot = slot
+        active.ladder = Ladder(active, self._pool, self.clear_backlog)
+        self.runs[active.key] = active
+        head = [other.job.type for other in self._slots[slot][:1]]
+        self._slots[slot].append(active)
+        if self.closed() or (head and not self._history.depth(head)) or self._refuses(slot, job.type):
+            self.give_up(active)  # or: the slot was free, and was not given what it ran last
+        elif job.status is Status.RUNNING:
+            self._hand_over(active)
+        elif slot in self.ready:
+            self.spawn(self._permit(active))
+
+    def _refuses(self, slot: str, type_name: str) -> bool:
+        """Whether a slot whose child is up may not have this type any more: that has changed while a claim was under way."""
+        return slot in self.ready and type_name not in self._types[slot]
+
+    def up(self, slot: str, types: frozenset[str]) -> None:
+        """The slot's child is up and may have runs of these types: permit what was claimed for it, or give it up."""
+        self.ready.add(slot)
+        self._away.discard(slot)
+        self._types[slot] = types
+        for active in list(self._slots[slot]):
+            if active.sent:
+                continue
+            if active.job.type in types:
+                self.spawn(self._permit(active))
+            else:
+                self.give_up(active)
+        self._on_room()
+
+    def down(self, slot: str) -> None:
+        """The slot's child is gone: what was claimed for it and never handed over goes back."""
+        if slot in self.ready:
+            self._away.discard(slot)
+        else:  # it has fallen while it was starting
+            self._away.add(slot)
+        self.ready.discard(slot)
+        for active in list(self._slots[slot]):
+            if active.job.status is Status.TO_BE_RUN and not active.sent:
+                self.give_up(active)
+
+    async def _permit(self, active: Active) -> None:
+        """Commit the start permit of a run whose child has come up, then hand it over."""
+        if active.permitting or active.job.status is not Status.TO_BE_RUN:
+            return
+        active.permitting = True
+        try:
+            active.learn((await self._store.apply(active.key.job_id, active.permit)).job)
+        except (Replaced, JobNotFound) as error:
+            log.info("no start permit: %s", error, extra=active.about())
+            self.leave(active)
+            return
+        except StoreUnavailable as error:
+            log.warning("no start permit: %s", error, extra=active.about())
+            self.give_up(active)
+            return
+        except Exception:
+            log.exception("a start permit failed", extra={"job_id": active.key.job_id})
+            self.give_up(active)  # its seat must not stay taken
+            return
+        if active.key not in self.runs:
+            return
+        if active.job.status.final:
+            self.leave(active)
+        elif active.slot in self.ready:
+            self._hand_over(active)
+        else:  # the child went away while the permit was committed
+            self.give_up(active)
+
+    def _hand_over(self, active: Active) -> None:
+        if active.job.stop is not None or self.closed():  # it came between claim and here
+            self.give_up(active)
+            return
+        waits = self._slots[active.slot][0] is not active
+        active.sent = True
+        self._pool.send(active.slot, active.run())
+        if waits:
+            asyncio.get_running_loop().call_later(PATIENCE, self._lose_patience, active)
+
+    def _lose_patience(self, active: Active) -> None:
+        if active.key in self.runs and not active.begun:
+            self.clear_backlog(active.slot)
+
+    def clear_backlog(self, slot: str) -> None:
+        """Recall what the slot's child has not begun; each goes to an idle slot, or back to the queue."""
+        for key in self._pool.recall(slot):
+            active = self.runs.get(key)
+            if active is None:
+                continue
+            active.sent = False
+            idle = next((name for name in self.ready if self._may_take(name, active)), None)
+            if idle is None or self.closed() or active.lost or active.job.stop is not None:
+                self.give_up(active)
+            else:
+                self._slots[slot].remove(active)
+                active.slot = idle
+                self._slots[idle].append(active)
+                self._hand_over(active)
+
+    def _may_take(self, slot: str, active: Active) -> bool:
+        return not self._slots[slot] and active.job.type in self._types[slot]
+
+    def clear_all(self) -> None:
+        """Give up everything that has not begun."""
+        for slot in self._slots:
+            self.clear_backlog(slot)
+        for active in list(self.runs.values()):
+            if not active.sent and active.job.status is Status.TO_BE_RUN:
+                self.give_up(active)
+
+    def give_up(self, active: Active) -> None:
+        """A claim, or a permit, that was not used."""
+        active.write(partial(running.return_permit, claim=active.key.claim, instance=active.job.instance))
+        self.leave(active)
+
+    def ended(self, active: Active) -> None:
+        """A run has come to its end by itself: remember how long it took."""
+        self._history.add(active.job.type, active.seconds())
+        self._last_type[active.slot] = active.job.type
+
+    def leave(self, active: Active) -> None:
+        """The run has no seat any more; what it has said is still written."""
+        active.close()
+        self.runs.pop(active.key, None)
+        runs = self._slots[active.slot]
+        if active in runs:
+            runs.remove(active)
+        if not self.runs:
+            self._empty.set()
+        self._on_room()
+
+    def replaced(self, active: Active, error: object) -> None:
+        """A write of the run hit nothing: somebody else holds the job now, or it is gone."""
+        log.warning("run replaced: %s", error, extra=active.about())
+        if active.key not in self.runs:
+            return  # its code has ended: only what it said last was refused
+        active.lost = True
+        if active.sent:
+            self.clear_backlog(active.slot)
+        if active.begun:
+            self._pool.kill(active.slot)
+        elif not active.sent and active.key in self.runs:
+            self.leave(active)
+
+    def _hold_back(self, active: Active, held: bool) -> None:
+        if held:
+            self.held_back += 1
+            self._pool.pause(active.slot)
+        else:
+            self._pool.resume(active.slot)
+
+    async def emptied(self) -> None:
+        """Wait until no run is left."""
+        while self.runs:
+            self._empty.clear()
+            await self._empty.wait()
+
+    async def written(self) -> None:
+        """What runs have said is on disk, and was told to those who watch.
+
+        A store that takes nothing for WRITES_MAX does not keep the server from ending: what it did not take is given
+        up, and the next start settles those runs as lost.
+        """
+        if not self._writes:
+            return
+        _, left = await asyncio.wait(self._writes, timeout=WRITES_MAX)
+        for task in left:
+            task.cancel()
+        if left:
+            log.error(
+                "the ends of %d runs could not be stored: the next start counts them as lost", len(left)
+            )
+            await asyncio.wait(left)
+
+    def spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        """Carry this out; the server does not end before it has."""
+        task = asyncio.create_task(coroutine)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)

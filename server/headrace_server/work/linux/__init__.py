@@ -1,0 +1,1 @@
+"""Processes, folders and disks as Linux has them. Nothing here knows of jobs."""

@@ -1,0 +1,1 @@
+"""In the server: slots, each with a child that runs jobs, and the supervisor above the children."""

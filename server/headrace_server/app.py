@@ -26,13 +26,13 @@ from headrace_server.domain.errors import ControlError
 from headrace_server.parts import Factories, Parts, start
 from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.disconnect import cut, give_back
-from headrace_server.rpc.interceptor import Edge
+from headrace_server.rpc.interceptor import ServerInterceptor
 from headrace_server.rpc.server import PortInUse, RpcServer
 from headrace_server.rpc.unread import Unread
 from headrace_server.store import StoreLock, StoreRefused, StoreUnreachable
 from headrace_server.store.opening import migrate
 from headrace_server.wiring import limits_of
-from headrace_server.work.linux.instance_directory import Home
+from headrace_server.work.linux.instance_directory import InstanceDirectory
 from headrace_server.work.linux.workspace_root import WorkspaceRefused
 from headrace_server.work.loading import Loading
 
@@ -55,7 +55,7 @@ class App(Factories):
         """The types that were loaded at the start."""
         self._address = settings.address
         self._hub = Hub(self.limits.watchers)
-        self._edge = Edge(
+        self._edge = ServerInterceptor(
             Admission(self.limits, lambda: self._hub.waits),
             Unread(self.limits, cut=cut, give_back=give_back),
             self.limits.call_seconds,
@@ -108,7 +108,9 @@ class App(Factories):
     ) -> None:
         """Serve, in a place for the workspaces."""
         settings = self.settings
-        home = await asyncio.to_thread(Home.take, settings.workspace_root(), below=settings.workspace_below())
+        home = await asyncio.to_thread(
+            InstanceDirectory.take, settings.workspace_root(), below=settings.workspace_below()
+        )
         try:
             await self._serve(rpc, loading, home.path, on_ready, lock=lock, lock_fds=(*lock.fds, home.fd))
         finally:

@@ -18,21 +18,21 @@ import uuid_utils
 
 from headrace_server import streams
 from headrace_server.amqp.broker import Broker
-from headrace_server.amqp.command_handler import CommandDesk
+from headrace_server.amqp.command_handler import CommandHandler
 from headrace_server.amqp.commands import Commands
 from headrace_server.amqp.envelope import Envelope
 from headrace_server.codec.event_bodies import FORMATS, progress_body
 from headrace_server.config import Settings
 from headrace_server.control.background import Background
 from headrace_server.control.cluster.members import Members
-from headrace_server.control.cluster.membership import Lives
-from headrace_server.control.cluster.reconciler import CatchUp
+from headrace_server.control.cluster.membership import Membership
+from headrace_server.control.cluster.reconciler import Reconciler
 from headrace_server.control.gates import GateKeeper
 from headrace_server.control.housekeeping import Housekeeping
 from headrace_server.control.job_log import JobLog
 from headrace_server.control.jobs.single import Jobs
-from headrace_server.control.outbox.no_relay import Silence
-from headrace_server.control.outbox.relay import Broadcasting
+from headrace_server.control.outbox.no_relay import NoRelay
+from headrace_server.control.outbox.relay import OutboxRelay
 from headrace_server.control.timers import Timers
 from headrace_server.control.validate.limits import Limits
 from headrace_server.control.watch.hub import Hub
@@ -106,13 +106,13 @@ class Parts:
         self.jobs = Jobs(store, hub, loading.registry, limits, lambda: str(uuid_utils.uuid7()))
         self.members = Members(store, store, about)
         self.relay = self._relay(make)
-        self._reconciler = CatchUp(store)
+        self._reconciler = Reconciler(store)
         self.dispatcher = self._dispatcher(make)
         self._reconciler.followers += hub, self.dispatcher
         self._timers = Timers(store)
         # In this order: the log says what was committed before anything follows from it.
         store.listeners += JobLog(), hub, self._timers, self.dispatcher, self.relay
-        self._lives = Lives(
+        self._lives = Membership(
             store,
             self.dispatcher,
             name=f"{socket.gethostname()}-{os.getpid()}",
@@ -139,12 +139,12 @@ class Parts:
             workers=self.loading.workers,
         )
 
-    def _relay(self, make: Factories) -> Broadcasting | Silence:
+    def _relay(self, make: Factories) -> OutboxRelay | NoRelay:
         """What is broadcast, and by whom."""
         settings = self.settings
         if not settings.amqp_url:
-            return Silence()
-        desk = CommandDesk(self.jobs)
+            return NoRelay()
+        desk = CommandHandler(self.jobs)
         broker = make.make_broker(
             settings.brokers,
             settings.events_exchange,
@@ -152,7 +152,7 @@ class Parts:
             name=f"headrace on {socket.gethostname()}",
             commands=Commands(settings.command_queue, desk.carry_out) if settings.command_queue else None,
         )
-        return Broadcasting(
+        return OutboxRelay(
             self.store,
             broker,
             progress_interval=settings.events_progress_interval,

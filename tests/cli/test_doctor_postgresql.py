@@ -13,7 +13,7 @@ from cli.doctor import Doctor, of, troubles
 from psycopg import sql
 
 from headrace_server.doctor import Level, postgresql
-from headrace_server.store.opening.inspect_postgresql import Survey, survey
+from headrace_server.store.opening.inspect_postgresql import PostgresqlInspection, survey
 from support.fleet import fleet
 from support.server import Server
 
@@ -49,12 +49,12 @@ def user(url: str, options: str = "") -> Iterator[str]:
         execute(url, "DROP OWNED BY {user}", "DROP ROLE {user}", user=name)
 
 
-def seen(url: str) -> Survey:
+def seen(url: str) -> PostgresqlInspection:
     """What the doctor sees when all is well but for what this machine's PostgreSQL is told."""
     return replace(survey(url), unsafe=())
 
 
-def judged(found: Survey, subject: str, *, durable: bool = True) -> tuple[Level, str]:
+def judged(found: PostgresqlInspection, subject: str, *, durable: bool = True) -> tuple[Level, str]:
     """Level and text of the one finding about a subject."""
     (finding,) = [one for one in postgresql.judge(found, durable=durable) if one.subject == subject]
     return finding.level, finding.text

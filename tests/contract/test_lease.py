@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from headrace_server.domain import running
 from headrace_server.domain.change import Outcome
-from headrace_server.domain.errors import Replaced
+from headrace_server.domain.errors import StaleClaim
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import ClaimRequest, Instance, LifeListener, Seat
 from headrace_server.store import SqlStore
@@ -140,7 +140,7 @@ async def test_the_dead_claim_nothing(here: SqlStore, there: SqlStore) -> None:
     await submit(here)
     asked = ClaimRequest("there", [Seat("w", permit=True)], frozenset("t"))
     assert await there.claim(asked) == []
-    with pytest.raises(Replaced):
+    with pytest.raises(StaleClaim):
         await there.apply(
             job.job_id,
             partial(running.finish, claim=job.claim, instance="there", outcome=Outcome(result="1")),

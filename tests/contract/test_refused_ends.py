@@ -15,8 +15,8 @@ from headrace_server.domain.job import ErrorKind, Job, RetryPolicy, Status
 from headrace_server.domain.ports import Decision
 from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore
-from headrace_server.work.dispatch.active_run import Active
-from headrace_server.work.dispatch.stop_escalation import Ladder
+from headrace_server.work.dispatch.active_run import ActiveRun
+from headrace_server.work.dispatch.stop_escalation import StopEscalation
 
 _TRIGGERS = {
     "sqlite": (
@@ -70,11 +70,11 @@ async def ended(
     def spawn(coroutine: Coroutine[None, None, None]) -> None:
         tasks.append(asyncio.ensure_future(coroutine))
 
-    def lost(active: Active, error: Exception) -> None:
+    def lost(active: ActiveRun, error: Exception) -> None:
         raise AssertionError(f"{active.key} was replaced: {error}")
 
-    active = Active(job, "{}", store, spawn=spawn, on_lost=lost, hold_back=lambda *_: None)
-    active.ladder = Ladder(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
+    active = ActiveRun(job, "{}", store, spawn=spawn, on_lost=lost, hold_back=lambda *_: None)
+    active.ladder = StopEscalation(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
     for name, value in results:
         active.set_result(name, value)
     if messages:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from headrace_server.domain import requests
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import Swept
+from headrace_server.domain.ports import SweepResult
 from headrace_server.domain.retention import PORTION_EVENTS, PORTION_JOBS, Retention, portion
 from headrace_server.store import SqlStore
 from headrace_server.store.tables import schema
@@ -32,7 +32,7 @@ def sizes(store: SqlStore, *tables: object) -> list[int]:
 
 async def sweep(store: SqlStore, retention: Retention = WEEK, turn: int | None = None) -> int:
     """Sweep until nothing is left; how many jobs went."""
-    jobs, swept = 0, Swept(0, mine=True, more=True)
+    jobs, swept = 0, SweepResult(0, mine=True, more=True)
     while swept.more:
         swept = await store.sweep(retention, turn)
         assert swept.mine
@@ -167,11 +167,11 @@ async def test_nobody_sweeps_behind_another(store: SqlStore, clock: Clock) -> No
     assert mine.jobs == 1
     clock.pass_time(30 * DAY)
     late = await store.sweep(WEEK, mine.turn - 1)
-    assert late == Swept(mine.turn, mine=False)
+    assert late == SweepResult(mine.turn, mine=False)
     assert (await store.sweep(WEEK, late.turn)).jobs == 1
 
 
 async def test_a_sweep_that_finds_nothing_writes_nothing(store: SqlStore) -> None:
     """At rest a sweep leaves the turn as it is."""
     first = await store.sweep(WEEK, None)
-    assert first == await store.sweep(WEEK, first.turn) == Swept(0, mine=True)
+    assert first == await store.sweep(WEEK, first.turn) == SweepResult(0, mine=True)

@@ -13,7 +13,7 @@ from contract.test_writer import describe
 from sqlalchemy import text
 
 from headrace_server.domain.change import Change
-from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
+from headrace_server.domain.errors import ControlError, StaleClaim, StoreUnavailable
 from headrace_server.domain.gate import Scope
 from headrace_server.domain.job import Job
 from headrace_server.domain.retention import Retention
@@ -240,7 +240,7 @@ class Storm:
         for _ in range(figure(25, 400)):
             outcomes = await asyncio.gather(*(self._deed(store) for _ in range(30)), return_exceptions=True)
             wrong = [one for one in outcomes if isinstance(one, BaseException)]
-            assert all(isinstance(one, ControlError | Replaced) for one in wrong), wrong
+            assert all(isinstance(one, ControlError | StaleClaim) for one in wrong), wrong
             assert not any(isinstance(one, StoreUnavailable) for one in wrong), wrong
 
     def _deed(self, store: SqlStore) -> Any:

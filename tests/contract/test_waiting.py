@@ -10,7 +10,7 @@ from contract.deeds import claim, submit, until
 from headrace_server.domain.errors import QueueFull, StoreUnavailable
 from headrace_server.store import SqlStore
 from headrace_server.store.write import waiting_count
-from headrace_server.store.write.waiting_count import Waiting
+from headrace_server.store.write.waiting_count import WaitingCount
 
 pytestmark = pytest.mark.only("postgresql")
 
@@ -44,7 +44,7 @@ async def test_a_count_loses_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
     """What this store commits while a count is under way is kept; a count that fails leaves what there was."""
     monkeypatch.setattr(waiting_count, "RECOUNT_SECONDS", 0)
     monkeypatch.setattr(waiting_count, "IDLE_SHARE", 0)
-    kept = Waiting(10)
+    kept = WaitingCount(10)
     kept.add(1)
     asked: asyncio.Queue[asyncio.Future[int]] = asyncio.Queue()
 

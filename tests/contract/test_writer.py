@@ -13,7 +13,7 @@ from contract.deeds import claim, finish, now, run, stop, submission, submit
 
 from headrace_server.domain import change, requests, running
 from headrace_server.domain.change import Change
-from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable, WrongStatus
+from headrace_server.domain.errors import JobNotFound, StaleClaim, StoreUnavailable, WrongStatus
 from headrace_server.domain.job import Job, Progress, Status
 from headrace_server.store import SqlStore
 from headrace_server.store.write import writer
@@ -105,7 +105,7 @@ async def test_a_refusal_is_one_callers_own(store: SqlStore) -> None:
         store.apply(jobs[2].job_id, describe("changed")),
         return_exceptions=True,
     )
-    assert [type(outcome) for outcome in outcomes] == [WrongStatus, JobNotFound, Replaced, Change]
+    assert [type(outcome) for outcome in outcomes] == [WrongStatus, JobNotFound, StaleClaim, Change]
     assert await now(store, ended) == ended
     assert await now(store, jobs[1]) == jobs[1]
     assert (await now(store, jobs[2])).description == "changed"
@@ -268,7 +268,7 @@ async def test_a_replaced_run_writes_nothing(store: SqlStore) -> None:
     job = await run(store)
     await store.apply(job.job_id, partial(running.return_permit, claim=job.claim, instance=job.instance))
     [newer] = await claim(store)
-    with pytest.raises(Replaced):
+    with pytest.raises(StaleClaim):
         await finish(store, job, result="1")
     assert await now(store, job) == newer.job
 

@@ -10,7 +10,7 @@ from headrace_server.amqp.broker import Broker
 from headrace_server.amqp.envelope import Envelope
 from headrace_server.codec.event_bodies import FORMATS, progress_body
 from headrace_server.domain import requests, running
-from headrace_server.domain.broadcast import Broadcast, Fate
+from headrace_server.domain.broadcast import Broadcast, Disposition
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Progress, Spec, Status
 
@@ -58,5 +58,5 @@ async def test_the_publisher_outlives_a_defect(rabbitmq: str, bench: Bench) -> N
         broker.publish([broadcast(2)])
         await settled.wait()
     await broker.close()
-    assert [fate for _, fate in fates] == [Fate.CONFIRMED, Fate.CONFIRMED]
+    assert [fate for _, fate in fates] == [Disposition.CONFIRMED, Disposition.CONFIRMED]
     assert len(bench.take("here", 3)) == 3

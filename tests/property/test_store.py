@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 
 from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Message, Outcome
-from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
+from headrace_server.domain.errors import ControlError, StaleClaim, StoreUnavailable
 from headrace_server.domain.job import ErrorKind, JobError, Progress, RetryPolicy, Spec, Status, StopPhase
 from headrace_server.domain.ports import ClaimRequest, Page, Seat, Submission
 from headrace_server.domain.query import Filter, Group, Order
@@ -307,7 +307,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         answers = [answer for part in parts for answer in self.loop.run_until_complete(ask(part))]
         for place in sorted(range(len(asked)), key=lambda place: asked[place].phase):
             answer = answers[place]
-            if isinstance(answer, Exception) and not isinstance(answer, ControlError | Replaced):
+            if isinstance(answer, Exception) and not isinstance(answer, ControlError | StaleClaim):
                 raise answer
             try:
                 asked[place].of_model(answer)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from headrace_server.amqp.broker import Broker
 from headrace_server.app import App
-from headrace_server.domain.broadcast import Broadcast, Fate
+from headrace_server.domain.broadcast import Broadcast, Disposition
 from headrace_server.domain.event import EventKind
 from support.phases import serve
 from support.server import Server
@@ -37,7 +37,7 @@ class ConfirmsFirst(Broker):
     def publish(self, broadcasts: Sequence[Broadcast]) -> None:
         """Send these, and tell that they have arrived."""
         super().publish(broadcasts)
-        self._loop.call_soon(self.on_settled, [(one, Fate.CONFIRMED) for one in broadcasts])
+        self._loop.call_soon(self.on_settled, [(one, Disposition.CONFIRMED) for one in broadcasts])
 
 
 class Overtakes(Broker):
@@ -49,7 +49,7 @@ class Overtakes(Broker):
         super().publish([one for one in broadcasts if one not in first])
         if first:
             asyncio.get_running_loop().call_later(LATE_SECONDS, super().publish, first)
-            self._loop.call_soon(self.on_settled, [(one, Fate.CONFIRMED) for one in first])
+            self._loop.call_soon(self.on_settled, [(one, Disposition.CONFIRMED) for one in first])
 
 
 class CountsUp(Broker):

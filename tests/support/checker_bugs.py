@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 
 from sqlalchemy import Connection, text
 
-from headrace_server.control.watch.hub import Feed
+from headrace_server.control.watch.hub import Subscription
 from headrace_server.domain import requests, running
 from headrace_server.domain.capacity import Held
 from headrace_server.domain.change import Change, Message, Outcome
@@ -31,8 +31,8 @@ from headrace_server.store.cluster import heartbeat
 from headrace_server.store.read import tail
 from headrace_server.store.store import SqlStore, wall_clock
 from headrace_server.store.write import unit_of_work, writer
-from headrace_server.work.dispatch.active_run import Active
-from headrace_server.work.dispatch.slot_table import Groups, Seating
+from headrace_server.work.dispatch.active_run import ActiveRun
+from headrace_server.work.dispatch.slot_table import Groups, SlotTable
 from headrace_server.work.ipc.contract import PoolPort, RunKey
 from support.phases import Doomed, DoomedDispatcher, DoomedStore, Phase, chosen, reach, serve
 
@@ -70,7 +70,7 @@ class ForgetsRequests(DoomedStore):
         return await super().submit(replace(submission, request_id=""))
 
 
-class _LateLedger(unit_of_work.Ledger):
+class _LateLedger(unit_of_work.UnitOfWork):
     """Keeps the events for later."""
 
     late: ClassVar[list[Change]] = []
@@ -86,7 +86,7 @@ class _LateWriter(writer.Writer):
         super()._commit(batch)
         with self._engine.begin() as connection:
             _die_at_an_end(connection)
-            late = unit_of_work.Ledger(connection, number=self._number, seq=self._seq, now=0, waiting=0)
+            late = unit_of_work.UnitOfWork(connection, number=self._number, seq=self._seq, now=0, waiting=0)
             late._flush_events(_LateLedger.late)
             _LateLedger.late.clear()
             self._seq = late.seq
@@ -107,7 +107,7 @@ class LateEvents(SqlStore):
     @classmethod
     def open(cls, url: str, **options: Any) -> Self:
         """Open the database with a writer that takes two transactions."""
-        writer.Ledger = _LateLedger  # type: ignore[misc] # the bug
+        writer.UnitOfWork = _LateLedger  # type: ignore[misc] # the bug
         store.Writer = _LateWriter  # type: ignore[misc] # the bug
         return super().open(url, **options)
 
@@ -132,7 +132,7 @@ def _end_now(job: Job, now: int) -> Change:
 class AbortsFirst(DoomedDispatcher):
     """ABORTED before the end of the run is confirmed."""
 
-    def _follow(self, active: Active, job: Job) -> None:
+    def _follow(self, active: ActiveRun, job: Job) -> None:
         if job.stop is not None and active.sent and not job.status.final:
             active.job = job
             self._end(active, Outcome(aborted=True, stop_seen=True))
@@ -151,14 +151,14 @@ class RequeuesFirst(DoomedDispatcher):
             if active.job.timeout is not None:
                 asyncio.get_running_loop().call_later(active.job.timeout / 1e6, self._time_out, active)
 
-    def _time_out(self, active: Active) -> None:
+    def _time_out(self, active: ActiveRun) -> None:
         outcome = Outcome(error=JobError(ErrorKind.TIMED_OUT, "It ran too long."))
         active.write(
             partial(running.finish, claim=active.key.claim, instance=active.job.instance, outcome=outcome)
         )
 
 
-class _HastySeating(Seating):
+class _HastySeating(SlotTable):
     """Hands a run over before its permit."""
 
     def free_seats(self, types: frozenset[str]) -> Groups:
@@ -172,7 +172,7 @@ class _HastySeating(Seating):
         """None."""
         return {}
 
-    async def _permit(self, active: Active) -> None:
+    async def _permit(self, active: ActiveRun) -> None:
         if not active.sent:
             active.job = replace(active.job, attempt=active.job.attempt + 1)
             self._hand_over(active)
@@ -215,7 +215,7 @@ class _OneSeq(tail.Cursor):
         return events
 
 
-def _trust(feed: Feed, revision: int) -> list[Event] | None:
+def _trust(feed: Subscription, revision: int) -> list[Event] | None:
     return [event for event in feed.topic.events if event.revision > revision] or None
 
 
@@ -226,7 +226,7 @@ class OneSeq(DoomedStore):
     def open(cls, url: str, **options: Any) -> Self:
         """Open the database, follow it so."""
         tail.Cursor = _OneSeq  # type: ignore[misc] # the bug
-        Feed.events_after = _trust  # type: ignore[method-assign] # the bug
+        Subscription.events_after = _trust  # type: ignore[method-assign] # the bug
         return super().open(url, **options)
 
 

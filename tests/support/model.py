@@ -267,7 +267,7 @@ class Model:
         """The job, for a write of a run that has this claim."""
         job = self.job(job_id)
         if job.status not in HELD or (job.claim, job.instance) != (claim, instance):
-            raise Refused("Replaced")
+            raise Refused("StaleClaim")
         return job
 
     def permit(self, job: Record) -> None:

@@ -2,7 +2,7 @@
 
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Status
-from headrace_server.store.claim.claim_retry import Again
+from headrace_server.store.claim.claim_retry import ClaimRetry
 from headrace_server.store.claim.claims import Taken
 
 
@@ -24,7 +24,7 @@ ENDED = moved(Status.RUNNING, Status.SUCCEEDED)
 def test_an_end_elsewhere_costs_a_claim_where_a_gate_was_full() -> None:
     """A claim that met no full gate, or filled all its seats, is not asked for again when a job elsewhere ends; one that left seats free before a full gate is."""
     told: list[str] = []
-    again = Again(lambda: told.append("claim"))
+    again = ClaimRetry(lambda: told.append("claim"))
     again.answered(taken(full=False), 2, again.made)
     again.overheard([ENDED])
     again.answered(taken(full=True), 0, again.made)
@@ -41,7 +41,7 @@ def test_an_end_elsewhere_costs_a_claim_where_a_gate_was_full() -> None:
 def test_only_what_lets_go_makes_room() -> None:
     """A job that goes back to its queue makes room; what is claimed, begun or stopped in its queue, and what is logged, does not."""
     told: list[str] = []
-    again = Again(lambda: told.append("claim"))
+    again = ClaimRetry(lambda: told.append("claim"))
     again.answered(taken(full=True), 1, again.made)
     again.overheard(
         [
@@ -59,7 +59,7 @@ def test_only_what_lets_go_makes_room() -> None:
 def test_room_made_during_a_claim_is_not_missed() -> None:
     """What ends elsewhere while a claim is under way, which may not have seen it, has it asked for once more."""
     told: list[str] = []
-    again = Again(lambda: told.append("claim"))
+    again = ClaimRetry(lambda: told.append("claim"))
     made = again.made
     again.overheard([ENDED])
     again.answered(taken(full=True), 1, made)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from headrace_server.control.outbox import relay
-from headrace_server.control.outbox.relay import Broadcasting
+from headrace_server.control.outbox.relay import OutboxRelay
 from headrace_server.domain import requests
-from headrace_server.domain.broadcast import DEFAULT_KINDS, Broadcast, Fate, Settled
+from headrace_server.domain.broadcast import DEFAULT_KINDS, Ack, Broadcast, Disposition
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import Job, Progress, Spec
 from headrace_server.domain.ports import Submission
@@ -30,7 +30,7 @@ class Moody:
     def __init__(self, chance: random.Random) -> None:
         self.on_up: Callable[[], None] = lambda: None
         self.on_down: Callable[[], None] = lambda: None
-        self.on_settled: Callable[[Sequence[Settled]], None] = lambda _settled: None
+        self.on_settled: Callable[[Sequence[Ack]], None] = lambda _settled: None
         self.taken: list[Broadcast] = []
         """What it has, in the order in which it came."""
         self.flying: list[Broadcast] = []
@@ -87,15 +87,15 @@ class Moody:
             now, self.flying = self.flying[:count], self.flying[count:]
             self.on_settled([(one, self._fate(one)) for one in now])
 
-    def _fate(self, broadcast: Broadcast) -> Fate:
+    def _fate(self, broadcast: Broadcast) -> Disposition:
         if broadcast.event.job_id in self.unfit:
-            return Fate.UNFIT
+            return Disposition.UNFIT
         if broadcast.event.job_id in self.unwanted:
-            return Fate.UNROUTABLE
+            return Disposition.UNROUTABLE
         if not self.calm and self._chance.random() < 0.1:
-            return Fate.REFUSED
+            return Disposition.REFUSED
         self.taken.append(broadcast)
-        return Fate.CONFIRMED
+        return Disposition.CONFIRMED
 
 
 async def happen(broker: Moody, fact: Callable[[], Awaitable[bool]]) -> None:
@@ -114,7 +114,7 @@ async def test_what_cannot_be_published_is_kept(tmp_path: Path) -> None:
     store = SqlStore.open(url, durable=False, broadcast=DEFAULT_KINDS)
     broker = Moody(random.Random(seed()))
     broker.calm, broker.unfit, broker.unwanted = True, {"unfit"}, {"unwanted"}
-    pump = Broadcasting(store, broker, keep=False)
+    pump = OutboxRelay(store, broker, keep=False)
     pump.start()
     for job_id in ("unfit", "unwanted", "sound"):
         await store.submit(Submission(job_id, "default", Spec("t"), hold=True, request_id="", digest=""))
@@ -143,7 +143,7 @@ async def test_nothing_is_lost_or_out_of_order(tmp_path: Path, monkeypatch: pyte
     kinds = DEFAULT_KINDS | {EventKind.UPDATED}
     store = SqlStore.open(url, durable=False, broadcast=kinds)
     broker = Moody(chance)
-    pump = Broadcasting(store, broker)
+    pump = OutboxRelay(store, broker)
     store.listeners.append(pump)
     pump.start()
     ids = [f"job-{number}" for number in range(JOBS)]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headrace_server.domain import expiry, requests, running
 from headrace_server.domain.change import Change, Message, Outcome
-from headrace_server.domain.errors import EtagMismatch, JobLocked, Replaced, WrongStatus
+from headrace_server.domain.errors import EtagMismatch, JobLocked, StaleClaim, WrongStatus
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import (
     BACKOFF_MAX,
@@ -99,7 +99,7 @@ def test_unused_permit_with_a_stop_is_aborted() -> None:
 @pytest.mark.parametrize("claim", [0, 2])
 def test_fence(claim: int) -> None:
     """A write of a run with another claim is refused."""
-    with pytest.raises(Replaced):
+    with pytest.raises(StaleClaim):
         running.finish(started(), NOW, claim=claim, instance="me", outcome=Outcome())
 
 
@@ -331,7 +331,7 @@ def test_any_history_is_legal(acts: list[tuple[str, int]]) -> None:
         before = job
         try:
             done = ACTS[name](job, now)
-        except (Replaced, WrongStatus):
+        except (StaleClaim, WrongStatus):
             continue
         job = done.job
         for event in done.events:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headrace_server.amqp.command_handler import PROTOBUF, STATUS, STOP, STOPPED, CommandDesk
+from headrace_server.amqp.command_handler import PROTOBUF, STATUS, STOP, STOPPED, CommandHandler
 from headrace_server.control.jobs.single import StopOutcome
 from headrace_server.domain import requests
 from headrace_server.domain.command import Verdict
@@ -39,7 +39,7 @@ def carry_out(
     body: bytes, *, kind: str = STOP, content_type: str = "", error: Exception | None = None
 ) -> Any:
     """What becomes of a command."""
-    return asyncio.run(CommandDesk(Stops(error)).carry_out(kind, content_type, body))  # type: ignore[arg-type]
+    return asyncio.run(CommandHandler(Stops(error)).carry_out(kind, content_type, body))  # type: ignore[arg-type]
 
 
 @given(

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from headrace_server.control.cluster import membership
-from headrace_server.control.cluster.membership import Lives
+from headrace_server.control.cluster.membership import Membership
 from headrace_server.domain.job import JobError
 from headrace_server.domain.ports import Instance, LifeListener
 
@@ -49,7 +49,7 @@ async def test_what_cannot_be_taken_over_does_not_keep_a_server_from_starting(
 ) -> None:
     """A defect in the recovery is logged, and the start goes on."""
     troubled = Troubled()
-    mine = Lives(troubled, troubled, name="name", lease=None, about=dict)  # type: ignore[arg-type] # a part of a store
+    mine = Membership(troubled, troubled, name="name", lease=None, about=dict)  # type: ignore[arg-type] # a part of a store
     await mine.take_over()
     assert troubled.steps == ["recover"]
     assert "was not taken over" in caplog.text
@@ -62,7 +62,7 @@ async def test_an_instance_whose_lease_is_lost_lives_again_whatever_fails(
     """Each step to the next life is repeated until it is done."""
     monkeypatch.setattr(membership, "PAUSE", 0.001)
     troubled = Troubled()
-    mine = Lives(troubled, troubled, name="name", lease=None, about=dict)  # type: ignore[arg-type] # likewise
+    mine = Membership(troubled, troubled, name="name", lease=None, about=dict)  # type: ignore[arg-type] # likewise
     mine.lost()
     async with asyncio.timeout(10):
         await troubled.lives_again.wait()

@@ -11,8 +11,8 @@ from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import Job, Progress, Spec, Status
 from headrace_server.domain.ports import Decision
-from headrace_server.work.dispatch.active_run import CROWD, Active
-from headrace_server.work.dispatch.stop_escalation import Ladder
+from headrace_server.work.dispatch.active_run import CROWD, ActiveRun
+from headrace_server.work.dispatch.stop_escalation import StopEscalation
 from headrace_server.work.ipc import frames
 from headrace_server.work.ipc.contract import ProgressReport
 
@@ -51,7 +51,7 @@ def report(done: int, total: int | None, *, after: int) -> ProgressReport:
 
 
 async def follow(
-    store: OneRow, *decisions: Decision, look: Callable[[Active], object] = lambda _active: None
+    store: OneRow, *decisions: Decision, look: Callable[[ActiveRun], object] = lambda _active: None
 ) -> list[bool]:
     """Write the decisions in one go, and wait until that is done; answer when the run was held back, and let go."""
     tasks: list[asyncio.Task[None]] = []
@@ -59,11 +59,11 @@ async def follow(
     def spawn(coroutine: Coroutine[None, None, None]) -> None:
         tasks.append(asyncio.ensure_future(coroutine))
 
-    def lost(active: Active, error: Exception) -> None:
+    def lost(active: ActiveRun, error: Exception) -> None:
         raise AssertionError(f"{active.key} was replaced: {error}")
 
     held: list[bool] = []
-    active = Active(
+    active = ActiveRun(
         store.job,
         "{}",
         store,  # type: ignore[arg-type] # one method is asked
@@ -71,7 +71,7 @@ async def follow(
         on_lost=lost,
         hold_back=lambda _active, back: held.append(back),
     )
-    active.ladder = Ladder(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
+    active.ladder = StopEscalation(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
     for decide in decisions:
         active.write(decide)
     look(active)
@@ -128,7 +128,7 @@ async def test_an_estimate_counts_what_the_run_has_done(
     """Time left is what is to be done at the rate between the first report of the attempt and the latest."""
     made: list[Progress] = []
 
-    def look(active: Active) -> None:
+    def look(active: ActiveRun) -> None:
         made.extend(active.progressed(report(done, total, after=round(at * 10**6)), 0) for done, at in said)
 
     await follow(OneRow(started()), look=look)

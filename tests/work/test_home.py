@@ -12,7 +12,7 @@ from work.pool_support import fact, workshop
 
 from headrace_server.config import Settings
 from headrace_server.work.linux import workspace
-from headrace_server.work.linux.instance_directory import Home
+from headrace_server.work.linux.instance_directory import InstanceDirectory
 from headrace_server.work.linux.workspace_root import WorkspaceRefused, trouble
 
 
@@ -40,7 +40,7 @@ def precious(tmp_path: Path) -> Path:
 def test_a_folder_with_other_things(precious: Path) -> None:
     """A folder that was there before keeps its mode and every file; the server's own folder in it is private, and goes."""
     before, mode = contents(precious), precious.stat().st_mode
-    home = Home.take(precious)
+    home = InstanceDirectory.take(precious)
     workspace.make(workspace.path_of(home.path, "job-1", 1))
     assert home.path.parent == precious
     assert home.path.stat().st_mode & 0o777 == 0o700
@@ -52,7 +52,7 @@ def test_a_folder_with_other_things(precious: Path) -> None:
 def test_what_a_dead_server_left(precious: Path) -> None:
     """The home of a dead server is removed by the next, with workspaces and half-removed ones; the home of one that lives stays."""
     before = contents(precious)
-    dead = Home.take(precious)
+    dead = InstanceDirectory.take(precious)
     deep = dead.path / "job-0-1" / "a" / "b"
     deep.mkdir(parents=True)
     (dead.path / "job-0-2.bin" / "3" / "c").mkdir(parents=True)
@@ -60,10 +60,10 @@ def test_what_a_dead_server_left(precious: Path) -> None:
     (deep / "link").symlink_to(precious)
     duplicate = os.dup(dead.fd)  # its supervisor's
     os.close(dead.fd)
-    Home.take(precious).release()
+    InstanceDirectory.take(precious).release()
     assert (deep / "file").exists()
     os.close(duplicate)
-    Home.take(precious).release()
+    InstanceDirectory.take(precious).release()
     assert contents(precious) == before
     os.close(dead._root)
 
@@ -89,7 +89,7 @@ def with_another_mark(place: Path) -> None:
 def with_a_mark_that_is_a_link(place: Path) -> None:
     """A folder whose mark is a link to a real one."""
     like_a_home(place)
-    real = Home.take(place.parent.parent / "other")
+    real = InstanceDirectory.take(place.parent.parent / "other")
     (place / ".headrace").symlink_to(real.path / ".headrace")
     os.close(real.fd)
     os.close(real._root)
@@ -97,7 +97,7 @@ def with_a_mark_that_is_a_link(place: Path) -> None:
 
 def a_link_to_a_home(place: Path) -> None:
     """A link to a real home of a dead server elsewhere."""
-    real = Home.take(place.parent.parent / "other")
+    real = InstanceDirectory.take(place.parent.parent / "other")
     (real.path / "file").write_text("mine")
     place.symlink_to(real.path)
     os.close(real.fd)
@@ -119,23 +119,23 @@ def test_what_cannot_be_proved_stays(tmp_path: Path, make: Callable[[Path], None
     root.mkdir()
     make(root / "headrace-4711-c0ffee")
     before = contents(tmp_path)
-    Home.take(root).release()
+    InstanceDirectory.take(root).release()
     assert contents(tmp_path) == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_what_belongs_to_another_stays(tmp_path: Path) -> None:
     """A folder with the right name and mark that belongs to another user stays, and a root that does is refused by name."""
-    planted = Home.take(tmp_path)
+    planted = InstanceDirectory.take(tmp_path)
     os.close(planted.fd)
     os.close(planted._root)
     os.chown(planted.path, 12345, 12345)
     before = contents(tmp_path)
-    Home.take(tmp_path).release()
+    InstanceDirectory.take(tmp_path).release()
     assert contents(tmp_path) == before
     os.chown(tmp_path, 12345, 12345)
     with pytest.raises(WorkspaceRefused, match=f"{tmp_path} for workspaces belongs to user 12345, not to 0"):
-        Home.take(tmp_path)
+        InstanceDirectory.take(tmp_path)
     assert "belongs to user 12345" in trouble(tmp_path)
 
 
@@ -161,14 +161,14 @@ async def test_a_link_in_the_place_of_a_workspace(tmp_path: Path, precious: Path
 def test_a_link_that_a_dead_server_left(tmp_path: Path, precious: Path) -> None:
     """Links in the home of a dead server go at the next start, in the place of workspaces and bins too; what they lead to stays."""
     before = contents(precious)
-    dead = Home.take(tmp_path / "root")
+    dead = InstanceDirectory.take(tmp_path / "root")
     for name in ("job-1-1", "job-1-1.bin", "job-2-1.bin", "job-3-1"):
         (dead.path / name).symlink_to(precious)
     (dead.path / "job-4-1").mkdir()
     (dead.path / "job-4-1" / "link").symlink_to(precious)
     os.close(dead.fd)
     os.close(dead._root)
-    Home.take(tmp_path / "root").release()
+    InstanceDirectory.take(tmp_path / "root").release()
     assert not list((tmp_path / "root").iterdir())
     assert contents(precious) == before
 
@@ -276,7 +276,7 @@ def test_the_folder_of_temporary_files(
     plant(place, precious)
     before = contents(tmp_path)
     with pytest.raises(WorkspaceRefused, match=rf"The folder {place} for workspaces .*--workspace"):
-        Home.take(root, below=temporary)
+        InstanceDirectory.take(root, below=temporary)
     assert str(place) in trouble(root, below=temporary)
     assert contents(tmp_path) == before
 
@@ -287,7 +287,7 @@ def test_a_home_that_a_job_has_replaced(
 ) -> None:
     """Where a job has put a link or a file in the place of the home, the next workspace is made all the same, and what it leads to stays."""
     before = contents(precious)
-    home = Home.take(tmp_path / "root")
+    home = InstanceDirectory.take(tmp_path / "root")
     home.path.rename(tmp_path / "moved")
     plant(home.path, precious)
     path = workspace.path_of(home.path, "job-1", 1)
@@ -313,7 +313,7 @@ def test_a_root_that_is_no_folder(
     before = contents(tmp_path)
     for root in (place, place / "below") if plant is not link else (place,):
         with pytest.raises(WorkspaceRefused, match=rf"{root} for workspaces is no folder, or .*--workspace"):
-            Home.take(root)
+            InstanceDirectory.take(root)
     assert contents(tmp_path) == before
 
 
@@ -326,7 +326,7 @@ def test_the_first_start(tmp_path: Path) -> None:
     """Where nothing is there yet, the folders are made for this user alone, and the home is locked."""
     root = tmp_path / "headrace-0" / "jobs.db"
     assert trouble(root, below=tmp_path) == ""
-    home = Home.take(root, below=tmp_path)
+    home = InstanceDirectory.take(root, below=tmp_path)
     assert [path.stat().st_mode & 0o777 for path in (root.parent, root, home.path)] == [0o700] * 3
     other = os.open(home.path, os.O_RDONLY)
     with pytest.raises(BlockingIOError):

@@ -32,7 +32,7 @@ from pika.spec import Basic, BasicProperties
 from headrace_server.amqp.commands import Commands
 from headrace_server.amqp.envelope import Envelope
 from headrace_server.amqp.url import parameters
-from headrace_server.domain.broadcast import Broadcast, Fate, Settled
+from headrace_server.domain.broadcast import Ack, Broadcast, Disposition
 from headrace_server.domain.job import Job, Progress
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Broker:
         """
         self.on_up: Callable[[], None] = lambda: None
         self.on_down: Callable[[], None] = lambda: None
-        self.on_settled: Callable[[Sequence[Settled]], None] = lambda _settled: None
+        self.on_settled: Callable[[Sequence[Ack]], None] = lambda _settled: None
         self._parameters = deque(parameters(url, name) for url in urls)
         self._exchange = exchange
         self._envelope = envelope
@@ -86,7 +86,7 @@ class Broker:
         self._tag = 0
         self._unconfirmed: dict[int, Broadcast] = {}
         self._returned: set[str] = set()
-        self._told: list[Settled] = []
+        self._told: list[Ack] = []
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
 
     # On the event loop's thread.
@@ -261,7 +261,7 @@ class Broker:
             except Exception:
                 # A defect in one must not end them all.
                 log.exception("an event cannot be published", extra={"job_id": broadcast.event.job_id})
-                self._settle(broadcast, Fate.UNFIT)
+                self._settle(broadcast, Disposition.UNFIT)
                 continue
             self._tag += 1
             self._unconfirmed[self._tag] = broadcast
@@ -294,12 +294,12 @@ class Broker:
                 continue
             if broadcast.id in self._returned:
                 self._returned.discard(broadcast.id)
-                fate = Fate.UNROUTABLE
+                fate = Disposition.UNROUTABLE
             else:
-                fate = Fate.CONFIRMED if taken else Fate.REFUSED
+                fate = Disposition.CONFIRMED if taken else Disposition.REFUSED
             self._settle(broadcast, fate)
 
-    def _settle(self, broadcast: Broadcast, fate: Fate) -> None:
+    def _settle(self, broadcast: Broadcast, fate: Disposition) -> None:
         if not self._told:
             # Told together: what is confirmed before the loop below comes back to this.
             self._io.call_later(0, self._tell_settled)

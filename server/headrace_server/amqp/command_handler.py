@@ -18,7 +18,7 @@ STATUS: Final = "google.rpc.Status"
 PROTOBUF: Final = "application/protobuf"
 
 
-class CommandDesk:
+class CommandHandler:
     """Takes commands."""
 
     def __init__(self, jobs: Jobs) -> None:

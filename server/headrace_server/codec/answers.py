@@ -16,7 +16,7 @@ from headrace_server.control.jobs.single import StopOutcome
 from headrace_server.control.watch.follow import Finished, Heartbeat, Snapshot, Update
 from headrace_server.domain.bounds import DURATION_MAX, TIME_MAX, TIME_MIN, time_or_none
 from headrace_server.domain.event import Event, EventKind
-from headrace_server.domain.gate import Gate, Traffic
+from headrace_server.domain.gate import Gate, QueueStats
 from headrace_server.domain.job import Job, JobError, Progress, RetryPolicy, Stop
 from headrace_server.domain.ports import Instance, TypeInfo
 from headrace_server.domain.query import Counts, FullJob, Group, Payload
@@ -59,7 +59,7 @@ def gate(gate: Gate) -> admin_service_pb2.Gate:
     )
 
 
-def traffic(found: Traffic) -> admin_service_pb2.Traffic:
+def traffic(found: QueueStats) -> admin_service_pb2.Traffic:
     """What a queue or a tenant is doing."""
     return admin_service_pb2.Traffic(
         gate=gate(found.gate),

@@ -8,7 +8,7 @@ from headrace_server.control.jobs.pages import make_token, page_size, read_token
 from headrace_server.control.validate.limits import Limits
 from headrace_server.control.validate.specs import check_text
 from headrace_server.domain.errors import FieldViolation, InvalidArgument
-from headrace_server.domain.gate import Gate, Scope, Traffic
+from headrace_server.domain.gate import Gate, QueueStats, Scope
 from headrace_server.domain.ports import Store
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class GateKeeper:
         found = await self._store.find_gates(after=place[0] if place else "", limit=limit)
         return found, make_token("gates", (found[-1].key,)) if len(found) == limit else ""
 
-    async def traffic(self, scope: Scope, *, size: int, token: str) -> tuple[Sequence[Traffic], str]:
+    async def traffic(self, scope: Scope, *, size: int, token: str) -> tuple[Sequence[QueueStats], str]:
         """A page of the queues or tenants, by name, and the token of the next, "" at the end. Raises InvalidPageToken."""
         query = ("traffic", scope.value)
         place = read_token(query, token, (str,))

@@ -5,7 +5,7 @@ from typing import Final
 
 from headrace_server.doctor.finding import Finding, ok, problem, warning
 from headrace_server.store import StoreRefused, StoreUnreachable
-from headrace_server.store.opening.inspect_postgresql import OLDEST_SERVER, Survey, survey
+from headrace_server.store.opening.inspect_postgresql import OLDEST_SERVER, PostgresqlInspection, survey
 
 OLD: Final = 3600.0
 """Seconds after which an open transaction is old: what is deleted meanwhile stays where claims look."""
@@ -23,7 +23,7 @@ def look(url: str, *, durable: bool) -> Iterator[Finding]:
         yield from judge(found, durable=durable)
 
 
-def judge(found: Survey, *, durable: bool) -> Iterator[Finding]:
+def judge(found: PostgresqlInspection, *, durable: bool) -> Iterator[Finding]:
     """What was seen, and what it means."""
     yield _server(found)
     yield from _schema(found)
@@ -48,7 +48,7 @@ def _unreachable(words: str) -> str:
     return f"It cannot be reached ({words}): {cure}."
 
 
-def _server(found: Survey) -> Finding:
+def _server(found: PostgresqlInspection) -> Finding:
     here = f"PostgreSQL {found.version_text} answers at {found.place}"
     if found.version < OLDEST_SERVER:
         return problem(
@@ -67,7 +67,7 @@ def _server(found: Survey) -> Finding:
     return ok("database", f"{here}.")
 
 
-def _schema(found: Survey) -> Iterator[Finding]:
+def _schema(found: PostgresqlInspection) -> Iterator[Finding]:
     state = found.state
     if found.closed_tables:
         yield problem(
@@ -105,14 +105,14 @@ def _schema(found: Survey) -> Iterator[Finding]:
         )
 
 
-def _instances(found: Survey) -> Finding:
+def _instances(found: PostgresqlInspection) -> Finding:
     if not found.live:
         return ok("instances", "None serves this database.")
     shown = ", ".join(f"{name} at {address}" for name, address in found.live)
     return ok("instances", f"{len(found.live)} serve this database, or have died just now: {shown}.")
 
 
-def _connections(found: Survey) -> Finding:
+def _connections(found: PostgresqlInspection) -> Finding:
     left, needed = found.connections_left, found.connections_needed
     said = f"{left:,} are left for {found.user}, and an instance takes {needed}"
     way_out = "raise max_connections or the limit of its user or database, or end what holds them"
@@ -123,7 +123,7 @@ def _connections(found: Survey) -> Finding:
     return problem("connections", f"{said}: {way_out}.")
 
 
-def _durability(found: Survey, *, durable: bool) -> Finding:
+def _durability(found: PostgresqlInspection, *, durable: bool) -> Finding:
     if found.unsafe:
         return warning(
             "durability",

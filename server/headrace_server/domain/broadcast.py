@@ -35,7 +35,7 @@ class Broadcast:
         return f"{self.event.job_id}/{self.event.revision}"
 
 
-class Fate(Enum):
+class Disposition(Enum):
     """What became of a broadcast that was published."""
 
     CONFIRMED = auto()
@@ -48,7 +48,7 @@ class Fate(Enum):
     """The broker could not take it now."""
 
 
-Settled = tuple[Broadcast, Fate]
+Ack = tuple[Broadcast, Disposition]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Publisher(Protocol):
 
     on_up: Callable[[], None]
     on_down: Callable[[], None]
-    on_settled: Callable[[Sequence[Settled]], None]
+    on_settled: Callable[[Sequence[Ack]], None]
 
     def start(self) -> None:
         """Connect, and go on trying to."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from headrace_server.domain.gate import Gate, Lane
+from headrace_server.domain.gate import Gate, ReadyKey
 
 NO_LIMIT: Final = 1_000_000_000
 
@@ -12,7 +12,7 @@ Held = tuple[str, str, str, str]
 """The queue, the type, the tenant and the owner of a job that an instance holds."""
 
 
-class Room:
+class Capacity:
     """What is left under each gate. A gate that was not named here is open, and weighs 1."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Room:
         known = {gate.key: gate for gate in gates}
         running: Counter[str] = Counter()
         for queue, kind, tenant, owner in held:
-            for key in Lane(queue, kind, tenant).keys:
+            for key in ReadyKey(queue, kind, tenant).keys:
                 if key in known:
                     running[key] += 1
                     self._owned[key, tenant, owner] += 1
@@ -65,25 +65,25 @@ class Room:
         """Places in a lap."""
         return self._weights.get(key, 1)
 
-    def left(self, lane: Lane) -> int:
+    def left(self, lane: ReadyKey) -> int:
         """How many of a lane may be taken, whoever owns them."""
         if self._closed.intersection(lane.keys):
             return 0
         return max(0, min(self._left.get(key, NO_LIMIT) for key in lane.keys))
 
-    def counts_owners(self, lane: Lane) -> bool:
+    def counts_owners(self, lane: ReadyKey) -> bool:
         """Whether it matters who owns a job of this lane."""
         return any(key in self._per_owner for key in lane.keys)
 
-    def left_of(self, lane: Lane, owner: str) -> int:
+    def left_of(self, lane: ReadyKey, owner: str) -> int:
         """How many of a lane may be taken of this owner."""
         return max(0, min(self.left(lane), *(self._left_of(key, lane, owner) for key in lane.keys)))
 
-    def _left_of(self, key: str, lane: Lane, owner: str) -> int:
+    def _left_of(self, key: str, lane: ReadyKey, owner: str) -> int:
         bound = self._per_owner.get(key)
         return NO_LIMIT if bound is None else bound - self._owned[key, lane.tenant, owner]
 
-    def full_owners(self, lane: Lane) -> int:
+    def full_owners(self, lane: ReadyKey) -> int:
         """How many owners, at most, have no room in this lane."""
         return sum(
             1
@@ -91,7 +91,7 @@ class Room:
             if tenant == lane.tenant and key in lane.keys and count >= self._per_owner.get(key, NO_LIMIT)
         )
 
-    def fitting(self, lane: Lane, owners: Sequence[str]) -> list[int]:
+    def fitting(self, lane: ReadyKey, owners: Sequence[str]) -> list[int]:
         """Of jobs of a lane, by their owners, the places of those that may be taken together as far as owners go."""
         counts: Counter[str] = Counter()
         fitting = []
@@ -101,7 +101,7 @@ class Room:
                 fitting.append(place)
         return fitting
 
-    def take(self, lane: Lane, owner: str) -> bool:
+    def take(self, lane: ReadyKey, owner: str) -> bool:
         """Take one; False when there is no room for it."""
         if not self._left and not self._per_owner:
             return True  # Most claims meet no limit at all.
@@ -110,11 +110,11 @@ class Room:
         self._count(lane, owner, 1)
         return True
 
-    def give_back(self, lane: Lane, owner: str) -> None:
+    def give_back(self, lane: ReadyKey, owner: str) -> None:
         """One that was taken is not used."""
         self._count(lane, owner, -1)
 
-    def _count(self, lane: Lane, owner: str, more: int) -> None:
+    def _count(self, lane: ReadyKey, owner: str, more: int) -> None:
         for key in lane.keys:
             if key in self._left:
                 self._left[key] -= more

@@ -208,5 +208,5 @@ class WorkerOnly(ControlError):
         super().__init__("This instance only runs jobs (its setting worker_only): call another one.")
 
 
-class Replaced(Exception):
+class StaleClaim(Exception):
     """A run wrote with a claim that is no longer its own: kill its child and forget the job."""

@@ -60,7 +60,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class ReadyKey:
     """Where jobs wait in one order, by priority, then age: those of a queue, a type and a tenant."""
 
     queue: str
@@ -79,7 +79,7 @@ WAITING_LIMIT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class QueueStats:
     """What a queue or a tenant is doing: its gate, what could be claimed, and what instances hold.
 
     waiting is exact up to WAITING_LIMIT, then at_least. oldest: when the oldest of those counted was released.

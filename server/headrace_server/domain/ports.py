@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event
-from headrace_server.domain.gate import Gate, Scope, Traffic
+from headrace_server.domain.gate import Gate, QueueStats, Scope
 from headrace_server.domain.job import Job, JobError, RetryPolicy, Spec
 from headrace_server.domain.query import Counts, Filter, FullJob, Group, Order
 from headrace_server.domain.retention import Retention
@@ -114,7 +114,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepResult:
     """What one step of a sweep has done.
 
     turn: to be given with the next step. mine: False when another instance has swept since, and nothing was done.
@@ -189,7 +189,7 @@ class Store(Protocol):
         """Delete those of these jobs that have ended and are not locked, in one transaction; answer how many."""
         ...
 
-    async def sweep(self, retention: Retention, turn: int | None) -> Swept:
+    async def sweep(self, retention: Retention, turn: int | None) -> SweepResult:
         """Delete some of the jobs whose retention is over, and request_ids that need not be remembered any longer.
 
         turn is that of the last answer, None at first. Nothing is done when another instance has swept since.
@@ -211,7 +211,7 @@ class Store(Protocol):
         """The gates of which anything was said behind a key, by scope and name."""
         ...
 
-    async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[Traffic]:
+    async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[QueueStats]:
         """What the queues, or the tenants, behind a name are doing, by name."""
         ...
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from headrace_server.domain.bounds import latest
 from headrace_server.domain.change import Change, Draft, Message, Outcome
-from headrace_server.domain.errors import Replaced
+from headrace_server.domain.errors import StaleClaim
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.expiry import due, expire, expires
 from headrace_server.domain.job import RETRIED, Attempt, ErrorKind, Job, JobError, Progress, Status, StopPhase
@@ -43,7 +43,7 @@ def holds(job: Job, claim: int, instance: str) -> bool:
 
 def _fence(job: Job, claim: int, instance: str) -> None:
     if not holds(job, claim, instance):
-        raise Replaced(f"job {job.job_id}: claim {claim} of {instance} no longer holds it")
+        raise StaleClaim(f"job {job.job_id}: claim {claim} of {instance} no longer holds it")
 
 
 def permit(job: Job, now: int, *, claim: int, instance: str, worker: str) -> Change:

@@ -72,7 +72,7 @@ class _Counted:
             self._connection.let_go(len(data))
 
 
-class Edge(grpc.aio.ServerInterceptor):
+class ServerInterceptor(grpc.aio.ServerInterceptor):
     """The interceptor. call_seconds: how long a call may take that is no stream."""
 
     def __init__(self, admission: Admission, unread: Unread, call_seconds: float) -> None:

@@ -34,7 +34,7 @@ class Refusal(grpc.GenericRpcHandler):
 _STARTS = Refusal(lambda: StoreUnavailable("The server starts, or waits for its database: try again."))
 
 
-class Desk(grpc.GenericRpcHandler):
+class LateHandler(grpc.GenericRpcHandler):
     """The handler. Generated `add_…_to_server` functions take it for the server."""
 
     def __init__(self) -> None:

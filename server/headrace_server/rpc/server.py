@@ -17,8 +17,8 @@ from headrace.v1 import (
 from headrace_server.domain.errors import WorkerOnly
 from headrace_server.rpc.admin import AdminService
 from headrace_server.rpc.health import Health
-from headrace_server.rpc.interceptor import Edge
-from headrace_server.rpc.late_handler import Desk, Refusal
+from headrace_server.rpc.interceptor import ServerInterceptor
+from headrace_server.rpc.late_handler import LateHandler, Refusal
 from headrace_server.rpc.service import JobService
 
 OPTIONS: Sequence[tuple[str, int]] = (
@@ -51,13 +51,13 @@ class RpcServer:
     from `open` on it serves.
     """
 
-    def __init__(self, edge: Edge, *, message_bytes: int, with_reflection: bool) -> None:
+    def __init__(self, edge: ServerInterceptor, *, message_bytes: int, with_reflection: bool) -> None:
         options = (*OPTIONS, ("grpc.max_receive_message_length", message_bytes))
         logging.getLogger("grpc._cython.cygrpc").addFilter(_tells_of_a_defect)
         self._edge = edge
         self._server = grpc.aio.server(interceptors=(edge,), options=options)
         self._health = Health((JOBS, ADMIN))
-        self._desk = Desk()
+        self._desk = LateHandler()
         self._services: tuple[str, ...] = ()
         self._available = True
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

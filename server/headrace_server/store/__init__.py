@@ -24,7 +24,7 @@ from headrace_server.store.errors import (
     StoreRefused,
     StoreUnreachable,
 )
-from headrace_server.store.opening.inspect_sqlite import Inspection, inspect
+from headrace_server.store.opening.inspect_sqlite import SqliteInspection, inspect
 from headrace_server.store.opening.lock import Holder, StoreLock, holder, refuse_other_names
 from headrace_server.store.opening.mounts import NETWORK_FILESYSTEMS, file_system
 from headrace_server.store.sql.sqlite import database_file
@@ -34,10 +34,10 @@ __all__ = [
     "NETWORK_FILESYSTEMS",
     "DatabaseInUse",
     "Holder",
-    "Inspection",
     "NetworkFilesystem",
     "SchemaMismatch",
     "SqlStore",
+    "SqliteInspection",
     "StoreLock",
     "StoreRefused",
     "StoreUnreachable",

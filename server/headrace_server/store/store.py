@@ -28,25 +28,25 @@ from headrace_server.domain.ports import (
     LifeListener,
     Submission,
     Submitted,
-    Swept,
+    SweepResult,
 )
 from headrace_server.domain.retention import Retention
 from headrace_server.store import sql
-from headrace_server.store.claim.claim_retry import Again
+from headrace_server.store.claim.claim_retry import ClaimRetry
 from headrace_server.store.claim.claims import Claim, Taken, Turn
 from headrace_server.store.cluster import instances
 from headrace_server.store.cluster.heartbeat import Heartbeat, stopwatch
 from headrace_server.store.gates import Gates
 from headrace_server.store.opening import migrate
 from headrace_server.store.outbox.rows import Announcer
-from headrace_server.store.read.reader import Answers
+from headrace_server.store.read.reader import Reader
 from headrace_server.store.read.tail import Tail
 from headrace_server.store.sql import Dialect, Engines, refused
 from headrace_server.store.tables import schema
 from headrace_server.store.write import leadership, operations
 from headrace_server.store.write.commit_order import CommitOrder
 from headrace_server.store.write.retention import Sweep, ended
-from headrace_server.store.write.waiting_count import Waiting
+from headrace_server.store.write.waiting_count import WaitingCount
 from headrace_server.store.write.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ UNDELETED_PAUSE: Final = 3600 * 1_000_000
 """Microseconds until it is tried again."""
 
 
-class SqlStore(Answers):
+class SqlStore(Reader):
     """The durable truth in a database. See domain.ports.Store for what each method promises.
 
     On a database that others serve too, and after `join`, the listeners overhear what others have committed.
@@ -99,12 +99,12 @@ class SqlStore(Answers):
         self._numbers = numbers
         self._heartbeat: Heartbeat | None = None
         self._tail: Tail | None = None
-        self._again = Again(self._opened)
+        self._again = ClaimRetry(self._opened)
         self.gates = Gates()
         self._engines = engines
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="store-probe")
         self._turn = Turn()
-        self._waiting = Waiting(waiting)
+        self._waiting = WaitingCount(waiting)
         order = CommitOrder()
         self._writers = [
             Writer(
@@ -331,7 +331,7 @@ class SqlStore(Answers):
                 gone += sum(done)
             return gone
 
-    async def sweep(self, retention: Retention, turn: int | None) -> Swept:
+    async def sweep(self, retention: Retention, turn: int | None) -> SweepResult:
         """Delete some of what retention lets go, in one transaction, unless another instance has swept since `turn`."""
         now = self._clock()
         self._undeleted = {job_id: at for job_id, at in self._undeleted.items() if at > now - UNDELETED_PAUSE}
@@ -346,7 +346,7 @@ class SqlStore(Answers):
                 raise
             return await self._sweep_singly(retention, turn, due)
 
-    async def _sweep_singly(self, retention: Retention, turn: int | None, due: Sequence[str]) -> Swept:
+    async def _sweep_singly(self, retention: Retention, turn: int | None, due: Sequence[str]) -> SweepResult:
         """Job by job; what the database refuses to delete is looked at again in an hour."""
         jobs = 0
         for job_id in due:
@@ -360,7 +360,7 @@ class SqlStore(Answers):
                     return replace(swept, jobs=jobs)
         if turn is None:  # not one of them could be deleted
             return await self.sweep(retention, turn)
-        return Swept(turn, mine=True, jobs=jobs, more=True)
+        return SweepResult(turn, mine=True, jobs=jobs, more=True)
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Fill seats with ready jobs; fewer when there are fewer.
@@ -443,7 +443,7 @@ class SqlStore(Answers):
             last = page[-1][0]
         return count
 
-    async def _alone(self, asked: operations.Work[Answer]) -> list[Answer]:
+    async def _alone(self, asked: operations.WriteOperation[Answer]) -> list[Answer]:
         """The answer of one job's work; none where it could not be written, and the writer has logged why not."""
         try:
             return [await self._writer.put(asked)]

@@ -31,7 +31,7 @@ from headrace_server.work.catalog.registry import Registry
 from headrace_server.work.catalog.suspects import guilty
 from headrace_server.work.catalog.worker_types import WorkerTypes
 from headrace_server.work.pool.slot import cause_of
-from headrace_server.work.pool.supervisor_client import Supervision
+from headrace_server.work.pool.supervisor_client import SupervisorClient
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Loading:
         """The modules that end or hold up the process that imports them."""
         self.workers = WorkerTypes(self.registry, self.look_again)
         self._seconds = load_seconds
-        self._supervision = Supervision(
+        self._supervision = SupervisorClient(
             loader.__name__,
             asdict(settings),
             (),

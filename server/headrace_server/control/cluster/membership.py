@@ -39,7 +39,7 @@ class Runs(Protocol):
         ...
 
 
-class Lives(LifeListener):
+class Membership(LifeListener):
     """Of one instance. Used on the event loop's thread only."""
 
     def __init__(

@@ -39,7 +39,7 @@ class Follower(Protocol):
         ...
 
 
-class CatchUp(Background):
+class Reconciler(Background):
     """Tells followers of the rows that are further than they know: once a second, and at once when asked to look."""
 
     def __init__(self, store: Store) -> None:

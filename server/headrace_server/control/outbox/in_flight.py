@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from headrace_server.domain.broadcast import Broadcast
 
 
-class Pile:
+class PendingAcks:
     """Places of which the outbox is to be told, and those of which it has been."""
 
     def __init__(self) -> None:
@@ -45,12 +45,12 @@ class Pile:
         return told
 
 
-class Lines:
+class InFlight:
     """The lines of one instance."""
 
     def __init__(self) -> None:
-        self.sent = Pile()
-        self.aside = Pile()
+        self.sent = PendingAcks()
+        self.aside = PendingAcks()
         self._lines: dict[str, deque[Broadcast]] = {}
         self._places: set[int] = set()
         """Of what is in the lines, sent or set aside."""

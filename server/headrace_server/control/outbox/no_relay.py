@@ -6,7 +6,7 @@ from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.ports import CommitListener
 
 
-class Silence(CommitListener):
+class NoRelay(CommitListener):
     """What Broadcasting does, of which nothing is done."""
 
     def start(self) -> None:

@@ -26,8 +26,8 @@ from contextlib import suppress
 from typing import Final
 
 from headrace_server.control.outbox.backlog import BacklogWatch
-from headrace_server.control.outbox.in_flight import Lines
-from headrace_server.domain.broadcast import Broadcast, Fate, Outbox, Publisher, Settled
+from headrace_server.control.outbox.in_flight import InFlight
+from headrace_server.domain.broadcast import Ack, Broadcast, Disposition, Outbox, Publisher
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
@@ -54,7 +54,7 @@ PROGRESSED_MAX: Final = 10_000
 """Jobs that have told of their progress, before those are forgotten that may do so again."""
 
 
-class Broadcasting(CommitListener):
+class OutboxRelay(CommitListener):
     """Of one instance. Used on the event loop's thread only."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Broadcasting(CommitListener):
         self._page = min(PAGE, max(1, PAGE_BYTES // max(1, payload_bytes)))
         self._progressed: dict[str, float] = {}
         self._publisher = publisher
-        self._lines = Lines()
+        self._lines = InFlight()
         self._up = False
         self._leads = False
         self._asked = float("-inf")
@@ -85,7 +85,7 @@ class Broadcasting(CommitListener):
         self._parked_cursor = 0
         self._parked_try = 0.0
         self._backlog = BacklogWatch(outbox)
-        self._totals = dict.fromkeys(Fate, 0)
+        self._totals = dict.fromkeys(Disposition, 0)
         self._to_read = asyncio.Event()
         self._to_tidy = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -150,9 +150,9 @@ class Broadcasting(CommitListener):
             "events_connected": int(self._up),
             "events_leading": int(self._leads),
             **self._backlog.gauges(),
-            "events_published_total": self._totals[Fate.CONFIRMED],
-            "events_unroutable_total": self._totals[Fate.UNROUTABLE],
-            "events_refused_total": self._totals[Fate.REFUSED],
+            "events_published_total": self._totals[Disposition.CONFIRMED],
+            "events_unroutable_total": self._totals[Disposition.UNROUTABLE],
+            "events_refused_total": self._totals[Disposition.REFUSED],
         }
 
     # What the publisher says.
@@ -171,13 +171,13 @@ class Broadcasting(CommitListener):
         self._lines.forget()
         self._cursor = self._parked_cursor = 0
 
-    def _settled(self, settled: Sequence[Settled]) -> None:
+    def _settled(self, settled: Sequence[Ack]) -> None:
         following = []
         for broadcast, fate in settled:
             self._totals[fate] += 1
-            if fate is Fate.REFUSED:
+            if fate is Disposition.REFUSED:
                 asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._again, broadcast)
-            elif fate is Fate.UNFIT or (fate is Fate.UNROUTABLE and self._keep):
+            elif fate is Disposition.UNFIT or (fate is Disposition.UNROUTABLE and self._keep):
                 self._lines.set_aside(broadcast)
             else:
                 if broadcast.parked:

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from headrace_server.control.watch.hub import TAKEN_EVENTS, Feed, Hub
+from headrace_server.control.watch.hub import TAKEN_EVENTS, Hub, Subscription
 from headrace_server.domain.errors import Draining, JobNotFound, RevisionAhead
 from headrace_server.domain.event import MESSAGE_KINDS, Event
 from headrace_server.domain.job import Job, Progress
@@ -90,7 +90,9 @@ class Watch:
             await self._hub.turns.take()
             yield Finished(last)
 
-    async def _follow(self, feed: Feed, cursor: int, shown: Progress | None) -> AsyncGenerator[Update]:
+    async def _follow(
+        self, feed: Subscription, cursor: int, shown: Progress | None
+    ) -> AsyncGenerator[Update]:
         """Everything until the end of the log of a job that has ended."""
         loop = asyncio.get_running_loop()
         next_progress = 0.0
@@ -115,14 +117,14 @@ class Watch:
             if not await feed.wait(pause) and pause == self._options.heartbeat:
                 yield Heartbeat(cursor)
 
-    def _check(self, feed: Feed) -> None:
+    def _check(self, feed: Subscription) -> None:
         """Raise when there is nothing to wait for."""
         if feed.topic.gone:
             raise JobNotFound(self._job_id)
         if self._hub.closing:
             raise Draining
 
-    async def _events(self, feed: Feed, cursor: int) -> list[Event]:
+    async def _events(self, feed: Subscription, cursor: int) -> list[Event]:
         events = feed.events_after(cursor)
         if events is None:
             events = await self._store.events(self._job_id, after=cursor, limit=TAKEN_EVENTS)
@@ -151,7 +153,7 @@ async def wait_final(store: Store, hub: Hub, tenant: str, job_id: str, seconds: 
         return await store.get(job_id, tenant=tenant, payload=True)
 
 
-def _raise_to(feed: Feed, job: Job) -> None:
+def _raise_to(feed: Subscription, job: Job) -> None:
     """What a row shows, a topic that is younger has missed."""
     topic = feed.topic
     if job.revision >= topic.revision:

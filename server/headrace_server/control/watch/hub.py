@@ -47,7 +47,7 @@ class Topic:
         self.final = False
         self.gone = False
         """Deleted, before its end was heard of."""
-        self.feeds: set[Feed] = set()
+        self.feeds: set[Subscription] = set()
         self._end: tuple[int, asyncio.Task[FullJob]] | None = None
 
     def wake(self) -> None:
@@ -63,7 +63,7 @@ class Topic:
         return await asyncio.shield(self._end[1])  # whoever leaves takes nothing from the others
 
 
-class Feed:
+class Subscription:
     """One watcher's place at a topic."""
 
     def __init__(self, topic: Topic) -> None:
@@ -112,7 +112,7 @@ def _let_go(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-class Turns:
+class Pacer:
     """Lets a few pass in each round of the loop, in the order in which they came."""
 
     def __init__(self) -> None:
@@ -149,7 +149,7 @@ class Hub(CommitListener):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.turns = Turns()
+        self.turns = Pacer()
         self._topics: dict[str, Topic] = {}
         self.feeds = 0
         """How many watch and wait."""
@@ -165,14 +165,14 @@ class Hub(CommitListener):
             )
 
     @contextmanager
-    def subscribe(self, job_id: str, *, wait: bool = False) -> Iterator[Feed]:
+    def subscribe(self, job_id: str, *, wait: bool = False) -> Iterator[Subscription]:
         """A feed for a job, for the length of the block. Subscribe before reading the job's row.
 
         wait: for a call that waits for the end. Raises TooManyWatchers.
         """
         self.check_room()
         topic = self._topics.setdefault(job_id, Topic())
-        feed = Feed(topic)
+        feed = Subscription(topic)
         topic.feeds.add(feed)
         self.feeds += 1
         self.waits += wait

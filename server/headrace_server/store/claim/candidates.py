@@ -24,7 +24,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from headrace_server.domain.gate import Lane
+from headrace_server.domain.gate import ReadyKey
 from headrace_server.store.sql.json_lists import pairs
 from headrace_server.store.tables.rows import dumps
 from headrace_server.store.tables.schema import ready
@@ -37,14 +37,14 @@ OWNERS: Final = 50
 """Owners with room that are looked at, at most, to find the best of a lane in which owners at their limit come first."""
 
 
-class Head(NamedTuple):
+class Candidate(NamedTuple):
     """A job that may be claimed; they sort as they are to be taken."""
 
     neg_priority: int
     at: int
     job_id: str
     owner: str
-    lane: Lane
+    lane: ReadyKey
 
 
 def _next_type(queue: ColumnElement[str], after: ColumnElement[str]) -> ScalarSelect[str]:
@@ -115,12 +115,12 @@ _heads = Query(_lane.with_for_update(skip_locked=True))
 _seen = Query(_lane)
 
 
-def heads(connection: Connection, lane: Lane, limit: int) -> list[Head]:
+def heads(connection: Connection, lane: ReadyKey, limit: int) -> list[Candidate]:
     """The best of a lane, but for those that another claim is taking."""
     return _of_lane(lane, _heads(connection, **_names(lane), limit=limit))
 
 
-def seen(connection: Connection, lane: Lane, limit: int) -> list[Head]:
+def seen(connection: Connection, lane: ReadyKey, limit: int) -> list[Candidate]:
     """The best of a lane whose gate is held: no other claim takes any of them."""
     return _of_lane(lane, _seen(connection, **_names(lane), limit=limit))
 
@@ -145,14 +145,14 @@ _best: Sequence[ColumnElement[Any]] = [*map(_of_owner, _order), _owner.c.owner]
 _of_owners = Query(select(*_best).where(_owner.c.owner.is_not(None)).limit(bindparam("limit")))
 
 
-def of_owners(connection: Connection, lane: Lane, *, begin: str, limit: int) -> list[Head]:
+def of_owners(connection: Connection, lane: ReadyKey, *, begin: str, limit: int) -> list[Candidate]:
     """The best job of each owner in a lane whose gate is held, for so many owners from `begin` on."""
     return _of_lane(lane, _of_owners(connection, **_names(lane), begin=begin, limit=limit))
 
 
-def _names(lane: Lane) -> dict[str, str]:
+def _names(lane: ReadyKey) -> dict[str, str]:
     return {"queue": lane.queue, "type": lane.type, "tenant": lane.tenant}
 
 
-def _of_lane(lane: Lane, rows: Sequence[tuple[int, int, str, str]]) -> list[Head]:
-    return [Head(neg_priority, at, job_id, owner, lane) for neg_priority, at, job_id, owner in rows]
+def _of_lane(lane: ReadyKey, rows: Sequence[tuple[int, int, str, str]]) -> list[Candidate]:
+    return [Candidate(neg_priority, at, job_id, owner, lane) for neg_priority, at, job_id, owner in rows]

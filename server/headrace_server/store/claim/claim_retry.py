@@ -23,7 +23,7 @@ BUSY_SECONDS: Final = (0.002, 0.01)
 _HELD: Final = (Status.TO_BE_RUN, Status.RUNNING)
 
 
-class Again:
+class ClaimRetry:
     """Used on the event loop's thread. claim: has somebody claim."""
 
     def __init__(self, claim: Callable[[], None]) -> None:

@@ -27,19 +27,19 @@ from heapq import merge
 from typing import Final, NamedTuple
 
 from headrace_server.domain import running
-from headrace_server.domain.capacity import Room
+from headrace_server.domain.capacity import Capacity
 from headrace_server.domain.change import merge as merge_changes
-from headrace_server.domain.gate import Gate, Lane, Scope
+from headrace_server.domain.gate import Gate, ReadyKey, Scope
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Claimed, ClaimRequest, Seat
 from headrace_server.store import gates
 from headrace_server.store.claim import candidates
-from headrace_server.store.claim.candidates import Head, Kind
+from headrace_server.store.claim.candidates import Candidate, Kind
 from headrace_server.store.cluster import instances
 from headrace_server.store.gates import Gates
 from headrace_server.store.tables.payloads import read_parameters
-from headrace_server.store.write.operations import Phase, Work
-from headrace_server.store.write.unit_of_work import Ledger
+from headrace_server.store.write.operations import Phase, WriteOperation
+from headrace_server.store.write.unit_of_work import UnitOfWork
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Turn:
 
     last: str = ""
     left: int = 0
-    owners: dict[Lane, str] = field(default_factory=dict)
+    owners: dict[ReadyKey, str] = field(default_factory=dict)
     """The owner to go on with in lanes that have too many to look at each."""
     passed: dict[str, int] = field(default_factory=dict)
     """Jobs that could not be claimed, and when: they are passed over for a while."""
@@ -77,7 +77,7 @@ class Taken(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim(Work[Taken]):
+class Claim(WriteOperation[Taken]):
     """Fill seats with ready jobs."""
 
     phase = Phase.CLAIM
@@ -89,14 +89,14 @@ class Claim(Work[Taken]):
     tried: list[str] = field(default_factory=list)
     """What was being taken last: who of these is refused by the database, a claim for one seat tells."""
 
-    def carry_out(self, ledger: Ledger) -> Taken:
+    def carry_out(self, ledger: UnitOfWork) -> Taken:
         """Answer the jobs taken, in the order of the seats."""
         if self.prove and not instances.proved(ledger.connection, self.request.instance):
             return Taken([], busy=False, full=False)
         gates.share(ledger.connection)
         claimed: list[Claimed] = []
         free = deque(self.request.seats)
-        deal = Deal(ledger, self.request, self.turn, self.gates)
+        deal = Round(ledger, self.request, self.turn, self.gates)
         # A second round is rare: a tenant had less than its share, a job expired at its permit, or cannot be claimed.
         while free and ((dealt := deal.round(len(free))) or deal.passed_over()):
             parameters = read_parameters(ledger.connection, [head.job_id for head in dealt])
@@ -116,7 +116,7 @@ class Claim(Work[Taken]):
             ledger.flush()
         return Taken(claimed, deal.busy, full=bool(free) and deal.room.full)
 
-    def _take(self, ledger: Ledger, job_id: str, seat: Seat) -> Job | None:
+    def _take(self, ledger: UnitOfWork, job_id: str, seat: Seat) -> Job | None:
         """The job in its seat; None for one at which that fails: it keeps no other from being claimed."""
         who = {"instance": self.request.instance, "worker": seat.worker}
         try:
@@ -130,11 +130,11 @@ class Claim(Work[Taken]):
         return ledger.fold(change).job
 
 
-class Deal:
+class Round:
     """Which jobs a claim takes."""
 
-    def __init__(self, ledger: Ledger, request: ClaimRequest, turn: Turn, held: Gates) -> None:
-        self.room = Room()
+    def __init__(self, ledger: UnitOfWork, request: ClaimRequest, turn: Turn, held: Gates) -> None:
+        self.room = Capacity()
         self.busy = False
         self._ledger = ledger
         self._connection = ledger.connection
@@ -146,7 +146,7 @@ class Deal:
         recent = ledger.now - PASSED_FOR
         turn.passed = {job_id: at for job_id, at in turn.passed.items() if at > recent}
 
-    def pass_over(self, head: Head) -> None:
+    def pass_over(self, head: Candidate) -> None:
         """This job cannot be claimed: leave it where it is, and look behind it."""
         self._turn.passed[head.job_id] = self._ledger.now
         self._passed_over = True
@@ -157,21 +157,21 @@ class Deal:
         passed, self._passed_over = self._passed_over, False
         return passed
 
-    def round(self, seats: int) -> list[Head]:
+    def round(self, seats: int) -> list[Candidate]:
         """Lock the jobs for so many seats, as many of each tenant in a lap as it weighs; fewer when there are fewer.
 
         One that another is changing just now is left to him: its stop, or its expiry, wins.
         """
         kinds = self._kinds()
         wanted = seats
-        dealt: list[Head] = []
+        dealt: list[Candidate] = []
         all_met = not kinds
         while not dealt and not all_met:
             tenants, all_met = self._tenants(kinds, wanted)
             dealt = self._lap(kinds, tenants, seats)
             wanted *= 2  # None of these may take anything: look further.
         self._ledger.load([head.job_id for head in dealt], free=True)
-        taken: list[Head] = []
+        taken: list[Candidate] = []
         for head in dealt:
             found = self._ledger.jobs.get(head.job_id)
             if found is not None and found.illegible:
@@ -229,7 +229,7 @@ class Deal:
                     self.busy = True
                     self.room.close(gate.key)
 
-    def _lap(self, kinds: list[Kind], tenants: list[str], seats: int) -> list[Head]:
+    def _lap(self, kinds: list[Kind], tenants: list[str], seats: int) -> list[Candidate]:
         """Deal the seats, lap by lap."""
         weights = {tenant: self.room.weight(Scope.TENANT.key(tenant)) for tenant in tenants}
         laps = -(-seats // max(1, sum(weights.values())))
@@ -237,7 +237,7 @@ class Deal:
             tenant: _Hand(self._best(kinds, tenant, min(seats, laps * weight)), laps * weight)
             for tenant, weight in weights.items()
         }
-        dealt: list[Head] = []
+        dealt: list[Candidate] = []
         places = {**weights, self._turn.last: self._turn.left or weights.get(self._turn.last, 1)}
         while hands:
             for tenant, hand in list(hands.items()):
@@ -252,11 +252,11 @@ class Deal:
             places = weights
         return dealt
 
-    def _best(self, kinds: list[Kind], tenant: str, depth: int) -> Iterator[Head]:
+    def _best(self, kinds: list[Kind], tenant: str, depth: int) -> Iterator[Candidate]:
         """The first jobs of a tenant over all its lanes, for which there is room in their lane."""
         found = []
         for queue, kind in kinds:
-            lane = Lane(queue, kind, tenant)
+            lane = ReadyKey(queue, kind, tenant)
             limit = min(depth, self.room.left(lane))
             if limit and self.room.counts_owners(lane):
                 found.append(self._best_of_owners(lane, limit))
@@ -265,10 +265,10 @@ class Deal:
                 found.append(self._not_passed(heads)[:limit])
         return merge(*found)
 
-    def _not_passed(self, heads: list[Head]) -> list[Head]:
+    def _not_passed(self, heads: list[Candidate]) -> list[Candidate]:
         return [head for head in heads if head.job_id not in self._turn.passed]
 
-    def _best_of_owners(self, lane: Lane, depth: int) -> list[Head]:
+    def _best_of_owners(self, lane: ReadyKey, depth: int) -> list[Candidate]:
         """The first jobs of a lane whose owners have room."""
         look = depth + candidates.OWNERS
         all_seen = candidates.seen(self._connection, lane, look)
@@ -291,11 +291,11 @@ class Deal:
 class _Hand:
     """What a tenant may be dealt."""
 
-    def __init__(self, best: Iterator[Head], most: int) -> None:
+    def __init__(self, best: Iterator[Candidate], most: int) -> None:
         self._best = best
         self._left = most
 
-    def next(self, room: Room) -> Head | None:
+    def next(self, room: Capacity) -> Candidate | None:
         """The best for which there is room, and that takes it up."""
         if not self._left:
             return None

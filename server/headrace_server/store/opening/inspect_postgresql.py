@@ -76,7 +76,7 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class PostgresqlInspection:
     """What was seen. connections_left: for this user, in this database; connections_needed: by one instance."""
 
     place: str
@@ -99,7 +99,7 @@ class Survey:
     oldest: Transaction | None
 
 
-def survey(url: str) -> Survey:
+def survey(url: str) -> PostgresqlInspection:
     """Look at the database of this URL. Raises StoreRefused: StoreUnreachable, in the driver's words, when it does not answer."""
     database = sql.of_url(url)
     place = database.place(url)
@@ -116,7 +116,7 @@ def survey(url: str) -> Survey:
         raise StoreRefused(f"The database {place} cannot be looked at: {_words(error)}.") from error
 
 
-def _look(connection: "psycopg.Connection[Any]", place: str, needed: int) -> Survey:
+def _look(connection: "psycopg.Connection[Any]", place: str, needed: int) -> PostgresqlInspection:
     version, version_text, encoding, user, schema, may_create, unsafe, read_only = _row(connection, _SERVER)
     (left,) = _row(connection, _CONNECTIONS)
     oldest = connection.execute(_OLDEST).fetchone()
@@ -130,7 +130,7 @@ def _look(connection: "psycopg.Connection[Any]", place: str, needed: int) -> Sur
             (str(name), str(json.loads(about).get("address", "")))
             for name, about in connection.execute(_LIVE, (int(State.LIVE),))
         ]
-    return Survey(
+    return PostgresqlInspection(
         place=place,
         version=version,
         version_text=version_text.partition(" ")[0],

@@ -12,20 +12,20 @@ from headrace_server.store.sql.sqlite import database_file, open_to_look
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
+class SqliteInspection:
     """What was seen. damage: SQLite's own words, nothing when all is well."""
 
     state: migrate.SchemaState
     damage: Sequence[str]
 
 
-def inspect(url: str) -> Inspection:
+def inspect(url: str) -> SqliteInspection:
     """Look at the existing database of this URL. Raises StoreRefused when it cannot be read."""
     path = database_file(url)
     try:
         with closing(open_to_look(path)) as connection:
             damage = find_damage(connection)
-            return Inspection(migrate.state_of(_revision(connection)), damage)
+            return SqliteInspection(migrate.state_of(_revision(connection)), damage)
     except sqlite3.Error as error:
         raise StoreRefused(f"The database {path} cannot be read: {error}.") from error
 

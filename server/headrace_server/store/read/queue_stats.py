@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
-from headrace_server.domain.gate import WAITING_LIMIT, Gate, Scope, Traffic
+from headrace_server.domain.gate import WAITING_LIMIT, Gate, QueueStats, Scope
 from headrace_server.store import gates
 from headrace_server.store.claim import candidates
 from headrace_server.store.claim.candidates import Kind
@@ -42,7 +42,7 @@ _waiting = {
 }
 
 
-def read(connection: Connection, scope: Scope, *, after: str, limit: int) -> Sequence[Traffic]:
+def read(connection: Connection, scope: Scope, *, after: str, limit: int) -> Sequence[QueueStats]:
     """The queues or the tenants behind a name, by name: those with jobs that wait or run, or with a gate."""
     kinds = candidates.kinds(connection)
     running: dict[str, int] = dict(connection.execute(_running[scope]).all())
@@ -65,7 +65,7 @@ def _names(
     return candidates.tenants(connection, kinds, last=after, limit=limit)
 
 
-def _traffic(connection: Connection, gate: Gate, kinds: Sequence[Kind], running: int) -> Traffic:
+def _traffic(connection: Connection, gate: Gate, kinds: Sequence[Kind], running: int) -> QueueStats:
     given = {"kinds": dumps(list(kinds))} if gate.scope is Scope.TENANT else {}
     ((waiting, oldest),) = _waiting[gate.scope](connection, name=gate.name, limit=WAITING_LIMIT + 1, **given)
-    return Traffic(gate, min(waiting, WAITING_LIMIT), waiting > WAITING_LIMIT, oldest, running)
+    return QueueStats(gate, min(waiting, WAITING_LIMIT), waiting > WAITING_LIMIT, oldest, running)

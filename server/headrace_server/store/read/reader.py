@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from headrace_server.domain.broadcast import Backlog, Unsent
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
-from headrace_server.domain.gate import Gate, Scope, Traffic
+from headrace_server.domain.gate import Gate, QueueStats, Scope
 from headrace_server.domain.job import Job
 from headrace_server.domain.ports import Instance, Page
 from headrace_server.domain.query import Counts, Filter, FullJob, Group
@@ -30,7 +30,7 @@ NEWER_PAGE: Final = 1000
 """Jobs asked for at a time: what one answer carries well."""
 
 
-class Answers:
+class Reader:
     """What a store answers without writing. See domain.ports.Store for what each method promises."""
 
     def __init__(self, database: Dialect, engine: Engine) -> None:
@@ -77,7 +77,7 @@ class Answers:
         """The gates of which anything was said behind a key, by scope and name."""
         return await self._read(lambda connection: gates.page(connection, after=after, limit=limit))
 
-    async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[Traffic]:
+    async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[QueueStats]:
         """What the queues, or the tenants, behind a name are doing, by name."""
         return await self._read(
             lambda connection: queue_stats.read(connection, scope, after=after, limit=limit)

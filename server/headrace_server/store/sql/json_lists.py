@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.functions import FunctionElement
 
 
-class Among(FunctionElement[bool]):
+class AnyOf(FunctionElement[bool]):
     """Whether a column's value is an entry of a JSON array.
 
     It has no type: a Boolean would be compared with 1 on SQLite, and no index would serve it.
@@ -26,13 +26,13 @@ class Among(FunctionElement[bool]):
     inherit_cache = True
 
 
-class Entries(FunctionElement[Any]):
+class Elements(FunctionElement[Any]):
     """The entries of a JSON array, as rows with the column `value`."""
 
     inherit_cache = True
 
 
-class Part(FunctionElement[str]):
+class ElementAt(FunctionElement[str]):
     """An entry of a JSON array by its place."""
 
     inherit_cache = True
@@ -41,16 +41,16 @@ class Part(FunctionElement[str]):
 
 def among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """Whether a column's value is among the entries of a bound JSON array."""
-    return Among(column, bindparam(name))
+    return AnyOf(column, bindparam(name))
 
 
 def each(name: str) -> TableValuedAlias:
     """The entries of a bound JSON array, as rows with the column `value`."""
-    return Entries(bindparam(name)).table_valued("value")
+    return Elements(bindparam(name)).table_valued("value")
 
 
 def pairs(name: str) -> Subquery:
     """The entries of a bound JSON array of pairs, as rows with the columns `first` and `second`."""
     pair = each(name)
-    first, second = (Part(pair.c.value, literal_column(place)) for place in "01")
+    first, second = (ElementAt(pair.c.value, literal_column(place)) for place in "01")
     return select(first.label("first"), second.label("second")).subquery()

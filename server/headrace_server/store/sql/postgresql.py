@@ -48,7 +48,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from headrace_server.domain.values import dumps
 from headrace_server.store.errors import StoreRefused
 from headrace_server.store.sql.answering import answer
-from headrace_server.store.sql.json_lists import Among, Entries, Part
+from headrace_server.store.sql.json_lists import AnyOf, ElementAt, Elements
 from headrace_server.store.sql.port import Dialect, Engines, Hints, News, begins
 
 _CONNECT: Final[Mapping[str, int | str]] = {
@@ -335,8 +335,8 @@ def _entry(document: ColumnElement[Any], name: str) -> tuple[ColumnElement[Any],
     )
 
 
-@compiles(Among, "postgresql")
-def _among(among: Among, compiler: SQLCompiler, **how: Any) -> str:
+@compiles(AnyOf, "postgresql")
+def _among(among: AnyOf, compiler: SQLCompiler, **how: Any) -> str:
     column, entries = (compiler.process(part, **how) for part in among.clauses)
     # The array is made once and the index is sought for each of it; a join could be turned round.
     kind = next(iter(among.clauses)).type
@@ -346,12 +346,12 @@ def _among(among: Among, compiler: SQLCompiler, **how: Any) -> str:
     return f"{column} = ANY (ARRAY(SELECT {entry}))"
 
 
-@compiles(Entries, "postgresql")
-def _entries(entries: Entries, compiler: SQLCompiler, **how: Any) -> str:
+@compiles(Elements, "postgresql")
+def _entries(entries: Elements, compiler: SQLCompiler, **how: Any) -> str:
     return f"json_array_elements_text(CAST({compiler.process(entries.clauses, **how)} AS JSON))"
 
 
-@compiles(Part, "postgresql")
-def _part(part: Part, compiler: SQLCompiler, **how: Any) -> str:
+@compiles(ElementAt, "postgresql")
+def _part(part: ElementAt, compiler: SQLCompiler, **how: Any) -> str:
     array, place = (compiler.process(each, **how) for each in part.clauses)
     return f"(CAST({array} AS JSON) ->> {place})"

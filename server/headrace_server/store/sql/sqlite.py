@@ -22,7 +22,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from headrace_server.domain.values import dumps
 from headrace_server.store.errors import StoreRefused
-from headrace_server.store.sql.json_lists import Among, Entries, Part
+from headrace_server.store.sql.json_lists import AnyOf, ElementAt, Elements
 from headrace_server.store.sql.port import Dialect, Engines, begins
 
 logger = logging.getLogger(__name__)
@@ -290,18 +290,18 @@ class _Sqlite(Dialect):
 SQLITE: Final[Dialect] = _Sqlite()
 
 
-@compiles(Among, "sqlite")
-def _among(among: Among, compiler: SQLCompiler, **how: Any) -> str:
+@compiles(AnyOf, "sqlite")
+def _among(among: AnyOf, compiler: SQLCompiler, **how: Any) -> str:
     column, entries = (compiler.process(part, **how) for part in among.clauses)
     return f"{column} IN (SELECT value FROM json_each({entries}))"  # noqa: S608 no outside text
 
 
-@compiles(Entries, "sqlite")
-def _entries(entries: Entries, compiler: SQLCompiler, **how: Any) -> str:
+@compiles(Elements, "sqlite")
+def _entries(entries: Elements, compiler: SQLCompiler, **how: Any) -> str:
     return f"json_each({compiler.process(entries.clauses, **how)})"
 
 
-@compiles(Part, "sqlite")
-def _part(part: Part, compiler: SQLCompiler, **how: Any) -> str:
+@compiles(ElementAt, "sqlite")
+def _part(part: ElementAt, compiler: SQLCompiler, **how: Any) -> str:
     array, place = (compiler.process(each, **how) for each in part.clauses)
     return f"json_extract({array}, '$[{place}]')"

@@ -17,8 +17,8 @@ from headrace_server.store.cluster.instances import LIVE
 from headrace_server.store.outbox import rows
 from headrace_server.store.tables.schema import duty, instance
 from headrace_server.store.tables.statement import Bulk, Query
-from headrace_server.store.write.operations import Phase, Work
-from headrace_server.store.write.unit_of_work import Ledger
+from headrace_server.store.write.operations import Phase, WriteOperation
+from headrace_server.store.write.unit_of_work import UnitOfWork
 
 DUTY: Final = "broadcast"
 
@@ -33,28 +33,28 @@ _hold = Bulk(
 
 
 @dataclass(frozen=True, slots=True)
-class Settle(Work[None]):
+class Settle(WriteOperation[None]):
     """Delete what was confirmed, and mark what no queue wants."""
 
     phase = Phase.FOLD
     sent: Sequence[int]
     parked: Sequence[int]
 
-    def carry_out(self, ledger: Ledger) -> None:
+    def carry_out(self, ledger: UnitOfWork) -> None:
         """By place."""
         ledger.wrote = True
         rows.settle(ledger.connection, self.sent, self.parked)
 
 
 @dataclass(frozen=True, slots=True)
-class Lead(Work[bool]):
+class Lead(WriteOperation[bool]):
     """Take the duty over from nobody or from the dead; or give it up."""
 
     phase = Phase.FOLD
     me: str
     want: bool
 
-    def carry_out(self, ledger: Ledger) -> bool:
+    def carry_out(self, ledger: UnitOfWork) -> bool:
         """Answer whether it is mine."""
         ((holder, lives),) = _holder(ledger.connection, name=DUTY)
         if (holder == self.me) == self.want or (lives and holder != self.me):

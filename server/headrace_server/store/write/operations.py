@@ -30,7 +30,7 @@ from headrace_server.store.cluster import instances
 from headrace_server.store.tables.payloads import read_payloads
 from headrace_server.store.tables.schema import job, timer
 from headrace_server.store.tables.statement import Query, distinct
-from headrace_server.store.write.unit_of_work import Ledger
+from headrace_server.store.write.unit_of_work import UnitOfWork
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Phase(IntEnum):
     CLAIM = 3
 
 
-class Work(ABC, Generic[Answer]):
+class WriteOperation(ABC, Generic[Answer]):
     """One thing asked of the writer."""
 
     phase: ClassVar[Phase]
@@ -81,12 +81,12 @@ class Work(ABC, Generic[Answer]):
         return ()
 
     @abstractmethod
-    def carry_out(self, ledger: Ledger) -> Answer:
+    def carry_out(self, ledger: UnitOfWork) -> Answer:
         """Decide, fold what was decided, and answer. A refusal (ControlError, Replaced) has folded nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Submit(Work[Submitted]):
+class Submit(WriteOperation[Submitted]):
     """Create a job, or find the one that its request_id has made."""
 
     phase = Phase.FOLD
@@ -99,7 +99,7 @@ class Submit(Work[Submitted]):
         asked = self.submission
         return [(asked.tenant, asked.request_id)] if asked.request_id else ()
 
-    def carry_out(self, ledger: Ledger) -> Submitted:
+    def carry_out(self, ledger: UnitOfWork) -> Submitted:
         """Answer the new job, or the one there is as it stands. Raises RequestIdReused, JobNotFound, QueueFull."""
         asked = self.submission
         made = ledger.requests.get((asked.tenant, asked.request_id))
@@ -113,7 +113,7 @@ class Submit(Work[Submitted]):
         ledger.submit(asked, change)
         return Submitted(FullJob(change.job, Payload(asked.spec.parameters, None, {})), existing=False)
 
-    def _existing(self, ledger: Ledger, job_id: str, digest: str) -> Submitted:
+    def _existing(self, ledger: UnitOfWork, job_id: str, digest: str) -> Submitted:
         if digest != self.submission.digest:
             raise RequestIdReused(self.submission.request_id, job_id)
         found = ledger.job(job_id)
@@ -122,7 +122,7 @@ class Submit(Work[Submitted]):
 
 
 @dataclass(frozen=True, slots=True)
-class Apply(Work[Change]):
+class Apply(WriteOperation[Change]):
     """Change one job."""
 
     phase = Phase.FOLD
@@ -134,7 +134,7 @@ class Apply(Work[Change]):
         """The job."""
         return (self.job_id,)
 
-    def carry_out(self, ledger: Ledger) -> Change:
+    def carry_out(self, ledger: UnitOfWork) -> Change:
         """Answer what has become of the job. Raises JobNotFound, WrongStatus for one that cannot be read, and what decide raises."""
         found = ledger.job(self.job_id, self.tenant)
         if self.tenant is not None and found.illegible:
@@ -148,7 +148,7 @@ class Apply(Work[Change]):
 
 
 @dataclass(frozen=True, slots=True)
-class Delete(Work[None]):
+class Delete(WriteOperation[None]):
     """Delete an ended job."""
 
     phase = Phase.FOLD
@@ -159,7 +159,7 @@ class Delete(Work[None]):
         """The job."""
         return (self.job_id,)
 
-    def carry_out(self, ledger: Ledger) -> None:
+    def carry_out(self, ledger: UnitOfWork) -> None:
         """Raises JobNotFound, JobLocked, WrongStatus."""
         found = ledger.job(self.job_id, self.tenant)
         requests.check_delete(found)
@@ -167,7 +167,7 @@ class Delete(Work[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Purge(Work[int]):
+class Purge(WriteOperation[int]):
     """Delete those of these jobs that may be deleted."""
 
     phase = Phase.FOLD
@@ -178,7 +178,7 @@ class Purge(Work[int]):
         """The jobs."""
         return self.wanted
 
-    def carry_out(self, ledger: Ledger) -> int:
+    def carry_out(self, ledger: UnitOfWork) -> int:
         """Answer how many they were."""
         found = (ledger.jobs.get(job_id) for job_id in self.wanted)
         gone = [
@@ -190,7 +190,7 @@ class Purge(Work[int]):
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeGate(Work[Gate]):
+class ChangeGate(WriteOperation[Gate]):
     """Change what is said of a queue, a tenant or a type."""
 
     phase = Phase.FOLD
@@ -198,7 +198,7 @@ class ChangeGate(Work[Gate]):
     """Which one: as it is when nothing was said of it yet."""
     fields: Mapping[str, Any]
 
-    def carry_out(self, ledger: Ledger) -> Gate:
+    def carry_out(self, ledger: UnitOfWork) -> Gate:
         """Answer the gate as it is now."""
         ledger.wrote = True
         return gates.change(ledger.connection, self.gate, self.fields)
@@ -217,7 +217,7 @@ _passed: Decision = chain([expiry.promote, expiry.expire])
 
 
 @dataclass(frozen=True, slots=True)
-class Timers(Work[int | None]):
+class Timers(WriteOperation[int | None]):
     """Promote and expire what is due, oldest first; answer the time of the next timer.
 
     only: this job alone. but: leave these out, of which the database has refused what became of them.
@@ -227,7 +227,7 @@ class Timers(Work[int | None]):
     only: str = ""
     but: frozenset[str] = frozenset()
 
-    def carry_out(self, ledger: Ledger) -> int | None:
+    def carry_out(self, ledger: UnitOfWork) -> int | None:
         """Answer the time of the next timer; it has passed when there were more than a page."""
         due = [self.only] if self.only else due_jobs(ledger.connection, ledger.now)
         stuck = not self.but.isdisjoint(due)
@@ -244,7 +244,7 @@ class Timers(Work[int | None]):
             return max(int(upcoming), ledger.now + STUCK_PAUSE)
         return upcoming  # type: ignore[no-any-return] # a time, or None
 
-    def _pass(self, ledger: Ledger, found: Job) -> bool:
+    def _pass(self, ledger: UnitOfWork, found: Job) -> bool:
         """Whether what time brings was decided: a defect at one job keeps no other waiting."""
         if found.illegible:
             return False
@@ -262,7 +262,7 @@ def due_jobs(connection: Connection, now: int) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Recover(Work[int]):
+class Recover(WriteOperation[int]):
     """Settle what is held by instances that are not alive, in pages of one transaction; answer how many jobs.
 
     only: this job alone. in_short: without what cannot be written as it is, see running.end_in_short.
@@ -274,7 +274,7 @@ class Recover(Work[int]):
     only: str = ""
     in_short: bool = False
 
-    def carry_out(self, ledger: Ledger) -> int:
+    def carry_out(self, ledger: UnitOfWork) -> int:
         """Answer how many jobs were held. One that another is changing is left to him, and to the next time."""
         count = 0
         last = ""
@@ -303,7 +303,7 @@ class Recover(Work[int]):
 
 
 @dataclass(frozen=True, slots=True)
-class Join(Work[None]):
+class Join(WriteOperation[None]):
     """Begin a life as `me`; the one before it, if there was one, has ended. alone: there are no others."""
 
     phase = Phase.SWEEP
@@ -312,7 +312,7 @@ class Join(Work[None]):
     numbers: Sequence[int]
     alone: bool
 
-    def carry_out(self, ledger: Ledger) -> None:
+    def carry_out(self, ledger: UnitOfWork) -> None:
         """Write the row."""
         ledger.wrote = True
         instances.leave(ledger.connection, self.before)
@@ -320,26 +320,26 @@ class Join(Work[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class Leave(Work[None]):
+class Leave(WriteOperation[None]):
     """End a life."""
 
     phase = Phase.SWEEP
     me: str
 
-    def carry_out(self, ledger: Ledger) -> None:
+    def carry_out(self, ledger: UnitOfWork) -> None:
         """Take the row away."""
         ledger.wrote = True
         instances.leave(ledger.connection, self.me)
 
 
 @dataclass(frozen=True, slots=True)
-class Touch(Work[None]):
+class Touch(WriteOperation[None]):
     """Write something, to see whether that can be done."""
 
     phase = Phase.SWEEP
     me: str
 
-    def carry_out(self, ledger: Ledger) -> None:
+    def carry_out(self, ledger: UnitOfWork) -> None:
         """Write one's own row as it is."""
         ledger.wrote = True
         instances.touch(ledger.connection, self.me)

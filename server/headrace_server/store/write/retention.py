@@ -18,14 +18,14 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, not_, select, update
 
-from headrace_server.domain.ports import Swept
+from headrace_server.domain.ports import SweepResult
 from headrace_server.domain.retention import PORTION_JOBS, Retention, portion
 from headrace_server.store.sql.json_lists import among
 from headrace_server.store.tables.rows import dumps
 from headrace_server.store.tables.schema import ENDED, FORGOTTEN, duty, job, request
 from headrace_server.store.tables.statement import Bulk, Query
-from headrace_server.store.write.operations import Phase, Work
-from headrace_server.store.write.unit_of_work import Ledger
+from headrace_server.store.write.operations import Phase, WriteOperation
+from headrace_server.store.write.unit_of_work import UnitOfWork
 
 DUTY: Final = "retention"
 _NOBODY_KNOWS: Final = -1
@@ -62,7 +62,7 @@ _forget = Bulk(
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep(Work[Swept]):
+class Sweep(WriteOperation[SweepResult]):
     """Delete a portion of what may go, if nobody has swept since `turn`.
 
     only: this job alone. but: leave these out, which the database has refused to delete.
@@ -74,15 +74,15 @@ class Sweep(Work[Swept]):
     only: str = ""
     but: Collection[str] = ()
 
-    def carry_out(self, ledger: Ledger) -> Swept:
+    def carry_out(self, ledger: UnitOfWork) -> SweepResult:
         """Answer what was deleted, and the next turn."""
         connection = ledger.connection
         found = _turn(connection, name=DUTY)
         if not found:  # Another is sweeping in this moment.
-            return Swept(_NOBODY_KNOWS if self.turn is None else self.turn, mine=False)
+            return SweepResult(_NOBODY_KNOWS if self.turn is None else self.turn, mine=False)
         ((turn,),) = found
         if self.turn not in (None, turn):
-            return Swept(turn, mine=False)
+            return SweepResult(turn, mine=False)
         due = [self.only] if self.only else ended(connection, self.retention, ledger.now, self.but)
         ledger.load(due, free=True)
         gone = portion(job for job_id in due if (job := ledger.jobs.get(job_id)) is not None)
@@ -90,12 +90,12 @@ class Sweep(Work[Swept]):
             ledger.delete(found_job)
         forgotten = () if self.only else _forgotten(connection, now=ledger.now, most=PORTION_JOBS)
         if not (gone or forgotten):
-            return Swept(turn, mine=True)
+            return SweepResult(turn, mine=True)
         _forget(connection, forgotten)
         _set_turn(connection, [(turn + 1, DUTY)])
         ledger.wrote = True
         more = bool(gone) and (len(gone) < len(due) or len(due) == PORTION_JOBS)
-        return Swept(turn + 1, mine=True, jobs=len(gone), more=more or len(forgotten) == PORTION_JOBS)
+        return SweepResult(turn + 1, mine=True, jobs=len(gone), more=more or len(forgotten) == PORTION_JOBS)
 
 
 def ended(connection: Connection, retention: Retention, now: int, but: Collection[str]) -> list[str]:

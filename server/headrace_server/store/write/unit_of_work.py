@@ -79,7 +79,7 @@ _forget_later = Bulk(
 _delete_jobs = [delete_by(table, ["job_id"]) for table in (job, job_parameters, job_result, job_event)]
 
 
-class Ledger:
+class UnitOfWork:
     """One transaction of the writer numbered `number`; `seq` is the last place in its log, `now` its time.
 
     waiting: how many jobs are held or queued. announcer: what is to be broadcast as well. Nothing here commits: what is flushed becomes true, and may be told, only after the caller's COMMIT.

@@ -21,7 +21,7 @@ IDLE_SHARE: Final = 20
 """The pause between two counts is at least so many times as long as a count."""
 
 
-class Waiting:
+class WaitingCount:
     """The count of one store; its writers share it. Where other stores write too it is as old as the last count."""
 
     def __init__(self, now: int) -> None:

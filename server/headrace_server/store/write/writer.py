@@ -50,15 +50,15 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Engine
 
 from headrace_server.domain.change import Change
-from headrace_server.domain.errors import ControlError, Replaced, StoreUnavailable
+from headrace_server.domain.errors import ControlError, StaleClaim, StoreUnavailable
 from headrace_server.store.outbox.rows import Announcer
 from headrace_server.store.sql import Dialect
 from headrace_server.store.sql.transaction import transaction
 from headrace_server.store.write.batch_marker import Marker
 from headrace_server.store.write.commit_order import CommitOrder
-from headrace_server.store.write.operations import Phase, Work
-from headrace_server.store.write.unit_of_work import Ledger
-from headrace_server.store.write.waiting_count import Waiting
+from headrace_server.store.write.operations import Phase, WriteOperation
+from headrace_server.store.write.unit_of_work import UnitOfWork
+from headrace_server.store.write.waiting_count import WaitingCount
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ IDLE_SECONDS: Final = 1.0
 
 Answer = TypeVar("Answer")
 Changes = Sequence[Change]
-_Asked = tuple[Work[Any], "Future[Any]"]
+_Asked = tuple[WriteOperation[Any], "Future[Any]"]
 
 
 class Writer:
@@ -86,7 +86,7 @@ class Writer:
         *,
         database: Dialect,
         number: int,
-        waiting: Waiting,
+        waiting: WaitingCount,
         order: CommitOrder,
         announcer: Announcer | None,
         clock: Callable[[], int],
@@ -123,7 +123,7 @@ class Writer:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def put(self, work: Work[Answer]) -> "Future[Answer]":
+    def put(self, work: WriteOperation[Answer]) -> "Future[Answer]":
         """Have this done with the next batch; the future is its answer."""
         if self._closed:
             raise StoreUnavailable("The store is closed.")
@@ -217,7 +217,7 @@ class Writer:
             if self._marker is not None and not self._marker.place(connection):
                 raise AssertionError(f"another store writes with the number {self._number}")
             waiting = self._waiting.now
-            ledger = Ledger(
+            ledger = UnitOfWork(
                 connection,
                 number=self._number,
                 seq=self._seq,
@@ -320,7 +320,7 @@ def _phase(asked: _Asked) -> Phase:
     return asked[0].phase
 
 
-def _carry_out(works: Sequence[Work[Any]], ledger: Ledger) -> Iterator[Any]:
+def _carry_out(works: Sequence[WriteOperation[Any]], ledger: UnitOfWork) -> Iterator[Any]:
     """The outcomes of the work of one phase: answers, and refusals as exceptions. It is flushed at the end."""
     ledger.load_requests(chain.from_iterable(work.request_keys() for work in works))
     named = chain.from_iterable(work.job_ids() for work in works)
@@ -328,7 +328,7 @@ def _carry_out(works: Sequence[Work[Any]], ledger: Ledger) -> Iterator[Any]:
     for work in works:
         try:
             yield work.carry_out(ledger)
-        except (ControlError, Replaced) as refusal:
+        except (ControlError, StaleClaim) as refusal:
             yield refusal
     ledger.flush()
 

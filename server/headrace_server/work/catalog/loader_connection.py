@@ -15,7 +15,7 @@ _OUTPUT_KEPT: Final = 4096
 """Bytes: what it wrote last may say why it ended."""
 
 
-class LoaderLine:
+class LoaderConnection:
     """The descriptors that the server shares with one loader. Raises OSError when there are too many; close() closes all."""
 
     def __init__(self, on_frame: Callable[[bytes], None]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from headrace.values import dumps
 from headrace_server.work.catalog.known_type import KnownType
-from headrace_server.work.catalog.loader_connection import LoaderLine
+from headrace_server.work.catalog.loader_connection import LoaderConnection
 from headrace_server.work.ipc.frames import clean, decode, encode
 
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
@@ -56,7 +56,7 @@ class LoaderLife:
         """The module that is being imported, or was the last."""
         self.settled: asyncio.Future[str] = loop.create_future()
         """Why it did not load everything; "" when it has."""
-        self.line = LoaderLine(self._heard)
+        self.line = LoaderConnection(self._heard)
         self.ended = asyncio.Event()
         self.hung = False
         """Whether it was killed because something has taken too long."""

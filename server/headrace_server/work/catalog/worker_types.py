@@ -26,7 +26,7 @@ _PLACE_SECONDS: Final = 10.0
 
 
 class Slots(Protocol):
-    """The slots of the pool, as `Seating` has them."""
+    """The slots of the pool, as `SlotTable` has them."""
 
     def idle(self, slot: str) -> bool:
         """Whether the slot's child is up and has nothing to do."""

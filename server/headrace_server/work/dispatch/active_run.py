@@ -9,11 +9,11 @@ from functools import partial
 
 from headrace_server.domain import change, running
 from headrace_server.domain.change import Message, Outcome
-from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable
+from headrace_server.domain.errors import JobNotFound, StaleClaim, StoreUnavailable
 from headrace_server.domain.job import Job, JobError, Progress
 from headrace_server.domain.ports import Decision, Store
 from headrace_server.work.dispatch.estimate import Estimate
-from headrace_server.work.dispatch.stop_escalation import Ladder
+from headrace_server.work.dispatch.stop_escalation import StopEscalation
 from headrace_server.work.ipc.contract import ProgressReport, Run, RunKey
 
 log = logging.getLogger(__name__)
@@ -55,14 +55,14 @@ class Write:
     last: bool = False
 
 
-class Active:
+class ActiveRun:
     """A claimed job of this instance.
 
     Writes are kept in order and repeated while the store is out of reach: what a run has said is never dropped. A run
     that says more than the store can take is held back: it waits, and nobody else does.
     """
 
-    ladder: Ladder
+    ladder: StopEscalation
 
     def __init__(
         self,
@@ -71,8 +71,8 @@ class Active:
         store: Store,
         *,
         spawn: Callable[[Coroutine[None, None, None]], None],
-        on_lost: Callable[["Active", Exception], None],
-        hold_back: Callable[["Active", bool], None],
+        on_lost: Callable[["ActiveRun", Exception], None],
+        hold_back: Callable[["ActiveRun", bool], None],
     ) -> None:
         """Writes are coroutines given to spawn, which runs them to their end.
 
@@ -216,7 +216,7 @@ class Active:
                 self._pending[:0] = batch
                 await asyncio.sleep(pause)
                 pause = min(1.0, pause * 2)
-            except (Replaced, JobNotFound) as error:
+            except (StaleClaim, JobNotFound) as error:
                 self._pending.clear()
                 self._on_lost(self, error)
             except Exception as error:

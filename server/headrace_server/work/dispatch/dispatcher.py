@@ -25,8 +25,8 @@ from headrace_server.domain.for_each import singly
 from headrace_server.domain.job import ErrorKind, Job, JobError, Progress, Status
 from headrace_server.domain.ports import Claimed, ClaimRequest, CommitListener, Membership, Store
 from headrace_server.work.catalog.worker_types import WorkerTypes
-from headrace_server.work.dispatch.active_run import Active, RunSettings
-from headrace_server.work.dispatch.slot_table import WRITES_MAX, Seating
+from headrace_server.work.dispatch.active_run import ActiveRun, RunSettings
+from headrace_server.work.dispatch.slot_table import WRITES_MAX, SlotTable
 from headrace_server.work.ipc.contract import PoolPort, ProgressReport, RunKey, Types
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ PIECE = 64
 class Dispatcher(CommitListener):
     """Claims jobs for the slots of the pool and follows their runs. Listens to the pool and to the store's commits."""
 
-    seating: Seating
+    seating: SlotTable
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Dispatcher(CommitListener):
 
     def attach(self, pool: PoolPort) -> None:
         """Use this pool. Before it starts: it tells of its slots at once."""
-        self.seating = Seating(self._store, pool, self._me, self._wake.set)
+        self.seating = SlotTable(self._store, pool, self._me, self._wake.set)
         self._workers.attach(self.seating)
 
     def start(self) -> None:
@@ -273,10 +273,10 @@ class Dispatcher(CommitListener):
         for active in self._runs_of(job_id):
             self.seating.replaced(active, "it was deleted")
 
-    def _runs_of(self, job_id: str) -> list[Active]:
+    def _runs_of(self, job_id: str) -> list[ActiveRun]:
         return [active for active in self.seating.runs.values() if active.key.job_id == job_id]
 
-    def _follow(self, active: Active, job: Job) -> None:
+    def _follow(self, active: ActiveRun, job: Job) -> None:
         if not active.learn(job):
             return
         if job.status.final and not active.sent:
@@ -355,7 +355,7 @@ class Dispatcher(CommitListener):
             self._workers.fell(slot)
         seating.down(slot)
 
-    def _end(self, active: Active, outcome: Outcome) -> None:
+    def _end(self, active: ActiveRun, outcome: Outcome) -> None:
         active.end(outcome)
         self._finished += 1
         self.seating.leave(active)

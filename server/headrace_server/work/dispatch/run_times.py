@@ -11,7 +11,7 @@ NEEDED = 8
 """Runs before a history counts."""
 
 
-class History:
+class RunTimes:
     """Run times by type."""
 
     def __init__(self) -> None:

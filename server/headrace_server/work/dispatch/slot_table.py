@@ -16,12 +16,12 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 
 from headrace_server.domain import running
-from headrace_server.domain.errors import JobNotFound, Replaced, StoreUnavailable
+from headrace_server.domain.errors import JobNotFound, StaleClaim, StoreUnavailable
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports import Membership, Seat, Store
-from headrace_server.work.dispatch.active_run import Active
-from headrace_server.work.dispatch.run_times import History
-from headrace_server.work.dispatch.stop_escalation import Ladder
+from headrace_server.work.dispatch.active_run import ActiveRun
+from headrace_server.work.dispatch.run_times import RunTimes
+from headrace_server.work.dispatch.stop_escalation import StopEscalation
 from headrace_server.work.ipc.contract import PoolPort, RunKey
 
 Groups = Mapping[frozenset[str], Sequence[Seat]]
@@ -36,18 +36,18 @@ PATIENCE = 0.1
 """Seconds that a run may wait behind another of its slot."""
 
 
-class Seating:
+class SlotTable:
     """The slots, the runs in them, and which slots have a child that is up."""
 
     def __init__(self, store: Store, pool: PoolPort, me: Membership, on_room: Callable[[], None]) -> None:
         """Somebody is told by on_room that there may be a free seat."""
-        self.runs: dict[RunKey, Active] = {}
+        self.runs: dict[RunKey, ActiveRun] = {}
         self.ready: set[str] = set()
         self.draining = False
         self.suspended = False
         """The lease is lost, and there is no new one yet."""
-        self._slots: dict[str, list[Active]] = {slot: [] for slot in pool.slots}
-        self._history = History()
+        self._slots: dict[str, list[ActiveRun]] = {slot: [] for slot in pool.slots}
+        self._history = RunTimes()
         self._types: dict[str, frozenset[str]] = {}
         """What the child of each slot may have, or the one before it."""
         self._away: set[str] = set()
@@ -127,7 +127,7 @@ class Seating:
 
     def place(self, job: Job, parameters: str, slot: str) -> None:
         """Take a claimed job in, and hand it over as soon as its permit is on disk."""
-        active = Active(
+        active = ActiveRun(
             job,
             parameters,
             self._store,
@@ -136,7 +136,7 @@ class Seating:
             hold_back=self._hold_back,
         )
         active.slot = slot
-        active.ladder = Ladder(active, self._pool, self.clear_backlog)
+        active.ladder = StopEscalation(active, self._pool, self.clear_backlog)
         self.runs[active.key] = active
         head = [other.job.type for other in self._slots[slot][:1]]
         self._slots[slot].append(active)
@@ -176,14 +176,14 @@ class Seating:
             if active.job.status is Status.TO_BE_RUN and not active.sent:
                 self.give_up(active)
 
-    async def _permit(self, active: Active) -> None:
+    async def _permit(self, active: ActiveRun) -> None:
         """Commit the start permit of a run whose child has come up, then hand it over."""
         if active.permitting or active.job.status is not Status.TO_BE_RUN:
             return
         active.permitting = True
         try:
             active.learn((await self._store.apply(active.key.job_id, active.permit)).job)
-        except (Replaced, JobNotFound) as error:
+        except (StaleClaim, JobNotFound) as error:
             log.info("no start permit: %s", error, extra=active.about())
             self.leave(active)
             return
@@ -204,7 +204,7 @@ class Seating:
         else:  # the child went away while the permit was committed
             self.give_up(active)
 
-    def _hand_over(self, active: Active) -> None:
+    def _hand_over(self, active: ActiveRun) -> None:
         if active.job.stop is not None or self.closed():  # it came between claim and here
             self.give_up(active)
             return
@@ -214,7 +214,7 @@ class Seating:
         if waits:
             asyncio.get_running_loop().call_later(PATIENCE, self._lose_patience, active)
 
-    def _lose_patience(self, active: Active) -> None:
+    def _lose_patience(self, active: ActiveRun) -> None:
         if active.key in self.runs and not active.begun:
             self.clear_backlog(active.slot)
 
@@ -234,7 +234,7 @@ class Seating:
                 self._slots[idle].append(active)
                 self._hand_over(active)
 
-    def _may_take(self, slot: str, active: Active) -> bool:
+    def _may_take(self, slot: str, active: ActiveRun) -> bool:
         return not self._slots[slot] and active.job.type in self._types[slot]
 
     def clear_all(self) -> None:
@@ -245,17 +245,17 @@ class Seating:
             if not active.sent and active.job.status is Status.TO_BE_RUN:
                 self.give_up(active)
 
-    def give_up(self, active: Active) -> None:
+    def give_up(self, active: ActiveRun) -> None:
         """A claim, or a permit, that was not used."""
         active.write(partial(running.return_permit, claim=active.key.claim, instance=active.job.instance))
         self.leave(active)
 
-    def ended(self, active: Active) -> None:
+    def ended(self, active: ActiveRun) -> None:
         """A run has come to its end by itself: remember how long it took."""
         self._history.add(active.job.type, active.seconds())
         self._last_type[active.slot] = active.job.type
 
-    def leave(self, active: Active) -> None:
+    def leave(self, active: ActiveRun) -> None:
         """The run has no seat any more; what it has said is still written."""
         active.close()
         self.runs.pop(active.key, None)
@@ -266,7 +266,7 @@ class Seating:
             self._empty.set()
         self._on_room()
 
-    def replaced(self, active: Active, error: object) -> None:
+    def replaced(self, active: ActiveRun, error: object) -> None:
         """A write of the run hit nothing: somebody else holds the job now, or it is gone."""
         log.warning("run replaced: %s", error, extra=active.about())
         if active.key not in self.runs:
@@ -279,7 +279,7 @@ class Seating:
         elif not active.sent and active.key in self.runs:
             self.leave(active)
 
-    def _hold_back(self, active: Active, held: bool) -> None:
+    def _hold_back(self, active: ActiveRun, held: bool) -> None:
         if held:
             self.held_back += 1
             self._pool.pause(active.slot)

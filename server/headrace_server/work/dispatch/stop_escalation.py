@@ -40,7 +40,7 @@ class Climber(Protocol):
         ...
 
 
-class Ladder:
+class StopEscalation:
     """One run's way to its end."""
 
     def __init__(self, run: Climber, pool: PoolPort, clear_backlog: Callable[[str], None]) -> None:

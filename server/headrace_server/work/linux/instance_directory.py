@@ -32,7 +32,7 @@ _MARKED = b"Workspaces of a Headrace server, which removes this folder and all i
 _NAME = re.compile(r"headrace-\d+-[0-9a-f]{6}")
 
 
-class Home:
+class InstanceDirectory:
     """A folder of one's own. fd is the lock's descriptor, to be shared with the supervisor."""
 
     def __init__(self, path: Path, fd: int, root: int) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace_server.work.ipc import frames
-from headrace_server.work.pool.child_connection import ChildLine
-from headrace_server.work.pool.supervisor_client import Supervision
+from headrace_server.work.pool.child_connection import ChildConnection
+from headrace_server.work.pool.supervisor_client import SupervisorClient
 
 _FRAMES_PER_WAKE = 64
 
@@ -19,7 +19,7 @@ class Born:
     """
 
     life: int
-    line: ChildLine
+    line: ChildConnection
     said: list[tuple[list[Any], str]] = field(default_factory=list)
     written: bytes = b""
     at: float = field(default_factory=time.monotonic)
@@ -44,9 +44,9 @@ class Born:
             self.line.deafen(pipe)
 
 
-def born(supervision: Supervision) -> Born:
+def born(supervision: SupervisorClient) -> Born:
     """Have a child started. Raises OSError when there are too many descriptors."""
-    line = ChildLine()
+    line = ChildConnection()
     child = Born(supervision.spawn(line.child_fds), line)
     line.close_child_side()
     line.watch(child.read, child.read_output)

@@ -32,7 +32,7 @@ from headrace_server.work.ipc.stop_page import StopPage
 _OUTPUT_CHUNK = 64 * 1024
 
 
-class ChildLine:
+class ChildConnection:
     """The descriptors that the server shares with one child. Raises OSError when there are too many; close() closes all."""
 
     def __init__(self) -> None:

@@ -6,13 +6,13 @@ from functools import partial
 
 from headrace_server.work.pool.born import Born
 from headrace_server.work.pool.overdue import DYING, Overdue, Step
-from headrace_server.work.pool.supervisor_client import Supervision
+from headrace_server.work.pool.supervisor_client import SupervisorClient
 
 
 class Going:
     """Children that have had their last run: their slots have others by now."""
 
-    def __init__(self, supervision: Supervision) -> None:
+    def __init__(self, supervision: SupervisorClient) -> None:
         self._supervision = supervision
         self._all: dict[int, tuple[Born, Overdue]] = {}
 

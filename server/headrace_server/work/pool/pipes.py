@@ -11,13 +11,13 @@ the child waits a moment for its pipes to be read (`streams`).
 
 from collections.abc import Callable, Sequence
 
-from headrace_server.work.pool.child_connection import ChildLine
+from headrace_server.work.pool.child_connection import ChildConnection
 
 
 class Pipes:
     """The two pipes of one child. deliver is given each piece, once."""
 
-    def __init__(self, line: ChildLine, deliver: Callable[[int, bytes], None]) -> None:
+    def __init__(self, line: ChildConnection, deliver: Callable[[int, bytes], None]) -> None:
         self._line = line
         self._deliver = deliver
         self._pipes = (line.out, line.err)

@@ -26,7 +26,7 @@ from headrace_server.work.pool.left_log import LeftLog
 from headrace_server.work.pool.output import OutputLimits
 from headrace_server.work.pool.slot import BACKOFF_FIRST, BACKOFF_MAX, Slot, State, cause_of
 from headrace_server.work.pool.spare import Spare
-from headrace_server.work.pool.supervisor_client import Supervision
+from headrace_server.work.pool.supervisor_client import SupervisorClient
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Pool:
             fresh=fresh,
             target=target,
         )
-        self._supervision = Supervision(
+        self._supervision = SupervisorClient(
             child.__name__,
             asdict(settings),
             lock_fds,

@@ -24,7 +24,7 @@ from headrace_server.work.pool.output import Capture, OutputLimits
 _tickets = itertools.count(1)
 
 
-class Ledger:
+class RunTracker:
     """The runs of one slot, and what the listener is told of them. output: what is kept of each run's."""
 
     def __init__(self, slot: str, listener: PoolListener, output: OutputLimits) -> None:

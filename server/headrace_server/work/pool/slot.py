@@ -25,15 +25,15 @@ from typing import Any
 from headrace_server.work.ipc import frames
 from headrace_server.work.ipc.contract import PoolListener, Run, RunKey, Types
 from headrace_server.work.pool.born import Born, born
-from headrace_server.work.pool.child_connection import ChildLine
+from headrace_server.work.pool.child_connection import ChildConnection
 from headrace_server.work.pool.going import Going
 from headrace_server.work.pool.left_log import LeftLog
 from headrace_server.work.pool.output import OutputLimits
 from headrace_server.work.pool.overdue import DYING, LEAVING, STARTING, TAKING, Overdue
 from headrace_server.work.pool.pipes import Pipes
-from headrace_server.work.pool.run_tracker import Ledger
+from headrace_server.work.pool.run_tracker import RunTracker
 from headrace_server.work.pool.spare import Spare
-from headrace_server.work.pool.supervisor_client import Supervision
+from headrace_server.work.pool.supervisor_client import SupervisorClient
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Slot:
         self,
         name: str,
         listener: PoolListener,
-        supervision: Supervision,
+        supervision: SupervisorClient,
         leave_workspace: Callable[[RunKey], None],
         *,
         output: OutputLimits,
@@ -77,7 +77,7 @@ class Slot:
         """The number of the child; None without one."""
         self.lives = 0
         """How many children there were."""
-        self.ledger = Ledger(name, listener, output)
+        self.ledger = RunTracker(name, listener, output)
         self._listener = listener
         self._supervision = supervision
         self._leave_workspace = leave_workspace
@@ -89,7 +89,7 @@ class Slot:
         self._killed = False
         self._paused = False
         self._started_at = 0.0
-        self._line: ChildLine | None = None
+        self._line: ChildConnection | None = None
         self._pipes: Pipes | None = None
         self._kept: list[bytes] = []
         self._returned: list[bytes] = []
@@ -172,7 +172,7 @@ class Slot:
                 self._going.kill(self.name, old)
 
     @staticmethod
-    def _take_back(line: ChildLine) -> tuple[list[bytes], bool]:
+    def _take_back(line: ChildConnection) -> tuple[list[bytes], bool]:
         """What the child has not taken, and whether it was told to leave."""
         taken = line.take_back()
         return [frame for frame in taken if frame != frames.LEAVE], frames.LEAVE in taken
@@ -323,13 +323,13 @@ class Slot:
             self._keep_flags(self._line)
             asyncio.get_running_loop().call_soon(self._see_off, self._line)
 
-    def _keep_flags(self, line: ChildLine) -> None:
+    def _keep_flags(self, line: ChildConnection) -> None:
         """Stops of runs that wait for the next child."""
         for ticket in map(frames.ticket_of, self._kept):
             if line.page.flagged(ticket):
                 self._flags[ticket] = line.page.reason(ticket)
 
-    def _see_off(self, line: ChildLine) -> None:
+    def _see_off(self, line: ChildConnection) -> None:
         """The child ends by itself, and another takes its place; unless the end of its last run waits for its own."""
         if self._line is line and self.life is not None and not self.ledger.held:
             self._going.see_off(self.name, Born(self.life, line), LEAVING)
@@ -355,7 +355,7 @@ class Slot:
         elif count is not None:
             line.deafen(pipe)
 
-    def _take_output(self, line: ChildLine, pipe: int, data: bytes) -> None:
+    def _take_output(self, line: ChildConnection, pipe: int, data: bytes) -> None:
         if self.ledger.running:
             self.ledger.output(frames.SOURCE_STDOUT if pipe == line.out else frames.SOURCE_STDERR, data)
             self._show_soon()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from headrace_server.work.pool.born import Born, born
 from headrace_server.work.pool.overdue import DYING, STARTING, Overdue
-from headrace_server.work.pool.supervisor_client import Supervision
+from headrace_server.work.pool.supervisor_client import SupervisorClient
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ NAME = "reserve"
 class Spare:
     """The spares of a pool: one, or as many as are wanted. settled: whether every slot has a child that is up."""
 
-    def __init__(self, supervision: Supervision, settled: Callable[[], bool]) -> None:
+    def __init__(self, supervision: SupervisorClient, settled: Callable[[], bool]) -> None:
         self.wanted = 1
         self._supervision = supervision
         self._settled = settled

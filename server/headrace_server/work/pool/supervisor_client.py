@@ -39,7 +39,7 @@ _START_MAX = 30.0
 """Seconds that a supervisor may take until its first word."""
 
 
-class Supervision:
+class SupervisorClient:
     """One supervisor after another: start() after each end. program, settings: see SupervisorSettings.
 
     on_exited(life, status, note) is called for each child that has ended; on_lost() when the supervisor, all children

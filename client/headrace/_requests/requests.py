@@ -1,6 +1,6 @@
 """The verbs of both clients, as data: what is sent, and how its answer is read.
 
-    client.get(job_id)         ──▶  _requests.get(...)  ──▶  Call  ──▶  JobInfo
+    client.get(job_id)         ──▶  requests.get(...)   ──▶  Call  ──▶  JobInfo
     await aclient.get(job_id)  ──▶        the same                      the same
 
 Client and AsyncClient differ in how they wait, in nothing else.

@@ -1,4 +1,4 @@
-"""Calls over one channel, on the running event loop: _calls.py again, awaiting where that blocks."""
+"""Calls over one channel, on the running event loop: calls.py again, awaiting where that blocks."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator

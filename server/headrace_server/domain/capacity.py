@@ -1,4 +1,4 @@
-"""Room: how many jobs may still be taken through the gates that a claim holds."""
+"""Capacity: how many jobs may still be taken through the gates that a claim holds."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -3,10 +3,10 @@
 A Change is the job afterwards and the events that say so. Each function that decides takes the job as it stands and
 the time; it is pure, so the store can apply many to one job and write the job once (events are never merged). One
 that finds nothing to do gives the job back with no events. One that must refuse raises a ControlError (the caller is
-told) or Replaced (the run is told).
+told) or StaleClaim (the run is told).
 
-    verbs     create · release · request_stop · update · check_delete               what callers ask for
-    passing   promote · expire                                                      what time brings
+    requests  create · release · request_stop · update · check_delete               what callers ask for
+    expiry    promote · expire                                                      what time brings
     running   claim -> permit -> progress, log, set_result, stop_phase -> finish    what becomes of a run
               give_back (not permitted), return_permit (permitted, never begun), recover (its instance is gone)
 """

@@ -19,7 +19,7 @@
     ├── LoaderUnavailable       LOADER_UNAVAILABLE     the process that checks parameters is away; try again
     ├── Draining                DRAINING               the server is shutting down; try another
     └── WorkerOnly              WORKER_ONLY            the instance only runs jobs; call another
-    Replaced                    (never answered)       a run wrote with a claim that is no longer its own
+    StaleClaim                  (never answered)       a run wrote with a claim that is no longer its own
 
 codec/errors.py maps each reason to its gRPC code; the client's errors.py maps it back.
 """

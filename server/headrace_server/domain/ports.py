@@ -15,7 +15,7 @@ from headrace_server.domain.query import Counts, Filter, FullJob, Group, Order
 from headrace_server.domain.retention import Retention
 
 Decision = Callable[[Job, int], Change]
-"""A function of domain.requests, passing or running with its arguments bound: (the job as it stands, now) -> Change."""
+"""A function of domain.requests, expiry or running with its arguments bound: (the job as it stands, now) -> Change."""
 
 Cursor = tuple[int, str]
 """Where a page ended: the sort key's value and the job id of its last job."""

@@ -1,1 +1,1 @@
-"""The edge: protobuf in, one use case, protobuf out. The only room that knows gRPC."""
+"""The edge: protobuf in, one use case, protobuf out. The only room that serves gRPC."""

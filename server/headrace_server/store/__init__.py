@@ -1,20 +1,19 @@
 """The durable truth. The only room that knows SQL.
 
-store      SqlStore: the Store of domain.ports, and who does what for it · answers, what it is only asked
-writer     the group commit: the thread that writes (essay)
-lease      the heartbeat of this instance · instances, the rows of all · tail, what others commit (essay)
-marker     a COMMIT whose answer was lost is settled (essay) · order, what two writers tell · waiting, what waits
-work       what it is asked to do · ledger, what one transaction knows and will write
-claims     whose turn it is (essay) · gates, what is let through (essay) · lanes, what waits · traffic, how much of it
-again      when a claim is worth another try because of a limit
-derived    the tables that follow from the jobs
-reads      one job and its history · listing, many jobs · payloads, their wide part
-schema     the tables · rows, job <-> row · migrate and migrations/, their versions · steps, climb, the ways to this one
-dialect/   all that differs between SQLite and PostgreSQL
-statement  what goes to the driver as it is · transaction, one that may lose its connection
-lock       one server for one SQLite file (essay) · inode, the file behind a name · mounts, on what it lies
-refusal    why a database is not opened
-inspection a look at a database file that changes nothing · survey, at a PostgreSQL database: loaded by who looks, with the driver
+store      SqlStore: the Store of domain.ports, and who does what for it
+write/     writer, the group commit: the thread that writes (essay) · operations, what it is asked to do · unit_of_work, what one
+           transaction knows and will write · derived, the tables that follow from the jobs · batch_marker, a COMMIT whose answer
+           was lost is settled (essay) · commit_order, what two writers tell · waiting_count, what waits · retention · leadership
+claim/     claims, whose turn it is (essay) · candidates, what waits · claim_retry, when a limit makes another try worth it
+gates      what is let through (essay)
+read/      reader, what is only asked · one_job · listing, many jobs · queue_stats, how much waits · tail, what others commit (essay)
+cluster/   instances, the rows of all · heartbeat, that of this one
+outbox/    rows, the events that are to be broadcast
+tables/    schema · rows, job <-> row · decoder · payloads, the wide part of jobs · statement, what goes to the driver as it is
+sql/       all that differs between SQLite and PostgreSQL
+opening/   lock, one server for one SQLite file (essay) · inode, the file behind a name · mounts, on what it lies · migrate, steps and
+           climb, the versions of the tables · inspect_sqlite and inspect_postgresql, a look that changes nothing
+errors     why a database is not opened
 """
 
 from headrace_server.store.errors import (

@@ -1,4 +1,4 @@
-"""SqlStore: the Store of domain.ports over one database. What it answers without writing is in answers."""
+"""SqlStore: the Store of domain.ports over one database. What it answers without writing is in read.reader."""
 
 import asyncio
 import logging

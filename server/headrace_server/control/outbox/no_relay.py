@@ -1,4 +1,4 @@
-"""Nothing is broadcast: what stands for the broadcasting of an instance that has no broker."""
+"""Nothing is broadcast: what stands for the relay of an instance that has no broker."""
 
 from collections.abc import Mapping
 

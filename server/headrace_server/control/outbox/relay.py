@@ -1,4 +1,4 @@
-"""Broadcasting: from the outbox to the broker, each job's events in their order.
+"""The outbox relay: from the outbox to the broker, each job's events in their order.
 
     outbox ──page──> a line for each job ──its head──> publisher ──> CONFIRMED    deleted, the next of its line is published
        ▲             ▪▪▪  ▪  ▪▪                                 ──> REFUSED      published again in a moment

@@ -1,7 +1,7 @@
 """All that differs between databases. Everything else in the store is one text for each of them.
 
 port         what the store asks of a database
-entries      lists as one parameter: a JSON array, read by the database
+json_lists   lists as one parameter: a JSON array, read by the database
 sqlite       one file, one store, one writer at a time
 postgresql   many stores, many writers · answering, whether its server answers in time
 """

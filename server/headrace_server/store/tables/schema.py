@@ -8,12 +8,12 @@
     request                    request_id -> job; outlives the job, until forget_at
     duty                       what one instance at a time does: how often it was done, or who does it; see retention, relay
     writer                     one row for each connection that writes: its number is the first half of a place
-    batch                      the COMMITs of a writer on a shared database; see marker
-    instance                   who serves this database, and its beat; see lease
+    batch                      the COMMITs of a writer on a shared database; see write.batch_marker
+    instance                   who serves this database, and its beat; see domain.lease
     outbox                     events that no broker has confirmed yet; see outbox
     gate                       what an operator has said of a queue, a tenant or a type; see gates
 
-`ready` and `timer` follow from the job's row alone (`rows.ready_key`, `rows.timer_keys`) and are written in its
+`ready` and `timer` follow from the job's row alone (`write.derived`) and are written in its
 transaction. There are no foreign keys: who holds a job's row keeps its other rows, and a check of each insert would cost
 what an index costs.
 

@@ -82,7 +82,7 @@ class WriteOperation(ABC, Generic[Answer]):
 
     @abstractmethod
     def carry_out(self, ledger: UnitOfWork) -> Answer:
-        """Decide, fold what was decided, and answer. A refusal (ControlError, Replaced) has folded nothing."""
+        """Decide, fold what was decided, and answer. A refusal (ControlError, StaleClaim) has folded nothing."""
 
 
 @dataclass(frozen=True, slots=True)

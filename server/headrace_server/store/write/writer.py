@@ -17,20 +17,20 @@ shares its commits.
 What is promised, and how it is kept:
 
 - **Nothing is told before COMMIT.** Answers and changes leave the thread in one call, after it.
-- **Each piece of work has its own outcome.** A refusal (ControlError, Replaced) is raised while deciding, before
+- **Each piece of work has its own outcome.** A refusal (ControlError, StaleClaim) is raised while deciding, before
   anything of that work was folded; the others go on.
 - **All or nothing.** What a batch holds is true together; what fails on the database is rolled back whole. An error
   of the data (a text that is no UTF-8, a number beyond 64 bits) would take the batch with it, so the batch is then
   halved and each half tried again, until the poisoned piece stands alone and fails alone.
 - **The database's own trouble is nobody's fault.** Locked, full, damaged, gone: all work of the batch is answered with
   StoreUnavailable and nothing of it is stored. A COMMIT that fails is such a case: SQLite has taken it back.
-- **A COMMIT whose answer was lost is settled** before anything else is done, by the batch's marker (see marker), on
+- **A COMMIT whose answer was lost is settled** before anything else is done, by the batch's marker (see batch_marker), on
   a database that others share. Work that comes meanwhile is answered with StoreUnavailable.
 - **Others are waited for.** A batch that another's transaction was in the way of is carried out again, for some
   seconds.
 - **In the order of arrival**, except that claims come after all else: a stop that came in the same moment as a
   claim wins. On a shared database claims have a writer of their own: they must not wait for a fat batch. There a job
-  that a stop holds is not claimed, and what both writers commit is told in its order (see order).
+  that a stop holds is not claimed, and what both writers commit is told in its order (see commit_order).
 - **Every event has a place, (writer, seq).** The number of the writer is this opening of the store, seq counts its
   events; it moves on only with a COMMIT.
 - **The thread never dies.** close() lets it write what is queued and ends it.

@@ -1,4 +1,4 @@
-"""Seating: which run sits in which slot of the pool, and how it gets from its claim into a child.
+"""The slot table: which run sits in which slot of the pool, and how it gets from its claim into a child.
 
     claimed ──> place ──> permit on disk? ──> hand over ──> begun
                   │              │                │

@@ -3,7 +3,7 @@
     up to 64 KiB     the frame itself
     longer           b"@" with a memfd (SCM_RIGHTS) that holds the frame
 
-A message is given to one reader, however many hold the socket: that is what makes recall exact (`child_line`).
+A message is given to one reader, however many hold the socket: that is what makes recall exact (`pool.child_connection`).
 A short frame never begins with "@": the frames of `frames` are JSON arrays.
 """
 

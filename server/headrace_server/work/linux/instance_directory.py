@@ -1,4 +1,4 @@
-"""Homes: each instance keeps its workspaces in a folder of its own, and removes those of the dead.
+"""The directory of an instance: each instance keeps its workspaces in a folder of its own, and removes those of the dead.
 
     root/headrace-4711-c0ffee/             locked by the instance and its supervisor while anything below them runs
     root/headrace-4711-c0ffee/.headrace    the mark

@@ -1,4 +1,4 @@
-"""The folder below which instances keep their homes: given by the operator, or in the folder of temporary files.
+"""The folder below which instances keep their directories: given by the operator, or in the folder of temporary files.
 
 Anybody may write in the folder of temporary files, and so make beforehand what is going to be opened there: a link to
 somewhere else, a folder that is his. So what lies below it is opened step by step, never through a link, and has to

@@ -1,8 +1,8 @@
 """The pool: slots, each with a child that runs jobs, and the supervisor above the children.
 
-    dispatcher ──PoolPort──> Pool ──> Slot ──> Ledger            what is known of each run
-               <─PoolListener──────────┤  └──> ChildLine         frames, stop page, output: to the child itself
-                                       └─────> Supervision       spawn, signals, ends: to the supervisor
+    dispatcher ──PoolPort──> Pool ──> Slot ──> RunTracker         what is known of each run
+               <─PoolListener──────────┤  └──> ChildConnection    frames, stop page, output: to the child itself
+                                       └─────> SupervisorClient   spawn, signals, ends: to the supervisor
 
 It implements contract.PoolPort, on the event loop's thread alone; nothing here waits for a child. Anything below may
 die at any time: a child (one slot is lost, another child is started), the supervisor (every slot is lost,

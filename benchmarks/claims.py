@@ -26,7 +26,7 @@ from benchmarks.report import show
 from benchmarks.serving import ROOT
 from headrace_server.domain import running
 from headrace_server.domain.gate import Gate, Scope
-from headrace_server.domain.ports import ClaimRequest, Seat
+from headrace_server.domain.ports import ClaimRequest, FreeSlot
 from headrace_server.store import SqlStore
 
 FEW: Final = 1000
@@ -36,19 +36,19 @@ ME: Final = "benchmark"
 
 
 class Case(NamedTuple):
-    """A queue, and how many seats a claim has."""
+    """A queue, and how many slots a claim has."""
 
     name: str
     queue: str
-    seats: int
+    slots: int
 
 
 CASES: Final = (
-    Case("1 seat", "plain", 1),
-    Case("16 seats", "plain", 16),
-    Case("16 seats, 1,000 tenants", "many", 16),
-    Case("1 seat, an owner at his limit in front", "limited", 1),
-    Case("16 seats, an owner at his limit in front", "limited", 16),
+    Case("1 slot", "plain", 1),
+    Case("16 slots", "plain", 16),
+    Case("16 slots, 1,000 tenants", "many", 16),
+    Case("1 slot, an owner at his limit in front", "limited", 1),
+    Case("16 slots, an owner at his limit in front", "limited", 16),
 )
 
 
@@ -114,8 +114,8 @@ async def _claim(store: SqlStore, case: Case) -> float:
     began = time.perf_counter()
     claimed = await store.claim(_request(case))
     taken = time.perf_counter() - began
-    if len(claimed) != case.seats:
-        raise RuntimeError(f"{case.name}: there were {len(claimed)} jobs for {case.seats} seats")
+    if len(claimed) != case.slots:
+        raise RuntimeError(f"{case.name}: there were {len(claimed)} jobs for {case.slots} slots")
     back = [
         (one.job.job_id, partial(running.return_permit, claim=one.job.claim, instance=ME)) for one in claimed
     ]
@@ -124,8 +124,8 @@ async def _claim(store: SqlStore, case: Case) -> float:
 
 
 def _request(case: Case) -> ClaimRequest:
-    seats = [Seat(f"worker-{number}", permit=True) for number in range(case.seats)]
-    return ClaimRequest(ME, seats, frozenset({"t"}), frozenset({case.queue}))
+    slots = [FreeSlot(f"worker-{number}", permit=True) for number in range(case.slots)]
+    return ClaimRequest(ME, slots, frozenset({"t"}), frozenset({case.queue}))
 
 
 if __name__ == "__main__":

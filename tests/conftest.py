@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("support.leaks", "support.services", "support.databases", "support.brokers", "support.told")
+pytest_plugins = (
+    "support.leaks",
+    "support.services",
+    "support.databases",
+    "support.brokers",
+    "support.announce",
+)
 
 DEEP = frozenset({"chaos", "property"})
 """The folders of the tests that break things, and of those that try many things: `make test-deep`."""

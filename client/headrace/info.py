@@ -199,7 +199,7 @@ class Gate:
     max_running_per_owner: int | None
     """Of each owner of each tenant. None: no limit."""
     weight: int
-    """A tenant's places in a lap."""
+    """A tenant's places in a round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,7 +80,7 @@ class GateChanges(TypedDict, total=False):
     max_running_per_owner: int | None
     """How many of them for each owner of each tenant. None: no limit."""
     weight: int
-    """A tenant's places in a lap: 1 to 1,000."""
+    """A tenant's places in a round: 1 to 1,000."""
 
 
 class JobChanges(TypedDict, total=False):

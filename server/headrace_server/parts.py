@@ -112,7 +112,7 @@ class Parts:
         self._timers = Timers(store)
         # In this order: the log says what was committed before anything follows from it.
         store.listeners += JobLog(), hub, self._timers, self.dispatcher, self.relay
-        self._lives = Membership(
+        self._membership = Membership(
             store,
             self.dispatcher,
             name=f"{socket.gethostname()}-{os.getpid()}",
@@ -144,13 +144,13 @@ class Parts:
         settings = self.settings
         if not settings.amqp_url:
             return NoRelay()
-        desk = CommandHandler(self.jobs)
+        handler = CommandHandler(self.jobs)
         broker = make.make_broker(
             settings.brokers,
             settings.events_exchange,
             Envelope(settings.events_source, *FORMATS[settings.events_format], progress_body),
             name=f"headrace on {socket.gethostname()}",
-            commands=Commands(settings.command_queue, desk.carry_out) if settings.command_queue else None,
+            commands=Commands(settings.command_queue, handler.apply) if settings.command_queue else None,
         )
         return OutboxRelay(
             self.store,
@@ -191,12 +191,12 @@ class Parts:
 
     async def start(self, pool: Pool, ends: AsyncExitStack) -> None:
         """Begin, each part when what it stands on is there; ends gets what ends them."""
-        await self._lives.begin()
+        await self._membership.begin()
         await pool.start()
         ends.push_async_callback(pool.close)
         ends.push_async_callback(self.housekeeping.close)
-        ends.push_async_callback(self._lives.close)
-        await self._lives.take_over()
+        ends.push_async_callback(self._membership.close)
+        await self._membership.take_over()
         self.dispatcher.start()
         start(self._timers, ends)
         if self.settings.shared:

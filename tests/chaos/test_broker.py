@@ -35,18 +35,21 @@ TROUBLES: dict[Callable[[World], None], str] = {
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.__name__)
 def test_nothing_is_lost(
-    trouble: Callable[[World], None], own_rabbitmq: Broker, tmp_path: Path, told: Callable[[str, str], None]
+    trouble: Callable[[World], None],
+    own_rabbitmq: Broker,
+    tmp_path: Path,
+    announce: Callable[[str, str], None],
 ) -> None:
     """Stopped, killed, alarmed, unbound or cut off under load: no caller notices, and each event comes, in its order (failure cases 12, 13, 14, 15)."""
     with troubled.troubled(tmp_path, own_rabbitmq, jobs=JOBS, options=TROUBLES[trouble]) as world:
         trouble(world)
         report = world.settle()
         assert not world.evidence.unanswered
-    told(f"the broker, {trouble.__name__.replace('_', ' ')}", str(report))
+    announce(f"the broker, {trouble.__name__.replace('_', ' ')}", str(report))
 
 
 def test_submits_cost_the_same(
-    own_rabbitmq: Broker, tmp_path: Path, told: Callable[[str, str], None]
+    own_rabbitmq: Broker, tmp_path: Path, announce: Callable[[str, str], None]
 ) -> None:
     """A submit takes as long with the broker away as with it there, round by round in one run (failure case 12)."""
     up: list[float] = []
@@ -66,7 +69,7 @@ def test_submits_cost_the_same(
             own_rabbitmq.start()
         until(lambda: not client.server_info().counters["events_pending"], "all of them are out")
     (up_p50, up_p99), (down_p50, down_p99) = quantiles(up), quantiles(down)
-    told(
+    announce(
         "a submit, the broker down beside up",
         f"p50 {down_p50:.2f} ms beside {up_p50:.2f} ms: {down_p50 / up_p50:.2f} times; "
         f"p99 {down_p99:.2f} ms beside {up_p99:.2f} ms: {down_p99 / up_p99:.2f} times",

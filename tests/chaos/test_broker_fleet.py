@@ -25,7 +25,7 @@ BACKLOG = 100
 
 
 def test_the_publisher_is_killed_while_it_publishes(
-    own_rabbitmq: Broker, shared_url: str, tmp_path: Path, told: Callable[[str, str], None]
+    own_rabbitmq: Broker, shared_url: str, tmp_path: Path, announce: Callable[[str, str], None]
 ) -> None:
     """The other goes on within the lease, and each event of all jobs has come, in its order (failure cases 1, 12, 13)."""
     with fleet(tmp_path, shared_url) as made:
@@ -49,7 +49,7 @@ def test_the_publisher_is_killed_while_it_publishes(
                 leader.gone()
                 leader.start()
             report = world.settle()
-    told(
+    announce(
         "two instances, the publisher killed",
         f"{KILLS} kills of the one that publishes, with {left} events in the outbox; {report}",
     )

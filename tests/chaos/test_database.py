@@ -29,7 +29,7 @@ from support.postgresql import Cluster, Server, own
 from support.server import until
 from support.storm import Storm
 from support.storm_fleet import Several
-from support.storm_rage import settle
+from support.storm_load import settle
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(figure(300, 7200))]
 
@@ -94,7 +94,7 @@ def heal(storm: Storm, servers: Fleet, name: str) -> float:
 
 
 def test_restarts_under_load(
-    servers: Fleet, database: Cluster, tmp_path: Path, told: Callable[[str, str], None]
+    servers: Fleet, database: Cluster, tmp_path: Path, announce: Callable[[str, str], None]
 ) -> None:
     """Restarted shorter than the lease, or its connections ended: callers are told to come again, runs go on, nothing is lost or doubled (failure cases 6, 8)."""
     chosen = seed()
@@ -126,7 +126,7 @@ def test_restarts_under_load(
         finally:
             storm.close()
     assert not report.by_error()[ErrorKind.INSTANCE_LOST]
-    told(
+    announce(
         "the database, restarted under load",
         f"{RESTARTS} restarts, and {RESTARTS} times its connections ended; {len(report.jobs)} jobs, "
         f"lost {report.lost}, doubled {report.doubled}; healed within {max(healed):.1f} s",
@@ -186,21 +186,21 @@ def test_away_and_back(tmp_path: Path, database: Cluster, url: str) -> None:
         job = client.submit("test.record", {"log": str(note), "gate": str(gate)})
         until(note.exists, "the job runs")
         health = health_pb2_grpc.HealthStub(ends.enter_context(grpc.insecure_channel(server.target)))
-        told = health.Watch(health_pb2.HealthCheckRequest(service="headrace.v1.JobService"), timeout=60)
-        assert next(told).status == health_pb2.HealthCheckResponse.SERVING
+        answers = health.Watch(health_pb2.HealthCheckRequest(service="headrace.v1.JobService"), timeout=60)
+        assert next(answers).status == health_pb2.HealthCheckResponse.SERVING
         database.stop()
         away = time.monotonic()
-        assert next(told).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert next(answers).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert time.monotonic() - away < guard(2)
         live = health.Check(health_pb2.HealthCheckRequest(service="live"))
         assert live.status == health_pb2.HealthCheckResponse.SERVING
         database.start()
         back = time.monotonic()
-        assert next(told).status == health_pb2.HealthCheckResponse.SERVING
+        assert next(answers).status == health_pb2.HealthCheckResponse.SERVING
         assert time.monotonic() - back < guard(2)
         gate.touch()
         assert job.wait(30).status == "SUCCEEDED"
-        told.cancel()
+        answers.cancel()
 
 
 def test_away_at_the_start(servers: Fleet, database: Cluster) -> None:
@@ -212,8 +212,8 @@ def test_away_at_the_start(servers: Fleet, database: Cluster) -> None:
         ends.callback(server.close)
         channel = ends.enter_context(grpc.insecure_channel(server.target))
         question = health_pb2.HealthCheckRequest()
-        told = health_pb2_grpc.HealthStub(channel).Watch(question, wait_for_ready=True, timeout=60)
-        assert next(told).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        answers = health_pb2_grpc.HealthStub(channel).Watch(question, wait_for_ready=True, timeout=60)
+        assert next(answers).status == health_pb2.HealthCheckResponse.NOT_SERVING
         until(lambda: server.logged("Trying again"), "it says why")
         (said, *_) = server.logged("Trying again")
         assert said["event"].startswith("The database postgresql://headrace@127.0.0.1"), said
@@ -221,7 +221,7 @@ def test_away_at_the_start(servers: Fleet, database: Cluster) -> None:
         for method in methods():
             assert refused(channel, method), method
         database.start()
-        assert next(told).status == health_pb2.HealthCheckResponse.SERVING
+        assert next(answers).status == health_pb2.HealthCheckResponse.SERVING
         jobs = job_service_pb2_grpc.JobServiceStub(channel)
         request = job_service_pb2.SubmitJobRequest(spec=job_pb2.JobSpec(type="test.noop"))
         job = jobs.SubmitJob(request, timeout=30).job

@@ -76,9 +76,9 @@ async def test_an_unexpected_error_is_internal_and_counted(tmp_path: Path) -> No
         outcome = await Fuzz(server.target, seed()).run(range(400))
     assert isinstance(error.value, grpc.Call)
     assert error.value.code() is grpc.StatusCode.INTERNAL
-    told = error.value.details() or ""
-    assert UNTOLD not in f"{told} {error.value.trailing_metadata()}"
-    [entry] = [entry for entry in server.log if entry.get("error_id") and entry["error_id"] in told]
+    report = error.value.details() or ""
+    assert UNTOLD not in f"{report} {error.value.trailing_metadata()}"
+    [entry] = [entry for entry in server.log if entry.get("error_id") and entry["error_id"] in report]
     assert "Traceback" in entry["exception"]
     assert UNTOLD in entry["exception"]
     assert outcome.failures, "the fuzz did not notice"

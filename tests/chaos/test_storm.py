@@ -17,7 +17,7 @@ from support.phases import Doomed
 from support.storm import Storm
 from support.storm_killer import EACH, Alone, Killer
 from support.storm_kills import check_whole
-from support.storm_rage import rage
+from support.storm_load import run_load
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ def test_kill_storm(server: Doomed) -> None:
     storm = Storm(field, evidence, chosen, JOBS)
     killer = Killer(field, storm, evidence, random.Random(chosen))
     try:
-        report = rage(storm, killer, evidence, EACH)
+        report = run_load(storm, killer, evidence, EACH)
         check_claims(field.starts, report)
     finally:
         storm.close()

@@ -17,7 +17,7 @@ from support.phases import Doomed
 from support.storm import Storm
 from support.storm_fleet import Several, takeovers
 from support.storm_killer import Killer
-from support.storm_rage import rage
+from support.storm_load import run_load
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(figure(300, 7200))]
 
@@ -40,7 +40,7 @@ def servers(tmp_path: Path, shared_url: str) -> Iterator[list[Doomed]]:
 
 
 def test_kill_storm_of_several(
-    servers: list[Doomed], tmp_path: Path, told: Callable[[str, str], None]
+    servers: list[Doomed], tmp_path: Path, announce: Callable[[str, str], None]
 ) -> None:
     """However often one of three dies under load: what was answered is there, once, and others have its jobs in time (acceptance 58; failure cases 1, 16, 22)."""
     chosen = seed()
@@ -49,11 +49,11 @@ def test_kill_storm_of_several(
         storm = Storm(field, evidence, chosen, JOBS)
         killer = Killer(field, storm, evidence, random.Random(chosen))
         try:
-            report = rage(storm, killer, evidence, EACH)
+            report = run_load(storm, killer, evidence, EACH)
         finally:
             storm.close()
         times = takeovers(killer.deaths, report)
-    told("the kill storm", words(report, len(killer.deaths), times, chosen))
+    announce("the kill storm", words(report, len(killer.deaths), times, chosen))
     assert times
     if LONG:
         assert times[-1] <= PROMISE * LEASE

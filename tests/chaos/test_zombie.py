@@ -117,7 +117,7 @@ def stage(servers: Fleet, tmp_path: Path) -> Iterator[Stage]:
     stage.close()
 
 
-def test_stopped_server(stage: Stage, servers: Fleet, told: Callable[[str, str], None]) -> None:
+def test_stopped_server(stage: Stage, servers: Fleet, announce: Callable[[str, str], None]) -> None:
     """A server that was stopped past its lease writes nothing for the runs that others have taken over, and lives again (failure case 17)."""
     zombie = stage.zombie
     for _ in range(ROUNDS):
@@ -139,10 +139,10 @@ def test_stopped_server(stage: Stage, servers: Fleet, told: Callable[[str, str],
     stage.ended(*again, *others)
     judge(stage.evidence, stage.client)
     assert stale_writes(servers.url) == []
-    told("the stopped server", f"{ROUNDS} rounds, {stage.refused} refused writes, 0 stale writes")
+    announce("the stopped server", f"{ROUNDS} rounds, {stage.refused} refused writes, 0 stale writes")
 
 
-def test_stopped_tree(stage: Stage, servers: Fleet, told: Callable[[str, str], None]) -> None:
+def test_stopped_tree(stage: Stage, servers: Fleet, announce: Callable[[str, str], None]) -> None:
     """Stopped with its supervisor and its children, where nothing could fence itself, it ends its runs before it does anything else (failure case 17)."""
     chosen = random.Random(seed())
     for _ in range(ROUNDS):
@@ -166,7 +166,7 @@ def test_stopped_tree(stage: Stage, servers: Fleet, told: Callable[[str, str], N
     judge(stage.evidence, stage.client)
     assert stale_writes(servers.url) == []
     assert stage.refused >= ROUNDS
-    told("the stopped tree", f"{ROUNDS} rounds, {stage.refused} refused writes, 0 stale writes")
+    announce("the stopped tree", f"{ROUNDS} rounds, {stage.refused} refused writes, 0 stale writes")
 
 
 class stopped:  # noqa: N801 - a verb, as contextmanager makes

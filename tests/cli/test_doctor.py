@@ -303,6 +303,6 @@ def test_bad_settings_are_usage(doctor: Doctor) -> None:
 )
 def test_the_clock(now: float, drift: float, level: Level, said: str) -> None:
     """A year that cannot be, or a jump against the steady clock, is told; a machine's own clock is not ours to set."""
-    found = clock.judge(now, drift)
+    found = clock.assess(now, drift)
     assert found.level is level
     assert said in found.text

@@ -13,7 +13,7 @@ from cli.doctor import Doctor, of, troubles
 from psycopg import sql
 
 from headrace_server.doctor import Level, postgresql
-from headrace_server.store.opening.inspect_postgresql import PostgresqlInspection, survey
+from headrace_server.store.opening.inspect_postgresql import PostgresqlInspection, inspect_postgresql
 from support.fleet import fleet
 from support.server import Server
 
@@ -51,12 +51,12 @@ def user(url: str, options: str = "") -> Iterator[str]:
 
 def seen(url: str) -> PostgresqlInspection:
     """What the doctor sees when all is well but for what this machine's PostgreSQL is told."""
-    return replace(survey(url), unsafe=())
+    return replace(inspect_postgresql(url), unsafe=())
 
 
 def judged(found: PostgresqlInspection, subject: str, *, durable: bool = True) -> tuple[Level, str]:
     """Level and text of the one finding about a subject."""
-    (finding,) = [one for one in postgresql.judge(found, durable=durable) if one.subject == subject]
+    (finding,) = [one for one in postgresql.assess(found, durable=durable) if one.subject == subject]
     return finding.level, finding.text
 
 
@@ -92,7 +92,7 @@ def test_beside_its_servers(doctor: Doctor, shared_url: str, tmp_path: Path) -> 
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'headrace %'"
             ).fetchone()
         assert row is not None
-        assert 0 < row[0] <= survey(shared_url).connections_needed
+        assert 0 < row[0] <= inspect_postgresql(shared_url).connections_needed
         with Server(tmp_path / "stranger", workers=0) as stranger:
             assert "serves another database" in of(doctor.finds(1, address=stranger.target), "address")[1]
 
@@ -176,7 +176,7 @@ def test_an_old_transaction(shared_url: str) -> None:
     old = found.oldest
     assert old is not None
     assert (old.pid, old.program, old.state) == (pid, "forgotten", "idle in transaction")
-    assert "transactions" not in {one.subject for one in postgresql.judge(found, durable=True)}
+    assert "transactions" not in {one.subject for one in postgresql.assess(found, durable=True)}
     level, text = judged(replace(found, oldest=replace(old, age=7200.0)), "transactions")
     assert level is Level.WARNING
     assert "(forgotten) has had a transaction open for 2.0 h (idle in transaction)" in text

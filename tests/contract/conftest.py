@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from contract.deeds import Clock
+from contract.operations import Clock
 
 from headrace_server.domain.change import Change
 from headrace_server.store import SqlStore
 from headrace_server.store.opening import migrate
-from support.listeners import Told
+from support.listeners import Recorder
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -63,5 +63,5 @@ async def store(url: str, clock: Clock) -> AsyncIterator[SqlStore]:
 def commits(store: SqlStore) -> list[list[Change]]:
     """What the store has told of each commit since."""
     told: list[list[Change]] = []
-    store.listeners.append(Told(committed=lambda changes: told.append(list(changes))))
+    store.listeners.append(Recorder(committed=lambda changes: told.append(list(changes))))
     return told

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from contract.deeds import Clock, claim, now, submit
+from contract.operations import Clock, claim, now, submit
 from sqlalchemy import Engine, event
 
 from headrace_server.domain.errors import StoreUnavailable

@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 
 import pytest
-from contract.deeds import Clock, found, never_asked, page, submission
+from contract.operations import Clock, found, never_asked, page, submission
 
 from headrace_server.config import Settings
 from headrace_server.control.jobs import bulk

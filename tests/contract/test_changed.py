@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from contract.deeds import end, never_asked, submit
+from contract.operations import end, never_asked, submit
 
 from headrace_server.config import Settings
 from headrace_server.control.jobs.single import Jobs

@@ -6,12 +6,12 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
-from contract.deeds import INSTANCE, NOON, SECOND, Clock, claim, finish, now, run, stop, submit
+from contract.operations import INSTANCE, NOON, SECOND, Clock, claim, finish, now, run, stop, submit
 
 from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change
 from headrace_server.domain.job import ErrorKind, Job, JobError, RetryPolicy, Status
-from headrace_server.domain.ports import Claimed, ClaimRequest, Seat
+from headrace_server.domain.ports import Claimed, ClaimRequest, FreeSlot
 from headrace_server.store import SqlStore
 
 
@@ -23,16 +23,18 @@ def ids(claimed: list[Claimed]) -> list[str]:
 async def test_a_claim_takes_a_job_for_a_seat(store: SqlStore) -> None:
     """A claimed job is TO_BE_RUN, names its instance and worker, has a new claim number, and comes with parameters."""
     made = await submit(store, parameters='{"n":1}')
-    [taken] = await store.claim(ClaimRequest(INSTANCE, [Seat("worker-7", permit=False)], frozenset({"t"})))
+    [taken] = await store.claim(
+        ClaimRequest(INSTANCE, [FreeSlot("worker-7", permit=False)], frozenset({"t"}))
+    )
     assert taken.job == await now(store, made)
     assert (taken.job.status, taken.job.claim, taken.job.attempt) == (Status.TO_BE_RUN, 1, 0)
     assert (taken.job.instance, taken.job.worker) == (INSTANCE, "worker-7")
     assert taken.parameters == '{"n":1}'
-    assert taken.seat == Seat("worker-7", permit=False)
+    assert taken.slot == FreeSlot("worker-7", permit=False)
 
 
 async def test_claim_and_permit_share_a_commit(store: SqlStore, commits: list[Any]) -> None:
-    """For a seat whose child can begin at once the job is RUNNING, claimed and permitted in one transaction."""
+    """For a slot whose child can begin at once the job is RUNNING, claimed and permitted in one transaction."""
     made = await submit(store)
     commits.clear()
     [taken] = await claim(store, permit=True)
@@ -82,7 +84,7 @@ async def test_a_changed_priority_counts(store: SqlStore) -> None:
 
 
 async def test_tenants_in_turn(store: SqlStore) -> None:
-    """A tenant with a long queue takes one seat in a lap, whatever its priorities."""
+    """A tenant with a long queue takes one slot in a round, whatever its priorities."""
     for tenant, jobs in (("big", 20), ("mid", 3), ("small", 1)):
         for _ in range(jobs):
             await submit(store, tenant=tenant, priority=99 if tenant == "big" else 0)
@@ -91,7 +93,7 @@ async def test_tenants_in_turn(store: SqlStore) -> None:
 
 
 async def test_the_turn_goes_on_with_the_next_claim(store: SqlStore) -> None:
-    """Claims of one seat each visit the tenants in turn, and come round again."""
+    """Claims of one slot each visit the tenants in turn, and come round again."""
     for tenant in ("a", "b", "c"):
         for _ in range(3):
             await submit(store, tenant=tenant)
@@ -100,7 +102,7 @@ async def test_the_turn_goes_on_with_the_next_claim(store: SqlStore) -> None:
 
 
 async def test_seats_are_filled_from_what_there_is(store: SqlStore) -> None:
-    """When a tenant has less than its share, others fill the seats; with nothing ready a claim is empty."""
+    """When a tenant has less than its share, others fill the slots; with nothing ready a claim is empty."""
     only = await submit(store, tenant="a")
     rest = [await submit(store, tenant="b") for _ in range(9)]
     taken = await claim(store, 6)
@@ -142,14 +144,14 @@ async def test_a_job_is_claimed_once(store: SqlStore, url: str, clock: Clock) ->
 
 
 async def test_a_job_that_expires_at_its_permit_frees_the_seat(store: SqlStore, clock: Clock) -> None:
-    """A job found expired by its permit is answered FAILED, and the next job gets the seat."""
+    """A job found expired by its permit is answered FAILED, and the next job gets the slot."""
     late = await submit(store, expire_time=NOON + SECOND)
     good = await submit(store)
     clock.pass_time(2)
     first, second = await claim(store, 1)
     assert (first.job.job_id, first.job.status) == (late.job_id, Status.FAILED)
     assert (second.job.job_id, second.job.status) == (good.job_id, Status.RUNNING)
-    assert first.seat == second.seat
+    assert first.slot == second.slot
     assert await now(store, late) == first.job
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from contract.deeds import LOST, SECOND, Clock, claim, end, found, now, page, run, submit
+from contract.operations import LOST, SECOND, Clock, claim, end, found, now, page, run, submit
 
 from headrace_server.codec import answers
 from headrace_server.control.watch.follow import Watch, WatchOptions

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from contract.deeds import claim
+from contract.operations import claim
 
 from headrace_server.store import SqlStore
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 SUBMIT = """
 import asyncio, sys
 sys.path.insert(0, sys.argv[2])
-from contract.deeds import submission
+from contract.operations import submission
 from headrace_server.store import SqlStore
 
 async def main():

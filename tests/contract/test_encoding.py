@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from contract.deeds import FAULT, finish, now, run
+from contract.operations import FAULT, finish, now, run
 
 from headrace_server.domain.job import RetryPolicy
 from headrace_server.store import SqlStore, StoreRefused

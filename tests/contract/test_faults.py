@@ -44,7 +44,7 @@ from support.faults_life import (
     recovery,
     timers,
 )
-from support.listeners import Told
+from support.listeners import Recorder
 
 pytestmark = [pytest.mark.only("sqlite"), pytest.mark.deep]
 JOB_BY_JOB = (claims, claims_both, claims_again, timers, recovery)
@@ -233,7 +233,7 @@ async def _live(place: Place, said: Path, at: int, fault: Fault) -> None:
     async with place.life() as life:
         with said.open("a", buffering=1) as note:
             life.store.listeners.append(
-                Told(
+                Recorder(
                     committed=lambda changes: note.writelines(
                         f"{change.job.job_id} {change.job.revision} {int(change.job.status)}\n"
                         for change in changes

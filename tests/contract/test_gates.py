@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from contract.deeds import INSTANCE, NOON, SECOND, Clock, claim, finish, set_gate, submit
+from contract.operations import INSTANCE, NOON, SECOND, Clock, claim, finish, set_gate, submit
 
 from headrace_server.domain import running
 from headrace_server.domain.gate import Gate, Scope
@@ -15,7 +15,7 @@ from headrace_server.domain.ports import Claimed
 from headrace_server.store import SqlStore
 from headrace_server.store.claim import candidates
 from headrace_server.store.read import queue_stats
-from support.listeners import Told
+from support.listeners import Recorder
 
 OTHER = {Scope.QUEUE: "queue", Scope.TENANT: "tenant", Scope.TYPE: "kind"}
 """How a submission names what a gate is for."""
@@ -160,7 +160,7 @@ async def test_owners_at_their_limit_are_passed(store: SqlStore, monkeypatch: py
 
 
 async def test_a_tenant_at_its_limit_keeps_none_waiting(store: SqlStore) -> None:
-    """However many tenants in front are paused, full, or have owners at their limit: a seat goes to the next that is not."""
+    """However many tenants in front are paused, full, or have owners at their limit: a slot goes to the next that is not."""
     for number in range(30):
         await submit(store, tenant=f"a{number:02}", owner="ann")
         await submit(store, tenant=f"a{number:02}", owner="ann")
@@ -174,7 +174,7 @@ async def test_a_tenant_at_its_limit_keeps_none_waiting(store: SqlStore) -> None
 
 
 async def test_weights(store: SqlStore) -> None:
-    """A tenant of weight 3 has three places in a lap, in one claim as in many."""
+    """A tenant of weight 3 has three places in a round, in one claim as in many."""
     await queue_up(store, [{"tenant": tenant} for tenant in "abc" for _ in range(20)])
     await set_gate(store, Scope.TENANT, "b", weight=3)
     assert of(await claim(store, 10), "tenant") == list("abbbcabbbc")
@@ -201,7 +201,7 @@ async def test_what_is_limited_waits_behind_nothing(store: SqlStore) -> None:
 async def test_a_change_opens(store: SqlStore) -> None:
     """Whoever waits for work is told that a gate was changed, after it was."""
     told: list[str] = []
-    store.listeners.append(Told(opened=lambda: told.append("open")))
+    store.listeners.append(Recorder(opened=lambda: told.append("open")))
     await set_gate(store, Scope.QUEUE, "default", paused=False)
     assert told == ["open"]
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from contract.deeds import now, stop, submit
+from contract.operations import now, stop, submit
 
 from headrace_server.domain import requests
 from headrace_server.domain.change import Change

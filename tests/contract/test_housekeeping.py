@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from contract.deeds import SECOND, Clock, claim, found, page, stop, submit, until
+from contract.operations import SECOND, Clock, claim, found, page, stop, submit, until
 from contract.test_gone import file_of
 
 from headrace_server.control.housekeeping import Housekeeping

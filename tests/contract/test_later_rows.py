@@ -7,7 +7,20 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from contract.deeds import FAULT, INSTANCE, LOST, SECOND, Clock, claim, finish, found, page, run, stop, submit
+from contract.operations import (
+    FAULT,
+    INSTANCE,
+    LOST,
+    SECOND,
+    Clock,
+    claim,
+    finish,
+    found,
+    page,
+    run,
+    stop,
+    submit,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, insert, select, update
@@ -135,7 +148,7 @@ async def test_lists_and_watches_show_them(
 async def test_claims_take_what_they_can_read(store: SqlStore, jobs: dict[str, Job]) -> None:
     """What is queued with a key more is claimed and runs by its policy; what cannot be read is passed over, and none behind it waits."""
     last = await submit(store)
-    taken = {one.job.job_id for one in await claim(store, seats=40, kinds=[*KINDS, "t"])}
+    taken = {one.job.job_id for one in await claim(store, slots=40, kinds=[*KINDS, "t"])}
     wanted = {
         jobs[name].job_id
         for name, later in LATER.items()
@@ -144,7 +157,7 @@ async def test_claims_take_what_they_can_read(store: SqlStore, jobs: dict[str, J
     assert taken == {*wanted, last.job_id}
     for _ in range(2):
         behind = [await submit(store, kind) for kind in KINDS]
-        assert len(await claim(store, seats=40, kinds=KINDS)) == len(behind)
+        assert len(await claim(store, slots=40, kinds=KINDS)) == len(behind)
     again = await store.get(jobs["retry with more"].job_id, tenant="default", payload=False)
     assert (await finish(store, again.job, error=FAULT)).job.status is Status.QUEUED
 
@@ -189,7 +202,7 @@ async def test_time_and_deaths_settle_what_can_be_read(
     lost = await run(store)
     clock.pass_time(2)
     await store.run_timers()
-    assert waits.job_id in {one.job.job_id for one in await claim(store, seats=40, kinds=[*KINDS, "t"])}
+    assert waits.job_id in {one.job.job_id for one in await claim(store, slots=40, kinds=[*KINDS, "t"])}
     assert await store.recover(LOST, confirmed=True) > 1
     assert stored(engine, lost.job_id)["status"] == Status.FAILED
     for name, later in LATER.items():

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 import pytest_asyncio
-from contract.deeds import LOST, Clock, now, submit
+from contract.operations import LOST, Clock, now, submit
 from contract.test_tail import connected, reached
 from sqlalchemy import text
 
@@ -15,7 +15,7 @@ from headrace_server.domain import running
 from headrace_server.domain.change import Outcome
 from headrace_server.domain.errors import StaleClaim
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import ClaimRequest, Instance, LifeListener, Seat
+from headrace_server.domain.ports import ClaimRequest, FreeSlot, Instance, LifeListener
 from headrace_server.store import SqlStore
 
 pytestmark = pytest.mark.only("postgresql")
@@ -49,7 +49,7 @@ async def there(url: str, clock: Clock) -> AsyncIterator[SqlStore]:
 async def taken(store: SqlStore, *, permit: bool = True) -> Job:
     """A job that it has claimed."""
     await submit(store)
-    (claimed,) = await store.claim(ClaimRequest(store.instance, [Seat("w", permit)], frozenset("t")))
+    (claimed,) = await store.claim(ClaimRequest(store.instance, [FreeSlot("w", permit)], frozenset("t")))
     return claimed.job
 
 
@@ -138,7 +138,7 @@ async def test_the_dead_claim_nothing(here: SqlStore, there: SqlStore) -> None:
     await died(here)
     await here.recover(LOST, confirmed=False)
     await submit(here)
-    asked = ClaimRequest("there", [Seat("w", permit=True)], frozenset("t"))
+    asked = ClaimRequest("there", [FreeSlot("w", permit=True)], frozenset("t"))
     assert await there.claim(asked) == []
     with pytest.raises(StaleClaim):
         await there.apply(
@@ -146,7 +146,7 @@ async def test_the_dead_claim_nothing(here: SqlStore, there: SqlStore) -> None:
             partial(running.finish, claim=job.claim, instance="there", outcome=Outcome(result="1")),
         )
     assert (await now(here, job)).status is Status.FAILED
-    assert len(await here.claim(ClaimRequest("here", asked.seats, asked.types))) == 1
+    assert len(await here.claim(ClaimRequest("here", asked.slots, asked.types))) == 1
 
 
 async def test_a_late_claim_of_the_dead_does_not_stay(here: SqlStore, there: SqlStore, url: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from contract.deeds import INSTANCE, claim, submit
+from contract.operations import INSTANCE, claim, submit
 from sqlalchemy import Connection, text
 
 from headrace_server.domain.job import ErrorKind, JobError

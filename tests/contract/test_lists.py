@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from contract.deeds import NOON, SECOND, Clock, continued, end, found, page, run, stop, submit
+from contract.operations import NOON, SECOND, Clock, continued, end, found, page, run, stop, submit
 
 from headrace_server.domain import requests
 from headrace_server.domain.job import Job, Status

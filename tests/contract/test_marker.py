@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from contract.deeds import now, submission, submit
+from contract.operations import now, submission, submit
 from contract.test_writer import describe
 from sqlalchemy import event
 

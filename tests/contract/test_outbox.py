@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import pytest_asyncio
-from contract.deeds import Clock, claim, end, finish, run, stop, submission, submit
+from contract.operations import Clock, claim, end, finish, run, stop, submission, submit
 from contract.test_lease import LEASE
 from sqlalchemy import text
 
@@ -156,8 +156,8 @@ async def test_without_a_broker_nothing_is_put_out(url: str, clock: Clock) -> No
 async def test_one_who_is_alone_leads(store: SqlStore) -> None:
     """An instance that no other can be beside leads as soon as it wants to."""
     await store.join(Instance("here", 1, {}), lease=None)
-    assert await store.lead(want=True)
-    assert not await store.lead(want=False)
+    assert await store.try_lead(want=True)
+    assert not await store.try_lead(want=False)
 
 
 @pytest.mark.only("postgresql")
@@ -167,15 +167,15 @@ async def test_one_leads(url: str, clock: Clock) -> None:
     for number, store in enumerate(stores):
         await store.join(Instance(f"instance-{number}", clock(), {}), lease=LEASE)
     one, two, three = stores
-    assert [await store.lead(want=True) for store in stores] == [True, False, False]
-    assert not await two.lead(want=False)
-    assert not await three.lead(want=True), "who does not lead has nothing to give up"
-    assert not await one.lead(want=False)
-    assert [await store.lead(want=True) for store in (two, one, two)] == [True, False, True]
+    assert [await store.try_lead(want=True) for store in stores] == [True, False, False]
+    assert not await two.try_lead(want=False)
+    assert not await three.try_lead(want=True), "who does not lead has nothing to give up"
+    assert not await one.try_lead(want=False)
+    assert [await store.try_lead(want=True) for store in (two, one, two)] == [True, False, True]
     await two.close()
-    assert [await store.lead(want=True) for store in (three, one)] == [True, False]
+    assert [await store.try_lead(want=True) for store in (three, one)] == [True, False]
     with one._engines.writes.begin() as connection:
         connection.execute(text("UPDATE instance SET state = 2 WHERE instance = 'instance-2'"))
-    assert [await store.lead(want=True) for store in (one, three)] == [True, False]
+    assert [await store.try_lead(want=True) for store in (one, three)] == [True, False]
     await one.close()
     await three.close()

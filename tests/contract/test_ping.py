@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from contract.deeds import now, submit
+from contract.operations import now, submit
 from contract.test_gone import file_of
 from sqlalchemy import Engine, event, make_url
 
@@ -25,12 +25,12 @@ TROUBLE = {
 def fail(database: str) -> Callable[[Engine], Callable[[], None]]:
     """Lets each transaction of some connections fail, until what it answers is called."""
 
-    def trouble(*_: Any) -> None:
+    def fail_at_begin(*_: Any) -> None:
         raise TROUBLE[database]
 
     def begin(engine: Engine) -> Callable[[], None]:
-        event.listen(engine, "begin", trouble)
-        return lambda: event.remove(engine, "begin", trouble)
+        event.listen(engine, "begin", fail_at_begin)
+        return lambda: event.remove(engine, "begin", fail_at_begin)
 
     return begin
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from contract.deeds import (
+from contract.operations import (
     LOST,
     SECOND,
     Clock,
@@ -103,7 +103,7 @@ async def test_lists_seek(store: SqlStore) -> None:
     assert {statement: steps for statement, steps in plans(store, statements) if slow(steps)} == {}
 
 
-async def cost(store: SqlStore, seats: int) -> int:
+async def cost(store: SqlStore, slots: int) -> int:
     """The instructions of SQLite's machine for a claim."""
     count = 0
 
@@ -113,7 +113,7 @@ async def cost(store: SqlStore, seats: int) -> int:
 
     with store._engines[0].connect() as connection:
         connection.connection.driver_connection.set_progress_handler(tick, 1)
-    assert len(await claim(store, seats)) == seats
+    assert len(await claim(store, slots)) == slots
     with store._engines[0].connect() as connection:
         connection.connection.driver_connection.set_progress_handler(None, 1)
     return count
@@ -134,36 +134,36 @@ async def test_a_sweep_does_not_feel_what_stays(store: SqlStore) -> None:
     assert any("request_forgotten (forget_at>? AND forget_at<?)" in step for step in steps), steps
 
 
-@pytest.mark.parametrize("seats", [1, 16])
-async def test_a_claim_does_not_feel_the_queue(store: SqlStore, seats: int) -> None:
+@pytest.mark.parametrize("slots", [1, 16])
+async def test_a_claim_does_not_feel_the_queue(store: SqlStore, slots: int) -> None:
     """A claim costs the same with 200 and with 6,000 jobs queued, jobs of unloaded types in front included."""
     await queue(store, 200)
     await queue(store, 1, kind="a-type-not-loaded")
-    short = await cost(store, seats)
+    short = await cost(store, slots)
     await queue(store, 3000, kind="a-type-not-loaded")
     await queue(store, 3000)
-    assert await cost(store, seats) <= 1.2 * short
+    assert await cost(store, slots) <= 1.2 * short
 
 
 async def test_a_claim_does_not_feel_the_tenants(store: SqlStore) -> None:
-    """A claim of 16 seats costs the same with 20 and with 1,000 tenants that wait."""
+    """A claim of 16 slots costs the same with 20 and with 1,000 tenants that wait."""
     await queue(store, 100, tenants=20)
     few = await cost(store, 16)
     await queue(store, 3000, tenants=1000)
     assert await cost(store, 16) <= 1.2 * few
 
 
-@pytest.mark.parametrize("seats", [1, 16])
-async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, seats: int) -> None:
+@pytest.mark.parametrize("slots", [1, 16])
+async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, slots: int) -> None:
     """A claim costs the same behind 300 and behind 6,000 jobs of an owner who has no room for one more."""
     await set_gate(store, Scope.QUEUE, "default", max_running_per_owner=1)
     full = [submission(owner="full", priority=1) for _ in range(6000)]
     others = [submission(owner=f"other-{number:03}") for number in range(50)]
     await asyncio.gather(*(store.submit(asked) for asked in full[:300] + others))
     assert [one.job.owner for one in await claim(store)] == ["full"]
-    short = await cost(store, seats)
+    short = await cost(store, slots)
     await asyncio.gather(*(store.submit(asked) for asked in full[300:]))
-    assert await cost(store, seats) <= 1.2 * short
+    assert await cost(store, slots) <= 1.2 * short
 
 
 async def test_the_outbox_does_not_feel_what_is_parked(url: str) -> None:

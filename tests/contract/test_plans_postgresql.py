@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from contract.deeds import LOST, SECOND, Clock, claim, end, run, set_gate, submission, submit
+from contract.operations import LOST, SECOND, Clock, claim, end, run, set_gate, submission, submit
 from sqlalchemy import event
 
 from headrace_server.domain.broadcast import DEFAULT_KINDS
@@ -120,37 +120,37 @@ async def test_hot_statements_seek(store: SqlStore, clock: Clock) -> None:
     assert costly(plans, 40) == {}
 
 
-@pytest.mark.parametrize("seats", [1, 16])
-async def test_a_claim_does_not_feel_the_queue(store: SqlStore, seats: int) -> None:
-    """With 4,000 jobs of two types and 500 tenants queued, no step of a claim meets more rows than seats call for."""
+@pytest.mark.parametrize("slots", [1, 16])
+async def test_a_claim_does_not_feel_the_queue(store: SqlStore, slots: int) -> None:
+    """With 4,000 jobs of two types and 500 tenants queued, no step of a claim meets more rows than slots call for."""
     kinds = ["t", "u"]
-    await claim(store, seats, kinds=kinds)
+    await claim(store, slots, kinds=kinds)
     await asyncio.gather(
         *(submit(store, kind=kinds[n % 2], tenant=f"t{n % 500:03}", priority=n % 3) for n in range(4000))
     )
     for _ in range(6):
-        assert len(await claim(store, seats, kinds=kinds)) == seats
+        assert len(await claim(store, slots, kinds=kinds)) == slots
     with carried_out(store) as plans:
-        assert len(await claim(store, seats, kinds=kinds)) == seats
+        assert len(await claim(store, slots, kinds=kinds)) == slots
     assert len(plans) > 5
-    assert costly(plans, 10 * (seats + 1)) == {}
+    assert costly(plans, 10 * (slots + 1)) == {}
 
 
-@pytest.mark.parametrize("seats", [1, 16])
-async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, seats: int) -> None:
+@pytest.mark.parametrize("slots", [1, 16])
+async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, slots: int) -> None:
     """With 3,000 jobs of an owner without room in front, no step of a claim meets more rows than it looks at owners."""
-    await claim(store, seats)
+    await claim(store, slots)
     await set_gate(store, Scope.QUEUE, "default", max_running=1000, max_running_per_owner=1)
     await asyncio.gather(*(submit(store, owner="full", priority=1) for _ in range(3000)))
     await asyncio.gather(*(submit(store, owner=f"other-{number:03}") for number in range(200)))
     assert [one.job.owner for one in await claim(store)] == ["full"]
     for _ in range(6):
-        assert len(await claim(store, seats)) == seats
+        assert len(await claim(store, slots)) == slots
     with carried_out(store) as plans:
-        assert len(await claim(store, seats)) == seats
+        assert len(await claim(store, slots)) == slots
     assert len(plans) > 8
     # Those at their limit are passed one by one; each is met by three steps that find its best.
-    assert costly(plans, candidates.OWNERS + 8 * seats + 20) == {}
+    assert costly(plans, candidates.OWNERS + 8 * slots + 20) == {}
 
 
 async def test_the_outbox_does_not_feel_what_is_parked(url: str) -> None:

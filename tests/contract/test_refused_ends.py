@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from contract.deeds import FAULT, LOST, SECOND, Clock, claim, end, found, now, page, run, stop, submit
+from contract.operations import FAULT, LOST, SECOND, Clock, claim, end, found, now, page, run, stop, submit
 from sqlalchemy import create_engine, text
 
 from headrace_server.domain.change import Change, Message, Outcome
@@ -74,7 +74,7 @@ async def ended(
         raise AssertionError(f"{active.key} was replaced: {error}")
 
     active = ActiveRun(job, "{}", store, spawn=spawn, on_lost=lost, hold_back=lambda *_: None)
-    active.ladder = StopEscalation(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
+    active.escalation = StopEscalation(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
     for name, value in results:
         active.set_result(name, value)
     if messages:
@@ -215,7 +215,7 @@ async def test_claims_go_job_by_job(store: SqlStore, refuse: Callable[[str], Non
     bad = [await submit(store) for _ in range(2)]
     good = [await submit(store) for _ in range(3)]
     refuse(f"NEW.job_id <= '{bad[1].job_id}'")
-    taken = [one.job.job_id for _ in range(3) for one in await claim(store, seats=2)]
+    taken = [one.job.job_id for _ in range(3) for one in await claim(store, slots=2)]
     assert taken == [job.job_id for job in good]
     assert [(await now(store, job)).status for job in bad] == [Status.QUEUED] * 2
 

@@ -5,7 +5,20 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from contract.deeds import FAULT, SECOND, Clock, end, finish, found, now, page, run, stop, submission, submit
+from contract.operations import (
+    FAULT,
+    SECOND,
+    Clock,
+    end,
+    finish,
+    found,
+    now,
+    page,
+    run,
+    stop,
+    submission,
+    submit,
+)
 from sqlalchemy import func, select
 
 from headrace_server.domain import requests

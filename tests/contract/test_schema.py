@@ -14,7 +14,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from contract.deeds import submission
+from contract.operations import submission
 from sqlalchemy import text
 
 from headrace_server.domain.job import Job

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from contract.deeds import SECOND, Clock, claim, finish, set_gate, stop, submission, submit
+from contract.operations import SECOND, Clock, claim, finish, set_gate, stop, submission, submit
 from contract.test_writer import describe
 from sqlalchemy import text
 
@@ -20,7 +20,7 @@ from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore, sql
 from support.checker_bugs import CountingGates
 from support.figures import figure, seed
-from support.listeners import Told
+from support.listeners import Recorder
 
 pytestmark = [pytest.mark.only("postgresql"), pytest.mark.slow]
 
@@ -150,7 +150,7 @@ async def test_nobody_waits_for_a_gate(stores: list[SqlStore]) -> None:
     free = await submit(stores[0])
     await set_gate(stores[0], Scope.QUEUE, "limited", max_running=5)
     told = asyncio.Event()
-    stores[0].listeners.append(Told(opened=told.set))
+    stores[0].listeners.append(Recorder(opened=told.set))
     with stores[1]._engines.reads.connect() as other:
         other.exec_driver_sql("COMMIT; BEGIN READ WRITE; SELECT FROM gate FOR UPDATE")
         taken = await claim(stores[0], 2)
@@ -258,7 +258,7 @@ class Storm:
             await finish(store, taken.job, result="1")
 
 
-def told_in_order(told: list[Change]) -> None:
+def seen_in_order(told: list[Change]) -> None:
     """Raise unless the events of each job were told in the order of their revisions."""
     last: dict[str, int] = {}
     for event in (event for change in told for event in change.events):
@@ -270,7 +270,7 @@ async def test_a_storm_of_batches(stores: list[SqlStore]) -> None:
     """Random batches on the same jobs from all stores: no deadlock; each store tells a job's events in order, and a tail by (writer, seq) misses none."""
     told: list[list[Change]] = [[] for _ in stores]
     for store, heard in zip(stores, told, strict=True):
-        store.listeners.append(Told(committed=heard.extend))
+        store.listeners.append(Recorder(committed=heard.extend))
     jobs = await asyncio.gather(*(submit(stores[0]) for _ in range(40)))
     tail = Tail(stores[0])
     over = asyncio.Event()
@@ -286,7 +286,7 @@ async def test_a_storm_of_batches(stores: list[SqlStore]) -> None:
     while tail.read():
         pass
     for heard in told:
-        told_in_order(heard)
+        seen_in_order(heard)
     with stores[0]._reads.begin() as connection:
         logged = connection.execute(text("SELECT job_id, revision FROM job_event")).all()
         broken = connection.execute(GAPS).all()

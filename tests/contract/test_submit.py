@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 
 import pytest
-from contract.deeds import NOON, Clock, claim, end, finish, now, run, submission, submit
+from contract.operations import NOON, Clock, claim, end, finish, now, run, submission, submit
 
 from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Message

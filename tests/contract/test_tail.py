@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from contract.deeds import INSTANCE, Clock, end, now, stop, submit
+from contract.operations import INSTANCE, Clock, end, now, stop, submit
 from sqlalchemy import Connection, text
 
 from headrace_server.domain.change import Change
@@ -20,7 +20,7 @@ from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Status
 from headrace_server.domain.ports import Instance
 from headrace_server.store import SqlStore, sql
-from support.listeners import Told
+from support.listeners import Recorder
 
 pytestmark = pytest.mark.only("postgresql")
 
@@ -95,7 +95,7 @@ async def test_everything_of_the_others_is_told_once(
         def committed(changes: Sequence[Change], events: list[Event] = events) -> None:
             events.extend(event for change in changes for event in change.events)
 
-        store.listeners.append(Told(committed=committed))
+        store.listeners.append(Recorder(committed=committed))
 
     async def live(store: SqlStore, other: SqlStore) -> None:
         for _ in range(40):
@@ -164,7 +164,7 @@ async def test_a_hint_comes_by_any_descriptor(
     opened = [SqlStore.open(url, durable=False, clock=clock) for _ in range(2)]
     try:
         heard: list[Event] = []
-        opened[1].listeners.append(Told(overheard=heard.extend))
+        opened[1].listeners.append(Recorder(overheard=heard.extend))
         for name, store in zip(("here", "there"), opened, strict=True):
             await store.join(Instance(name, clock(), {"workers": 1}), lease=10)
         await submit(opened[0])

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from contract.deeds import LOST, NOON, SECOND, Clock, claim, finish, now, run, stop, submit
+from contract.operations import LOST, NOON, SECOND, Clock, claim, finish, now, run, stop, submit
 
 from headrace_server.domain import requests
 from headrace_server.domain.change import Change

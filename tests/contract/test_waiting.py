@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from contract.deeds import claim, submit, until
+from contract.operations import claim, submit, until
 
 from headrace_server.domain.errors import QueueFull, StoreUnavailable
 from headrace_server.store import SqlStore

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract.deeds import claim, finish, now, run, stop, submission, submit
+from contract.operations import claim, finish, now, run, stop, submission, submit
 
 from headrace_server.domain import change, requests, running
 from headrace_server.domain.change import Change
@@ -17,7 +17,7 @@ from headrace_server.domain.errors import JobNotFound, StaleClaim, StoreUnavaila
 from headrace_server.domain.job import Job, Progress, Status
 from headrace_server.store import SqlStore
 from headrace_server.store.write import writer
-from support.listeners import Told
+from support.listeners import Recorder
 
 NO_UTF8 = "\ud800"
 
@@ -76,7 +76,7 @@ async def test_the_listener_is_told_before_the_caller(store: SqlStore) -> None:
             stored = [tuple(row) for row in other.exec_driver_sql("SELECT job_id FROM job")]
         seen.extend(done.job.job_id for done in changes if (done.job.job_id,) in stored)
 
-    store.listeners.append(Told(committed=listen))
+    store.listeners.append(Recorder(committed=listen))
     made = await submit(store)
     assert seen == [made.job_id]
 
@@ -88,7 +88,7 @@ async def test_a_listener_that_fails_harms_nobody(store: SqlStore) -> None:
     def listen(_changes: Any) -> None:
         raise ValueError("deaf")
 
-    store.listeners += Told(committed=listen), Told(committed=told.extend)
+    store.listeners += Recorder(committed=listen), Recorder(committed=told.extend)
     made = await submit(store)
     assert [change.job.job_id for change in told] == [made.job_id]
     assert (await now(store, made)).job_id == made.job_id

@@ -45,8 +45,8 @@ async def test_the_publisher_outlives_a_defect(rabbitmq: str, bench: Bench) -> N
             requests.create("j", "t", Spec("copy"), NOW, hold=False).job, NOW, instance="i", worker="w"
         ).job
         far = Progress(1, 2**70, "", 2**70)
-        broker.mention(job, far)
-        broker.mention(job, replace(far, total=2, update_time=NOW))
+        broker.publish_progress(job, far)
+        broker.publish_progress(job, replace(far, total=2, update_time=NOW))
         broker.publish([broadcast(1)])
         await settled.wait()
         assert not down.is_set()
@@ -58,5 +58,5 @@ async def test_the_publisher_outlives_a_defect(rabbitmq: str, bench: Bench) -> N
         broker.publish([broadcast(2)])
         await settled.wait()
     await broker.close()
-    assert [fate for _, fate in fates] == [Disposition.CONFIRMED, Disposition.CONFIRMED]
+    assert [disposition for _, disposition in fates] == [Disposition.CONFIRMED, Disposition.CONFIRMED]
     assert len(bench.take("here", 3)) == 3

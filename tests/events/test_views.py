@@ -29,7 +29,7 @@ TENANT = "Zürich~1.a"
 JOBS = 2000
 CALLERS = 4
 TWICE = RetryPolicy(max_attempts=2, initial_backoff=timedelta(0))
-LATER = datetime.now(UTC) + timedelta(days=1)
+RETRY = datetime.now(UTC) + timedelta(days=1)
 SOON = datetime.now(UTC) + timedelta(seconds=5)
 Make = Callable[[Client], JobHandle]
 
@@ -71,8 +71,8 @@ OUTCOMES: list[tuple[Make, int]] = [
     (of("test.unserializable"), 50),
     (of("test.large", {"size": 2 << 20}), 10),
     (of("chaos.unmade", {"log": "unused"}), 50),
-    (of("test.noop", run_after=LATER, expire_time=SOON), 50),
-    (stopped(of("test.noop", run_after=LATER)), 100),
+    (of("test.noop", run_after=RETRY, expire_time=SOON), 50),
+    (stopped(of("test.noop", run_after=RETRY)), 100),
     (stopped(of("test.noop", hold=True)), 100),
     (stopped(of("test.pause", priority=9)), 50),
     (released, 100),
@@ -88,7 +88,7 @@ def all_of_them(rng: random.Random) -> list[Make]:
     return made
 
 
-def test_two_views_of_one_log(rabbitmq: str, tmp_path: Path, told: Callable[[str, str], None]) -> None:
+def test_two_views_of_one_log(rabbitmq: str, tmp_path: Path, announce: Callable[[str, str], None]) -> None:
     """Over 2,000 jobs of all outcomes what came over AMQP is, job by job, what ListJobEvents and WatchJob show (acceptance 76, 77)."""
     folder = tmp_path / "server"
     folder.mkdir()
@@ -114,7 +114,7 @@ def test_two_views_of_one_log(rabbitmq: str, tmp_path: Path, told: Callable[[str
             ErrorKind.INSTANCE_LOST,
             ErrorKind.INSTANCE_DRAINED,
         }
-    told("two views of one log", f"{report}; {', '.join(f'{name} {n}' for name, n in statuses.items())}")
+    announce("two views of one log", f"{report}; {', '.join(f'{name} {n}' for name, n in statuses.items())}")
 
 
 @pytest.mark.parametrize("form", ["json", "protobuf"])

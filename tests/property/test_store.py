@@ -32,7 +32,7 @@ from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import ControlError, StaleClaim, StoreUnavailable
 from headrace_server.domain.job import ErrorKind, JobError, Progress, RetryPolicy, Spec, Status, StopPhase
-from headrace_server.domain.ports import ClaimRequest, Page, Seat, Submission
+from headrace_server.domain.ports import ClaimRequest, FreeSlot, Page, Submission
 from headrace_server.domain.query import Filter, Group, Order
 from headrace_server.store import SqlStore
 from headrace_server.store.opening import migrate
@@ -40,7 +40,7 @@ from headrace_server.store.read import listing, one_job
 from support import faults_rows, model_view
 from support.faults_life import at_once
 from support.figures import figure, seed
-from support.listeners import Told
+from support.listeners import Recorder
 from support.model import Model, Record, Refused
 
 pytestmark = pytest.mark.slow
@@ -123,7 +123,7 @@ of_run = st.one_of(
     st.tuples(st.just("finish"), outcomes),
     st.tuples(st.just("finish"), outcomes),
 )
-deeds = st.one_of(
+operations = st.one_of(
     st.tuples(st.just("submit"), submits),
     st.tuples(st.just("submit"), submits),
     st.tuples(st.just("release"), which),
@@ -211,7 +211,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
             return SqlStore.open(self.place.url, durable=False, clock=lambda: self.model.now)
 
         self.store = self.loop.run_until_complete(opened())
-        self.store.listeners.append(Told(committed=self._committed))
+        self.store.listeners.append(Recorder(committed=self._committed))
 
     def _committed(self, told: Sequence[Change]) -> None:
         assert len({change.job.job_id for change in told}) == len(told), "a job was told twice of one commit"
@@ -221,12 +221,12 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     # What is asked
 
-    @rule(deed=deeds)
+    @rule(deed=operations)
     def one(self, deed: Any) -> None:
         """Ask one thing."""
         self._ask([self._asked(*deed)])
 
-    @rule(together=st.lists(deeds, min_size=2, max_size=6))
+    @rule(together=st.lists(operations, min_size=2, max_size=6))
     def together(self, together: list[Any]) -> None:
         """Ask several things in one batch: each has its own outcome."""
         self._ask([self._asked(*deed) for deed in together])
@@ -395,14 +395,14 @@ class StoreAgainstModel(RuleBasedStateMachine):
         )
 
     def _claim(self, given: Any) -> Asked:
-        seats, types = given
+        slots, types = given
         request = ClaimRequest(
-            HERE, [Seat(f"w{number}", permit) for number, permit in enumerate(seats)], frozenset(types)
+            HERE, [FreeSlot(f"w{number}", permit) for number, permit in enumerate(slots)], frozenset(types)
         )
 
         def of_model(answer: Any) -> None:
             assert not isinstance(answer, Exception), answer
-            self.model.claimed([one.job.job_id for one in answer], seats, types, HERE)
+            self.model.claimed([one.job.job_id for one in answer], slots, types, HERE)
 
         return Asked(CLAIM, of_model, lambda: self.store.claim(request))
 
@@ -482,7 +482,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
             )
         for job_id in self.touched & stored.keys():
             events = self.store._ask(partial(one_job.events, job_id=job_id, after=0, limit=1000))
-            assert list(map(model_view.told, events)) == self.model.jobs[job_id].history
+            assert list(map(model_view.seen_event, events)) == self.model.jobs[job_id].history
         self.touched.clear()
         faults_rows.check_on(self.place.rows)
 
@@ -491,7 +491,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         try:
             for job_id, record in self.model.jobs.items():
                 events = self.loop.run_until_complete(self.store.events(job_id, after=0, limit=1000))
-                assert list(map(model_view.told, events)) == record.history
+                assert list(map(model_view.seen_event, events)) == record.history
                 got = self.store.get(job_id, tenant=record.tenant, payload=True)
                 assert model_view.of_store(self.loop.run_until_complete(got)) == model_view.of_model(record)
         finally:

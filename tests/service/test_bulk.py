@@ -132,7 +132,7 @@ def test_the_other_client(client: Client) -> None:
     """AsyncClient has the same verbs."""
     client.submit("test.noop", hold=True)
 
-    async def all_verbs() -> tuple[int, StopCounts, PurgeCounts]:
+    async def all_methods() -> tuple[int, StopCounts, PurgeCounts]:
         async with AsyncClient(client.target, tenant=client._own_tenant) as other:
             return (
                 await other.update_jobs({"priority": 1}, types="test.noop"),
@@ -140,4 +140,4 @@ def test_the_other_client(client: Client) -> None:
                 await other.purge_jobs(types="test.noop"),
             )
 
-    assert asyncio.run(all_verbs()) == (1, StopCounts(stopped=1), PurgeCounts(purged=1))
+    assert asyncio.run(all_methods()) == (1, StopCounts(stopped=1), PurgeCounts(purged=1))

@@ -78,7 +78,7 @@ def test_limits_on_running_jobs(six: Client, note: Path, gate: Path) -> None:
 
 
 def test_tenants_take_turns(server_with_one_worker: Client, note: Path) -> None:
-    """A tenant with a long queue does not starve the others: one job of each in a lap, three of one that weighs 3 (acceptance 52)."""
+    """A tenant with a long queue does not starve the others: one job of each in a round, three of one that weighs 3 (acceptance 52)."""
     client = server_with_one_worker
     client.pause_queue("default")
     for tenant, count in (("big", 12), ("mid", 4), ("tiny", 2)):

@@ -56,7 +56,7 @@ def test_the_life_of_a_job_is_found_by_its_id(talkative: Server) -> None:
 
 
 def test_a_stop_and_an_end_without_success_are_told_at_info(talkative: Server, note: Path) -> None:
-    """Who asked what, each step of the ladder, and how it ended: each with job and attempt (acceptance 87)."""
+    """Who asked what, each step of the escalation, and how it ended: each with job and attempt (acceptance 87)."""
     with talkative.client() as client:
         job = client.submit("test.stubborn", {"started": str(note)})
         until(note.exists, "the job runs")

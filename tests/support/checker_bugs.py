@@ -145,7 +145,7 @@ class RequeuesFirst(DoomedDispatcher):
 
     def begun(self, slot: str, run: RunKey) -> None:  # noqa: ARG002 - the run knows its slot
         """Let the attempt end by its timeout."""
-        active = self.seating.runs.get(run)
+        active = self.slot_table.runs.get(run)
         if active is not None:
             active.begin()
             if active.job.timeout is not None:
@@ -161,14 +161,14 @@ class RequeuesFirst(DoomedDispatcher):
 class _HastySeating(SlotTable):
     """Hands a run over before its permit."""
 
-    def free_seats(self, types: frozenset[str]) -> Groups:
+    def free_slots(self, types: frozenset[str]) -> Groups:
         """No permit comes with a claim."""
         return {
-            kinds: [replace(seat, permit=False) for seat in seats]
-            for kinds, seats in super().free_seats(types).items()
+            kinds: [replace(slot, permit=False) for slot in slots]
+            for kinds, slots in super().free_slots(types).items()
         }
 
-    def backlog_seats(self, types: frozenset[str]) -> Groups:  # noqa: ARG002
+    def backlog_slots(self, types: frozenset[str]) -> Groups:  # noqa: ARG002
         """None."""
         return {}
 
@@ -183,11 +183,11 @@ class StartsFirst(DoomedDispatcher):
 
     def attach(self, pool: PoolPort) -> None:
         """Use this pool."""
-        self.seating = _HastySeating(self._store, pool, self._me, self._wake.set)
+        self.slot_table = _HastySeating(self._store, pool, self._me, self._wake.set)
 
     def logged(self, slot: str, run: RunKey, messages: Sequence[Message], dropped: int) -> None:
         """The job's code has said something."""
-        active = self.seating.runs.get(run)
+        active = self.slot_table.runs.get(run)
         if active is not None and active.job.status is Status.TO_BE_RUN:
             active.write(active.permit)
         super().logged(slot, run, messages, dropped)
@@ -215,8 +215,8 @@ class _OneSeq(tail.Cursor):
         return events
 
 
-def _trust(feed: Subscription, revision: int) -> list[Event] | None:
-    return [event for event in feed.topic.events if event.revision > revision] or None
+def _trust(subscription: Subscription, revision: int) -> list[Event] | None:
+    return [event for event in subscription.topic.events if event.revision > revision] or None
 
 
 class OneSeq(DoomedStore):

@@ -14,11 +14,11 @@ from typing import Any
 from headrace_server.domain import change, requests, running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.job import ErrorKind, JobError, Progress, RetryPolicy, Spec, StopPhase
-from headrace_server.domain.ports import ClaimRequest, Page, Seat, Submission
+from headrace_server.domain.ports import ClaimRequest, FreeSlot, Page, Submission
 from headrace_server.domain.query import Filter, Group, Order
 from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore
-from support.listeners import Told
+from support.listeners import Recorder
 
 HERE = "here"
 START = 1_800_000_000_000_000
@@ -49,7 +49,7 @@ class Life:
     def __init__(self, store: SqlStore) -> None:
         self.store = store
         self.told: list[Change] = []
-        store.listeners.append(Told(committed=self.told.extend))
+        store.listeners.append(Recorder(committed=self.told.extend))
 
     async def batch(self, *asked: Awaitable[Any]) -> Answers:
         """Ask for all of it in one batch; refusals are answers too."""
@@ -66,9 +66,9 @@ class Life:
         return self.store.apply(name, change.chain(decisions))
 
     def claim(self, *permits: bool) -> Awaitable[Any]:
-        """Claim for so many seats."""
-        seats = [Seat(f"w{number}", permit) for number, permit in enumerate(permits)]
-        return self.store.claim(ClaimRequest(HERE, seats, frozenset({"t"})))
+        """Claim for so many slots."""
+        slots = [FreeSlot(f"w{number}", permit) for number, permit in enumerate(permits)]
+        return self.store.claim(ClaimRequest(HERE, slots, frozenset({"t"})))
 
 
 class Clock:

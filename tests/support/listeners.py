@@ -8,7 +8,7 @@ from headrace_server.domain.event import Event
 from headrace_server.domain.ports import CommitListener
 
 
-class Told(CommitListener):
+class Recorder(CommitListener):
     """Hands on what it is told."""
 
     def __init__(

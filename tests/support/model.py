@@ -23,7 +23,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Told:
+class SeenEvent:
     """An event: revision, kind, status and attempt after it, time, and what it says."""
 
     revision: int
@@ -87,7 +87,7 @@ class Record:
     messages: int = 0
     dropped: int = 0
     results: dict[str, str] = field(default_factory=dict)
-    history: list[Told] = field(default_factory=list)
+    history: list[SeenEvent] = field(default_factory=list)
 
     @property
     def attempt(self) -> int:
@@ -106,7 +106,7 @@ class Record:
 
     def tell(self, kind: str, at: int, *says: Any) -> None:
         """One more event."""
-        self.history.append(Told(len(self.history) + 1, kind, self.status, self.attempt, at, says))
+        self.history.append(SeenEvent(len(self.history) + 1, kind, self.status, self.attempt, at, says))
 
     def move(self, to: str, at: int, error: str | None = None) -> None:
         """Another status."""
@@ -238,17 +238,17 @@ class Model:
         return sorted(found, key=lambda job: (-job.priority, job.queue_time, job.job_id))
 
     def claimed(
-        self, taken: Sequence[str], seats: Sequence[bool], types: Iterable[str], instance: str
+        self, taken: Sequence[str], slots: Sequence[bool], types: Iterable[str], instance: str
     ) -> None:
-        """Raise unless these are the jobs that a claim must take: all there are or as many as seats, the best of each tenant, tenants in turn."""
+        """Raise unless these are the jobs that a claim must take: all there are or as many as slots, the best of each tenant, tenants in turn."""
         ready = self.ready(types)
         left = {
             tenant: [job for job in ready if job.tenant == tenant] for tenant in {j.tenant for j in ready}
         }
         served = dict.fromkeys(left, 0)
-        free = list(seats)
+        free = list(slots)
         for job_id in taken:
-            assert free, f"{job_id} was taken without a seat"
+            assert free, f"{job_id} was taken without a slot"
             job = self.job(job_id)
             assert left.get(job.tenant), f"{job_id} was not ready"
             assert left[job.tenant].pop(0) is job, f"{job_id} was not the best of {job.tenant}"
@@ -259,7 +259,7 @@ class Model:
             job.move("TO_BE_RUN", self.now)
             if not free[0] or self._permit(job):
                 free.pop(0)
-        assert not free or not any(left.values()), f"{len(free)} seats are empty, and {left} are ready"
+        assert not free or not any(left.values()), f"{len(free)} slots are empty, and {left} are ready"
         for tenant, jobs in left.items():
             assert not jobs or max(served.values()) <= served[tenant] + 1, f"{tenant} had no turn: {served}"
 

@@ -5,7 +5,7 @@ from typing import Any
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import ErrorKind, Status, StopPhase
 from headrace_server.domain.query import FullJob
-from support.model import Record, Told
+from support.model import Record, SeenEvent
 
 SAME = (
     "job_id",
@@ -72,7 +72,7 @@ def of_model(record: Record) -> dict[str, Any]:
     }
 
 
-def told(event: Event) -> Told:
+def seen_event(event: Event) -> SeenEvent:
     """An event of the store as one of the model."""
     body = event.body
     says: tuple[Any, ...]
@@ -96,4 +96,4 @@ def told(event: Event) -> Told:
             says = (body["count"],)
         case _:
             says = ()
-    return Told(event.revision, event.kind.name, event.status.name, event.attempt, event.at, says)
+    return SeenEvent(event.revision, event.kind.name, event.status.name, event.attempt, event.at, says)

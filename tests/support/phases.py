@@ -112,7 +112,7 @@ class DoomedStore(SqlStore):
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Claim; without permits where that is chosen."""
         if chosen()[0] in (Phase.CLAIMED, Phase.PERMITTING, Phase.APART):
-            request = replace(request, seats=[replace(seat, permit=False) for seat in request.seats])
+            request = replace(request, slots=[replace(slot, permit=False) for slot in request.slots])
         return await super().claim(request)
 
     def _announce(self, changes: Sequence[Change]) -> None:
@@ -163,7 +163,7 @@ class DoomedDispatcher(Dispatcher):
         super().finished(slot, run, outcome)
 
     def _reach(self, phase: Phase, run: RunKey) -> None:
-        active = self.seating.runs.get(run)
+        active = self.slot_table.runs.get(run)
         if active is not None:
             reach(phase, active.job.description)
 

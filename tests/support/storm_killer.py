@@ -131,7 +131,7 @@ class Killer:
         self.rng.shuffle(plans)
         return plans
 
-    def carry_out(self, plan: Phase | str) -> None:
+    def apply(self, plan: Phase | str) -> None:
         """Kill once, with a job that runs and is watched; a drain ends several."""
         self._count += 1
         sleepers = [self._sleeper(number) for number in range(DRAINED if plan == "drain" else 1)]

@@ -23,7 +23,7 @@ from support.rabbitmq import Broker
 from support.relay import Relay
 from support.server import Server, until
 from support.storm import IMPATIENT, WATCHERS, Storm
-from support.storm_rage import settle
+from support.storm_load import settle
 
 MORE = figure(24, 240)
 """Jobs that are submitted in each trouble."""

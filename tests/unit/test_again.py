@@ -22,7 +22,7 @@ ENDED = moved(Status.RUNNING, Status.SUCCEEDED)
 
 
 def test_an_end_elsewhere_costs_a_claim_where_a_gate_was_full() -> None:
-    """A claim that met no full gate, or filled all its seats, is not asked for again when a job elsewhere ends; one that left seats free before a full gate is."""
+    """A claim that met no full gate, or filled all its slots, is not asked for again when a job elsewhere ends; one that left slots free before a full gate is."""
     told: list[str] = []
     again = ClaimRetry(lambda: told.append("claim"))
     again.answered(taken(full=False), 2, again.made)

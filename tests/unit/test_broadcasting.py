@@ -24,7 +24,7 @@ JOBS = 60
 LIMIT = 20.0
 
 
-class Moody:
+class UnsteadyBroker:
     """A broker that takes, refuses and gives back, breaks down, and settles in any order."""
 
     def __init__(self, chance: random.Random) -> None:
@@ -72,7 +72,7 @@ class Moody:
         for job_id, count in jobs.items():
             self.together[job_id] = max(self.together[job_id], count)
 
-    def mention(self, job: Job, progress: Progress) -> None:
+    def publish_progress(self, job: Job, progress: Progress) -> None:
         """Nobody asks."""
 
     def act(self) -> None:
@@ -85,9 +85,9 @@ class Moody:
             self._chance.shuffle(self.flying)
             count = self._chance.randint(0, len(self.flying))
             now, self.flying = self.flying[:count], self.flying[count:]
-            self.on_settled([(one, self._fate(one)) for one in now])
+            self.on_settled([(one, self._disposition(one)) for one in now])
 
-    def _fate(self, broadcast: Broadcast) -> Disposition:
+    def _disposition(self, broadcast: Broadcast) -> Disposition:
         if broadcast.event.job_id in self.unfit:
             return Disposition.UNFIT
         if broadcast.event.job_id in self.unwanted:
@@ -98,7 +98,7 @@ class Moody:
         return Disposition.CONFIRMED
 
 
-async def happen(broker: Moody, fact: Callable[[], Awaitable[bool]]) -> None:
+async def happen(broker: UnsteadyBroker, fact: Callable[[], Awaitable[bool]]) -> None:
     """Let things happen until a fact is there."""
     async with asyncio.timeout(LIMIT):
         while not await fact():
@@ -112,7 +112,7 @@ async def test_what_cannot_be_published_is_kept(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/jobs.db"
     migrate.upgrade(url)
     store = SqlStore.open(url, durable=False, broadcast=DEFAULT_KINDS)
-    broker = Moody(random.Random(seed()))
+    broker = UnsteadyBroker(random.Random(seed()))
     broker.calm, broker.unfit, broker.unwanted = True, {"unfit"}, {"unwanted"}
     pump = OutboxRelay(store, broker, keep=False)
     pump.start()
@@ -142,7 +142,7 @@ async def test_nothing_is_lost_or_out_of_order(tmp_path: Path, monkeypatch: pyte
     migrate.upgrade(url)
     kinds = DEFAULT_KINDS | {EventKind.UPDATED}
     store = SqlStore.open(url, durable=False, broadcast=kinds)
-    broker = Moody(chance)
+    broker = UnsteadyBroker(chance)
     pump = OutboxRelay(store, broker)
     store.listeners.append(pump)
     pump.start()

@@ -35,11 +35,9 @@ class Stops:
         return StopOutcome.STOPPED, FullJob(requests.create(job_id, tenant, Spec("t"), 0, hold=True).job)
 
 
-def carry_out(
-    body: bytes, *, kind: str = STOP, content_type: str = "", error: Exception | None = None
-) -> Any:
+def apply(body: bytes, *, kind: str = STOP, content_type: str = "", error: Exception | None = None) -> Any:
     """What becomes of a command."""
-    return asyncio.run(CommandHandler(Stops(error)).carry_out(kind, content_type, body))  # type: ignore[arg-type]
+    return asyncio.run(CommandHandler(Stops(error)).apply(kind, content_type, body))  # type: ignore[arg-type]
 
 
 @given(
@@ -51,7 +49,7 @@ def carry_out(
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_answered(body: bytes, protobuf: bool) -> None:
     """Bytes are a StopJob request, or are refused as none: in JSON and in protobuf (failure case 25)."""
-    answer = carry_out(body, content_type=PROTOBUF if protobuf else "application/json")
+    answer = apply(body, content_type=PROTOBUF if protobuf else "application/json")
     if answer.verdict is Verdict.DONE:
         assert answer.kind == STOPPED
     else:
@@ -63,14 +61,14 @@ def test_any_bytes_are_answered(body: bytes, protobuf: bool) -> None:
     ("error", "verdict", "code"),
     [
         (JobNotFound("x"), Verdict.DONE, 5),
-        (StoreUnavailable("away"), Verdict.LATER, 14),
+        (StoreUnavailable("away"), Verdict.RETRY, 14),
         (RuntimeError("a secret"), Verdict.DONE, 13),
     ],
     ids=["unknown job", "store away", "defect"],
 )
 def test_what_goes_wrong_is_an_answer(error: Exception, verdict: Verdict, code: int) -> None:
     """An unknown job is an answer, a store that is away leaves the command in its queue, and a defect tells an error id only."""
-    answer = carry_out(b'{"jobId": "x"}', error=error)
+    answer = apply(b'{"jobId": "x"}', error=error)
     assert answer.verdict is verdict
     said = json.loads(answer.body)
     assert said["code"] == code

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from headrace_server.control.watch.follow import Finished, Heartbeat, Snapshot, Update, Watch, WatchOptions
-from headrace_server.control.watch.hub import KEPT_EVENTS, TAKEN_EVENTS, TURNS, Hub
+from headrace_server.control.watch.hub import KEPT_EVENTS, PACE_MAX, TAKEN_EVENTS, Hub
 from headrace_server.domain import change, requests, running
 from headrace_server.domain.change import Change, Outcome
 from headrace_server.domain.errors import Draining, JobNotFound
@@ -105,15 +105,15 @@ async def test_a_feed_behind_what_is_kept_reads_the_log() -> None:
 async def test_a_watcher_that_does_not_read_holds_a_few_events() -> None:
     """However far it is behind, a watcher has taken a few events and no more (failure case 20)."""
     log, hub = Log(), Hub(100_000)
-    with hub.subscribe("j") as feed:
+    with hub.subscribe("j") as subscription:
         for number in range(KEPT_EVENTS):
             hub.publish(
                 log.commit(requests.update(log.job, NOW, fields={"priority": number + 1}, etag="")).events
             )
-        taken = feed.events_after(1)
+        taken = subscription.events_after(1)
         assert [event.revision for event in taken or ()] == list(range(2, 2 + TAKEN_EVENTS))
-        assert [event.revision for event in feed.events_after(KEPT_EVENTS) or ()] == [KEPT_EVENTS + 1]
-        assert feed.events_after(KEPT_EVENTS + 1) is None
+        assert [event.revision for event in subscription.events_after(KEPT_EVENTS) or ()] == [KEPT_EVENTS + 1]
+        assert subscription.events_after(KEPT_EVENTS + 1) is None
 
 
 async def test_many_watchers_let_others_pass() -> None:
@@ -126,7 +126,7 @@ async def test_many_watchers_let_others_pass() -> None:
         woken.append("watcher")
         assert isinstance(await _last(updates), Finished)
 
-    following = [watch(log, hub).updates() for _ in range(3 * TURNS)]
+    following = [watch(log, hub).updates() for _ in range(3 * PACE_MAX)]
     for updates in following:
         await anext(updates)
     watchers = [asyncio.create_task(follow(updates)) for updates in following]
@@ -135,7 +135,7 @@ async def test_many_watchers_let_others_pass() -> None:
     asyncio.get_running_loop().call_soon(woken.append, "somebody else")
     await asyncio.gather(*watchers)
     assert woken.count("watcher") == len(watchers)
-    assert woken.index("somebody else") <= TURNS
+    assert woken.index("somebody else") <= PACE_MAX
 
 
 async def test_the_end_is_read_once_for_all() -> None:

@@ -71,7 +71,7 @@ async def follow(
         on_lost=lost,
         hold_back=lambda _active, back: held.append(back),
     )
-    active.ladder = StopEscalation(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
+    active.escalation = StopEscalation(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
     for decide in decisions:
         active.write(decide)
     look(active)

@@ -118,7 +118,7 @@ class Workshop:
 
     def __init__(self, pool: Pool, recorder: Recorder, folder: Path) -> None:
         self.pool = pool
-        self.told = recorder
+        self.recorder = recorder
         self.folder = folder
 
     def send(self, type_name: str, slot: str = "worker-1", **parameters: Any) -> RunKey:
@@ -131,7 +131,7 @@ class Workshop:
 
     async def run(self, type_name: str, slot: str = "worker-1", **parameters: Any) -> Outcome:
         """Run a job to its end."""
-        return await self.told.outcome(self.send(type_name, slot, **parameters))
+        return await self.recorder.outcome(self.send(type_name, slot, **parameters))
 
     async def started(self, type_name: str, slot: str = "worker-1", **parameters: Any) -> tuple[RunKey, int]:
         """Start a job that notes its pid in a file."""

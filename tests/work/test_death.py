@@ -36,18 +36,18 @@ async def test_one_run_is_lost_and_no_other(tmp_path: Path, how: str, cause: str
         key = shop.send("fall", how=how)
         behind = [shop.send("noop") for _ in range(5)]
         sent = time.monotonic()
-        assert await shop.told.lost() == ("lost", "worker-1", key, behind, cause)
-        assert [call[2] for call in shop.told.of("begun") if call[1] == "worker-1"] == [before, key]
-        assert "about to fall" in shop.told.texts(key)
+        assert await shop.recorder.lost() == ("lost", "worker-1", key, behind, cause)
+        assert [call[2] for call in shop.recorder.of("begun") if call[1] == "worker-1"] == [before, key]
+        assert "about to fall" in shop.recorder.texts(key)
         if how == "segfault":
-            assert any("pool_jobs.py" in text for text in shop.told.texts(key, 3))
-        await shop.told.ready(3)
+            assert any("pool_jobs.py" in text for text in shop.recorder.texts(key, 3))
+        await shop.recorder.ready(3)
         took = time.monotonic() - sent
         print(f"{how}: ready again after {took:.3f} s")
         assert took < guard(2)
         assert (await shop.run("noop")).error is None
         (tmp_path / "go").touch()
-        assert (await shop.told.outcome(other)).error is None
+        assert (await shop.recorder.outcome(other)).error is None
 
 
 @pytest.mark.parametrize("text", ["no frame", '["progress"]\n', '["finished",1]\n', "[]\n", "\0\n"])
@@ -56,8 +56,14 @@ async def test_a_child_that_nobody_understands_is_replaced(tmp_path: Path, text:
     async with workshop(tmp_path) as shop:
         key = shop.send("babble", text=text, go=str(tmp_path / "never"))
         behind = shop.send("noop")
-        assert await shop.told.lost() == ("lost", "worker-1", key, [behind], "killed by signal 9 (SIGKILL)")
-        await shop.told.ready(2)
+        assert await shop.recorder.lost() == (
+            "lost",
+            "worker-1",
+            key,
+            [behind],
+            "killed by signal 9 (SIGKILL)",
+        )
+        await shop.recorder.ready(2)
         assert (await shop.run("noop")).error is None
 
 
@@ -85,21 +91,21 @@ async def test_a_child_killed_at_any_moment_leaves_every_run_known(tmp_path: Pat
             for slot in shop.pool.slots:
                 sent += [shop.send("nap", slot=slot) for _ in range(10)]
             victim = shop.pool.slots[kill % 2]
-            seen = len(shop.told.of("begun"))
-            await shop.told.until(lambda: len(shop.told.of("begun")) >= seen + kill % 5, "some runs")  # noqa: B023 - called in this turn of the loop only
+            seen = len(shop.recorder.of("begun"))
+            await shop.recorder.until(lambda: len(shop.recorder.of("begun")) >= seen + kill % 5, "some runs")  # noqa: B023 - called in this turn of the loop only
             pid = shop.pool.pid(victim)
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)  # it is no child of this process: the supervisor's
-            await shop.told.lost(kill + 1)
-            await shop.told.ready(kill + 3)
+            await shop.recorder.lost(kill + 1)
+            await shop.recorder.ready(kill + 3)
         last = shop.send("noop"), shop.send("noop", slot="worker-2")
         for key in last:
-            await shop.told.outcome(key)
-        ended = [call[2] for call in shop.told.of("finished")]
-        lost = [call[2] for call in shop.told.of("lost") if call[2] is not None]
-        unbegun = [key for call in shop.told.of("lost") for key in call[3]]
+            await shop.recorder.outcome(key)
+        ended = [call[2] for call in shop.recorder.of("finished")]
+        lost = [call[2] for call in shop.recorder.of("lost") if call[2] is not None]
+        unbegun = [key for call in shop.recorder.of("lost") for key in call[3]]
         assert sorted(ended + lost + unbegun) == sorted([*sent, *last])
-        begun = [call[2] for call in shop.told.of("begun")]
+        begun = [call[2] for call in shop.recorder.of("begun")]
         assert sorted(begun) == sorted(ended + lost)
         print(f"{len(ended)} finished, {len(lost)} lost, {len(unbegun)} never begun")
 
@@ -113,10 +119,10 @@ async def test_not_ready_while_modules_load(tmp_path: Path, monkeypatch: pytest.
         assert shop.pool.recall("worker-1") == [recalled]
         key = shop.send("noop")
         await fact(lambda: shop.pool.pid("worker-1"), "the child")
-        assert not shop.told.calls
+        assert not shop.recorder.calls
         (tmp_path / "gate").touch()
-        await shop.told.outcome(key)
-        assert [call[0] for call in shop.told.calls] == ["ready", "begun", "finished"]
+        await shop.recorder.outcome(key)
+        assert [call[0] for call in shop.recorder.calls] == ["ready", "begun", "finished"]
 
 
 async def test_a_module_that_ends_the_process_is_tried_ever_more_slowly(
@@ -126,18 +132,18 @@ async def test_a_module_that_ends_the_process_is_tried_ever_more_slowly(
     monkeypatch.setenv("IMPORT_GATE", str(tmp_path / "gate"))
     modules = ("work.falling_import", "work.pool_jobs")
     async with workshop(tmp_path, modules=modules, ready=False) as shop:
-        assert await shop.told.lost(3) == (
+        assert await shop.recorder.lost(3) == (
             "lost",
             "worker-1",
             None,
             [],
             "exited with code 7 before it was ready: no gate",
         )
-        first, second = shop.told.at[1] - shop.told.at[0], shop.told.at[2] - shop.told.at[1]
+        first, second = shop.recorder.at[1] - shop.recorder.at[0], shop.recorder.at[2] - shop.recorder.at[1]
         assert first > 0.1
         assert second > 0.2
         (tmp_path / "gate").touch()
-        await shop.told.ready(1)
+        await shop.recorder.ready(1)
         assert (await shop.run("noop")).error is None
 
 
@@ -146,8 +152,8 @@ async def test_an_idle_child_that_dies_is_replaced(tmp_path: Path) -> None:
     async with workshop(tmp_path) as shop:
         await shop.run("noop")
         shop.pool.kill("worker-1")
-        assert await shop.told.lost() == ("lost", "worker-1", None, [], "killed by signal 9 (SIGKILL)")
-        await shop.told.ready(2)
+        assert await shop.recorder.lost() == ("lost", "worker-1", None, [], "killed by signal 9 (SIGKILL)")
+        await shop.recorder.ready(2)
         assert shop.pool.counters() == {"children": 1, "restarts": 1, "runs": 1}
 
 
@@ -159,13 +165,13 @@ async def test_the_workspace_goes_at_any_end(tmp_path: Path, how: str) -> None:
         path = Path(await note_of(tmp_path / "path"))
         assert path == tmp_path / "workspaces" / f"{key.job_id}-1"
         if how in ("return", "raise"):
-            outcome = await shop.told.outcome(key)
+            outcome = await shop.recorder.outcome(key)
             assert (outcome.error is None) == (how == "return")
             assert path not in remaining(path.parent)
         else:
             if how == "stay":
                 shop.pool.kill("worker-1")
-            await shop.told.lost()
+            await shop.recorder.lost()
         await fact(lambda: not remaining(path.parent), "the removal of the workspace")
 
 
@@ -213,7 +219,7 @@ async def test_close_leaves_nothing_behind(tmp_path: Path) -> None:
             (tmp_path / "pids").unlink()
             behind = shop.send("noop")
             supervisor = shop.pool.supervisor_pid
-        assert shop.told.lost_slot("worker-1") == (key, [behind], "killed when the pool was closed")
-        assert len(shop.told.of("lost")) == 3
+        assert shop.recorder.lost_slot("worker-1") == (key, [behind], "killed when the pool was closed")
+        assert len(shop.recorder.of("lost")) == 3
         assert not alive(*pids, pid, supervisor)
         assert open_fds() == own

@@ -29,12 +29,12 @@ async def test_no_state_of_the_streams_ends_a_worker(shop: Workshop) -> None:
     )
     for how in hows:
         key = shop.send("bend-streams", how=how)
-        assert (await shop.told.outcome(key)).result == '"done"', how
-        assert shop.told.texts(key)[0] == "said before", how
+        assert (await shop.recorder.outcome(key)).result == '"done"', how
+        assert shop.recorder.texts(key)[0] == "said before", how
         after = shop.send("speak", word="äß-1")
-        await shop.told.outcome(after)
-        assert shop.told.texts(after) == ["äß-1", "äß-1"], how
-    assert not shop.told.of("lost")
+        await shop.recorder.outcome(after)
+        assert shop.recorder.texts(after) == ["äß-1", "äß-1"], how
+    assert not shop.recorder.of("lost")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ async def test_no_exception_ends_a_worker(shop: Workshop, how: str, type_: str, 
     assert error.type == type_
     assert words in error.message
     assert (await shop.run("noop")).error is None
-    assert not shop.told.of("lost")
+    assert not shop.recorder.of("lost")
 
 
 async def test_what_was_declared_is_found_in_a_deep_group(shop: Workshop) -> None:

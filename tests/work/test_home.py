@@ -144,13 +144,13 @@ async def test_a_link_in_the_place_of_a_workspace(tmp_path: Path, precious: Path
     before = contents(precious)
     async with workshop(tmp_path) as shop:
         for how in [f"{place} {end}" for place in ("instead", "bin", "below") for end in ("returns", "dies")]:
-            lost = len(shop.told.of("lost"))
+            lost = len(shop.recorder.of("lost"))
             key = shop.send("replace_workspace", target=precious, how=how)
             if how.endswith("dies"):
-                await shop.told.lost(lost + 1)
-                await shop.told.ready(lost + 2)
+                await shop.recorder.lost(lost + 1)
+                await shop.recorder.ready(lost + 2)
             else:
-                assert (await shop.told.outcome(key)).error is None
+                assert (await shop.recorder.outcome(key)).error is None
             left = workspace.path_of(tmp_path / "workspaces", key.job_id, 1)
             await fact(
                 lambda left=left: not os.path.lexists(left) and not os.path.lexists(f"{left}.bin"), how

@@ -88,11 +88,11 @@ async def test_a_module_that_breaks_its_process(
     # Enough for the sound ones on a busy machine; only where one hangs is it waited for.
     async with opened(6, first=SOUND, breaks=text, last=SOUND.replace("plain", "other")) as loading:
         assert loading.registry.names == {"plain", "rich", "other"}
-        (told,) = (
+        (recorder,) = (
             record for record in caplog.records if "job module breaks failed to load" in record.message
         )
-        assert told.levelno == logging.ERROR
-        assert said in told.message
+        assert recorder.levelno == logging.ERROR
+        assert said in recorder.message
         assert said in next(one.load_error for one in loading.registry.infos() if one.module == "breaks")
 
 

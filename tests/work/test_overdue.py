@@ -30,11 +30,11 @@ async def test_a_child_that_hangs_at_its_exit(
         witness = Witness(pid)
         hung = shop.send("hang_at_exit")
         waiting = shop.send("noop")
-        assert (await shop.told.outcome(hung)).error is None
-        assert (await shop.told.outcome(waiting)).error is None
+        assert (await shop.recorder.outcome(hung)).error is None
+        assert (await shop.recorder.outcome(waiting)).error is None
         await witness.gone()
         witness.close()
-        assert not shop.told.of("lost")
+        assert not shop.recorder.of("lost")
     assert "has not ended, as it said that it would: it is killed" in caplog.text
 
 
@@ -48,9 +48,9 @@ async def test_a_child_that_takes_nothing(
         assert pid
         os.kill(pid, signal.SIGSTOP)
         run = shop.send("noop")
-        assert (await shop.told.lost())[2:4] == (None, [run])
+        assert (await shop.recorder.lost())[2:4] == (None, [run])
         assert f"worker process {pid} has not taken the run that it was handed: it is killed" in caplog.text
-        await shop.told.ready(2)
+        await shop.recorder.ready(2)
         assert (await shop.run("noop")).error is None
 
 
@@ -78,10 +78,10 @@ async def test_a_child_that_does_not_start(
     hasten(monkeypatch, "STARTING")
     monkeypatch.setenv("IMPORT_GATE", str(tmp_path / "gate"))
     async with workshop(tmp_path, modules=("work.gated_import",), ready=False) as shop:
-        lost = await shop.told.lost()
+        lost = await shop.recorder.lost()
         assert lost[4].endswith("before it was ready")
         (tmp_path / "gate").touch()
-        await shop.told.ready(1)
+        await shop.recorder.ready(1)
     assert "has not loaded its modules: it is killed" in caplog.text
 
 
@@ -106,9 +106,9 @@ async def test_a_reserve_that_does_not_start(
         assert (await shop.run("noop")).error is None
         gate.touch()
         assert await fact(up, "another") != first
-        assert not shop.told.of("lost")
-    told = [record for record in caplog.records if "not loaded its modules" in record.getMessage()]
-    assert {getattr(record, "worker", "") for record in told} == {"reserve"}
+        assert not shop.recorder.of("lost")
+    recorder = [record for record in caplog.records if "not loaded its modules" in record.getMessage()]
+    assert {getattr(record, "worker", "") for record in recorder} == {"reserve"}
 
 
 async def test_a_killed_child_that_does_not_go(
@@ -130,6 +130,6 @@ async def test_a_killed_child_that_does_not_go(
             )
         finally:
             os.kill(supervisor, signal.SIGCONT)
-        await shop.told.lost()
+        await shop.recorder.lost()
         await witness.gone()
         witness.close()

@@ -28,8 +28,8 @@ async def different(shop: Workshop, hows: list[str], straight: dict[str, Any]) -
     found = {}
     for how in hows:
         bent, behind = shop.send("bend", how=how), shop.send("look")
-        await shop.told.outcome(bent)
-        seen = value(await shop.told.outcome(behind))
+        await shop.recorder.outcome(bent)
+        seen = value(await shop.recorder.outcome(behind))
         if wrong := {name: (straight[name], seen[name]) for name in straight if seen[name] != straight[name]}:
             found[how] = wrong
     return found
@@ -41,7 +41,7 @@ async def test_what_a_run_bends_the_next_finds_straight(tmp_path: Path) -> None:
     async with workshop(tmp_path, modules=["work.leftover_jobs"]) as shop:
         straight = value(await shop.run("look"))
         assert await different(shop, hows, straight) == {}
-        assert not shop.told.of("lost")
+        assert not shop.recorder.of("lost")
 
 
 @pytest.mark.parametrize("how", FOR_GOOD)
@@ -52,7 +52,7 @@ async def test_what_cannot_be_put_back_ends_the_worker(
     async with workshop(tmp_path, modules=["work.leftover_jobs"]) as shop:
         pid = value(await shop.run("bend", how=how))
         assert value(await shop.run("look"))["pid"] != pid
-        assert not shop.told.of("lost")
+        assert not shop.recorder.of("lost")
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert [line.startswith("runs of bend leave ") for line in lines] == [True]
 
@@ -65,4 +65,4 @@ async def test_what_changes_while_a_resource_is_made_stays(tmp_path: Path) -> No
                 "names": [f"OTHER_{other}"],
                 "own": "1",
             }
-        assert len(shop.told.of("ready")) == 1
+        assert len(shop.recorder.of("ready")) == 1

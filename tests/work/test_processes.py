@@ -36,7 +36,7 @@ async def test_a_stop_reaches_a_job_that_forks(shop: Workshop) -> None:
     for _ in range(6):
         key, _pid = await shop.started("fork-always")
         shop.pool.terminate("worker-1", key)
-        assert (await shop.told.outcome(key)).stop_seen
+        assert (await shop.recorder.outcome(key)).stop_seen
 
 
 async def test_pools_are_left_at_once(shop: Workshop) -> None:
@@ -49,8 +49,8 @@ async def test_every_start_method_in_every_job(shop: Workshop, method: str) -> N
     """Pools and executors of each start method work in the first, second and third job, and say nothing."""
     for _ in range(3):
         key = shop.send("pool", method=method)
-        assert (await shop.told.outcome(key)).result == "19"
-        assert shop.told.texts(key) == []
+        assert (await shop.recorder.outcome(key)).result == "19"
+        assert shop.recorder.texts(key) == []
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ async def test_every_start_method_in_every_job(shop: Workshop, method: str) -> N
 async def test_a_fork_ends_as_a_program_does(shop: Workshop, how: str, code: int, words: str) -> None:
     """A fork that comes back from the job has the exit code of a program, says why, and has its messages told."""
     key = shop.send("fork-and-end", how=how)
-    assert (await shop.told.outcome(key)).result == str(code)
-    texts = shop.told.texts(key)
+    assert (await shop.recorder.outcome(key)).result == str(code)
+    texts = shop.recorder.texts(key)
     assert "from the fork" in texts
     assert any(words in text for text in texts)
 
@@ -76,16 +76,16 @@ async def test_shared_memory_goes_with_its_job(shop: Workshop) -> None:
 async def test_shared_memory_goes_with_a_worker_that_dies(shop: Workshop) -> None:
     """So is what a job leaves that takes its worker with it."""
     key = shop.send("share", end="exit")
-    await shop.told.lost()
-    name = json.loads(shop.told.of("result_set", key)[0][4])
+    await shop.recorder.lost()
+    name = json.loads(shop.recorder.of("result_set", key)[0][4])
     assert not (SHARED / name.lstrip("/")).exists()
 
 
 async def test_a_process_that_was_kept_is_known_to_be_dead(shop: Workshop) -> None:
     """A Popen and a Process kept in a module have been killed at the end of their job, know it, and the job was told."""
     key = shop.send("keep")
-    assert (await shop.told.outcome(key)).result == "[]"
-    [text] = shop.told.texts(key)
+    assert (await shop.recorder.outcome(key)).result == "[]"
+    [text] = shop.recorder.texts(key)
     assert "have ended with it" in text
     assert "sleep" in text
     assert await value(shop, "keep") == [-9, -9]

@@ -12,10 +12,10 @@ async def test_after_its_number_of_runs_a_child_is_replaced(tmp_path: Path) -> N
     """A backlog longer than a child's number of runs is run to its end, in order, each once; nothing is lost."""
     async with workshop(tmp_path, max_jobs_per_child=10) as shop:
         keys = [shop.send("append", path=tmp_path / "order") for _ in range(95)]
-        await shop.told.outcome(keys[-1])
+        await shop.recorder.outcome(keys[-1])
         assert (tmp_path / "order").read_text().split() == [key.job_id for key in keys]
-        assert not shop.told.of("lost")
-        assert len(shop.told.of("ready")) == 10
+        assert not shop.recorder.of("lost")
+        assert len(shop.recorder.of("ready")) == 10
         assert shop.pool.counters() == {"children": 1, "restarts": 9, "runs": 95}
 
 
@@ -26,17 +26,17 @@ async def test_runs_can_be_recalled_while_the_child_is_replaced(tmp_path: Path) 
         run = []
         for _ in range(30):
             first, *behind = [shop.send("noop") for _ in range(5)]
-            await shop.told.outcome(first)
+            await shop.recorder.outcome(first)
             back = list(shop.pool.recall("worker-1"))
             assert back == behind[len(behind) - len(back) :]
             recalled += back
             run += [first, *behind[: len(behind) - len(back)]]
             last = shop.send("noop")
-            await shop.told.outcome(last)
+            await shop.recorder.outcome(last)
             run.append(last)
-        assert [call[2] for call in shop.told.of("finished")] == run
+        assert [call[2] for call in shop.recorder.of("finished")] == run
         assert recalled
-        assert not shop.told.of("lost")
+        assert not shop.recorder.of("lost")
 
 
 async def test_a_child_that_has_grown_is_replaced(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ async def test_a_child_that_has_grown_is_replaced(tmp_path: Path) -> None:
         after = (await shop.run("worker")).result
         assert grown.error is None
         assert after != first
-        assert not shop.told.of("lost")
+        assert not shop.recorder.of("lost")
 
 
 async def test_a_child_killed_while_it_retires_loses_nothing(tmp_path: Path) -> None:
@@ -58,17 +58,19 @@ async def test_a_child_killed_while_it_retires_loses_nothing(tmp_path: Path) -> 
         for _ in range(40):
             some = [shop.send("noop") for _ in range(3)]
             keys += some
-            await shop.told.outcome(some[0])
+            await shop.recorder.outcome(some[0])
             shop.pool.kill("worker-1")
             known = len(keys)
-            await shop.told.until(
+            await shop.recorder.until(
                 lambda: (
-                    len(shop.told.of("finished"))
-                    + sum(len(call[3]) + (call[2] is not None) for call in shop.told.of("lost"))
+                    len(shop.recorder.of("finished"))
+                    + sum(len(call[3]) + (call[2] is not None) for call in shop.recorder.of("lost"))
                     == known  # noqa: B023 - called in this turn of the loop only
                 ),
                 "the end of all",
             )
-        ended = [call[2] for call in shop.told.of("finished")]
-        lost = [key for call in shop.told.of("lost") for key in (*call[3], *([call[2]] if call[2] else []))]
+        ended = [call[2] for call in shop.recorder.of("finished")]
+        lost = [
+            key for call in shop.recorder.of("lost") for key in (*call[3], *([call[2]] if call[2] else []))
+        ]
         assert sorted(ended + lost) == sorted(keys)

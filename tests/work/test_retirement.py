@@ -15,9 +15,9 @@ async def test_a_run_cut_off_by_a_signal_is_the_last_of_its_worker(tmp_path: Pat
         behind = shop.send("locked")
         if how == "sleep":
             shop.pool.terminate("worker-1", key)
-        await shop.told.outcome(key)
-        assert (await shop.told.outcome(behind)).result != str(pid)
-        assert not shop.told.of("lost")
+        await shop.recorder.outcome(key)
+        assert (await shop.recorder.outcome(behind)).result != str(pid)
+        assert not shop.recorder.of("lost")
 
 
 async def test_a_stop_taken_at_the_context_keeps_the_worker(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ async def test_a_stop_taken_at_the_context_keeps_the_worker(tmp_path: Path) -> N
     async with workshop(tmp_path) as shop:
         key, pid = await shop.started("locked", how="look")
         shop.pool.flag_stop("worker-1", key, "now")
-        assert (await shop.told.outcome(key)).aborted
+        assert (await shop.recorder.outcome(key)).aborted
         assert (await shop.run("locked")).result == str(pid)
 
 
@@ -37,9 +37,9 @@ async def test_a_stop_that_cancels_other_coroutines_is_the_last_of_its_worker(tm
             key, pid = await shop.started("grouped", tasks=tasks)
             pids.append(pid)
             shop.pool.flag_stop("worker-1", key, "now")
-            assert (await shop.told.outcome(key)).aborted
+            assert (await shop.recorder.outcome(key)).aborted
         assert pids[0] != pids[1]
-        assert not shop.told.of("lost")
+        assert not shop.recorder.of("lost")
 
 
 @pytest.mark.parametrize("how", ["threading", "low", "lazy-unsaid"])
@@ -51,13 +51,13 @@ async def test_what_a_left_thread_says_is_nobody_elses(
         pids = set()
         for _ in range(3):
             first, second = shop.send("leave-threads", how=how), shop.send("nap")
-            result = (await shop.told.outcome(first)).result
+            result = (await shop.recorder.outcome(first)).result
             assert result is not None
             pids.add(int(result))
-            await shop.told.outcome(second)
-            assert shop.told.texts(second) == []
+            await shop.recorder.outcome(second)
+            assert shop.recorder.texts(second) == []
         assert len(pids) == 3
-        assert not shop.told.of("lost")
+        assert not shop.recorder.of("lost")
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(lines) == 1, "once for the type"
     assert lines[0].startswith("runs of leave-threads leave threads (")

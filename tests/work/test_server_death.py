@@ -105,7 +105,7 @@ async def test_a_busy_event_loop_is_not_silent(tmp_path: Path) -> None:
         while time.monotonic() < deadline:
             time.sleep(0.05)  # noqa: ASYNC251 - the loop is to be busy
         (tmp_path / "go").touch()
-        assert (await shop.told.outcome(key)).error is None
+        assert (await shop.recorder.outcome(key)).error is None
 
 
 async def test_a_killed_supervisor_is_replaced(tmp_path: Path) -> None:
@@ -121,12 +121,12 @@ async def test_a_killed_supervisor_is_replaced(tmp_path: Path) -> None:
             supervisor = shop.pool.supervisor_pid
             assert supervisor is not None
             os.kill(supervisor, signal.SIGKILL)
-            await shop.told.lost(2)
+            await shop.recorder.lost(2)
             assert not witness.alive()
             witness.close()
-            assert shop.told.lost_slot("worker-1") == (key, [], "killed with its supervisor")
-            assert shop.told.lost_slot("worker-2") == (stuck, [behind], "killed with its supervisor")
-            await shop.told.ready(4)
+            assert shop.recorder.lost_slot("worker-1") == (key, [], "killed with its supervisor")
+            assert shop.recorder.lost_slot("worker-2") == (stuck, [behind], "killed with its supervisor")
+            await shop.recorder.ready(4)
             assert (await shop.run("noop")).error is None
             assert shop.pool.supervisor_pid not in (None, supervisor)
         assert stranger.poll() is None
@@ -141,8 +141,8 @@ async def test_a_stuck_supervisor_is_replaced(tmp_path: Path) -> None:
         supervisor = shop.pool.supervisor_pid
         assert supervisor is not None
         os.kill(supervisor, signal.SIGSTOP)
-        await shop.told.lost()
-        await shop.told.ready(2)
+        await shop.recorder.lost()
+        await shop.recorder.ready(2)
         assert (await shop.run("noop")).error is None
 
 

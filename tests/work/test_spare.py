@@ -35,13 +35,13 @@ async def test_the_spare_takes_the_slot_at_once(tmp_path: Path, monkeypatch: pyt
         behind = shop.send("locked")
         witness = Witness(pid)
         shop.pool.terminate("worker-1", key)
-        assert (await shop.told.outcome(behind)).result == str(spare)
+        assert (await shop.recorder.outcome(behind)).result == str(spare)
         await witness.gone()
         witness.close()
         gate.touch()
         assert await spare_of(shop) != spare
         assert shop.pool.counters() == {"children": 1, "restarts": 1, "runs": 2}
-        assert not shop.told.of("lost")
+        assert not shop.recorder.of("lost")
 
 
 async def test_a_slot_that_is_lost_has_the_spare_too(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ async def test_a_slot_that_is_lost_has_the_spare_too(tmp_path: Path) -> None:
     async with workshop(tmp_path) as shop:
         spare = await spare_of(shop)
         shop.pool.kill("worker-1")
-        await shop.told.ready(2)
+        await shop.recorder.ready(2)
         assert (await shop.run("locked")).result == str(spare)
 
 
@@ -59,7 +59,7 @@ async def test_a_spare_that_dies_is_followed_by_another(tmp_path: Path) -> None:
         spare = await spare_of(shop)
         os.kill(spare, signal.SIGKILL)
         assert await spare_of(shop, but=spare)
-        assert not shop.told.of("lost")
+        assert not shop.recorder.of("lost")
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ async def test_a_storm_of_stops_keeps_the_throughput(tmp_path: Path) -> None:
             if storm:
                 key, _pid = await shop.started("locked", slot, how="sleep")
                 shop.pool.terminate(slot, key)
-                await shop.told.outcome(key)
+                await shop.recorder.outcome(key)
         return done
 
     async with workshop(tmp_path, size=2) as shop:

@@ -22,22 +22,22 @@ async def test_threads_of_modules_and_resources_speak_for_no_run(
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             key = shop.send("beside")
-            await shop.told.outcome(key)
-            assert "".join(shop.told.texts(key)) == "radio is on" + "half whole" * 5
+            await shop.recorder.outcome(key)
+            assert "".join(shop.recorder.texts(key)) == "radio is on" + "half whole" * 5
     lines = [
         record.getMessage() for record in caplog.records if "the output of no job" in record.getMessage()
     ]
     assert sorted(line.split()[2] for line in lines) == ["of-a-module", "of-a-resource"]
-    assert len(shop.told.of("ready")) == 1
+    assert len(shop.recorder.of("ready")) == 1
 
 
 async def test_threads_that_work_for_a_run_speak_for_it(shop: Workshop) -> None:
     """What a job's own threads print, and what it gives to an executor or a loop that is kept, is its output, in each job."""
     for _ in range(3):
         key = shop.send("by-hands")
-        await shop.told.outcome(key)
-        assert shop.told.texts(key) == ["own thread", "own executor", "kept executor", "kept loop"]
-    assert len(shop.told.of("ready")) == 1
+        await shop.recorder.outcome(key)
+        assert shop.recorder.texts(key) == ["own thread", "own executor", "kept executor", "kept loop"]
+    assert len(shop.recorder.of("ready")) == 1
 
 
 @pytest.mark.parametrize("long", [False, True])
@@ -45,6 +45,6 @@ async def test_finalizers_speak_for_the_run_that_left_them(shop: Workshop, long:
     """What is left to the garbage collector is collected at the end of its run, and not in the next one."""
     for number in range(3):
         key, behind = shop.send("leave-garbage", word=str(number), long=long), shop.send("collect")
-        await shop.told.outcome(behind)
-        assert sorted(shop.told.texts(key)) == [f"{number} deleted", f"{number} finalized"]
-        assert shop.told.texts(behind) == []
+        await shop.recorder.outcome(behind)
+        assert sorted(shop.recorder.texts(key)) == [f"{number} deleted", f"{number} finalized"]
+        assert shop.recorder.texts(behind) == []

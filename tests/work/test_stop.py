@@ -1,4 +1,4 @@
-"""The stop ladder as far as the pool carries it: flag, SIGTERM, SIGKILL."""
+"""The stop escalation as far as the pool carries it: flag, SIGTERM, SIGKILL."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ async def test_flag_reaches_the_code_with_its_reason(tmp_path: Path) -> None:
         key, _pid = await shop.started("polite")
         reason = "enough " + "ü" * 1000
         shop.pool.flag_stop("worker-1", key, reason)
-        outcome = await shop.told.outcome(key)
+        outcome = await shop.recorder.outcome(key)
         assert outcome.stop_seen
         assert outcome.result is not None
         text = outcome.result.strip('"')
@@ -27,9 +27,9 @@ async def test_flag_is_for_one_run(tmp_path: Path) -> None:
             key, _pid = await shop.started("polite")
             shop.pool.flag_stop("worker-1", key, "now")
             after = shop.send("worker")
-            assert (await shop.told.outcome(key)).stop_seen
+            assert (await shop.recorder.outcome(key)).stop_seen
             shop.pool.flag_stop("worker-1", key, "too late")
-            assert not (await shop.told.outcome(after)).stop_seen
+            assert not (await shop.recorder.outcome(after)).stop_seen
 
 
 @pytest.mark.parametrize("type_name", ["sleeper", "async-sleeper"])
@@ -39,11 +39,11 @@ async def test_sigterm_raises_in_code_that_does_not_look(tmp_path: Path, type_na
         key, pid = await shop.started(type_name)
         shop.pool.flag_stop("worker-1", key, "now")
         shop.pool.terminate("worker-1", key)
-        outcome = await shop.told.outcome(key)
+        outcome = await shop.recorder.outcome(key)
         assert outcome.stop_seen
         assert outcome.aborted
         assert str(pid) not in ((await shop.run("worker")).result or "")
-        assert not shop.told.of("lost")
+        assert not shop.recorder.of("lost")
 
 
 async def test_late_sigterm_does_nothing(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ async def test_late_sigterm_does_nothing(tmp_path: Path) -> None:
             first = shop.send("noop")
             second = shop.send("worker")
             shop.pool.terminate("worker-1", first)
-            assert (await shop.told.outcome(second)).error is None
-        assert not shop.told.of("lost")
+            assert (await shop.recorder.outcome(second)).error is None
+        assert not shop.recorder.of("lost")
 
 
 async def test_sigterm_is_not_enough_for_c_code_and_sigkill_is(tmp_path: Path) -> None:
@@ -64,9 +64,9 @@ async def test_sigterm_is_not_enough_for_c_code_and_sigkill_is(tmp_path: Path) -
         shop.pool.flag_stop("worker-1", key, "now")
         shop.pool.terminate("worker-1", key)
         shop.pool.kill("worker-1")
-        assert await shop.told.lost() == ("lost", "worker-1", key, [], "killed by signal 9 (SIGKILL)")
+        assert await shop.recorder.lost() == ("lost", "worker-1", key, [], "killed by signal 9 (SIGKILL)")
         assert not alive(pid)
-        await shop.told.ready(2)
+        await shop.recorder.ready(2)
         assert (await shop.run("noop")).error is None
 
 
@@ -75,9 +75,9 @@ async def test_no_process_outlives_its_run(tmp_path: Path) -> None:
     async with workshop(tmp_path) as shop:
         key = shop.send("grandchildren", pids=tmp_path / "pids")
         pids = [int(pid) for pid in (await note_of(tmp_path / "pids")).split()]
-        await shop.told.outcome(key)
+        await shop.recorder.outcome(key)
         assert not alive(*pids)
-        assert not shop.told.of("lost")
+        assert not shop.recorder.of("lost")
 
 
 async def test_no_process_outlives_a_kill(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ async def test_no_process_outlives_a_kill(tmp_path: Path) -> None:
         pids = [int(pid) for pid in (await note_of(tmp_path / "pids")).split()]
         witness = Witness(*pids)
         shop.pool.kill("worker-1")
-        assert (await shop.told.lost())[2] == key
+        assert (await shop.recorder.lost())[2] == key
         assert not witness.alive()
         witness.close()
         await fact(lambda: not list((tmp_path / "workspaces").iterdir()), "the removal of the workspace")
@@ -100,8 +100,8 @@ async def test_threads_of_a_stopped_run_end_with_their_process(tmp_path: Path) -
         witness = Witness(pid)
         behind = shop.send("worker")
         shop.pool.flag_stop("worker-1", key, "now")
-        assert (await shop.told.outcome(key)).stop_seen
+        assert (await shop.recorder.outcome(key)).stop_seen
         assert not witness.alive()
         witness.close()
-        assert (await shop.told.outcome(behind)).error is None
-        assert not shop.told.of("lost")
+        assert (await shop.recorder.outcome(behind)).error is None
+        assert not shop.recorder.of("lost")

@@ -86,7 +86,7 @@ def limit(
         str | None, typer.Option(metavar="N|none", help="Jobs of each owner of each tenant at once.")
     ] = None,
     weight: Annotated[
-        int | None, typer.Option(metavar="N", help="A tenant's jobs in a lap where others have one.")
+        int | None, typer.Option(metavar="N", help="A tenant's jobs in a round where others have one.")
     ] = None,
 ) -> None:
     """Limit how many jobs of a queue, a tenant or a type run at once, over all instances; weigh a tenant.

@@ -11,7 +11,7 @@ from headrace.cli import completion
 from headrace.cli.moments import show_age, show_moment, show_span
 from headrace.cli.options import OutputOptions
 from headrace.cli.record import of_instance, of_server, of_type
-from headrace.cli.session import Session, carry_out
+from headrace.cli.session import Session, execute
 from headrace.cli.table import Column, write_table
 from headrace.cli.terminal import clean, paragraph, write
 from headrace.errors import Unavailable, UnknownType
@@ -140,7 +140,7 @@ def _instance(one: Instance) -> list[str]:
 
 def version() -> None:
     """Print the version of this client."""
-    carry_out(lambda: write(f"headrace {_version.read()}"))
+    execute(lambda: write(f"headrace {_version.read()}"))
 
 
 def _write_types(known: tuple[JobType, ...]) -> None:

@@ -117,7 +117,7 @@ class Timer:
             raise DeadlineExceeded.of_job(error.job_id, error.job_status, seconds, code=error.code) from None
 
 
-def carry_out(function: Callable[..., None], **given: Any) -> None:
+def execute(function: Callable[..., None], **given: Any) -> None:
     """Call a command, and end as it says, whatever became of its output. Raises typer.Exit where it is not with 0."""
     code: int | None = None
     try:
@@ -145,7 +145,7 @@ def register(
             return
         base = context.obj if isinstance(context.obj, Session) else Session()
         given["session"] = given["session"].over(base)
-        carry_out(function, **given)
+        execute(function, **given)
 
     # The session's options come last in the help.
     names = sorted(own, key=lambda name: own[name].annotation is Session)

@@ -86,7 +86,7 @@ class Broker:
         self._tag = 0
         self._unconfirmed: dict[int, Broadcast] = {}
         self._returned: set[str] = set()
-        self._told: list[Ack] = []
+        self._acknowledged: list[Ack] = []
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
 
     # On the event loop's thread.
@@ -106,9 +106,9 @@ class Broker:
         if self._thread.is_alive():
             self._io.add_callback_threadsafe(callback)
 
-    def mention(self, job: Job, progress: Progress) -> None:
+    def publish_progress(self, job: Job, progress: Progress) -> None:
         """Send a job's progress, if the broker takes it now."""
-        self.call(partial(self._mention, job, progress))
+        self.call(partial(self._publish_progress, job, progress))
 
     async def close(self) -> None:
         """Close the connection and end the thread. What is published after this is not sent."""
@@ -173,7 +173,7 @@ class Broker:
         self._waiting.clear()
         self._unconfirmed.clear()
         self._returned.clear()
-        self._told.clear()
+        self._acknowledged.clear()
         self._blocked = False
         was_up, self._up = self._up, False
         if was_up:
@@ -266,7 +266,7 @@ class Broker:
             self._tag += 1
             self._unconfirmed[self._tag] = broadcast
 
-    def _mention(self, job: Job, progress: Progress) -> None:
+    def _publish_progress(self, job: Job, progress: Progress) -> None:
         channel = self._channel
         if self._up and not self._blocked and channel is not None and channel.is_open:
             try:
@@ -294,19 +294,19 @@ class Broker:
                 continue
             if broadcast.id in self._returned:
                 self._returned.discard(broadcast.id)
-                fate = Disposition.UNROUTABLE
+                disposition = Disposition.UNROUTABLE
             else:
-                fate = Disposition.CONFIRMED if taken else Disposition.REFUSED
-            self._settle(broadcast, fate)
+                disposition = Disposition.CONFIRMED if taken else Disposition.REFUSED
+            self._settle(broadcast, disposition)
 
-    def _settle(self, broadcast: Broadcast, fate: Disposition) -> None:
-        if not self._told:
+    def _settle(self, broadcast: Broadcast, disposition: Disposition) -> None:
+        if not self._acknowledged:
             # Told together: what is confirmed before the loop below comes back to this.
             self._io.call_later(0, self._tell_settled)
-        self._told.append((broadcast, fate))
+        self._acknowledged.append((broadcast, disposition))
 
     def _tell_settled(self) -> None:
-        told, self._told = self._told, []
+        told, self._acknowledged = self._acknowledged, []
         if told and self._up:
             self._tell(self.on_settled, told)
 

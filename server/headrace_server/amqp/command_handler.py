@@ -24,7 +24,7 @@ class CommandHandler:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
 
-    async def carry_out(self, kind: str, content_type: str, body: bytes) -> Answer:
+    async def apply(self, kind: str, content_type: str, body: bytes) -> Answer:
         """Carry a command out. Whatever goes wrong is an answer."""
         try:
             request = _read(kind, content_type, body)
@@ -34,7 +34,7 @@ class CommandHandler:
             response = answers.stopped(*await self._jobs.stop(**requests.stop(request)))
         except ControlError as error:
             if error.retry_after is not None:
-                return _refusal(Verdict.LATER, error)
+                return _refusal(Verdict.RETRY, error)
             invalid = isinstance(error, InvalidArgument)
             return _refusal(Verdict.INVALID if invalid else Verdict.DONE, error)
         except Exception as error:  # noqa: BLE001 - told by its error id

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 32
 """Commands that are under way at once."""
-LATER_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 1.0
 """So long a command that cannot be carried out now is kept before it goes back to the queue."""
 REOPEN_SECONDS: Final = 5.0
 
@@ -85,16 +85,16 @@ class Commands:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _begin(self, channel: Channel, tag: int, properties: BasicProperties, body: bytes) -> None:
-        task = asyncio.create_task(self._carry_out(channel, tag, properties, body))
+        task = asyncio.create_task(self._execute(channel, tag, properties, body))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _carry_out(self, channel: Channel, tag: int, properties: BasicProperties, body: bytes) -> None:
+    async def _execute(self, channel: Channel, tag: int, properties: BasicProperties, body: bytes) -> None:
         answer = await self._handler(properties.type or "", properties.content_type or "", body)
         if answer.reason:
             log.info("a command was not carried out (%s): %s", answer.verdict.name, answer.reason)
-        if answer.verdict is Verdict.LATER:
-            await asyncio.sleep(LATER_SECONDS)
+        if answer.verdict is Verdict.RETRY:
+            await asyncio.sleep(RETRY_SECONDS)
         self._call(partial(self._settle, channel, tag, properties, answer))
 
     # On the broker's thread.
@@ -103,7 +103,7 @@ class Commands:
         if not channel.is_open:
             return  # the broker gives it to another
         with suppress(AMQPError):
-            if answer.verdict is not Verdict.LATER and asked.reply_to:
+            if answer.verdict is not Verdict.RETRY and asked.reply_to:
                 properties = BasicProperties(
                     content_type="application/json", type=answer.kind, correlation_id=asked.correlation_id
                 )
@@ -111,4 +111,4 @@ class Commands:
             if answer.verdict is Verdict.DONE:
                 channel.basic_ack(tag)
             else:
-                channel.basic_reject(tag, requeue=answer.verdict is Verdict.LATER)
+                channel.basic_reject(tag, requeue=answer.verdict is Verdict.RETRY)

@@ -54,12 +54,12 @@ class Availability(Background):
                 while not (await asyncio.wait({question}, timeout=INTERVAL))[0]:
                     if loop.time() - asked >= PATIENCE:
                         self._miss(f"it has not answered for {loop.time() - asked:.1f} s")
-                self._judge(question)
+                self._note_answer(question)
             finally:
                 question.cancel()
             await asyncio.sleep(max(0.0, asked + INTERVAL - loop.time()))
 
-    def _judge(self, question: "asyncio.Task[None]") -> None:
+    def _note_answer(self, question: "asyncio.Task[None]") -> None:
         try:
             question.result()
         except StoreUnavailable as error:

@@ -8,7 +8,7 @@ from headrace.errors import HeadraceError
 from headrace_server.config import Settings
 from headrace_server.doctor.finding import Finding, ok, problem
 from headrace_server.store import StoreRefused, holder
-from headrace_server.store.opening.inspect_postgresql import survey
+from headrace_server.store.opening.inspect_postgresql import inspect_postgresql
 
 PORT_MAX = 65_535
 ANSWER_MAX = 2.0
@@ -63,7 +63,7 @@ def _serves(instance: str, settings: Settings) -> bool:
     """Whether it is an instance of the database of these settings."""
     try:
         if settings.shared:
-            return instance in dict(survey(settings.database_url).live)
+            return instance in dict(inspect_postgresql(settings.database_url).live)
         held = holder(settings.database_url)
     except StoreRefused:
         return False

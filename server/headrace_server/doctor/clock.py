@@ -20,10 +20,10 @@ def look() -> Iterator[Finding]:
     """Read both clocks twice, a moment apart."""
     wall, steady = time.time(), time.monotonic()
     time.sleep(_SPAN)
-    yield judge(time.time(), (time.time() - wall) - (time.monotonic() - steady))
+    yield assess(time.time(), (time.time() - wall) - (time.monotonic() - steady))
 
 
-def judge(now: float, drift: float) -> Finding:
+def assess(now: float, drift: float) -> Finding:
     """What time it is, and how many seconds the clock went ahead of the steady one between two readings."""
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     if not EARLIEST <= now < LATEST:

@@ -5,7 +5,11 @@ from typing import Final
 
 from headrace_server.doctor.finding import Finding, ok, problem, warning
 from headrace_server.store import StoreRefused, StoreUnreachable
-from headrace_server.store.opening.inspect_postgresql import OLDEST_SERVER, PostgresqlInspection, survey
+from headrace_server.store.opening.inspect_postgresql import (
+    OLDEST_SERVER,
+    PostgresqlInspection,
+    inspect_postgresql,
+)
 
 OLD: Final = 3600.0
 """Seconds after which an open transaction is old: what is deleted meanwhile stays where claims look."""
@@ -14,16 +18,16 @@ OLD: Final = 3600.0
 def look(url: str, *, durable: bool) -> Iterator[Finding]:
     """Everything about the database of a URL."""
     try:
-        found = survey(url)
+        found = inspect_postgresql(url)
     except StoreUnreachable as error:
         yield problem("database", _unreachable(str(error)))
     except StoreRefused as error:
         yield problem("database", str(error))
     else:
-        yield from judge(found, durable=durable)
+        yield from assess(found, durable=durable)
 
 
-def judge(found: PostgresqlInspection, *, durable: bool) -> Iterator[Finding]:
+def assess(found: PostgresqlInspection, *, durable: bool) -> Iterator[Finding]:
     """What was seen, and what it means."""
     yield _server(found)
     yield from _schema(found)

@@ -86,7 +86,7 @@ class Outbox(Protocol):
         """Delete what was confirmed, and mark what no queue wants, by their places."""
         ...
 
-    async def lead(self, *, want: bool) -> bool:
+    async def try_lead(self, *, want: bool) -> bool:
         """Whether this instance is the one that publishes; want: it would be, if no other is alive that does."""
         ...
 
@@ -114,7 +114,7 @@ class Publisher(Protocol):
         """Have these sent. Never waits."""
         ...
 
-    def mention(self, job: Job, progress: Progress) -> None:
+    def publish_progress(self, job: Job, progress: Progress) -> None:
         """Send a job's progress, if it can be sent now. Nobody hears whether it arrived."""
         ...
 

@@ -17,7 +17,7 @@ class Capacity:
 
     def __init__(self) -> None:
         self._closed: set[str] = set()
-        self._left: dict[str, int] = {}
+        self._remaining: dict[str, int] = {}
         self._per_owner: dict[str, int] = {}
         self._weights: dict[str, int] = {}
         self._owned: Counter[tuple[str, str, str]] = Counter()
@@ -28,7 +28,7 @@ class Capacity:
         self._closed.add(key)
 
     def weigh(self, gate: Gate) -> None:
-        """Places of a gate's jobs in a lap."""
+        """Places of a gate's jobs in a round."""
         self._weights[gate.key] = gate.weight
 
     def bound(self, gates: Iterable[Gate], held: Iterable[Held]) -> None:
@@ -44,42 +44,44 @@ class Capacity:
             if 0 in (gate.max_running, gate.max_running_per_owner):
                 self.close(key)  # no end makes room
             if gate.max_running is not None:
-                self._left[key] = gate.max_running - running[key]
+                self._remaining[key] = gate.max_running - running[key]
             if gate.max_running_per_owner is not None:
                 self._per_owner[key] = gate.max_running_per_owner
 
     def open(self, key: str) -> bool:
         """Whether anything passes this gate."""
-        return key not in self._closed and self._left.get(key, 1) > 0
+        return key not in self._closed and self._remaining.get(key, 1) > 0
 
     @property
     def full(self) -> bool:
         """Whether a gate that is not closed has no room, or none for an owner: the end of another job makes some."""
-        return any(left <= 0 for key, left in self._left.items() if key not in self._closed) or any(
+        return any(
+            remaining <= 0 for key, remaining in self._remaining.items() if key not in self._closed
+        ) or any(
             count >= self._per_owner.get(key, NO_LIMIT)
             for (key, _, _), count in self._owned.items()
             if key not in self._closed
         )
 
     def weight(self, key: str) -> int:
-        """Places in a lap."""
+        """Places in a round."""
         return self._weights.get(key, 1)
 
-    def left(self, lane: ReadyKey) -> int:
+    def remaining(self, lane: ReadyKey) -> int:
         """How many of a lane may be taken, whoever owns them."""
         if self._closed.intersection(lane.keys):
             return 0
-        return max(0, min(self._left.get(key, NO_LIMIT) for key in lane.keys))
+        return max(0, min(self._remaining.get(key, NO_LIMIT) for key in lane.keys))
 
     def counts_owners(self, lane: ReadyKey) -> bool:
         """Whether it matters who owns a job of this lane."""
         return any(key in self._per_owner for key in lane.keys)
 
-    def left_of(self, lane: ReadyKey, owner: str) -> int:
+    def remaining_of(self, lane: ReadyKey, owner: str) -> int:
         """How many of a lane may be taken of this owner."""
-        return max(0, min(self.left(lane), *(self._left_of(key, lane, owner) for key in lane.keys)))
+        return max(0, min(self.remaining(lane), *(self._remaining_of(key, lane, owner) for key in lane.keys)))
 
-    def _left_of(self, key: str, lane: ReadyKey, owner: str) -> int:
+    def _remaining_of(self, key: str, lane: ReadyKey, owner: str) -> int:
         bound = self._per_owner.get(key)
         return NO_LIMIT if bound is None else bound - self._owned[key, lane.tenant, owner]
 
@@ -96,27 +98,27 @@ class Capacity:
         counts: Counter[str] = Counter()
         fitting = []
         for place, owner in enumerate(owners):
-            if counts[owner] < self.left_of(lane, owner):
+            if counts[owner] < self.remaining_of(lane, owner):
                 counts[owner] += 1
                 fitting.append(place)
         return fitting
 
     def take(self, lane: ReadyKey, owner: str) -> bool:
         """Take one; False when there is no room for it."""
-        if not self._left and not self._per_owner:
+        if not self._remaining and not self._per_owner:
             return True  # Most claims meet no limit at all.
-        if not self.left_of(lane, owner):
+        if not self.remaining_of(lane, owner):
             return False
         self._count(lane, owner, 1)
         return True
 
-    def give_back(self, lane: ReadyKey, owner: str) -> None:
+    def release(self, lane: ReadyKey, owner: str) -> None:
         """One that was taken is not used."""
         self._count(lane, owner, -1)
 
     def _count(self, lane: ReadyKey, owner: str, more: int) -> None:
         for key in lane.keys:
-            if key in self._left:
-                self._left[key] -= more
+            if key in self._remaining:
+                self._remaining[key] -= more
             if key in self._per_owner:
                 self._owned[key, lane.tenant, owner] += more

@@ -12,7 +12,7 @@ class Verdict(Enum):
     """It was carried out, or refused for good: the answer says which."""
     INVALID = auto()
     """It is no command: it goes where the broker puts what cannot be used."""
-    LATER = auto()
+    RETRY = auto()
     """It cannot be carried out now: it stays in the queue."""
 
 

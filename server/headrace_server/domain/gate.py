@@ -2,7 +2,7 @@
 
     queue emails      at most 20 at once, 2 of each owner
     tenant acme       paused
-    tenant birch      three places in a lap
+    tenant birch      three places in a round
     type resize       at most 4 at once
 
 A job passes three gates, that of its queue, that of its tenant and that of its type; where nothing was said there is
@@ -37,7 +37,7 @@ class Gate:
     max_running: int | None = None
     max_running_per_owner: int | None = None
     weight: int = 1
-    """Places in a lap; of a tenant's gate only."""
+    """Places in a round; of a tenant's gate only."""
 
     @property
     def key(self) -> str:

@@ -42,7 +42,7 @@ class Submitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class FreeSlot:
     """A place for one run. permit: a child can begin it at once, so claim and start permit share a transaction."""
 
     worker: str
@@ -51,14 +51,14 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """Seats to fill with ready jobs of `types`: tenants in turn; within a tenant priority, then age.
+    """Slots to fill with ready jobs of `types`: tenants in turn; within a tenant priority, then age.
 
     queues: of these only; empty means all. without_limits: leave out what is counted by a limit, since it would count
     while it waits behind another.
     """
 
     instance: str
-    seats: Sequence[Seat]
+    slots: Sequence[FreeSlot]
     types: frozenset[str]
     queues: frozenset[str] = frozenset()
     without_limits: bool = False
@@ -66,11 +66,11 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A job taken for a seat. It is RUNNING with a permit, TO_BE_RUN without, FAILED when it expired just then."""
+    """A job taken for a slot. It is RUNNING with a permit, TO_BE_RUN without, FAILED when it expired just then."""
 
     job: Job
     parameters: str
-    seat: Seat
+    slot: FreeSlot
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ class Store(Protocol):
         ...
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
-        """Fill seats with ready jobs; fewer when there are fewer."""
+        """Fill slots with ready jobs; fewer when there are fewer."""
         ...
 
     async def change_gate(self, gate: Gate, fields: Mapping[str, Any]) -> Gate:

@@ -57,7 +57,7 @@ class RpcServer:
         self._edge = edge
         self._server = grpc.aio.server(interceptors=(edge,), options=options)
         self._health = Health((JOBS, ADMIN))
-        self._desk = LateHandler()
+        self._handler = LateHandler()
         self._services: tuple[str, ...] = ()
         self._available = True
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -65,7 +65,7 @@ class RpcServer:
             reflection.enable_server_reflection(
                 (JOBS, ADMIN, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
             )
-        self._server.add_generic_rpc_handlers((self._desk,))
+        self._server.add_generic_rpc_handlers((self._handler,))
 
     async def start(self, address: str) -> str:
         """Listen on host:port, 0 for a free one; answer what it has become. Raises PortInUse."""
@@ -83,13 +83,13 @@ class RpcServer:
 
     def open(self, jobs: JobService | None, admin: AdminService) -> None:
         """Serve these, and say SERVING of them. Without jobs, callers who want them are sent elsewhere."""
-        desk: Any = self._desk  # has what these two call of a server
-        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, desk)
+        handler: Any = self._handler  # has what these two call of a server
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, handler)
         if jobs is None:
-            desk.add_generic_rpc_handlers((Refusal(WorkerOnly, JOBS),))
+            handler.add_generic_rpc_handlers((Refusal(WorkerOnly, JOBS),))
             self._say((ADMIN,))
         else:
-            job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, desk)
+            job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, handler)
             self._say((JOBS, ADMIN))
 
     def available(self, is_so: bool) -> None:

@@ -169,7 +169,7 @@ class SqlStore(Reader):
                 ]
                 waiting = operations.count_waiting(connection)
             database.name(engines, numbers)
-            database.keep(engines, url)
+            database.pin_to_file(engines, url)
             return cls(
                 database,
                 engines,
@@ -363,9 +363,9 @@ class SqlStore(Reader):
         return SweepResult(turn, mine=True, jobs=jobs, more=True)
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
-        """Fill seats with ready jobs; fewer when there are fewer.
+        """Fill slots with ready jobs; fewer when there are fewer.
 
-        A job that expired at its permit is answered as FAILED, and its seat goes to the next.
+        A job that expired at its permit is answered as FAILED, and its slot goes to the next.
         """
         prove = self._heartbeat is not None
         made = self._again.made
@@ -376,19 +376,19 @@ class SqlStore(Reader):
         except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be claimed, and no other is to wait
             taken = Taken(await self._claim_singly(request, prove=prove), busy=False, full=False)
         if not request.without_limits:
-            self._again.answered(taken, len(request.seats) - len(taken.claimed), made)
+            self._again.answered(taken, len(request.slots) - len(taken.claimed), made)
         return taken.claimed
 
     async def _claim_singly(self, request: ClaimRequest, *, prove: bool) -> list[Claimed]:
-        """Seat by seat, passing over what the database refuses to have claimed; what was claimed is answered whatever follows."""
+        """Slot by slot, passing over what the database refuses to have claimed; what was claimed is answered whatever follows."""
         claimed: list[Claimed] = []
         refusals = 0
-        seats = list(request.seats)
-        while seats:
-            one = Claim(replace(request, seats=seats[:1]), self._turn, self.gates, prove=prove)
+        slots = list(request.slots)
+        while slots:
+            one = Claim(replace(request, slots=slots[:1]), self._turn, self.gates, prove=prove)
             try:
                 claimed += (await self._claims.put(one)).claimed
-                del seats[0]
+                del slots[0]
             except Exception:
                 refusals += 1
                 if claimed:
@@ -456,11 +456,11 @@ class SqlStore(Reader):
         """Take broadcasts out of the outbox, and mark those that no queue wants, by their places."""
         await self._writer.put(leadership.Settle(sent, parked))
 
-    async def lead(self, *, want: bool) -> bool:
+    async def try_lead(self, *, want: bool) -> bool:
         """Whether this instance is the one that publishes; want: it would be, if no other is alive that does."""
         if self._heartbeat is None:
             return want  # there can be no other
-        return await self._writer.put(leadership.Lead(self._me, want))
+        return await self._writer.put(leadership.TryLead(self._me, want))
 
 
 def _writing(engines: Engines) -> list[Engine]:

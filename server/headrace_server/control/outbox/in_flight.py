@@ -2,9 +2,9 @@
 
     page ──> ▪▪▪   the head is under way, or will be published again in a moment; the others wait behind it
              ▪
-             ▪▪    head sent: the next is the head          head not wanted: the whole line is set aside
+             ▪▪    head sent: the next is the head          head not wanted: the whole line is parked
 
-What is sent or set aside stays known by its place until the outbox has it too: a page that is read meanwhile shows it as
+What is sent or parked stays known by its place until the outbox has it too: a page that is read meanwhile shows it as
 it was, and it must not be taken twice.
 """
 
@@ -19,10 +19,10 @@ class PendingAcks:
 
     def __init__(self) -> None:
         self._new: list[int] = []
-        self._told: list[int] = []
+        self._acknowledged: list[int] = []
 
     def __iter__(self) -> Iterator[int]:
-        yield from self._told
+        yield from self._acknowledged
         yield from self._new
 
     def add(self, place: int) -> None:
@@ -34,15 +34,15 @@ class PendingAcks:
         """Those that the outbox does not know of."""
         return tuple(self._new)
 
-    def told(self, count: int) -> None:
+    def acknowledged(self, count: int) -> None:
         """The outbox knows of the first so many that were new."""
-        self._told += self._new[:count]
+        self._acknowledged += self._new[:count]
         del self._new[:count]
 
     def forget(self) -> Sequence[int]:
         """Drop and answer those that the outbox knows of."""
-        told, self._told = self._told, []
-        return told
+        acknowledged, self._acknowledged = self._acknowledged, []
+        return acknowledged
 
 
 class InFlight:
@@ -50,10 +50,10 @@ class InFlight:
 
     def __init__(self) -> None:
         self.sent = PendingAcks()
-        self.aside = PendingAcks()
+        self.parked = PendingAcks()
         self._lines: dict[str, deque[Broadcast]] = {}
         self._places: set[int] = set()
-        """Of what is in the lines, sent or set aside."""
+        """Of what is in the lines, sent or parked."""
 
     def __len__(self) -> int:
         """How many broadcasts there is memory taken for."""
@@ -62,7 +62,7 @@ class InFlight:
     @property
     def settled(self) -> bool:
         """Whether nothing is in a line, and the outbox knows of all that was."""
-        return not (self._lines or self.sent.new or self.aside.new)
+        return not (self._lines or self.sent.new or self.parked.new)
 
     def take(self, broadcasts: Iterable[Broadcast]) -> Sequence[Broadcast]:
         """Put each to the end of its job's line, unless it is known; answer the heads of new lines."""
@@ -80,17 +80,17 @@ class InFlight:
         return heads
 
     def take_wanted(self, broadcasts: Sequence[Broadcast]) -> Sequence[Broadcast]:
-        """The same, but of a job with a broadcast that no queue wants the later ones are set aside too."""
-        aside = set(self.aside)
+        """The same, but of a job with a broadcast that no queue wants the later ones are parked too."""
+        parked = set(self.parked)
         waiting = {
             one.event.job_id
             for one in broadcasts
-            if (one.parked or one.place in aside) and one.event.job_id not in self._lines
+            if (one.parked or one.place in parked) and one.event.job_id not in self._lines
         }
         for one in broadcasts:
             if one.event.job_id in waiting and not one.parked and one.place not in self._places:
                 self._places.add(one.place)
-                self.aside.add(one.place)
+                self.parked.add(one.place)
         return self.take(one for one in broadcasts if one.event.job_id not in waiting)
 
     def is_head(self, broadcast: Broadcast) -> bool:
@@ -111,7 +111,7 @@ class InFlight:
         del self._lines[broadcast.event.job_id]
         return None
 
-    def set_aside(self, broadcast: Broadcast) -> None:
+    def park(self, broadcast: Broadcast) -> None:
         """It cannot be sent now, nor what is behind it."""
         line = self._line_behind(broadcast)
         if line is None:
@@ -121,7 +121,7 @@ class InFlight:
             if one.parked:
                 self._places.discard(one.place)
             else:
-                self.aside.add(one.place)
+                self.parked.add(one.place)
 
     def _line_behind(self, broadcast: Broadcast) -> deque[Broadcast] | None:
         """Its line, if it or another copy of it is the head."""
@@ -131,8 +131,8 @@ class InFlight:
     def forget(self) -> None:
         """Drop the lines: they are in the outbox."""
         self._lines.clear()
-        self._places = {*self.sent, *self.aside}
+        self._places = {*self.sent, *self.parked}
 
-    def forget_told(self) -> None:
+    def forget_acknowledged(self) -> None:
         """Drop the places of which the outbox knows. Not while a page is read, that may show them as they were."""
-        self._places.difference_update(self.sent.forget(), self.aside.forget())
+        self._places.difference_update(self.sent.forget(), self.parked.forget())

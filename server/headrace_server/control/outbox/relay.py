@@ -121,7 +121,7 @@ class OutboxRelay(CommitListener):
         if len(self._progressed) > PROGRESSED_MAX:
             self._progressed = {job_id: due for job_id, due in self._progressed.items() if due > now}
         self._progressed[job.job_id] = now + self._progress_interval
-        self._publisher.mention(job, progress)
+        self._publisher.publish_progress(job, progress)
 
     async def close(self, seconds: float) -> None:
         """Publish what is there, for so long at most, and leave off."""
@@ -137,7 +137,7 @@ class OutboxRelay(CommitListener):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await self._put_away()
-            await self._outbox.lead(want=False)
+            await self._outbox.try_lead(want=False)
         except StoreUnavailable as error:
             log.warning("some events will be published twice: %s", error)
         await self._publisher.close()
@@ -173,12 +173,12 @@ class OutboxRelay(CommitListener):
 
     def _settled(self, settled: Sequence[Ack]) -> None:
         following = []
-        for broadcast, fate in settled:
-            self._totals[fate] += 1
-            if fate is Disposition.REFUSED:
+        for broadcast, disposition in settled:
+            self._totals[disposition] += 1
+            if disposition is Disposition.REFUSED:
                 asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._again, broadcast)
-            elif fate is Disposition.UNFIT or (fate is Disposition.UNROUTABLE and self._keep):
-                self._lines.set_aside(broadcast)
+            elif disposition is Disposition.UNFIT or (disposition is Disposition.UNROUTABLE and self._keep):
+                self._lines.park(broadcast)
             else:
                 if broadcast.parked:
                     self._parked_try = 0.0  # a queue wants them by now: go on with the others
@@ -216,7 +216,7 @@ class OutboxRelay(CommitListener):
             self._backlog.report(up=self._up)
 
     async def _read(self) -> None:
-        self._lines.forget_told()
+        self._lines.forget_acknowledged()
         if self._leads:
             await self._fill()
             await self._try_parked()
@@ -227,7 +227,7 @@ class OutboxRelay(CommitListener):
         if now < self._asked + PERIOD and self._up is self._wanted:
             return
         self._asked, self._wanted = now, self._up
-        leads = await self._outbox.lead(want=self._wanted)
+        leads = await self._outbox.try_lead(want=self._wanted)
         if leads is not self._leads:
             self._leads = leads
             self._forget()
@@ -235,11 +235,11 @@ class OutboxRelay(CommitListener):
 
     async def _put_away(self) -> None:
         """What is settled leaves the outbox, or is marked there."""
-        sent, parked = self._lines.sent.new, self._lines.aside.new
+        sent, parked = self._lines.sent.new, self._lines.parked.new
         if sent or parked:
             await self._outbox.settle(sent, parked)
-            self._lines.sent.told(len(sent))
-            self._lines.aside.told(len(parked))
+            self._lines.sent.acknowledged(len(sent))
+            self._lines.parked.acknowledged(len(parked))
             self._to_read.set()  # there is room now
 
     async def _fill(self) -> None:
@@ -253,7 +253,7 @@ class OutboxRelay(CommitListener):
             return  # all was forgotten meanwhile
         self._cursor = page.end or 0
         self._publisher.publish(self._lines.take_wanted(page.broadcasts))
-        if self._lines.aside.new:
+        if self._lines.parked.new:
             self._to_tidy.set()
         if page.end is not None:
             self._to_read.set()  # there may be more behind it

@@ -69,7 +69,7 @@ class Watch:
 
     async def updates(self) -> AsyncGenerator[Update]:
         """The updates. Raises JobNotFound, RevisionAhead, and Draining when the server shuts down."""
-        with self._hub.subscribe(self._job_id) as feed:
+        with self._hub.subscribe(self._job_id) as subscription:
             first = await self._get()
             cursor = first.job.revision if self._options.after is None else self._options.after
             if cursor > first.job.revision:
@@ -80,32 +80,32 @@ class Watch:
             elif not self._hub.closing:
                 # A client that resumes has nothing else to tell it that the server is back.
                 yield Heartbeat(cursor)
-            _raise_to(feed, first.job)
+            _raise_to(subscription, first.job)
             shown = first.job.progress if self._options.after is None else None
-            async with aclosing(self._follow(feed, cursor, shown)) as following:
+            async with aclosing(self._follow(subscription, cursor, shown)) as following:
                 async for update in following:
                     await self._hub.turns.take()
                     yield update
-            last = await feed.topic.end(self._get)
+            last = await subscription.topic.end(self._get)
             await self._hub.turns.take()
             yield Finished(last)
 
     async def _follow(
-        self, feed: Subscription, cursor: int, shown: Progress | None
+        self, subscription: Subscription, cursor: int, shown: Progress | None
     ) -> AsyncGenerator[Update]:
         """Everything until the end of the log of a job that has ended."""
         loop = asyncio.get_running_loop()
         next_progress = 0.0
         while True:
-            while cursor < feed.topic.revision:
-                for event in await self._events(feed, cursor):
+            while cursor < subscription.topic.revision:
+                for event in await self._events(subscription, cursor):
                     cursor = event.revision
                     if self._options.include_messages or event.kind not in MESSAGE_KINDS:
                         yield event
-            if feed.topic.final:
+            if subscription.topic.final:
                 return
-            self._check(feed)
-            progress = feed.topic.progress
+            self._check(subscription)
+            progress = subscription.topic.progress
             pause = self._options.heartbeat
             if progress is not None and progress is not shown:
                 pause = next_progress - loop.time()
@@ -114,18 +114,18 @@ class Watch:
                     shown = progress
                     next_progress = loop.time() + self._options.min_progress_interval
                     continue
-            if not await feed.wait(pause) and pause == self._options.heartbeat:
+            if not await subscription.wait(pause) and pause == self._options.heartbeat:
                 yield Heartbeat(cursor)
 
-    def _check(self, feed: Subscription) -> None:
+    def _check(self, subscription: Subscription) -> None:
         """Raise when there is nothing to wait for."""
-        if feed.topic.gone:
+        if subscription.topic.gone:
             raise JobNotFound(self._job_id)
         if self._hub.closing:
             raise Draining
 
-    async def _events(self, feed: Subscription, cursor: int) -> list[Event]:
-        events = feed.events_after(cursor)
+    async def _events(self, subscription: Subscription, cursor: int) -> list[Event]:
+        events = subscription.events_after(cursor)
         if events is None:
             events = await self._store.events(self._job_id, after=cursor, limit=TAKEN_EVENTS)
             if not events:
@@ -140,22 +140,22 @@ async def wait_final(store: Store, hub: Hub, tenant: str, job_id: str, seconds: 
     """The job when it has ended, or as it stands when the time is over. Raises JobNotFound, Draining."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
-    with hub.subscribe(job_id, wait=True) as feed:
+    with hub.subscribe(job_id, wait=True) as subscription:
         job = await store.get(job_id, tenant=tenant, payload=True)
-        _raise_to(feed, job.job)
-        while not (feed.topic.final or feed.topic.gone):
+        _raise_to(subscription, job.job)
+        while not (subscription.topic.final or subscription.topic.gone):
             if hub.closing:
                 raise Draining
             left = deadline - loop.time()
             if left <= 0:
                 break
-            await feed.wait(left)
+            await subscription.wait(left)
         return await store.get(job_id, tenant=tenant, payload=True)
 
 
-def _raise_to(feed: Subscription, job: Job) -> None:
+def _raise_to(subscription: Subscription, job: Job) -> None:
     """What a row shows, a topic that is younger has missed."""
-    topic = feed.topic
+    topic = subscription.topic
     if job.revision >= topic.revision:
         topic.revision = job.revision
         topic.final = job.ended

@@ -30,7 +30,7 @@ from headrace_server.domain.query import FullJob
 KEPT_EVENTS = 64
 TAKEN_EVENTS = 16
 """Events that a feed takes at a time: a watcher that does not read holds no more of them, of up to 4 KiB each."""
-TURNS = 50
+PACE_MAX = 50
 """In each round of the loop."""
 
 
@@ -52,8 +52,8 @@ class Topic:
 
     def wake(self) -> None:
         """Wake every feed."""
-        for feed in self.feeds:
-            feed.wake()
+        for subscription in self.feeds:
+            subscription.wake()
 
     async def end(self, read: Callable[[], Coroutine[Any, Any, FullJob]]) -> FullJob:
         """The job as it ended: one read for all who watch it to its end, and another when it has changed since."""
@@ -116,7 +116,7 @@ class Pacer:
     """Lets a few pass in each round of the loop, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._left = TURNS
+        self._left = PACE_MAX
         self._counting = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -134,11 +134,11 @@ class Pacer:
         await waiter
 
     def _next_round(self) -> None:
-        self._left = TURNS
+        self._left = PACE_MAX
         while self._waiting and self._left:
             self._left -= 1
             _let_go(self._waiting.popleft())
-        if self._left < TURNS:
+        if self._left < PACE_MAX:
             asyncio.get_running_loop().call_soon(self._next_round)
         else:
             self._counting = False
@@ -172,16 +172,16 @@ class Hub(CommitListener):
         """
         self.check_room()
         topic = self._topics.setdefault(job_id, Topic())
-        feed = Subscription(topic)
-        topic.feeds.add(feed)
+        subscription = Subscription(topic)
+        topic.feeds.add(subscription)
         self.feeds += 1
         self.waits += wait
         try:
-            yield feed
+            yield subscription
         finally:
             self.feeds -= 1
             self.waits -= wait
-            topic.feeds.discard(feed)
+            topic.feeds.discard(subscription)
             if not topic.feeds:
                 self._topics.pop(job_id, None)
 

@@ -1,9 +1,9 @@
-"""When a claim is asked for again that has left seats free because of limits, before the dispatcher's poll.
+"""When a claim is asked for again that has left slots free because of limits, before the dispatcher's poll.
 
     busy   a gate was held by another claim         in some milliseconds
     full   no room under a gate, or for an owner    when a job elsewhere has ended or gone back to its queue
 
-An instance makes room for itself when a run of its own ends: its seat is free then, and it claims. That others have
+An instance makes room for itself when a run of its own ends: its slot is free then, and it claims. That others have
 made room it only hears in the log, where most of what ends has nothing to do with a limit. So it costs a claim only where the
 last one met a full gate.
 """
@@ -37,7 +37,7 @@ class ClaimRetry:
         return self._made
 
     def answered(self, taken: Taken, free: int, made: int) -> None:
-        """A claim has left so many seats free; made: as it was when the claim was asked for."""
+        """A claim has left so many slots free; made: as it was when the claim was asked for."""
         self._full = taken.full and free > 0
         if taken.busy and free > 0:
             asyncio.get_running_loop().call_later(random.uniform(*BUSY_SECONDS), self._claim)

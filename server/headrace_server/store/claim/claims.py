@@ -2,12 +2,12 @@
 
 `ready` holds what may be claimed in lanes, one for each (queue, type, tenant), each in order of priority, then age:
 
-    mail · resize · acme     -5 09:00 │ 0 08:10 │ 0 08:11 …   acme:  resize -5, report 0, resize 0 ─┐  dealt in laps,
+    mail · resize · acme     -5 09:00 │ 0 08:10 │ 0 08:11 …   acme:  resize -5, report 0, resize 0 ─┐  in rounds,
     mail · report · acme      0 08:00 │ 0 08:30 …                                                   ├─ as many from each
     mail · resize · birch     0 07:59 │ …                     birch: resize 0, … ───────────────────┘  tenant as it weighs
 
 A claim skips from kind to kind (a queue and a type) and from tenant to tenant by seeks (the next that is greater), takes
-the heads of the lanes of as many tenants as it has seats, and deals. What it costs depends on seats, on kinds and on how
+the heads of the lanes of as many tenants as it has slots, and chooses. What it costs depends on slots, on kinds and on how
 many runs are at a limit, never on how much is queued: no statement here sorts or counts the queue, and jobs of kinds that
 are not run here are not even met.
 
@@ -31,7 +31,7 @@ from headrace_server.domain.capacity import Capacity
 from headrace_server.domain.change import merge as merge_changes
 from headrace_server.domain.gate import Gate, ReadyKey, Scope
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import Claimed, ClaimRequest, Seat
+from headrace_server.domain.ports import Claimed, ClaimRequest, FreeSlot
 from headrace_server.store import gates
 from headrace_server.store.claim import candidates
 from headrace_server.store.claim.candidates import Candidate, Kind
@@ -49,10 +49,10 @@ PASSED_FOR: Final = 60_000_000
 
 @dataclass(slots=True)
 class Turn:
-    """Whose turn it is: `last`, while it has places left in its lap, and then the tenant after it."""
+    """Whose turn it is: `last`, while it has places left in its round, and then the tenant after it."""
 
     last: str = ""
-    left: int = 0
+    remaining: int = 0
     owners: dict[ReadyKey, str] = field(default_factory=dict)
     """The owner to go on with in lanes that have too many to look at each."""
     passed: dict[str, int] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Turn:
 
     def served(self, tenant: str, weight: int) -> None:
         """A tenant has had a place."""
-        self.left = (self.left if tenant == self.last and self.left else weight) - 1
+        self.remaining = (self.remaining if tenant == self.last and self.remaining else weight) - 1
         self.last = tenant
 
 
@@ -68,7 +68,7 @@ class Taken(NamedTuple):
     """What a claim took. There may be more.
 
     busy: behind a gate that another claim holds just now. full: behind one that has no room, or none for an owner;
-    looked for only where seats were left.
+    looked for only where slots were left.
     """
 
     claimed: list[Claimed]
@@ -78,7 +78,7 @@ class Taken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim(WriteOperation[Taken]):
-    """Fill seats with ready jobs."""
+    """Fill slots with ready jobs."""
 
     phase = Phase.CLAIM
     request: ClaimRequest
@@ -87,99 +87,99 @@ class Claim(WriteOperation[Taken]):
     prove: bool
     """That the instance is alive: then one that is dead takes nothing."""
     tried: list[str] = field(default_factory=list)
-    """What was being taken last: who of these is refused by the database, a claim for one seat tells."""
+    """What was being taken last: who of these is refused by the database, a claim for one slot tells."""
 
-    def carry_out(self, ledger: UnitOfWork) -> Taken:
-        """Answer the jobs taken, in the order of the seats."""
-        if self.prove and not instances.proved(ledger.connection, self.request.instance):
+    def apply(self, unit: UnitOfWork) -> Taken:
+        """Answer the jobs taken, in the order of the slots."""
+        if self.prove and not instances.proved(unit.connection, self.request.instance):
             return Taken([], busy=False, full=False)
-        gates.share(ledger.connection)
+        gates.share(unit.connection)
         claimed: list[Claimed] = []
-        free = deque(self.request.seats)
-        deal = Round(ledger, self.request, self.turn, self.gates)
+        free = deque(self.request.slots)
+        robin = Round(unit, self.request, self.turn, self.gates)
         # A second round is rare: a tenant had less than its share, a job expired at its permit, or cannot be claimed.
-        while free and ((dealt := deal.round(len(free))) or deal.passed_over()):
-            parameters = read_parameters(ledger.connection, [head.job_id for head in dealt])
-            for head in dealt:
-                seat = free[0]
-                taken = self._take(ledger, head.job_id, seat)
+        while free and ((chosen := robin.take(len(free))) or robin.passed_over()):
+            parameters = read_parameters(unit.connection, [head.job_id for head in chosen])
+            for head in chosen:
+                slot = free[0]
+                taken = self._take(unit, head.job_id, slot)
                 if taken is None or head.job_id not in parameters:
-                    deal.pass_over(head)
+                    robin.pass_over(head)
                     continue
-                claimed.append(Claimed(taken, parameters[head.job_id], seat))
-                self.turn.served(taken.tenant, deal.room.weight(Scope.TENANT.key(taken.tenant)))
+                claimed.append(Claimed(taken, parameters[head.job_id], slot))
+                self.turn.served(taken.tenant, robin.room.weight(Scope.TENANT.key(taken.tenant)))
                 if taken.status is Status.FAILED:
-                    deal.room.give_back(head.lane, head.owner)
+                    robin.room.release(head.lane, head.owner)
                 else:
                     free.popleft()
-            self.tried[:] = [head.job_id for head in dealt]
-            ledger.flush()
-        return Taken(claimed, deal.busy, full=bool(free) and deal.room.full)
+            self.tried[:] = [head.job_id for head in chosen]
+            unit.flush()
+        return Taken(claimed, robin.busy, full=bool(free) and robin.room.full)
 
-    def _take(self, ledger: UnitOfWork, job_id: str, seat: Seat) -> Job | None:
-        """The job in its seat; None for one at which that fails: it keeps no other from being claimed."""
-        who = {"instance": self.request.instance, "worker": seat.worker}
+    def _take(self, unit: UnitOfWork, job_id: str, slot: FreeSlot) -> Job | None:
+        """The job in its slot; None for one at which that fails: it keeps no other from being claimed."""
+        who = {"instance": self.request.instance, "worker": slot.worker}
         try:
-            change = running.claim(ledger.job(job_id), ledger.now, **who)
-            if seat.permit:
-                permitted = running.permit(change.job, ledger.now, claim=change.job.claim, **who)
+            change = running.claim(unit.job(job_id), unit.now, **who)
+            if slot.permit:
+                permitted = running.permit(change.job, unit.now, claim=change.job.claim, **who)
                 change = merge_changes(change, permitted)
         except Exception:
             logger.exception("A job could not be claimed", extra={"job_id": job_id})
             return None
-        return ledger.fold(change).job
+        return unit.fold(change).job
 
 
 class Round:
     """Which jobs a claim takes."""
 
-    def __init__(self, ledger: UnitOfWork, request: ClaimRequest, turn: Turn, held: Gates) -> None:
+    def __init__(self, unit: UnitOfWork, request: ClaimRequest, turn: Turn, held: Gates) -> None:
         self.room = Capacity()
         self.busy = False
-        self._ledger = ledger
-        self._connection = ledger.connection
+        self._unit = unit
+        self._connection = unit.connection
         self._request = request
         self._turn = turn
         self._gates = held
         self._known: set[str] = set()
         self._passed_over = False
-        recent = ledger.now - PASSED_FOR
+        recent = unit.now - PASSED_FOR
         turn.passed = {job_id: at for job_id, at in turn.passed.items() if at > recent}
 
     def pass_over(self, head: Candidate) -> None:
         """This job cannot be claimed: leave it where it is, and look behind it."""
-        self._turn.passed[head.job_id] = self._ledger.now
+        self._turn.passed[head.job_id] = self._unit.now
         self._passed_over = True
-        self.room.give_back(head.lane, head.owner)
+        self.room.release(head.lane, head.owner)
 
     def passed_over(self) -> bool:
         """Whether any was passed over since this was asked."""
         passed, self._passed_over = self._passed_over, False
         return passed
 
-    def round(self, seats: int) -> list[Candidate]:
-        """Lock the jobs for so many seats, as many of each tenant in a lap as it weighs; fewer when there are fewer.
+    def take(self, slots: int) -> list[Candidate]:
+        """Lock the jobs for so many slots, as many of each tenant in a round as it weighs; fewer when there are fewer.
 
         One that another is changing just now is left to him: its stop, or its expiry, wins.
         """
         kinds = self._kinds()
-        wanted = seats
-        dealt: list[Candidate] = []
+        wanted = slots
+        chosen: list[Candidate] = []
         all_met = not kinds
-        while not dealt and not all_met:
+        while not chosen and not all_met:
             tenants, all_met = self._tenants(kinds, wanted)
-            dealt = self._lap(kinds, tenants, seats)
+            chosen = self._round(kinds, tenants, slots)
             wanted *= 2  # None of these may take anything: look further.
-        self._ledger.load([head.job_id for head in dealt], free=True)
+        self._unit.load([head.job_id for head in chosen], free=True)
         taken: list[Candidate] = []
-        for head in dealt:
-            found = self._ledger.jobs.get(head.job_id)
+        for head in chosen:
+            found = self._unit.jobs.get(head.job_id)
             if found is not None and found.illegible:
                 self.pass_over(head)
             elif found is not None and found.ready:
                 taken.append(head)
             else:
-                self.room.give_back(head.lane, head.owner)
+                self.room.release(head.lane, head.owner)
         return taken
 
     def _kinds(self) -> list[Kind]:
@@ -199,7 +199,7 @@ class Round:
         limit = wanted
         while True:
             met = candidates.tenants(self._connection, kinds, last=self._turn.last, limit=limit)
-            if self._turn.left:
+            if self._turn.remaining:
                 met = [self._turn.last, *(tenant for tenant in met if tenant != self._turn.last)]
             self._admit({Scope.TENANT.key(tenant) for tenant in met})
             let_through = [tenant for tenant in met if self.room.open(Scope.TENANT.key(tenant))]
@@ -229,35 +229,35 @@ class Round:
                     self.busy = True
                     self.room.close(gate.key)
 
-    def _lap(self, kinds: list[Kind], tenants: list[str], seats: int) -> list[Candidate]:
-        """Deal the seats, lap by lap."""
+    def _round(self, kinds: list[Kind], tenants: list[str], slots: int) -> list[Candidate]:
+        """Fill the slots, round by round."""
         weights = {tenant: self.room.weight(Scope.TENANT.key(tenant)) for tenant in tenants}
-        laps = -(-seats // max(1, sum(weights.values())))
-        hands = {
-            tenant: _Hand(self._best(kinds, tenant, min(seats, laps * weight)), laps * weight)
+        rounds = -(-slots // max(1, sum(weights.values())))
+        shares = {
+            tenant: _Share(self._best(kinds, tenant, min(slots, rounds * weight)), rounds * weight)
             for tenant, weight in weights.items()
         }
-        dealt: list[Candidate] = []
-        places = {**weights, self._turn.last: self._turn.left or weights.get(self._turn.last, 1)}
-        while hands:
-            for tenant, hand in list(hands.items()):
-                for _ in range(places[tenant]):
-                    if len(dealt) == seats:
-                        return dealt
-                    head = hand.next(self.room)
+        chosen: list[Candidate] = []
+        quota = {**weights, self._turn.last: self._turn.remaining or weights.get(self._turn.last, 1)}
+        while shares:
+            for tenant, share in list(shares.items()):
+                for _ in range(quota[tenant]):
+                    if len(chosen) == slots:
+                        return chosen
+                    head = share.next(self.room)
                     if head is None:
-                        del hands[tenant]
+                        del shares[tenant]
                         break
-                    dealt.append(head)
-            places = weights
-        return dealt
+                    chosen.append(head)
+            quota = weights
+        return chosen
 
     def _best(self, kinds: list[Kind], tenant: str, depth: int) -> Iterator[Candidate]:
         """The first jobs of a tenant over all its lanes, for which there is room in their lane."""
         found = []
         for queue, kind in kinds:
             lane = ReadyKey(queue, kind, tenant)
-            limit = min(depth, self.room.left(lane))
+            limit = min(depth, self.room.remaining(lane))
             if limit and self.room.counts_owners(lane):
                 found.append(self._best_of_owners(lane, limit))
             elif limit:
@@ -280,7 +280,7 @@ class Round:
         begin = self._turn.owners.pop(lane, "")
         while True:
             met = candidates.of_owners(self._connection, lane, begin=begin, limit=look)
-            free = [head for head in self._not_passed(met) if self.room.left_of(lane, head.owner)]
+            free = [head for head in self._not_passed(met) if self.room.remaining_of(lane, head.owner)]
             if len(met) == look:
                 self._turn.owners[lane] = met[-1].owner
             if free or not begin:
@@ -288,16 +288,16 @@ class Round:
             begin = ""
 
 
-class _Hand:
-    """What a tenant may be dealt."""
+class _Share:
+    """What a tenant may be chosen."""
 
     def __init__(self, best: Iterator[Candidate], most: int) -> None:
         self._best = best
-        self._left = most
+        self._remaining = most
 
     def next(self, room: Capacity) -> Candidate | None:
         """The best for which there is room, and that takes it up."""
-        if not self._left:
+        if not self._remaining:
             return None
-        self._left -= 1
+        self._remaining -= 1
         return next((head for head in self._best if room.take(head.lane, head.owner)), None)

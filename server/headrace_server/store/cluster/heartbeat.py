@@ -133,7 +133,7 @@ class Heartbeat:
             beats.pop(self._me, None)
             dead = self._observer.look(beats, now)
             if dead:
-                instances.bury(connection, dead)
+                instances.mark_dead(connection, dead)
                 connection.commit()
         if doubts := self._observer.doubts:
             with transaction(self._engine) as connection:
@@ -153,7 +153,7 @@ class Heartbeat:
         """Of an instance that stands still in the middle of a transaction nobody could take over what it has locked."""
         try:
             with transaction(self._engine) as connection:
-                self._database.end(connection, instances.writers_of_dead(connection, dead))
+                self._database.terminate(connection, instances.writers_of_dead(connection, dead))
         except Exception as error:  # noqa: BLE001 - they may end by themselves
             said = str(error).partition("\n")[0]
             logger.warning(

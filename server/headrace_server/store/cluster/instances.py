@@ -1,7 +1,7 @@
 """The rows of `instance`: who serves this database.
 
 join ──> LIVE ── beat, beat, beat ──> leave: the row goes
-└── its beat stood still: bury ──> DEAD, for good; the row goes after a day
+└── its beat stood still: mark_dead ──> DEAD, for good; the row goes after a day
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +54,7 @@ _beat = (
 _touch = (
     update(instance).where(instance.c.instance == bindparam("me")).values(start_time=instance.c.start_time)
 )
-_bury = Bulk(
+_mark_dead = Bulk(
     update(instance)
     .where(instance.c.instance == bindparam("who"), instance.c.beat == bindparam("seen"), LIVE)
     .values(state=literal_column(str(int(State.DEAD)))),
@@ -146,9 +146,9 @@ def doubt(connection: Connection, doubts: Mapping[str, Beat]) -> None:
     _doubt(connection, [(int(beat.still * SECOND), who, beat.number) for who, beat in doubts.items()])
 
 
-def bury(connection: Connection, dead: Mapping[str, int]) -> None:
+def mark_dead(connection: Connection, dead: Mapping[str, int]) -> None:
     """These are dead, unless their beat is another by now."""
-    _bury(connection, sorted(dead.items()))
+    _mark_dead(connection, sorted(dead.items()))
 
 
 def writers_of_dead(connection: Connection, dead: Iterable[str]) -> list[int]:

@@ -99,7 +99,7 @@ class PostgresqlInspection:
     oldest: Transaction | None
 
 
-def survey(url: str) -> PostgresqlInspection:
+def inspect_postgresql(url: str) -> PostgresqlInspection:
     """Look at the database of this URL. Raises StoreRefused: StoreUnreachable, in the driver's words, when it does not answer."""
     database = sql.of_url(url)
     place = database.place(url)

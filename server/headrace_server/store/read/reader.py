@@ -107,7 +107,7 @@ class Reader:
         except Exception as error:
             if self._database.reads_on(error):
                 return self._ask(question)
-            self._reads_fail = bool(self._database.trouble(error))
+            self._reads_fail = bool(self._database.unavailable_reason(error))
             self._raise_unavailable(error)
             raise
         self._reads_fail = False
@@ -115,5 +115,5 @@ class Reader:
 
     def _raise_unavailable(self, error: Exception) -> None:
         """Where a read has met trouble of the database, which is nobody's fault."""
-        if reason := self._database.trouble(error):
+        if reason := self._database.unavailable_reason(error):
             raise StoreUnavailable(f"The database cannot be read now: {reason}.") from error

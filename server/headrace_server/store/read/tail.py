@@ -168,7 +168,7 @@ class Tail:
                     pause = 0.05
                     self._follow(connection)
             except Exception as error:  # noqa: BLE001 - whatever it is, the log is still there
-                said = self._database.trouble(error) or repr(error)
+                said = self._database.unavailable_reason(error) or repr(error)
                 logger.warning("The log cannot be followed, trying again: %s", said)
                 self._end.wait(pause)
                 pause = min(1.0, pause * 2)

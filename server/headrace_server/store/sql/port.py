@@ -106,7 +106,7 @@ class Dialect(ABC):
         """Until the end of this transaction let nobody claim, once those are done who do."""
 
     @abstractmethod
-    def keep(self, engines: Engines, url: str) -> None:
+    def pin_to_file(self, engines: Engines, url: str) -> None:
         """From now on refuse to go on with another database than the one that is there now."""
 
     @abstractmethod
@@ -114,7 +114,7 @@ class Dialect(ABC):
         """Let the connections that write bear the numbers of their writers, so that others can end them."""
 
     @abstractmethod
-    def end(self, connection: Connection, numbers: Sequence[int]) -> None:
+    def terminate(self, connection: Connection, numbers: Sequence[int]) -> None:
         """End the connections of these writers: whatever they wait for, they let go of what they hold."""
 
     @abstractmethod
@@ -125,14 +125,14 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def trouble(self, error: BaseException) -> str:
+    def unavailable_reason(self, error: BaseException) -> str:
         """What the database says when it is locked, full, damaged or gone; "" for any other error.
 
         It is asked through SQLAlchemy or directly: the driver's error is in the one or is the other.
         """
 
     @abstractmethod
-    def conflict(self, error: BaseException) -> bool:
+    def is_conflict(self, error: BaseException) -> bool:
         """Whether another's transaction was in the way, so that the same work, done again, will be done."""
 
     @abstractmethod
@@ -161,5 +161,5 @@ def refused(database: Dialect, url: str, how: str, error: DatabaseError) -> Stor
     """Why it is not opened: one that others share is a server, and may answer later."""
     said = str(error.orig).strip().partition("\n")[0].rstrip(".")
     sentence = f"The database {database.place(url)} {how}: {said}."
-    away = database.shared and database.trouble(error)
+    away = database.shared and database.unavailable_reason(error)
     return StoreUnreachable(sentence) if away else StoreRefused(sentence)

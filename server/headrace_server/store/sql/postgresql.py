@@ -159,7 +159,7 @@ class _Postgresql(Dialect):
     def hold_gates(self, connection: Connection) -> None:
         connection.connection.cursor().execute(_HOLD_GATES)
 
-    def keep(self, engines: Engines, url: str) -> None:
+    def pin_to_file(self, engines: Engines, url: str) -> None:
         """A server does not lose its database unnoticed."""
 
     def name(self, engines: Engines, numbers: Sequence[int]) -> None:
@@ -167,7 +167,7 @@ class _Postgresql(Dialect):
             _bear(engine, f"headrace {purpose} {number}")
         engines.writes.dispose()  # the connection that has asked for the numbers bears none
 
-    def end(self, connection: Connection, numbers: Sequence[int]) -> None:
+    def terminate(self, connection: Connection, numbers: Sequence[int]) -> None:
         names = [f"headrace {purpose} {number}" for purpose in _WRITERS for number in numbers]
         connection.execute(_END, {"names": names})
 
@@ -181,13 +181,13 @@ class _Postgresql(Dialect):
         if said == b"on":
             raise errors.ReadOnlySqlTransaction("it takes no writes: transaction_read_only is on")
 
-    def trouble(self, error: BaseException) -> str:
+    def unavailable_reason(self, error: BaseException) -> str:
         said = error.orig if isinstance(error, DBAPIError) else error
         if not isinstance(said, _TROUBLE) or isinstance(said, _DATA):
             return ""
         return str(said).partition("\n")[0] or type(said).__name__
 
-    def conflict(self, error: BaseException) -> bool:
+    def is_conflict(self, error: BaseException) -> bool:
         said = error.orig if isinstance(error, DBAPIError) else error
         if isinstance(said, errors.UniqueViolation):
             # Another store has made a job with this request_id meanwhile: it will be found.

@@ -135,7 +135,7 @@ def damage(connection: sqlite3.Connection) -> list[str]:
     return [line for (line,) in connection.execute("PRAGMA quick_check(10)") if line != "ok"]
 
 
-def trouble(error: BaseException) -> str:
+def unavailable_reason(error: BaseException) -> str:
     """What the database says when it is locked, full, damaged or gone; "" for any other error.
 
     It is asked through SQLAlchemy or directly: the driver's error is in the one or is the other. DatabaseError itself
@@ -249,14 +249,14 @@ class _Sqlite(Dialect):
     def hold_gates(self, connection: Connection) -> None:
         """BEGIN IMMEDIATE has done it."""
 
-    def keep(self, engines: Engines, url: str) -> None:
+    def pin_to_file(self, engines: Engines, url: str) -> None:
         for engine in {engines.writes, engines.reads, engines.probe}:
             keep_to_file(engine, Path(database_path(url)))
 
     def name(self, engines: Engines, numbers: Sequence[int]) -> None:
         """There are no others."""
 
-    def end(self, connection: Connection, numbers: Sequence[int]) -> None:
+    def terminate(self, connection: Connection, numbers: Sequence[int]) -> None:
         """The kernel has."""
 
     def ask(self, probe: Engine, _seconds: float) -> None:
@@ -264,14 +264,14 @@ class _Sqlite(Dialect):
         with probe.begin() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM duty")  # which reads a page
 
-    def trouble(self, error: BaseException) -> str:
-        return trouble(error)
+    def unavailable_reason(self, error: BaseException) -> str:
+        return unavailable_reason(error)
 
-    def conflict(self, _error: BaseException) -> bool:
+    def is_conflict(self, _error: BaseException) -> bool:
         return False
 
     def reads_on(self, error: BaseException) -> bool:
-        if _damaged.is_set() or not trouble(error).startswith(_NO_TEXT):
+        if _damaged.is_set() or not unavailable_reason(error).startswith(_NO_TEXT):
             return False
         logger.error("A text in the database is not UTF-8, and only its job is held up: %s", error)
         _damaged.set()

@@ -2,7 +2,7 @@
 
 SQLAlchemy writes every statement, once for each kind of database; executing it through SQLAlchemy each time costs several times what SQLite
 itself needs for a single row, on an idle machine more still. So what every job passes through is compiled when it is
-first used, and the driver's own cursor takes text and values. Errors are then the driver's own: dialect.trouble.
+first used, and the driver's own cursor takes text and values. Errors are then the driver's own: dialect.unavailable_reason.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

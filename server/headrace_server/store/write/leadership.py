@@ -40,25 +40,25 @@ class Settle(WriteOperation[None]):
     sent: Sequence[int]
     parked: Sequence[int]
 
-    def carry_out(self, ledger: UnitOfWork) -> None:
+    def apply(self, unit: UnitOfWork) -> None:
         """By place."""
-        ledger.wrote = True
-        rows.settle(ledger.connection, self.sent, self.parked)
+        unit.wrote = True
+        rows.settle(unit.connection, self.sent, self.parked)
 
 
 @dataclass(frozen=True, slots=True)
-class Lead(WriteOperation[bool]):
+class TryLead(WriteOperation[bool]):
     """Take the duty over from nobody or from the dead; or give it up."""
 
     phase = Phase.FOLD
     me: str
     want: bool
 
-    def carry_out(self, ledger: UnitOfWork) -> bool:
+    def apply(self, unit: UnitOfWork) -> bool:
         """Answer whether it is mine."""
-        ((holder, lives),) = _holder(ledger.connection, name=DUTY)
+        ((holder, lives),) = _holder(unit.connection, name=DUTY)
         if (holder == self.me) == self.want or (lives and holder != self.me):
             return self.want and holder == self.me
-        ledger.wrote = True
-        _hold(ledger.connection, [(self.me if self.want else "", DUTY)])
+        unit.wrote = True
+        _hold(unit.connection, [(self.me if self.want else "", DUTY)])
         return self.want

@@ -81,7 +81,7 @@ class WriteOperation(ABC, Generic[Answer]):
         return ()
 
     @abstractmethod
-    def carry_out(self, ledger: UnitOfWork) -> Answer:
+    def apply(self, unit: UnitOfWork) -> Answer:
         """Decide, fold what was decided, and answer. A refusal (ControlError, StaleClaim) has folded nothing."""
 
 
@@ -99,26 +99,26 @@ class Submit(WriteOperation[Submitted]):
         asked = self.submission
         return [(asked.tenant, asked.request_id)] if asked.request_id else ()
 
-    def carry_out(self, ledger: UnitOfWork) -> Submitted:
+    def apply(self, unit: UnitOfWork) -> Submitted:
         """Answer the new job, or the one there is as it stands. Raises RequestIdReused, JobNotFound, QueueFull."""
         asked = self.submission
-        made = ledger.requests.get((asked.tenant, asked.request_id))
+        made = unit.requests.get((asked.tenant, asked.request_id))
         if made is not None:
-            return self._existing(ledger, *made)
-        if ledger.waiting >= self.most:
+            return self._existing(unit, *made)
+        if unit.waiting >= self.most:
             raise QueueFull(
                 f"{self.most} jobs wait on this server already (max_waiting_jobs): try again when some have run."
             )
-        change = requests.create(asked.job_id, asked.tenant, asked.spec, ledger.now, hold=asked.hold)
-        ledger.submit(asked, change)
+        change = requests.create(asked.job_id, asked.tenant, asked.spec, unit.now, hold=asked.hold)
+        unit.submit(asked, change)
         return Submitted(FullJob(change.job, Payload(asked.spec.parameters, None, {})), existing=False)
 
-    def _existing(self, ledger: UnitOfWork, job_id: str, digest: str) -> Submitted:
+    def _existing(self, unit: UnitOfWork, job_id: str, digest: str) -> Submitted:
         if digest != self.submission.digest:
             raise RequestIdReused(self.submission.request_id, job_id)
-        found = ledger.job(job_id)
-        ledger.flush()  # The payload is read from the database: the batch may have added to it.
-        return Submitted(FullJob(found, read_payloads(ledger.connection, [job_id])[job_id]), existing=True)
+        found = unit.job(job_id)
+        unit.flush()  # The payload is read from the database: the batch may have added to it.
+        return Submitted(FullJob(found, read_payloads(unit.connection, [job_id])[job_id]), existing=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,9 @@ class Apply(WriteOperation[Change]):
         """The job."""
         return (self.job_id,)
 
-    def carry_out(self, ledger: UnitOfWork) -> Change:
+    def apply(self, unit: UnitOfWork) -> Change:
         """Answer what has become of the job. Raises JobNotFound, WrongStatus for one that cannot be read, and what decide raises."""
-        found = ledger.job(self.job_id, self.tenant)
+        found = unit.job(self.job_id, self.tenant)
         if self.tenant is not None and found.illegible:
             # A caller's wish. Whoever runs it may still write what has become of the run: else it would run for ever.
             raise WrongStatus(
@@ -144,7 +144,7 @@ class Apply(WriteOperation[Change]):
                 found.status.name,
                 f"this version cannot read all of it ({found.illegible}); a later one may have written it, and can",
             )
-        return ledger.fold(self.decide(found, ledger.now))
+        return unit.fold(self.decide(found, unit.now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +159,11 @@ class Delete(WriteOperation[None]):
         """The job."""
         return (self.job_id,)
 
-    def carry_out(self, ledger: UnitOfWork) -> None:
+    def apply(self, unit: UnitOfWork) -> None:
         """Raises JobNotFound, JobLocked, WrongStatus."""
-        found = ledger.job(self.job_id, self.tenant)
+        found = unit.job(self.job_id, self.tenant)
         requests.check_delete(found)
-        ledger.delete(found)
+        unit.delete(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +178,14 @@ class Purge(WriteOperation[int]):
         """The jobs."""
         return self.wanted
 
-    def carry_out(self, ledger: UnitOfWork) -> int:
+    def apply(self, unit: UnitOfWork) -> int:
         """Answer how many they were."""
-        found = (ledger.jobs.get(job_id) for job_id in self.wanted)
+        found = (unit.jobs.get(job_id) for job_id in self.wanted)
         gone = [
             one for one in found if one is not None and one.tenant == self.tenant and requests.may_delete(one)
         ]
         for ended in gone:
-            ledger.delete(ended)
+            unit.delete(ended)
         return len(gone)
 
 
@@ -198,10 +198,10 @@ class ChangeGate(WriteOperation[Gate]):
     """Which one: as it is when nothing was said of it yet."""
     fields: Mapping[str, Any]
 
-    def carry_out(self, ledger: UnitOfWork) -> Gate:
+    def apply(self, unit: UnitOfWork) -> Gate:
         """Answer the gate as it is now."""
-        ledger.wrote = True
-        return gates.change(ledger.connection, self.gate, self.fields)
+        unit.wrote = True
+        return gates.change(unit.connection, self.gate, self.fields)
 
 
 STUCK_PAUSE: Final = 1_000_000
@@ -227,29 +227,29 @@ class Timers(WriteOperation[int | None]):
     only: str = ""
     but: frozenset[str] = frozenset()
 
-    def carry_out(self, ledger: UnitOfWork) -> int | None:
+    def apply(self, unit: UnitOfWork) -> int | None:
         """Answer the time of the next timer; it has passed when there were more than a page."""
-        due = [self.only] if self.only else due_jobs(ledger.connection, ledger.now)
+        due = [self.only] if self.only else due_jobs(unit.connection, unit.now)
         stuck = not self.but.isdisjoint(due)
         due = [job_id for job_id in due if job_id not in self.but]
         # What another is changing is met again: its timer is still there, and in the past.
-        ledger.load(due, free=True)
+        unit.load(due, free=True)
         for job_id in due:
-            if ledger.jobs.get(job_id) is not None:
-                stuck |= not self._pass(ledger, ledger.job(job_id))
-        ledger.flush()
-        ((upcoming,),) = _next_timer(ledger.connection)
+            if unit.jobs.get(job_id) is not None:
+                stuck |= not self._pass(unit, unit.job(job_id))
+        unit.flush()
+        ((upcoming,),) = _next_timer(unit.connection)
         # A job that stays due is looked at in a while, not at once.
         if stuck and upcoming is not None:
-            return max(int(upcoming), ledger.now + STUCK_PAUSE)
+            return max(int(upcoming), unit.now + STUCK_PAUSE)
         return upcoming  # type: ignore[no-any-return] # a time, or None
 
-    def _pass(self, ledger: UnitOfWork, found: Job) -> bool:
+    def _pass(self, unit: UnitOfWork, found: Job) -> bool:
         """Whether what time brings was decided: a defect at one job keeps no other waiting."""
         if found.illegible:
             return False
         try:
-            ledger.fold(_passed(found, ledger.now))
+            unit.fold(_passed(found, unit.now))
         except Exception:
             logger.exception("What time brings a job could not be decided", extra={"job_id": found.job_id})
             return False
@@ -274,20 +274,20 @@ class Recover(WriteOperation[int]):
     only: str = ""
     in_short: bool = False
 
-    def carry_out(self, ledger: UnitOfWork) -> int:
+    def apply(self, unit: UnitOfWork) -> int:
         """Answer how many jobs were held. One that another is changing is left to him, and to the next time."""
         count = 0
         last = ""
-        while page := instances.left_behind(ledger.connection, last, SWEEP_PAGE):
+        while page := instances.left_behind(unit.connection, last, SWEEP_PAGE):
             last = page[-1][0]
             page = [(job_id, holder) for job_id, holder in page if not self.only or job_id == self.only]
-            ledger.load((job_id for job_id, _ in page), free=True)
+            unit.load((job_id for job_id, _ in page), free=True)
             for job_id, holder in page:
-                found = ledger.jobs.get(job_id)
+                found = unit.jobs.get(job_id)
                 if found is not None and running.holds(found, found.claim, holder):
-                    ledger.fold(self._settled(found, ledger.now))
+                    unit.fold(self._settled(found, unit.now))
                     count += 1
-            ledger.flush()
+            unit.flush()
         return count
 
     def _settled(self, found: Job, now: int) -> Change:
@@ -312,11 +312,11 @@ class Join(WriteOperation[None]):
     numbers: Sequence[int]
     alone: bool
 
-    def carry_out(self, ledger: UnitOfWork) -> None:
+    def apply(self, unit: UnitOfWork) -> None:
         """Write the row."""
-        ledger.wrote = True
-        instances.leave(ledger.connection, self.before)
-        instances.join(ledger.connection, self.me, self.numbers, ledger.now, alone=self.alone)
+        unit.wrote = True
+        instances.leave(unit.connection, self.before)
+        instances.join(unit.connection, self.me, self.numbers, unit.now, alone=self.alone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,10 +326,10 @@ class Leave(WriteOperation[None]):
     phase = Phase.SWEEP
     me: str
 
-    def carry_out(self, ledger: UnitOfWork) -> None:
+    def apply(self, unit: UnitOfWork) -> None:
         """Take the row away."""
-        ledger.wrote = True
-        instances.leave(ledger.connection, self.me)
+        unit.wrote = True
+        instances.leave(unit.connection, self.me)
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,7 +339,7 @@ class Touch(WriteOperation[None]):
     phase = Phase.SWEEP
     me: str
 
-    def carry_out(self, ledger: UnitOfWork) -> None:
+    def apply(self, unit: UnitOfWork) -> None:
         """Write one's own row as it is."""
-        ledger.wrote = True
-        instances.touch(ledger.connection, self.me)
+        unit.wrote = True
+        instances.touch(unit.connection, self.me)

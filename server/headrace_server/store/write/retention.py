@@ -74,26 +74,26 @@ class Sweep(WriteOperation[SweepResult]):
     only: str = ""
     but: Collection[str] = ()
 
-    def carry_out(self, ledger: UnitOfWork) -> SweepResult:
+    def apply(self, unit: UnitOfWork) -> SweepResult:
         """Answer what was deleted, and the next turn."""
-        connection = ledger.connection
+        connection = unit.connection
         found = _turn(connection, name=DUTY)
         if not found:  # Another is sweeping in this moment.
             return SweepResult(_NOBODY_KNOWS if self.turn is None else self.turn, mine=False)
         ((turn,),) = found
         if self.turn not in (None, turn):
             return SweepResult(turn, mine=False)
-        due = [self.only] if self.only else ended(connection, self.retention, ledger.now, self.but)
-        ledger.load(due, free=True)
-        gone = portion(job for job_id in due if (job := ledger.jobs.get(job_id)) is not None)
+        due = [self.only] if self.only else ended(connection, self.retention, unit.now, self.but)
+        unit.load(due, free=True)
+        gone = portion(job for job_id in due if (job := unit.jobs.get(job_id)) is not None)
         for found_job in gone:
-            ledger.delete(found_job)
-        forgotten = () if self.only else _forgotten(connection, now=ledger.now, most=PORTION_JOBS)
+            unit.delete(found_job)
+        forgotten = () if self.only else _forgotten(connection, now=unit.now, most=PORTION_JOBS)
         if not (gone or forgotten):
             return SweepResult(turn, mine=True)
         _forget(connection, forgotten)
         _set_turn(connection, [(turn + 1, DUTY)])
-        ledger.wrote = True
+        unit.wrote = True
         more = bool(gone) and (len(gone) < len(due) or len(due) == PORTION_JOBS)
         return SweepResult(turn + 1, mine=True, jobs=len(gone), more=more or len(forgotten) == PORTION_JOBS)
 

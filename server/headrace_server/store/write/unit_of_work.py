@@ -107,7 +107,7 @@ class UnitOfWork:
         self.changes: dict[str, Change] = {}
         """What has been flushed: one Change for each job."""
         self.wrote = False
-        """Whether anything has been written. Who writes past the ledger says so."""
+        """Whether anything has been written. Who writes past the unit of work says so."""
         self._announcer = announcer
         self._stored: dict[str, Job | None] = {}
         self._pending: dict[str, Change] = {}

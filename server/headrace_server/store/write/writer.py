@@ -185,7 +185,7 @@ class Writer:
         except StoreUnavailable as unknown:
             self._tell(_answer, batch, [unknown for _ in batch])
         except BaseException as error:  # the thread outlives everything
-            if reason := self._database.trouble(error):
+            if reason := self._database.unavailable_reason(error):
                 logger.warning("The store cannot write: %s", reason, extra={"work": len(batch)})
                 self._refuse(batch, reason)
             elif len(batch) > 1:
@@ -207,7 +207,7 @@ class Writer:
             except Exception as error:
                 if self._database.reads_on(error):
                     continue
-                if not self._database.conflict(error) or time.monotonic() > until:
+                if not self._database.is_conflict(error) or time.monotonic() > until:
                     raise
                 logger.info("Another was in the way of a batch: %s", error, extra={"work": len(batch)})
 
@@ -217,7 +217,7 @@ class Writer:
             if self._marker is not None and not self._marker.place(connection):
                 raise AssertionError(f"another store writes with the number {self._number}")
             waiting = self._waiting.now
-            ledger = UnitOfWork(
+            unit = UnitOfWork(
                 connection,
                 number=self._number,
                 seq=self._seq,
@@ -228,10 +228,10 @@ class Writer:
             outcomes = [
                 outcome
                 for _, phase in groupby(batch, key=_phase)
-                for outcome in _carry_out([work for work, _ in phase], ledger)
+                for outcome in _apply([work for work, _ in phase], unit)
             ]
             if self._marker is not None:
-                if not ledger.wrote:  # it has only asked: no marker, and nothing to wait for the disk for
+                if not unit.wrote:  # it has only asked: no marker, and nothing to wait for the disk for
                     connection.rollback()
                     self._tell(self._deliver, [], batch, outcomes)
                     return True
@@ -248,12 +248,12 @@ class Writer:
                         return False
                 if self._marker is not None:
                     self._marker.committed()
-                self._seq = ledger.seq
-                if ledger.wrote:
+                self._seq = unit.seq
+                if unit.wrote:
                     self._written_at = time.monotonic()
-                self._waiting.add(ledger.waiting - waiting)
+                self._waiting.add(unit.waiting - waiting)
                 tell_after_others()
-                self._tell(self._deliver, list(ledger.changes.values()), batch, outcomes)
+                self._tell(self._deliver, list(unit.changes.values()), batch, outcomes)
         return True
 
     def _settled(self, marker: Marker, error: Exception) -> bool:
@@ -270,7 +270,7 @@ class Writer:
                 raise StoreUnavailable(
                     "The store is closed, and what became of the last writes is not known."
                 )
-            self._refuse_waiting(self._database.trouble(error) or str(error))
+            self._refuse_waiting(self._database.unavailable_reason(error) or str(error))
             time.sleep(pause)
             pause = min(2 * pause, 1.0)
 
@@ -320,17 +320,17 @@ def _phase(asked: _Asked) -> Phase:
     return asked[0].phase
 
 
-def _carry_out(works: Sequence[WriteOperation[Any]], ledger: UnitOfWork) -> Iterator[Any]:
+def _apply(works: Sequence[WriteOperation[Any]], unit: UnitOfWork) -> Iterator[Any]:
     """The outcomes of the work of one phase: answers, and refusals as exceptions. It is flushed at the end."""
-    ledger.load_requests(chain.from_iterable(work.request_keys() for work in works))
+    unit.load_requests(chain.from_iterable(work.request_keys() for work in works))
     named = chain.from_iterable(work.job_ids() for work in works)
-    ledger.load(chain(named, (job_id for job_id, _ in ledger.requests.values())))
+    unit.load(chain(named, (job_id for job_id, _ in unit.requests.values())))
     for work in works:
         try:
-            yield work.carry_out(ledger)
+            yield work.apply(unit)
         except (ControlError, StaleClaim) as refusal:
             yield refusal
-    ledger.flush()
+    unit.flush()
 
 
 def _answer(batch: list[_Asked], outcomes: Iterable[Any]) -> None:

@@ -77,7 +77,7 @@ class LoaderConnection:
         for _ in range(_FRAMES_PER_WAKE):
             self._read_output()
         self._open = False
-        self._deafen()
+        self._unwatch()
         self._loop.remove_writer(self._ours)
         self._loop.remove_reader(self._output)
         self._ours.close()
@@ -88,7 +88,7 @@ class LoaderConnection:
             for _ in range(_FRAMES_PER_WAKE):
                 frame = self._receiver.frame()
                 if not frame:
-                    self._deafen()
+                    self._unwatch()
                     return
                 yield frame
 
@@ -100,7 +100,7 @@ class LoaderConnection:
             self._on_frame(frame)
         return count == _FRAMES_PER_WAKE
 
-    def _deafen(self) -> None:
+    def _unwatch(self) -> None:
         self._loop.remove_reader(self._ours)
 
     def _read_output(self) -> None:

@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 class RunSettings:
     """How runs are followed.
 
-    Seconds: progress_interval between stored progress, cut_grace between SIGTERM and SIGKILL. messages_per_attempt
+    Seconds: progress_interval between stored progress, abort_grace between SIGTERM and SIGKILL. messages_per_attempt
     are kept.
     """
 
     progress_interval: float = 1.0
     messages_per_attempt: int = 10_000
-    cut_grace: float = 2.0
+    abort_grace: float = 2.0
 
 
 CROWD = 64
@@ -62,7 +62,7 @@ class ActiveRun:
     that says more than the store can take is held back: it waits, and nobody else does.
     """
 
-    ladder: StopEscalation
+    escalation: StopEscalation
 
     def __init__(
         self,
@@ -287,7 +287,7 @@ class ActiveRun:
 
     def close(self) -> None:
         """It is over: no timer is left, its slot is read. Writes that are under way go on."""
-        self.ladder.close()
+        self.escalation.close()
         self._let_go()
         if self._progress_timer is not None:
             self._progress_timer.cancel()

@@ -1,6 +1,6 @@
 """The dispatcher: what runs next, and how it ends.
 
-    wake ──> seats? ──> store.claim ──> seating.place ──> … ──> begun ──> … ──> finished ──> store
+    wake ──> slots? ──> store.claim ──> slot_table.place ──> … ──> begun ──> … ──> finished ──> store
       ▲        (a free slot; or the short backlog of one)                          │
       └────────────────────────────────────────────────────────────────────────────┘
 
@@ -8,7 +8,7 @@ A claim for a slot whose child is up takes claim and start permit in one transac
 starting is TO_BE_RUN, and gets its permit when the child is ready. A run is handed over only after its permit was
 committed.
 
-**Endings.** `stop` is a caller's wish (the ladder is in work/dispatch/stop_escalation.py); `cut` is the server's: a timeout or a
+**Endings.** `stop` is a caller's wish (the escalation is in work/dispatch/stop_escalation.py); `abort_by_server` is the server's: a timeout or a
 drain, with the error that the attempt gets. What a lost child had begun is WORKER_LOST, what it had not goes back
 to the queue at no cost.
 """
@@ -41,7 +41,7 @@ PIECE = 64
 class Dispatcher(CommitListener):
     """Claims jobs for the slots of the pool and follows their runs. Listens to the pool and to the store's commits."""
 
-    seating: SlotTable
+    slot_table: SlotTable
 
     def __init__(
         self,
@@ -80,8 +80,8 @@ class Dispatcher(CommitListener):
 
     def attach(self, pool: PoolPort) -> None:
         """Use this pool. Before it starts: it tells of its slots at once."""
-        self.seating = SlotTable(self._store, pool, self._me, self._wake.set)
-        self._workers.attach(self.seating)
+        self.slot_table = SlotTable(self._store, pool, self._me, self._wake.set)
+        self._workers.attach(self.slot_table)
 
     def start(self) -> None:
         """Begin to claim."""
@@ -90,23 +90,23 @@ class Dispatcher(CommitListener):
 
     async def drain(self, seconds: float, *, hurry: asyncio.Event) -> None:
         """Claim no more, give back what has not begun, let runs end for `seconds` or until hurry, then end them."""
-        seating = self.seating
-        seating.draining = True
+        slot_table = self.slot_table
+        slot_table.draining = True
         self._workers.close()
         self._wake.set()
         # A claim that is under way is waited for: what it brings goes back, and was not lost with this instance.
         await asyncio.wait(self._tasks[:1], timeout=WRITES_MAX)
-        seating.clear_all()
+        slot_table.clear_all()
         hurried = asyncio.create_task(hurry.wait())
-        emptied = asyncio.create_task(seating.emptied())
+        emptied = asyncio.create_task(slot_table.emptied())
         await asyncio.wait((hurried, emptied), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
         error = JobError(ErrorKind.INSTANCE_DRAINED, "The server shut down before the job had ended.")
-        for active in list(seating.runs.values()):
+        for active in list(slot_table.runs.values()):
             log.info("ending a job at the end of the drain time", extra=active.about())
-            active.ladder.cut(error, self._settings.cut_grace)
+            active.escalation.abort_by_server(error, self._settings.abort_grace)
         await emptied
-        await seating.written()
+        await slot_table.written()
 
     async def evict(self) -> None:
         """This instance is not alive any more, and others take its runs over: recall what has not begun, kill the rest.
@@ -114,23 +114,23 @@ class Dispatcher(CommitListener):
         Returns when no code of a job runs here; `resume` lets runs begin again. What the runs have said is still written,
         where nobody has taken them over yet.
         """
-        seating = self.seating
-        seating.suspended = True
-        seating.clear_all()
+        slot_table = self.slot_table
+        slot_table.suspended = True
+        slot_table.clear_all()
         error = JobError(ErrorKind.INSTANCE_LOST, "The instance had lost its lease while the job ran.")
-        for active in list(seating.runs.values()):
+        for active in list(slot_table.runs.values()):
             log.warning("killing a job: the lease of this instance is lost", extra=active.about())
-            active.ladder.cut(error, 0)
-        await seating.emptied()
+            active.escalation.abort_by_server(error, 0)
+        await slot_table.emptied()
 
     def fence(self) -> float | None:
         """When, by CLOCK_BOOTTIME, what runs here is to be dead; None when nothing can run. From any thread."""
-        seating = self.seating
-        return None if seating.suspended and not seating.runs else self._me.fence()
+        slot_table = self.slot_table
+        return None if slot_table.suspended and not slot_table.runs else self._me.fence()
 
     def resume(self) -> None:
         """A new life has begun."""
-        self.seating.suspended = False
+        self.slot_table.suspended = False
         self._wake.set()
 
     async def close(self) -> None:
@@ -138,22 +138,22 @@ class Dispatcher(CommitListener):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.seating.written()
+        await self.slot_table.written()
 
     def counters(self) -> Mapping[str, int]:
         """Gauges and counters for GetServerInfo."""
         return {
-            "slots": self.seating.slots(),
-            "slots_ready": len(self.seating.ready),
-            "runs": len(self.seating.runs),
+            "slots": self.slot_table.slots(),
+            "slots_ready": len(self.slot_table.ready),
+            "runs": len(self.slot_table.runs),
             "runs_finished_total": self._finished,
-            "runs_held_back_total": self.seating.held_back,
+            "runs_held_back_total": self.slot_table.held_back,
         }
 
     # Claims.
 
     async def _claim_loop(self) -> None:
-        while not self.seating.draining:
+        while not self.slot_table.draining:
             try:
                 async with asyncio.timeout(POLL):
                     await self._wake.wait()
@@ -170,8 +170,8 @@ class Dispatcher(CommitListener):
 
     async def _claim(self) -> None:
         """Claim for free slots and, while more is ready than those take, for backlogs: the two share a commit."""
-        seating = self.seating
-        if seating.closed():
+        slot_table = self.slot_table
+        if slot_table.closed():
             return
         asked = self._requests()
         self._claiming = True
@@ -187,7 +187,7 @@ class Dispatcher(CommitListener):
             if self._overheard.intersection(one.job.job_id for one in claimed):
                 self._on_stale(frozenset(self._overheard))
             behind = request.without_limits
-            full[behind] = full.get(behind, False) or len(claimed) == len(request.seats)
+            full[behind] = full.get(behind, False) or len(claimed) == len(request.slots)
         if full:
             self._more = full[max(full)]
         if any(full.values()):
@@ -202,18 +202,18 @@ class Dispatcher(CommitListener):
         for one in claimed:
             job = self._unplaced.pop(one.job.job_id, one.job)
             if not job.status.final:
-                self.seating.place(job, one.parameters, one.seat.worker)
+                self.slot_table.place(job, one.parameters, one.slot.worker)
 
     def _requests(self) -> list[ClaimRequest]:
         """A claim for each set of types that some slots have loaded."""
-        seating, startable = self.seating, self._types()
+        slot_table, startable = self.slot_table, self._types()
         return [
-            ClaimRequest(self._me.instance, seats, types, self._queues, without_limits=behind)
+            ClaimRequest(self._me.instance, slots, types, self._queues, without_limits=behind)
             for behind, groups in (
-                (False, seating.free_seats(startable)),
-                (True, seating.backlog_seats(startable) if self._more else {}),
+                (False, slot_table.free_slots(startable)),
+                (True, slot_table.backlog_slots(startable) if self._more else {}),
             )
-            for types, seats in groups.items()
+            for types, slots in groups.items()
         ]
 
     def wake(self) -> None:
@@ -234,7 +234,7 @@ class Dispatcher(CommitListener):
         job = change.job
         if job.ready:
             self._wake.set()
-        active = self.seating.runs.get(RunKey(job.job_id, job.claim))
+        active = self.slot_table.runs.get(RunKey(job.job_id, job.claim))
         if active is not None:
             self._follow(active, job)
         elif self._claiming and job.claim and job.instance == self._me.instance:
@@ -242,7 +242,7 @@ class Dispatcher(CommitListener):
 
     def overheard(self, events: Sequence[Event]) -> None:
         """Other instances have committed these: wake for what may run, look again at what runs here."""
-        mine = {key.job_id for key in self.seating.runs}
+        mine = {key.job_id for key in self.slot_table.runs}
         changed = set()
         for event in events:
             if event.status is Status.QUEUED:
@@ -256,7 +256,7 @@ class Dispatcher(CommitListener):
 
     def known(self) -> Mapping[str, int]:
         """The jobs that run here, with the revisions that are known of them."""
-        return {active.key.job_id: active.job.revision for active in self.seating.runs.values()}
+        return {active.key.job_id: active.job.revision for active in self.slot_table.runs.values()}
 
     def catch_up(self, job: Job) -> None:
         """A job's row as it stands by now: a stop from elsewhere is carried out, a run that was replaced is ended."""
@@ -266,56 +266,56 @@ class Dispatcher(CommitListener):
             if running.holds(job, active.key.claim, active.job.instance):
                 self._follow(active, job)
             else:
-                self.seating.replaced(active, "another instance has taken it over")
+                self.slot_table.replaced(active, "another instance has taken it over")
 
     def gone(self, job_id: str) -> None:
         """The row of a job that runs here is gone: nothing that the run says can be kept."""
         for active in self._runs_of(job_id):
-            self.seating.replaced(active, "it was deleted")
+            self.slot_table.replaced(active, "it was deleted")
 
     def _runs_of(self, job_id: str) -> list[ActiveRun]:
-        return [active for active in self.seating.runs.values() if active.key.job_id == job_id]
+        return [active for active in self.slot_table.runs.values() if active.key.job_id == job_id]
 
     def _follow(self, active: ActiveRun, job: Job) -> None:
         if not active.learn(job):
             return
         if job.status.final and not active.sent:
-            self.seating.leave(active)  # stopped or expired before it was handed over
+            self.slot_table.leave(active)  # stopped or expired before it was handed over
         elif job.stop is not None and not job.status.final:
             if active.sent and not active.begun:
-                self.seating.clear_backlog(active.slot)
-            if active.key in self.seating.runs and active.sent:
-                active.ladder.stop(job.stop)
+                self.slot_table.clear_backlog(active.slot)
+            if active.key in self.slot_table.runs and active.sent:
+                active.escalation.stop(job.stop)
 
     # What the pool says.
 
     def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
         """A child is up."""
-        self.seating.up(slot, self._workers.heard(slot, types, errors))
+        self.slot_table.up(slot, self._workers.heard(slot, types, errors))
 
     def refused(self, slot: str, run: RunKey) -> None:  # noqa: ARG002
         """The child has no such type: the permit goes back."""
-        active = self.seating.runs.get(run)
+        active = self.slot_table.runs.get(run)
         if active is not None:
-            self.seating.give_up(active)
+            self.slot_table.give_up(active)
 
     def begun(self, slot: str, run: RunKey) -> None:  # noqa: ARG002 - the run knows its slot
         """The job's code is about to be called."""
-        active = self.seating.runs.get(run)
+        active = self.slot_table.runs.get(run)
         if active is not None:
             active.begin()
-            active.ladder.begun()
+            active.escalation.begun()
 
     def progressed(self, slot: str, run: RunKey, progress: ProgressReport) -> None:  # noqa: ARG002
         """Shown at once, stored at most once per update interval."""
-        active = self.seating.runs.get(run)
+        active = self.slot_table.runs.get(run)
         if active is not None:
             latest = active.progressed(progress, self._settings.progress_interval)
             self._on_progress(active.job, latest)
 
     def logged(self, slot: str, run: RunKey, messages: Sequence[Message], dropped: int) -> None:  # noqa: ARG002
         """Messages go to the log."""
-        active = self.seating.runs.get(run)
+        active = self.slot_table.runs.get(run)
         if active is None:
             return
         # In pieces: a thousand lines that were read at once are not to keep everybody's commit waiting.
@@ -328,34 +328,34 @@ class Dispatcher(CommitListener):
 
     def result_set(self, slot: str, run: RunKey, name: str, value: str) -> None:  # noqa: ARG002
         """A named result goes to the store."""
-        active = self.seating.runs.get(run)
+        active = self.slot_table.runs.get(run)
         if active is not None:
             active.set_result(name, value)
 
     def finished(self, slot: str, run: RunKey, outcome: Outcome) -> None:  # noqa: ARG002
         """The run has ended by itself: its slot is free."""
-        active = self.seating.runs.get(run)
+        active = self.slot_table.runs.get(run)
         if active is not None:
-            self.seating.ended(active)
-            self._end(active, active.ladder.judge(outcome))
+            self.slot_table.ended(active)
+            self._end(active, active.escalation.interpret(outcome))
 
     def slot_lost(self, slot: str, begun: RunKey | None, unbegun: Sequence[RunKey], cause: str) -> None:
         """A child is dead, with everything below it."""
-        seating = self.seating
-        level = logging.INFO if seating.draining else logging.WARNING
-        active = seating.runs.get(begun) if begun is not None else None
+        slot_table = self.slot_table
+        level = logging.INFO if slot_table.draining else logging.WARNING
+        active = slot_table.runs.get(begun) if begun is not None else None
         log.log(level, "worker lost: %s", cause, extra=active.about() if active else {"worker": slot})
         for key in unbegun:
-            if key in seating.runs:
-                seating.give_up(seating.runs[key])
+            if key in slot_table.runs:
+                slot_table.give_up(slot_table.runs[key])
         if active is not None:
             error = JobError(ErrorKind.WORKER_LOST, f"The worker process was {cause}.")
-            self._end(active, active.ladder.judge(Outcome(error=error)))
-        if slot not in seating.ready and not seating.draining:
+            self._end(active, active.escalation.interpret(Outcome(error=error)))
+        if slot not in slot_table.ready and not slot_table.draining:
             self._workers.fell(slot)
-        seating.down(slot)
+        slot_table.down(slot)
 
     def _end(self, active: ActiveRun, outcome: Outcome) -> None:
         active.end(outcome)
         self._finished += 1
-        self.seating.leave(active)
+        self.slot_table.leave(active)

@@ -18,14 +18,14 @@ from functools import partial
 from headrace_server.domain import running
 from headrace_server.domain.errors import JobNotFound, StaleClaim, StoreUnavailable
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import Membership, Seat, Store
+from headrace_server.domain.ports import FreeSlot, Membership, Store
 from headrace_server.work.dispatch.active_run import ActiveRun
 from headrace_server.work.dispatch.run_times import RunTimes
 from headrace_server.work.dispatch.stop_escalation import StopEscalation
 from headrace_server.work.ipc.contract import PoolPort, RunKey
 
-Groups = Mapping[frozenset[str], Sequence[Seat]]
-"""Seats by the types that may be claimed for them."""
+Groups = Mapping[frozenset[str], Sequence[FreeSlot]]
+"""Slots by the types that may be claimed for them."""
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class SlotTable:
     """The slots, the runs in them, and which slots have a child that is up."""
 
     def __init__(self, store: Store, pool: PoolPort, me: Membership, on_room: Callable[[], None]) -> None:
-        """Somebody is told by on_room that there may be a free seat."""
+        """Somebody is told by on_room that there may be a free slot."""
         self.runs: dict[RunKey, ActiveRun] = {}
         self.ready: set[str] = set()
         self.draining = False
@@ -69,8 +69,8 @@ class SlotTable:
         """How many slots there are."""
         return len(self._slots)
 
-    def free_seats(self, types: frozenset[str]) -> Groups:
-        """A seat for each slot that has nothing to do, by those of these types that it has loaded.
+    def free_slots(self, types: frozenset[str]) -> Groups:
+        """A slot for each slot that has nothing to do, by those of these types that it has loaded.
 
         A slot whose child goes, or has fallen before it was up, has one only when no other is up.
         """
@@ -78,15 +78,15 @@ class SlotTable:
         return self._grouped(
             types,
             (
-                Seat(slot, permit=slot in self.ready)
+                FreeSlot(slot, permit=slot in self.ready)
                 for slot, runs in self._slots.items()
                 if not runs and slot not in away
             ),
         )
 
-    def backlog_seats(self, types: frozenset[str]) -> Groups:
-        """Seats behind runs that are short, for runs that are short, likewise."""
-        return self._grouped(types & self._history.short_types(), self._backlog_seats())
+    def backlog_slots(self, types: frozenset[str]) -> Groups:
+        """Slots behind runs that are short, for runs that are short, likewise."""
+        return self._grouped(types & self._history.short_types(), self._backlog_slots())
 
     def idle(self, slot: str) -> bool:
         """Whether the slot's child is up and has nothing to do."""
@@ -103,17 +103,17 @@ class SlotTable:
         self._away.add(slot)
         self._pool.renew(slot, since)
 
-    def _grouped(self, types: frozenset[str], seats: Iterable[Seat]) -> Groups:
-        groups: dict[frozenset[str], list[Seat]] = {}
-        for seat in seats:
-            loaded = self._types.get(seat.worker)
+    def _grouped(self, types: frozenset[str], slots: Iterable[FreeSlot]) -> Groups:
+        groups: dict[frozenset[str], list[FreeSlot]] = {}
+        for slot in slots:
+            loaded = self._types.get(slot.worker)
             key = types if loaded is None or types <= loaded else types & loaded
             if key:
-                groups.setdefault(key, []).append(seat)
+                groups.setdefault(key, []).append(slot)
         return groups
 
-    def _backlog_seats(self) -> list[Seat]:
-        seats = []
+    def _backlog_slots(self) -> list[FreeSlot]:
+        slots = []
         for slot in self.ready:
             runs = self._slots[slot]
             # What a free slot will run is not known yet: most likely what it ran last.
@@ -122,8 +122,8 @@ class SlotTable:
             room = depth - max(0, len(runs) - 1)
             # Half a backlog at least: claims of one would cost a commit each.
             if room * 2 > depth:
-                seats += [Seat(slot, permit=True)] * room
-        return seats
+                slots += [FreeSlot(slot, permit=True)] * room
+        return slots
 
     def place(self, job: Job, parameters: str, slot: str) -> None:
         """Take a claimed job in, and hand it over as soon as its permit is on disk."""
@@ -136,7 +136,7 @@ class SlotTable:
             hold_back=self._hold_back,
         )
         active.slot = slot
-        active.ladder = StopEscalation(active, self._pool, self.clear_backlog)
+        active.escalation = StopEscalation(active, self._pool, self.clear_backlog)
         self.runs[active.key] = active
         head = [other.job.type for other in self._slots[slot][:1]]
         self._slots[slot].append(active)
@@ -193,7 +193,7 @@ class SlotTable:
             return
         except Exception:
             log.exception("a start permit failed", extra={"job_id": active.key.job_id})
-            self.give_up(active)  # its seat must not stay taken
+            self.give_up(active)  # its slot must not stay taken
             return
         if active.key not in self.runs:
             return
@@ -256,7 +256,7 @@ class SlotTable:
         self._last_type[active.slot] = active.job.type
 
     def leave(self, active: ActiveRun) -> None:
-        """The run has no seat any more; what it has said is still written."""
+        """The run has no slot any more; what it has said is still written."""
         active.close()
         self.runs.pop(active.key, None)
         runs = self._slots[active.slot]

@@ -1,4 +1,4 @@
-"""The stop ladder: from a flag to SIGKILL of the whole tree, and what the end then means.
+"""The stop escalation: from a flag to SIGKILL of the whole tree, and what the end then means.
 
     heard of       grace - min(grace/2, 2 s)             grace
       │ flag                  │ SIGTERM                    │ SIGKILL of the child and everything below it
@@ -8,7 +8,7 @@
 Spans are counted by a stopwatch of this instance, from the moment in which it hears of the stop: who was asked may
 have another clock.
 
-The same ladder serves a caller's stop and a cut: the server's own end of a run, by timeout or drain, with the error
+The same escalation serves a caller's stop and an abort by the server: the server's own end of a run, by timeout or drain, with the error
 that the attempt gets. A later stop can only bring the kill forward. The slot's backlog is recalled before each
 signal. ABORTED is written when the end was seen, never before.
 """
@@ -29,7 +29,7 @@ NOTICE = 2_000_000
 
 
 class Climber(Protocol):
-    """The run on the ladder."""
+    """The run on the escalation."""
 
     job: Job
     key: RunKey
@@ -52,7 +52,7 @@ class StopEscalation:
         self._timeout: asyncio.TimerHandle | None = None
         self._kill_at: float | None = None
         """By the loop's time, for a caller's stop."""
-        self._cut: JobError | None = None
+        self._aborted_with: JobError | None = None
         self._killed = False
 
     def begun(self) -> None:
@@ -63,7 +63,7 @@ class StopEscalation:
                 ErrorKind.TIMED_OUT, f"It ran longer than its attempt_timeout of {span / 1e6:g} s."
             )
             loop = asyncio.get_running_loop()
-            self._timeout = loop.call_later(span / 1e6, self.cut, error, NOTICE / 1e6)
+            self._timeout = loop.call_later(span / 1e6, self.abort_by_server, error, NOTICE / 1e6)
 
     def stop(self, stop: Stop) -> None:
         """A caller's stop is on disk, or was brought forward."""
@@ -78,13 +78,13 @@ class StopEscalation:
         notice = min(stop.grace // 2, NOTICE)
         self._climb(terminate=(stop.grace - notice) / 1e6, kill=stop.grace / 1e6)
 
-    def cut(self, error: JobError, grace: float) -> None:
+    def abort_by_server(self, error: JobError, grace: float) -> None:
         """End the run from the server's side: SIGTERM now, SIGKILL after `grace` seconds.
 
         Of several the first says why, and the shortest when.
         """
-        if self._cut is None:
-            self._cut = error
+        if self._aborted_with is None:
+            self._aborted_with = error
             self._pool.flag_stop(self._run.slot, self._run.key, error.message)
         self._climb(terminate=0, kill=grace)
 
@@ -118,15 +118,15 @@ class StopEscalation:
                 partial(running.stop_phase, claim=key.claim, instance=self._run.job.instance, phase=phase)
             )
 
-    def judge(self, outcome: Outcome) -> Outcome:
+    def interpret(self, outcome: Outcome) -> Outcome:
         """What an end means to one who knows who asked for it."""
         returned = outcome.error is None and not outcome.aborted
         if returned and (outcome.insisted or not outcome.stop_seen):
             return outcome
-        if self._cut is not None:
-            return Outcome(error=self._cut, stop_seen=outcome.stop_seen)
+        if self._aborted_with is not None:
+            return Outcome(error=self._aborted_with, stop_seen=outcome.stop_seen)
         if self._killed and outcome.error is not None and outcome.error.kind is ErrorKind.WORKER_LOST:
-            return Outcome(aborted=True, stop_seen=True)  # the loss was this ladder's doing
+            return Outcome(aborted=True, stop_seen=True)  # the loss was the doing of this escalation
         return outcome
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ class Born:
         if data:
             self.written = (self.written + data)[-frames.MESSAGE_MAX :]
         elif data is not None:
-            self.line.deafen(pipe)
+            self.line.unwatch(pipe)
 
 
 def born(supervision: SupervisorClient) -> Born:

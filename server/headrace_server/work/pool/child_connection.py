@@ -113,7 +113,7 @@ class ChildConnection:
             except BlockingIOError:
                 return
 
-    def take_back(self) -> list[bytes]:
+    def recall(self) -> list[bytes]:
         """Every frame that the child has not taken, in the order in which they were posted."""
         frames = []
         with contextlib.suppress(BlockingIOError):
@@ -132,7 +132,7 @@ class ChildConnection:
         except BlockingIOError:
             return None
 
-    def deafen(self, pipe: int) -> None:
+    def unwatch(self, pipe: int) -> None:
         """Watch a pipe no longer: its writers have closed it."""
         self._listeners.pop(pipe, None)
         self._loop.remove_reader(pipe)

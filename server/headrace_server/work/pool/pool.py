@@ -182,7 +182,7 @@ class Pool:
         return {
             "children": sum(slot.state is State.READY for slot in slots),
             "restarts": sum(max(0, slot.lives - 1) for slot in slots),
-            "runs": sum(slot.ledger.begun for slot in slots),
+            "runs": sum(slot.runs.begun for slot in slots),
         }
 
     def pid(self, slot: str) -> int | None:

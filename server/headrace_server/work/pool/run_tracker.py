@@ -61,13 +61,13 @@ class RunTracker:
         """Whether a run has said how it ends, and the end counts when the child is gone."""
         return self._outcome is not None
 
-    def hand(self, run: Run) -> bytes:
+    def add(self, run: Run) -> bytes:
         """Note a run that is handed over; answer its frame."""
         ticket = next(_tickets)
         self._handed[ticket] = run.key
         return frames.run_frame(ticket, run)
 
-    def take_back(self, taken: Iterable[bytes]) -> list[RunKey]:
+    def recall(self, taken: Iterable[bytes]) -> list[RunKey]:
         """Forget the runs of these frames: the child will never have them."""
         return [self._handed.pop(frames.ticket_of(frame)) for frame in taken]
 

@@ -77,7 +77,7 @@ class Slot:
         """The number of the child; None without one."""
         self.lives = 0
         """How many children there were."""
-        self.ledger = RunTracker(name, listener, output)
+        self.runs = RunTracker(name, listener, output)
         self._listener = listener
         self._supervision = supervision
         self._leave_workspace = leave_workspace
@@ -123,7 +123,7 @@ class Slot:
         self._started_at = child.at
         self.lives += 1
         self._aside = child.written
-        self._begun_before = self.ledger.begun
+        self._begun_before = self.runs.begun
         self._pipes = Pipes(child.line, partial(self._take_output, child.line))
         child.line.watch(self._on_frames, self._read_output)
         for header, text in child.said:
@@ -144,7 +144,7 @@ class Slot:
 
     def send(self, run: Run) -> None:
         """Hand a run over. While a new child is being started it waits here."""
-        frame = self.ledger.hand(run)
+        frame = self.runs.add(run)
         if self._line is not None and self.state is State.READY:
             self._line.post(frame)
             self._expect()
@@ -155,11 +155,11 @@ class Slot:
         """Take back what the child has not taken."""
         taken, self._kept = self._kept, []
         if self._line is not None:
-            back, leaves = self._take_back(self._line)
+            back, leaves = self._recall(self._line)
             taken = back + taken
             if leaves:  # that is no run
                 self._line.post(frames.LEAVE)
-        runs = self.ledger.take_back(taken)
+        runs = self.runs.recall(taken)
         self._expect()
         return runs
 
@@ -172,14 +172,14 @@ class Slot:
                 self._going.kill(self.name, old)
 
     @staticmethod
-    def _take_back(line: ChildConnection) -> tuple[list[bytes], bool]:
+    def _recall(line: ChildConnection) -> tuple[list[bytes], bool]:
         """What the child has not taken, and whether it was told to leave."""
-        taken = line.take_back()
+        taken = line.recall()
         return [frame for frame in taken if frame != frames.LEAVE], frames.LEAVE in taken
 
     def flag_stop(self, run: RunKey, reason: str) -> None:
         """Put the run's ticket on the stop page. Nothing happens for a run that has ended."""
-        ticket = self.ledger.ticket(run)
+        ticket = self.runs.ticket(run)
         if ticket is None:
             return
         if self._line is not None:
@@ -189,7 +189,7 @@ class Slot:
 
     def terminate(self, run: RunKey) -> None:
         """SIGTERM for the run; the child sees by the page whether it is the one that is meant."""
-        ticket = self.ledger.ticket(run)
+        ticket = self.runs.ticket(run)
         if ticket is not None and self._line is not None:
             if not self._line.page.flagged(ticket):
                 self._line.page.flag(ticket, "")
@@ -232,8 +232,8 @@ class Slot:
             self._overdue.expect(STARTING, since=self._started_at)
         elif self.state is State.RETIRING:
             self._overdue.expect(LEAVING)
-        elif self.ledger.waits and not self._paused:  # what a paused child has said was not read
-            self._overdue.expect(TAKING, self.ledger.begun)
+        elif self.runs.waits and not self._paused:  # what a paused child has said was not read
+            self._overdue.expect(TAKING, self.runs.begun)
         else:
             self._overdue.expect(None)
 
@@ -280,8 +280,8 @@ class Slot:
             self._left_log.stray(self.name, *header[1:3])
         elif kind == "note":
             log.warning(header[1], extra={"worker": self.name})
-        elif kind in self.ledger.said:
-            self.ledger.said[kind](header, text)
+        elif kind in self.runs.said:
+            self.runs.said[kind](header, text)
         else:
             # A worker of a later version says more than this one has ears for.
             log.warning(
@@ -318,7 +318,7 @@ class Slot:
     def _retire(self) -> None:
         self.state = State.RETIRING
         if self._line is not None:
-            self._kept = self._returned + self._take_back(self._line)[0] + self._kept
+            self._kept = self._returned + self._recall(self._line)[0] + self._kept
             self._returned = []
             self._keep_flags(self._line)
             asyncio.get_running_loop().call_soon(self._see_off, self._line)
@@ -331,7 +331,7 @@ class Slot:
 
     def _see_off(self, line: ChildConnection) -> None:
         """The child ends by itself, and another takes its place; unless the end of its last run waits for its own."""
-        if self._line is line and self.life is not None and not self.ledger.held:
+        if self._line is line and self.life is not None and not self.runs.held:
             self._going.see_off(self.name, Born(self.life, line), LEAVING)
             self._be_empty()
             self.spawn_again()
@@ -340,7 +340,7 @@ class Slot:
         self._line = self._pipes = self.life = None
         self.state = State.EMPTY
         self._expect()
-        self._fruitless = 0 if self.ledger.begun > self._begun_before else self._fruitless + 1
+        self._fruitless = 0 if self.runs.begun > self._begun_before else self._fruitless + 1
 
     def _read_output(self, pipe: int) -> None:
         # The pipe is not empty, so the child is in the run that wrote it, and that run's "begun" is in the socket.
@@ -350,27 +350,27 @@ class Slot:
         count = pipes.hold(pipe)
         if count:
             self._on_frames()  # messages that came meanwhile may have been said before some of it
-            if self.ledger.flooded:
+            if self.runs.flooded:
                 line.rest(pipe, PACE)
         elif count is not None:
-            line.deafen(pipe)
+            line.unwatch(pipe)
 
     def _take_output(self, line: ChildConnection, pipe: int, data: bytes) -> None:
-        if self.ledger.running:
-            self.ledger.output(frames.SOURCE_STDOUT if pipe == line.out else frames.SOURCE_STDERR, data)
+        if self.runs.running:
+            self.runs.output(frames.SOURCE_STDOUT if pipe == line.out else frames.SOURCE_STDERR, data)
             self._show_soon()
         else:  # written while modules were loaded, or at exit: it may say why a child cannot start
             self._aside = (self._aside + data)[-frames.MESSAGE_MAX :]
 
     def _show_soon(self) -> None:
         """Lines without an end are shown after a while."""
-        after = self.ledger.show_after
+        after = self.runs.show_after
         if self._show is None and after is not None:
             self._show = asyncio.get_running_loop().call_later(after, self._show_now)
 
     def _show_now(self) -> None:
         self._show = None
-        self.ledger.show()
+        self.runs.show()
 
     # The end of a child
 
@@ -391,11 +391,11 @@ class Slot:
             cause = self._before_ready(cause)
         self._be_empty()
         line.close()
-        self.ledger.end_held()
+        self.runs.end_held()
         if not kept_runs:
             self._kept.clear()
             self._returned.clear()
-            begun, unbegun = self.ledger.lose()
+            begun, unbegun = self.runs.lose()
             if begun is not None:
                 self._leave_workspace(begun)
             self._listener.slot_lost(self.name, begun, unbegun, cause)

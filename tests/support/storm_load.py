@@ -12,7 +12,7 @@ from support.storm_killer import Killer
 from support.storm_kills import Moment
 
 
-def rage(storm: Storm, killer: Killer, evidence: Evidence, each: int) -> Report:
+def run_load(storm: Storm, killer: Killer, evidence: Evidence, each: int) -> Report:
     """Kill so often in each way while the clients submit; then let everything end, and check it."""
     plans = killer.plans(each)
     storm.begin()
@@ -22,7 +22,7 @@ def rage(storm: Storm, killer: Killer, evidence: Evidence, each: int) -> Report:
         until(
             lambda enough=enough: len(evidence.submits) >= enough or storm.errors, "submits are answered", 300
         )
-        killer.carry_out(plan)
+        killer.apply(plan)
     storm.submitted()
     killer.end()
     report = settle(storm, evidence)

@@ -11,7 +11,7 @@ from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Outcome
 from headrace_server.domain.gate import Gate, Scope
 from headrace_server.domain.job import ErrorKind, Job, JobError, Spec
-from headrace_server.domain.ports import Claimed, ClaimRequest, Page, Seat, Submission
+from headrace_server.domain.ports import Claimed, ClaimRequest, FreeSlot, Page, Submission
 from headrace_server.domain.query import Filter, Order
 from headrace_server.store import SqlStore
 
@@ -69,15 +69,15 @@ async def submit(store: SqlStore, kind: str = "t", **given: Any) -> Job:
 
 async def claim(
     store: SqlStore,
-    seats: int = 1,
+    slots: int = 1,
     *,
     permit: bool = True,
     kinds: Iterable[str] = ("t",),
     queues: Iterable[str] = (),
     without_limits: bool = False,
 ) -> list[Claimed]:
-    """Jobs for so many seats."""
-    places = [Seat(f"worker-{number}", permit) for number in range(1, seats + 1)]
+    """Jobs for so many slots."""
+    places = [FreeSlot(f"worker-{number}", permit) for number in range(1, slots + 1)]
     asked = ClaimRequest(INSTANCE, places, frozenset(kinds), frozenset(queues), without_limits=without_limits)
     return await store.claim(asked)
 

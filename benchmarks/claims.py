@@ -26,7 +26,7 @@ from benchmarks.report import show
 from benchmarks.serving import ROOT
 from headrace_server.domain import running
 from headrace_server.domain.gate import Gate, Scope
-from headrace_server.domain.ports import ClaimRequest, FreeSlot
+from headrace_server.domain.ports.claims import ClaimRequest, FreeSlot
 from headrace_server.store import SqlStore
 
 FEW: Final = 1000

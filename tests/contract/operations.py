@@ -11,7 +11,8 @@ from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Outcome
 from headrace_server.domain.gate import Gate, Scope
 from headrace_server.domain.job import ErrorKind, Job, JobError, Spec
-from headrace_server.domain.ports import Claimed, ClaimRequest, FreeSlot, Page, Submission
+from headrace_server.domain.ports.claims import Claimed, ClaimRequest, FreeSlot
+from headrace_server.domain.ports.jobs import Page, Submission
 from headrace_server.domain.query import Filter, Order
 from headrace_server.store import SqlStore
 

@@ -17,7 +17,7 @@ from contract.operations import Clock, claim, now, submit
 from sqlalchemy import Engine, event
 
 from headrace_server.domain.errors import StoreUnavailable
-from headrace_server.domain.ports import Claimed
+from headrace_server.domain.ports.claims import Claimed
 from headrace_server.store import SqlStore
 from headrace_server.store.sql import sqlite
 from support.faults import Act, Faults

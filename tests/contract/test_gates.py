@@ -11,7 +11,7 @@ from contract.operations import INSTANCE, NOON, SECOND, Clock, claim, finish, se
 
 from headrace_server.domain import running
 from headrace_server.domain.gate import Gate, Scope
-from headrace_server.domain.ports import Claimed
+from headrace_server.domain.ports.claims import Claimed
 from headrace_server.store import SqlStore
 from headrace_server.store.claim import candidates
 from headrace_server.store.read import queue_stats

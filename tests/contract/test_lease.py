@@ -15,7 +15,8 @@ from headrace_server.domain import running
 from headrace_server.domain.change import Outcome
 from headrace_server.domain.errors import StaleClaim
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import ClaimRequest, FreeSlot, Instance, LifeListener
+from headrace_server.domain.ports.claims import ClaimRequest, FreeSlot
+from headrace_server.domain.ports.cluster import Instance, LifeListener
 from headrace_server.store import SqlStore
 
 pytestmark = pytest.mark.only("postgresql")

@@ -9,7 +9,7 @@ from contract.operations import INSTANCE, claim, submit
 from sqlalchemy import Connection, text
 
 from headrace_server.domain.job import ErrorKind, JobError
-from headrace_server.domain.ports import Instance
+from headrace_server.domain.ports.cluster import Instance
 from headrace_server.store import SqlStore
 
 pytestmark = [pytest.mark.only("postgresql"), pytest.mark.slow]

@@ -16,7 +16,7 @@ from headrace_server.domain.change import Message
 from headrace_server.domain.errors import EtagMismatch
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import Job
-from headrace_server.domain.ports import Instance
+from headrace_server.domain.ports.cluster import Instance
 from headrace_server.store import SqlStore
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import ErrorKind, Job, RetryPolicy, Status
-from headrace_server.domain.ports import Decision
+from headrace_server.domain.ports.jobs import Decision
 from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore
 from headrace_server.work.dispatch.active_run import ActiveRun

@@ -24,7 +24,7 @@ from sqlalchemy import func, select
 from headrace_server.domain import requests
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import SweepResult
+from headrace_server.domain.ports.retention import SweepResult
 from headrace_server.domain.retention import PORTION_EVENTS, PORTION_JOBS, Retention, portion
 from headrace_server.store import SqlStore
 from headrace_server.store.tables import schema

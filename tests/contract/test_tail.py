@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Status
-from headrace_server.domain.ports import Instance
+from headrace_server.domain.ports.cluster import Instance
 from headrace_server.store import SqlStore, sql
 from support.listeners import Recorder
 

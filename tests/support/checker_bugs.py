@@ -24,7 +24,7 @@ from headrace_server.domain.event import Event
 from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import ErrorKind, Job, JobError, Status
 from headrace_server.domain.lease import OwnLease
-from headrace_server.domain.ports import Submission, Submitted
+from headrace_server.domain.ports.jobs import Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
 from headrace_server.store import gates, store
 from headrace_server.store.cluster import heartbeat

@@ -12,7 +12,7 @@ from typing import Final
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.job import Status
-from headrace_server.domain.ports import Decision
+from headrace_server.domain.ports.jobs import Decision
 from headrace_server.store.store import SqlStore
 from support.phases import serve
 

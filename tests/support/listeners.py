@@ -5,7 +5,7 @@ from typing import Any
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event
-from headrace_server.domain.ports import CommitListener
+from headrace_server.domain.ports.commits import CommitListener
 
 
 class Recorder(CommitListener):

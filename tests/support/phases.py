@@ -32,7 +32,7 @@ from headrace_server.app import App
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import Status
-from headrace_server.domain.ports import Claimed, ClaimRequest
+from headrace_server.domain.ports.claims import Claimed, ClaimRequest
 from headrace_server.store.store import SqlStore
 from headrace_server.work.dispatch.dispatcher import Dispatcher
 from headrace_server.work.ipc.contract import Run, RunKey

@@ -7,7 +7,7 @@ import pytest
 from headrace_server.control.cluster import membership
 from headrace_server.control.cluster.membership import Membership
 from headrace_server.domain.job import JobError
-from headrace_server.domain.ports import Instance, LifeListener
+from headrace_server.domain.ports.cluster import Instance, LifeListener
 
 
 class Troubled:

@@ -15,7 +15,7 @@ from headrace_server.domain import requests, running
 from headrace_server.domain.broadcast import Broadcast
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Attempt, ErrorKind, Job, JobError, Progress, RetryPolicy, Spec, Status
-from headrace_server.domain.ports import TypeInfo
+from headrace_server.domain.ports.job_types import TypeInfo
 from headrace_server.domain.query import FullJob, Payload
 
 NOW = 1_700_000_000_000_000

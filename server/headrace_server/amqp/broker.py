@@ -45,7 +45,7 @@ END_SECONDS: Final = 2.0
 
 
 class Broker:
-    """A domain.broadcast.Publisher. urls: of one broker or of the nodes of a cluster, tried in turn."""
+    """A domain.ports.outbox.Publisher. urls: of one broker or of the nodes of a cluster, tried in turn."""
 
     def __init__(
         self,

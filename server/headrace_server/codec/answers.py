@@ -18,7 +18,8 @@ from headrace_server.domain.bounds import DURATION_MAX, TIME_MAX, TIME_MIN, time
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.gate import Gate, QueueStats
 from headrace_server.domain.job import Job, JobError, Progress, RetryPolicy, Stop
-from headrace_server.domain.ports import Instance, TypeInfo
+from headrace_server.domain.ports.cluster import Instance
+from headrace_server.domain.ports.job_types import TypeInfo
 from headrace_server.domain.query import Counts, FullJob, Group, Payload
 
 _ERROR_SHORT = 200

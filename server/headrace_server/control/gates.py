@@ -9,7 +9,7 @@ from headrace_server.control.validate.limits import Limits
 from headrace_server.control.validate.specs import check_text
 from headrace_server.domain.errors import FieldViolation, InvalidArgument
 from headrace_server.domain.gate import Gate, QueueStats, Scope
-from headrace_server.domain.ports import Store
+from headrace_server.domain.ports.gates import GateStore
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ WEIGHT_MAX: Final = 1000
 class GateKeeper:
     """The use cases. Every method may raise StoreUnavailable."""
 
-    def __init__(self, store: Store, limits: Limits) -> None:
+    def __init__(self, store: GateStore, limits: Limits) -> None:
         self._store = store
         self._limits = limits
 

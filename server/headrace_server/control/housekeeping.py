@@ -10,7 +10,7 @@ from typing import Final
 
 from headrace_server.control.background import Background
 from headrace_server.domain.errors import StoreUnavailable
-from headrace_server.domain.ports import Store
+from headrace_server.domain.ports.retention import RetentionStore
 from headrace_server.domain.retention import Retention
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ LEAST_REST: Final = 0.01
 class Housekeeping(Background):
     """Sweeps at its start and then once in `period` seconds, until it is closed."""
 
-    def __init__(self, store: Store, retention: Retention, period: float) -> None:
+    def __init__(self, store: RetentionStore, retention: Retention, period: float) -> None:
         self._store = store
         self._retention = retention
         self._period = period

@@ -17,7 +17,8 @@ from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.for_each import singly
 from headrace_server.domain.job import ErrorKind, Job, Status, StopPhase
 from headrace_server.domain.open_enum import word
-from headrace_server.domain.ports import CommitListener, Submitted
+from headrace_server.domain.ports.commits import CommitListener
+from headrace_server.domain.ports.jobs import Submitted
 
 log = logging.getLogger(__name__)
 successes = logging.getLogger(f"{__name__}.successes")

@@ -11,7 +11,8 @@ from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.expiry import expires
 from headrace_server.domain.job import Job
-from headrace_server.domain.ports import CommitListener, Store
+from headrace_server.domain.ports.commits import CommitListener
+from headrace_server.domain.ports.timers import TimerStore
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ POLL: Final = 1.0
 class Timers(Background, CommitListener):
     """Has the store act on what is due, at its time."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: TimerStore) -> None:
         self._store = store
         self._next: int | None = None
         self._sooner = asyncio.Event()

@@ -11,7 +11,7 @@ from headrace_server.control.jobs.bulk import stop_request
 from headrace_server.control.jobs.single import Jobs, Listed
 from headrace_server.control.watch.follow import WatchOptions
 from headrace_server.domain.errors import JobNotFound
-from headrace_server.domain.ports import Submitted
+from headrace_server.domain.ports.jobs import Submitted
 from headrace_server.rpc.interceptor import Context
 
 PAGE_BYTES = 2 << 20

@@ -1,6 +1,6 @@
 """The durable truth. The only room that knows SQL.
 
-store      SqlStore: the Store of domain.ports, and who does what for it
+store      SqlStore: the ports of domain.ports that ask for a store, and who does what for it
 write/     writer, the group commit: the thread that writes (essay) · operations, what it is asked to do · unit_of_work, what one
            transaction knows and will write · derived, the tables that follow from the jobs · batch_marker, a COMMIT whose answer
            was lost is settled (essay) · commit_order, what two writers tell · waiting_count, what waits · retention · leadership

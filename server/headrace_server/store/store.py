@@ -1,4 +1,4 @@
-"""SqlStore: the Store of domain.ports over one database. What it answers without writing is in read.reader."""
+"""SqlStore: what domain.ports asks of a store, over one database. What it answers without writing is in read.reader."""
 
 import asyncio
 import logging
@@ -19,17 +19,11 @@ from headrace_server.domain.for_each import singly
 from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import JobError
 from headrace_server.domain.lease import LeaseTimes
-from headrace_server.domain.ports import (
-    Claimed,
-    ClaimRequest,
-    CommitListener,
-    Decision,
-    Instance,
-    LifeListener,
-    Submission,
-    Submitted,
-    SweepResult,
-)
+from headrace_server.domain.ports.claims import Claimed, ClaimRequest
+from headrace_server.domain.ports.cluster import Instance, LifeListener
+from headrace_server.domain.ports.commits import CommitListener
+from headrace_server.domain.ports.jobs import Decision, Submission, Submitted
+from headrace_server.domain.ports.retention import SweepResult
 from headrace_server.domain.retention import Retention
 from headrace_server.store import sql
 from headrace_server.store.claim.claim_retry import ClaimRetry
@@ -71,7 +65,7 @@ UNDELETED_PAUSE: Final = 3600 * 1_000_000
 
 
 class SqlStore(Reader):
-    """The durable truth in a database. See domain.ports.Store for what each method promises.
+    """The durable truth in a database. See domain.ports for what each method promises.
 
     On a database that others serve too, and after `join`, the listeners overhear what others have committed.
     """

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from headrace_server.domain.ports import Instance, Membership, Store
+from headrace_server.domain.ports.cluster import ClusterStore, Instance, Liveness
 
 
 class Members:
     """Asked by operators, and by ListJobTypes. about: what this instance tells of itself now."""
 
-    def __init__(self, store: Store, me: Membership, about: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, store: ClusterStore, me: Liveness, about: Callable[[], Mapping[str, Any]]) -> None:
         self._store = store
         self._me = me
         self._about = about

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import ErrorKind, JobError
-from headrace_server.domain.ports import Instance, LifeListener, Store
+from headrace_server.domain.ports.cluster import ClusterStore, Instance, LifeListener
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Membership(LifeListener):
 
     def __init__(
         self,
-        store: Store,
+        store: ClusterStore,
         runs: Runs,
         *,
         name: str,

@@ -16,7 +16,7 @@ from headrace_server.control.background import Background
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.for_each import singly
 from headrace_server.domain.job import Job
-from headrace_server.domain.ports import Store
+from headrace_server.domain.ports.jobs import JobReader
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Follower(Protocol):
 class Reconciler(Background):
     """Tells followers of the rows that are further than they know: once a second, and at once when asked to look."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: JobReader) -> None:
         self._store = store
         self.followers: list[Follower] = []
         self._looks: set[asyncio.Task[None]] = set()

@@ -29,7 +29,8 @@ from headrace_server.domain.errors import (
     WrongStatus,
 )
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import Decision, JobTypes, Page, Store
+from headrace_server.domain.ports.job_types import JobTypes
+from headrace_server.domain.ports.jobs import Decision, JobStore, Page
 from headrace_server.domain.query import Filter, Order
 from headrace_server.domain.retention import PORTION_JOBS, portion
 
@@ -88,7 +89,7 @@ class StopFirst:
 class Bulk:
     """The use cases. Each raises InvalidArgument for an empty filter, InvalidPageToken, StoreUnavailable."""
 
-    def __init__(self, store: Store, hub: Hub, types: JobTypes, limits: Limits) -> None:
+    def __init__(self, store: JobStore, hub: Hub, types: JobTypes, limits: Limits) -> None:
         self._store = store
         self._hub = hub
         self._types = types

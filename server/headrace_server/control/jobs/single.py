@@ -18,7 +18,8 @@ from headrace_server.domain.change import Change
 from headrace_server.domain.errors import Draining, JobNotFound
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import Cursor, JobTypes, Page, Store, Submission, Submitted, TypeInfo
+from headrace_server.domain.ports.job_types import JobTypes, TypeInfo
+from headrace_server.domain.ports.jobs import Cursor, JobStore, Page, Submission, Submitted
 from headrace_server.domain.query import ALL_TENANTS, Counts, Filter, FullJob, Group, Order
 
 REQUEST_ID_MAX = 100
@@ -53,7 +54,7 @@ class Jobs:
     """The use cases. Every method may raise StoreUnavailable; those that begin something raise Draining at the end."""
 
     def __init__(
-        self, store: Store, hub: Hub, types: JobTypes, limits: Limits, new_id: Callable[[], str]
+        self, store: JobStore, hub: Hub, types: JobTypes, limits: Limits, new_id: Callable[[], str]
     ) -> None:
         self.limits = limits
         self.draining = False

@@ -5,7 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from headrace_server.domain.broadcast import Backlog, Outbox
+from headrace_server.domain.broadcast import Backlog
+from headrace_server.domain.ports.outbox import Outbox
 
 log = logging.getLogger(__name__)
 

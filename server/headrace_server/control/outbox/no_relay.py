@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from headrace_server.domain.job import Job, Progress
-from headrace_server.domain.ports import CommitListener
+from headrace_server.domain.ports.commits import CommitListener
 
 
 class NoRelay(CommitListener):

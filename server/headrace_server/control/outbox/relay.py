@@ -27,12 +27,13 @@ from typing import Final
 
 from headrace_server.control.outbox.backlog import BacklogWatch
 from headrace_server.control.outbox.in_flight import InFlight
-from headrace_server.domain.broadcast import Ack, Broadcast, Disposition, Outbox, Publisher
+from headrace_server.domain.broadcast import Ack, Broadcast, Disposition
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress
-from headrace_server.domain.ports import CommitListener
+from headrace_server.domain.ports.commits import CommitListener
+from headrace_server.domain.ports.outbox import Outbox, Publisher
 
 log = logging.getLogger(__name__)
 

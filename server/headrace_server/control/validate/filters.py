@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from headrace_server.control.validate.specs import LABELS_MAX, check_text
 from headrace_server.domain.errors import FieldViolation, InvalidArgument, InvalidParameter
-from headrace_server.domain.ports import JobTypes
+from headrace_server.domain.ports.job_types import JobTypes
 from headrace_server.domain.query import Filter, ParameterFilter
 from headrace_server.domain.values import NAME_MAX, dumps, problems
 

@@ -7,7 +7,7 @@ from typing import Any
 from headrace_server.control.validate.limits import Limits
 from headrace_server.domain.errors import FieldViolation, InvalidArgument
 from headrace_server.domain.job import BACKOFF_MAX, RetryPolicy, Spec
-from headrace_server.domain.ports import JobTypes
+from headrace_server.domain.ports.job_types import JobTypes
 from headrace_server.domain.values import dumps, problems
 
 PRIORITY_MAX = 1_000_000

@@ -19,7 +19,7 @@ from headrace_server.control.watch.hub import TAKEN_EVENTS, Hub, Subscription
 from headrace_server.domain.errors import Draining, JobNotFound, RevisionAhead
 from headrace_server.domain.event import MESSAGE_KINDS, Event
 from headrace_server.domain.job import Job, Progress
-from headrace_server.domain.ports import Store
+from headrace_server.domain.ports.jobs import JobReader
 from headrace_server.domain.query import FullJob
 
 
@@ -60,7 +60,7 @@ class WatchOptions:
 class Watch:
     """One watch of one job: iterate `updates` once."""
 
-    def __init__(self, store: Store, hub: Hub, tenant: str, job_id: str, options: WatchOptions) -> None:
+    def __init__(self, store: JobReader, hub: Hub, tenant: str, job_id: str, options: WatchOptions) -> None:
         self._store = store
         self._hub = hub
         self._tenant = tenant
@@ -136,7 +136,7 @@ class Watch:
         return await self._store.get(self._job_id, tenant=self._tenant, payload=True)
 
 
-async def wait_final(store: Store, hub: Hub, tenant: str, job_id: str, seconds: float) -> FullJob:
+async def wait_final(store: JobReader, hub: Hub, tenant: str, job_id: str, seconds: float) -> FullJob:
     """The job when it has ended, or as it stands when the time is over. Raises JobNotFound, Draining."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds

@@ -24,7 +24,7 @@ from headrace_server.domain.change import Change
 from headrace_server.domain.errors import TooManyWatchers
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Job, Progress
-from headrace_server.domain.ports import CommitListener
+from headrace_server.domain.ports.commits import CommitListener
 from headrace_server.domain.query import FullJob
 
 KEPT_EVENTS = 64

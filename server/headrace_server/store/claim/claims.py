@@ -31,7 +31,7 @@ from headrace_server.domain.capacity import Capacity
 from headrace_server.domain.change import merge as merge_changes
 from headrace_server.domain.gate import Gate, ReadyKey, Scope
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import Claimed, ClaimRequest, FreeSlot
+from headrace_server.domain.ports.claims import Claimed, ClaimRequest, FreeSlot
 from headrace_server.store import gates
 from headrace_server.store.claim import candidates
 from headrace_server.store.claim.candidates import Candidate, Kind

@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Engine
 
 from headrace_server.domain.lease import LeaseTimes, Observer, OwnLease
-from headrace_server.domain.ports import Instance
+from headrace_server.domain.ports.cluster import Instance
 from headrace_server.store.cluster import instances
 from headrace_server.store.sql import Dialect
 from headrace_server.store.sql.transaction import transaction

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from headrace_server.domain.lease import Beat
-from headrace_server.domain.ports import Instance
+from headrace_server.domain.ports.cluster import Instance
 from headrace_server.store.tables.decoder import mapping_of
 from headrace_server.store.tables.rows import dumps
 from headrace_server.store.tables.schema import HELD, batch, instance, job, writer

@@ -164,7 +164,7 @@ def _rows(
 
 
 def unsent(connection: Connection, *, after: int, parked: bool, limit: int) -> Unsent:
-    """See domain.broadcast.Outbox.unsent."""
+    """See domain.ports.outbox.Outbox.unsent."""
     rows, of_jobs = _page(limit, parked=parked)
     page = rows(connection, after=after)
     if not page:
@@ -178,14 +178,14 @@ def unsent(connection: Connection, *, after: int, parked: bool, limit: int) -> U
 
 
 def settle(connection: Connection, sent: Sequence[int], parked: Sequence[int]) -> None:
-    """See domain.broadcast.Outbox.settle."""
+    """See domain.ports.outbox.Outbox.settle."""
     for change, places in ((_delete, sent), (_park, parked)):
         if places:
             change(connection, [(dumps(sorted(places)),)])
 
 
 def backlog(connection: Connection) -> Backlog:
-    """See domain.broadcast.Outbox.backlog."""
+    """See domain.ports.outbox.Outbox.backlog."""
     ((pending,),), ((parked,),) = (_counts[which](connection) for which in (False, True))
     oldest = _oldest(connection)
     return Backlog(pending, parked, COUNTED in (pending, parked), oldest[0][0] if oldest else None)

@@ -11,7 +11,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, false, func, o
 
 from headrace_server.domain.job import Status
 from headrace_server.domain.open_enum import word
-from headrace_server.domain.ports import Page
+from headrace_server.domain.ports.jobs import Page
 from headrace_server.domain.query import COUNT_LIMIT, Counts, Filter, FullJob, Group, Order, ParameterFilter
 from headrace_server.store import sql
 from headrace_server.store.sql import Dialect, begins

@@ -1,4 +1,4 @@
-"""Answers: the questions of domain.ports.Store, each in a transaction of its own that writes nothing.
+"""Answers: the questions of domain.ports, each in a transaction of its own that writes nothing.
 
 They are asked on threads of their own and never wait for the writer, nor it for them.
 """
@@ -15,7 +15,8 @@ from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
 from headrace_server.domain.gate import Gate, QueueStats, Scope
 from headrace_server.domain.job import Job
-from headrace_server.domain.ports import Instance, Page
+from headrace_server.domain.ports.cluster import Instance
+from headrace_server.domain.ports.jobs import Page
 from headrace_server.domain.query import Counts, Filter, FullJob, Group
 from headrace_server.store import gates
 from headrace_server.store.cluster import instances
@@ -31,7 +32,7 @@ NEWER_PAGE: Final = 1000
 
 
 class Reader:
-    """What a store answers without writing. See domain.ports.Store for what each method promises."""
+    """What a store answers without writing. See domain.ports for what each method promises."""
 
     def __init__(self, database: Dialect, engine: Engine) -> None:
         self._database = database

@@ -23,7 +23,8 @@ from headrace_server.domain.change import Change, chain
 from headrace_server.domain.errors import QueueFull, RequestIdReused, WrongStatus
 from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import Job, JobError, Status
-from headrace_server.domain.ports import Decision, Instance, Submission, Submitted
+from headrace_server.domain.ports.cluster import Instance
+from headrace_server.domain.ports.jobs import Decision, Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
 from headrace_server.store import gates
 from headrace_server.store.cluster import instances

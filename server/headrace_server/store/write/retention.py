@@ -18,7 +18,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, not_, select, update
 
-from headrace_server.domain.ports import SweepResult
+from headrace_server.domain.ports.retention import SweepResult
 from headrace_server.domain.retention import PORTION_JOBS, Retention, portion
 from headrace_server.store.sql.json_lists import among
 from headrace_server.store.tables.rows import dumps

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from headrace_server.domain.change import Change, merge
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.job import Job
-from headrace_server.domain.ports import Submission
+from headrace_server.domain.ports.jobs import Submission
 from headrace_server.domain.retention import REQUEST_MEMORY
 from headrace_server.store.outbox.rows import Announcer
 from headrace_server.store.sql.json_lists import among, pairs

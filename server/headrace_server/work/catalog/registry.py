@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from headrace.jobs import Fingerprint
 from headrace_server.domain.errors import FieldViolation, UnknownType
-from headrace_server.domain.ports import TypeDefaults, TypeInfo
+from headrace_server.domain.ports.job_types import TypeDefaults, TypeInfo
 from headrace_server.work.catalog.known_type import KnownType
 from headrace_server.work.ipc.contract import Types
 from headrace_server.work.ipc.frames import clean
@@ -54,7 +54,7 @@ class Worker:
 
 
 class Registry:
-    """The registered types, as domain.ports.JobTypes asks for them, and what the workers have of them.
+    """The registered types, as domain.ports.job_types.JobTypes asks for them, and what the workers have of them.
 
     A module that failed to load is no type: it is told by `infos`, and in the log by who loads. asked: for types that
     are checked by classes of their own.

@@ -11,7 +11,7 @@ from headrace_server.domain import change, running
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.domain.errors import JobNotFound, StaleClaim, StoreUnavailable
 from headrace_server.domain.job import Job, JobError, Progress
-from headrace_server.domain.ports import Decision, Store
+from headrace_server.domain.ports.jobs import Decision, JobChanger
 from headrace_server.work.dispatch.estimate import Estimate
 from headrace_server.work.dispatch.stop_escalation import StopEscalation
 from headrace_server.work.ipc.contract import ProgressReport, Run, RunKey
@@ -68,7 +68,7 @@ class ActiveRun:
         self,
         job: Job,
         parameters: str,
-        store: Store,
+        store: JobChanger,
         *,
         spawn: Callable[[Coroutine[None, None, None]], None],
         on_lost: Callable[["ActiveRun", Exception], None],

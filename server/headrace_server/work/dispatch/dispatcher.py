@@ -23,7 +23,9 @@ from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
 from headrace_server.domain.for_each import singly
 from headrace_server.domain.job import ErrorKind, Job, JobError, Progress, Status
-from headrace_server.domain.ports import Claimed, ClaimRequest, CommitListener, Membership, Store
+from headrace_server.domain.ports.claims import Claimed, ClaimRequest, ClaimStore
+from headrace_server.domain.ports.cluster import Liveness
+from headrace_server.domain.ports.commits import CommitListener
 from headrace_server.work.catalog.worker_types import WorkerTypes
 from headrace_server.work.dispatch.active_run import ActiveRun, RunSettings
 from headrace_server.work.dispatch.slot_table import WRITES_MAX, SlotTable
@@ -45,9 +47,9 @@ class Dispatcher(CommitListener):
 
     def __init__(
         self,
-        store: Store,
+        store: ClaimStore,
         *,
-        me: Membership,
+        me: Liveness,
         types: Callable[[], frozenset[str]],
         queues: frozenset[str] = frozenset(),
         settings: RunSettings,

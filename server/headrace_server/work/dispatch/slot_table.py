@@ -18,7 +18,9 @@ from functools import partial
 from headrace_server.domain import running
 from headrace_server.domain.errors import JobNotFound, StaleClaim, StoreUnavailable
 from headrace_server.domain.job import Job, Status
-from headrace_server.domain.ports import FreeSlot, Membership, Store
+from headrace_server.domain.ports.claims import FreeSlot
+from headrace_server.domain.ports.cluster import Liveness
+from headrace_server.domain.ports.jobs import JobChanger
 from headrace_server.work.dispatch.active_run import ActiveRun
 from headrace_server.work.dispatch.run_times import RunTimes
 from headrace_server.work.dispatch.stop_escalation import StopEscalation
@@ -39,7 +41,7 @@ PATIENCE = 0.1
 class SlotTable:
     """The slots, the runs in them, and which slots have a child that is up."""
 
-    def __init__(self, store: Store, pool: PoolPort, me: Membership, on_room: Callable[[], None]) -> None:
+    def __init__(self, store: JobChanger, pool: PoolPort, me: Liveness, on_room: Callable[[], None]) -> None:
         """Somebody is told by on_room that there may be a free slot."""
         self.runs: dict[RunKey, ActiveRun] = {}
         self.ready: set[str] = set()

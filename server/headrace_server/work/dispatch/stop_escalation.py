@@ -21,7 +21,7 @@ from typing import Protocol
 from headrace_server.domain import running
 from headrace_server.domain.change import Outcome
 from headrace_server.domain.job import ErrorKind, Job, JobError, Stop, StopPhase
-from headrace_server.domain.ports import Decision
+from headrace_server.domain.ports.jobs import Decision
 from headrace_server.work.ipc.contract import PoolPort, RunKey
 
 NOTICE = 2_000_000

@@ -1,0 +1,96 @@
+"""Jobs: what the use cases ask and change, and what a run writes of itself."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from headrace_server.domain.change import Change
+from headrace_server.domain.event import Event
+from headrace_server.domain.job import Job, Spec
+from headrace_server.domain.query import Counts, Filter, FullJob, Group, Order
+
+Decision = Callable[[Job, int], Change]
+"""A function of domain.requests, expiry or running with its arguments bound: (the job as it stands, now) -> Change."""
+
+Cursor = tuple[int, str]
+"""Where a page ended: the sort key's value and the job id of its last job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job to be created. request_id is "" for none; digest is the canonical hash of the spec as sent."""
+
+    job_id: str
+    tenant: str
+    spec: Spec
+    hold: bool
+    request_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job as it stands; existing when an earlier call with this request_id made it."""
+
+    job: FullJob
+    existing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A question for one page of jobs. tenant None means all. after continues behind a cursor."""
+
+    tenant: str | None
+    filter: Filter
+    order: Order
+    limit: int
+    after: Cursor | None
+    payload: bool
+
+
+class JobReader(Protocol):
+    """What is asked of jobs. It writes nothing, and waits for no write."""
+
+    async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:
+        """One job. Raises JobNotFound."""
+        ...
+
+    async def find(self, page: Page) -> list[FullJob]:
+        """The jobs of one page."""
+        ...
+
+    async def count(self, tenant: str | None, which: Filter, groups: Sequence[Group]) -> Counts:
+        """Counts of the jobs that match."""
+        ...
+
+    async def events(self, job_id: str, *, after: int, limit: int) -> list[Event]:
+        """Events of a job after a revision, oldest first; empty for an unknown job."""
+        ...
+
+    async def newer(self, known: Mapping[str, int]) -> tuple[list[Job], list[str]]:
+        """Of the jobs whose revision is known: those that have another by now, or show progress; and those that are gone."""
+        ...
+
+
+class JobChanger(Protocol):
+    """One change of one job."""
+
+    async def apply(self, job_id: str, decide: Decision, *, tenant: str | None = None) -> Change:
+        """Change one job. tenant None skips the check that it is the caller's. Raises JobNotFound, and what decide raises."""
+        ...
+
+
+class JobStore(JobReader, JobChanger, Protocol):
+    """What callers ask for. An answer to a write means: on disk."""
+
+    async def submit(self, submission: Submission) -> Submitted:
+        """Create the job, or find the one of this request_id. Raises RequestIdReused, QueueFull."""
+        ...
+
+    async def delete(self, job_id: str, *, tenant: str) -> None:
+        """Delete a job with its payload and history, if domain.requests.check_delete lets it. Raises JobNotFound."""
+        ...
+
+    async def purge(self, job_ids: Sequence[str], *, tenant: str) -> int:
+        """Delete those of these jobs that have ended and are not locked, in one transaction; answer how many."""
+        ...

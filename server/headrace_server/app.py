@@ -24,11 +24,9 @@ from headrace_server.control.availability import Availability
 from headrace_server.control.watch.hub import Hub
 from headrace_server.domain.errors import ControlError
 from headrace_server.parts import Factories, Parts, start
-from headrace_server.rpc.admission import Admission
 from headrace_server.rpc.disconnect import cut, give_back
-from headrace_server.rpc.interceptor import ServerInterceptor
 from headrace_server.rpc.server import PortInUse, RpcServer
-from headrace_server.rpc.unread import Unread
+from headrace_server.rpc.wrappers import Wrappers
 from headrace_server.store import StoreLock, StoreRefused, StoreUnreachable
 from headrace_server.store.opening import migrate
 from headrace_server.wiring import limits_of
@@ -55,11 +53,6 @@ class App(Factories):
         """The types that were loaded at the start."""
         self._address = settings.address
         self._hub = Hub(self.limits.watchers)
-        self._edge = ServerInterceptor(
-            Admission(self.limits, lambda: self._hub.waits),
-            Unread(self.limits, cut=cut, give_back=give_back),
-            self.limits.call_seconds,
-        )
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -70,7 +63,7 @@ class App(Factories):
         try:
             self._handle_signals()
             rpc = RpcServer(
-                self._edge,
+                Wrappers(self.limits, waiting=lambda: self._hub.waits, cut=cut, give_back=give_back),
                 message_bytes=self.limits.message_bytes,
                 with_reflection=settings.reflection,
             )
@@ -171,7 +164,7 @@ class App(Factories):
             start(availability, ends)
             rpc.open(
                 parts.service(),
-                parts.admin(lambda: {"database_available": int(availability.up), **self._edge.counters()}),
+                parts.admin(lambda: {"database_available": int(availability.up), **rpc.counters()}),
             )
             log.info("serving on %s", self._address, extra={"instance": store.instance})
             self.types = tuple(sorted(loading.registry.names))

@@ -10,7 +10,14 @@ from google.protobuf import duration_pb2, timestamp_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, value_pb2
+from headrace.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    job_pb2,
+    job_service_pb2,
+    job_service_pb2_grpc,
+    value_pb2,
+)
 from support.refusals import refusal
 from support.server import Server
 
@@ -315,6 +322,26 @@ def test_bytes_that_do_not_decode_of_other_services(channel: grpc.Channel) -> No
         list(reflection(iter([b"\x2a\x00", b"\xff"])))  # type: ignore[misc]
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
     assert "grpc.reflection.v1alpha.ServerReflectionRequest" in error.value.details()  # type: ignore[attr-defined]
+
+
+def test_methods_that_there_are_not(channel: grpc.Channel) -> None:
+    """A call of an unknown method or service is UNIMPLEMENTED, whatever it sends, and GetServerInfo counts it."""
+    admin = admin_service_pb2_grpc.AdminServiceStub(channel)
+
+    def counted() -> int:
+        info = admin.GetServerInfo(admin_service_pb2.GetServerInfoRequest())
+        return int(info.counters["unknown_methods_total"])
+
+    before = counted()
+    for path in ("/headrace.v1.JobService/RunJobs", "/headrace.v2.JobService/GetJob", "/GetJob"):
+        for call in (
+            lambda body, path=path: channel.unary_unary(path)(body),
+            lambda body, path=path: list(channel.stream_stream(path)(iter([body, body]))),
+        ):
+            with pytest.raises(grpc.RpcError) as error:
+                call(b"\xff")
+            assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
+    assert counted() == before + 6
 
 
 def test_requests_over_the_transport_limit(channel: grpc.Channel) -> None:

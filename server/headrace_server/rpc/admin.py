@@ -12,7 +12,7 @@ from headrace_server.control.gates import GateKeeper
 from headrace_server.control.jobs.bulk import StopFirst, stop_request
 from headrace_server.control.jobs.single import Jobs
 from headrace_server.domain.gate import Gate, Scope
-from headrace_server.rpc.interceptor import Context
+from headrace_server.rpc.handler import Context
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ connection that reads none of its answers is refused them too (unread), and its 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from headrace_server.control.validate.limits import Limits
 from headrace_server.domain.errors import TooManyCalls, TooManyWatchers
+from headrace_server.rpc.handler import Context, Handler, Method
 
 
 class Admission:
@@ -30,9 +31,23 @@ class Admission:
         self._bytes = 0
         self._streams: Counter[str] = Counter()
 
-    @contextmanager
-    def call(self, size: int) -> Iterator[None]:
-        """Let a unary call in, whose request has `size` bytes. Raises TooManyCalls."""
+    def admit(self, _method: Method, handler: Handler) -> Handler:
+        """Let a unary call in while there is room. Raises TooManyCalls."""
+
+        async def admitted(request: Any, context: Context) -> Any:
+            size = request.ByteSize()
+            self._check(size)
+            self._calls += 1
+            self._bytes += size
+            try:
+                return await handler(request, context)
+            finally:
+                self._calls -= 1
+                self._bytes -= size
+
+        return admitted
+
+    def _check(self, size: int) -> None:
         limits = self._limits
         if self._calls - self._waiting() >= limits.calls:
             raise TooManyCalls(f"This server works on {limits.calls} calls already (max_calls): try again.")
@@ -42,17 +57,24 @@ class Admission:
                 f"The requests that this server works on have {self._bytes >> 20} MiB already (max_calls_mib): "
                 "try again."
             )
-        self._calls += 1
-        self._bytes += size
-        try:
-            yield
-        finally:
-            self._calls -= 1
-            self._bytes -= size
 
-    @contextmanager
-    def stream(self, peer: str) -> Iterator[None]:
-        """Let a stream in from the other end of a connection. Raises TooManyWatchers."""
+    def admit_stream(self, _method: Method, handler: Handler) -> Handler:
+        """Let a stream in while its connection may have more. Raises TooManyWatchers."""
+
+        async def admitted(request: Any, context: Context) -> None:
+            await self._stream(context.peer(), handler, request, context)
+
+        return admitted
+
+    def admit_stream_beside(self, _method: Method, handler: Handler) -> Handler:
+        """The same, for streams that look after the server: they are counted apart."""
+
+        async def admitted(request: Any, context: Context) -> None:
+            await self._stream(f"{context.peer()} beside", handler, request, context)
+
+        return admitted
+
+    async def _stream(self, peer: str, handler: Handler, request: Any, context: Context) -> None:
         limit = self._limits.streams_per_connection
         if self._streams[peer] >= limit:
             raise TooManyWatchers(
@@ -61,7 +83,7 @@ class Admission:
             )
         self._streams[peer] += 1
         try:
-            yield
+            await handler(request, context)
         finally:
             self._streams[peer] -= 1
             if not self._streams[peer]:

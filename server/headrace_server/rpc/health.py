@@ -12,7 +12,7 @@ import grpc
 from grpc_health.v1 import health_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc
 
-from headrace_server.rpc.interceptor import Context
+from headrace_server.rpc.handler import Context
 
 LIVE: Final = "live"
 """A service that is SERVING as long as the process answers, whatever else it waits for: what a restart would not mend is no

@@ -1,12 +1,12 @@
 """The gRPC server: options, services, health, reflection."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from headrace.v1 import (
     admin_service_pb2,
@@ -17,9 +17,9 @@ from headrace.v1 import (
 from headrace_server.domain.errors import WorkerOnly
 from headrace_server.rpc.admin import AdminService
 from headrace_server.rpc.health import Health
-from headrace_server.rpc.interceptor import ServerInterceptor
-from headrace_server.rpc.late_handler import LateHandler, Refusal
+from headrace_server.rpc.methods import Methods
 from headrace_server.rpc.service import JobService
+from headrace_server.rpc.wrappers import Wrappers
 
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.so_reuseport", 0),  # a second server on the port is an error, not a silent twin
@@ -51,21 +51,22 @@ class RpcServer:
     from `open` on it serves.
     """
 
-    def __init__(self, edge: ServerInterceptor, *, message_bytes: int, with_reflection: bool) -> None:
+    def __init__(self, wrappers: Wrappers, *, message_bytes: int, with_reflection: bool) -> None:
         options = (*OPTIONS, ("grpc.max_receive_message_length", message_bytes))
         logging.getLogger("grpc._cython.cygrpc").addFilter(_tells_of_a_defect)
-        self._edge = edge
-        self._server = grpc.aio.server(interceptors=(edge,), options=options)
+        self._wrappers = wrappers
+        self._methods = Methods(wrappers)
+        self._server = grpc.aio.server(handlers=(self._methods,), options=options)
         self._health = Health((JOBS, ADMIN))
-        self._handler = LateHandler()
         self._services: tuple[str, ...] = ()
         self._available = True
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        methods: Any = self._methods  # has what generated functions call of a server
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, methods)
         if with_reflection:
-            reflection.enable_server_reflection(
-                (JOBS, ADMIN, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._server
+            names = (JOBS, ADMIN, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+                reflection.aio.ReflectionServicer(names), methods
             )
-        self._server.add_generic_rpc_handlers((self._handler,))
 
     async def start(self, address: str) -> str:
         """Listen on host:port, 0 for a free one; answer what it has become. Raises PortInUse."""
@@ -78,19 +79,24 @@ class RpcServer:
                 f"Cannot listen on {address}: the port is in use, or the host is not one of this machine."
             )
         await self._server.start()
-        self._edge.start()
+        self._wrappers.start()
         return f"{address.rpartition(':')[0]}:{port}"
 
     def open(self, jobs: JobService | None, admin: AdminService) -> None:
         """Serve these, and say SERVING of them. Without jobs, callers who want them are sent elsewhere."""
-        handler: Any = self._handler  # has what these two call of a server
-        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, handler)
+        methods: Any = self._methods  # has what generated functions call of a server
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, methods)
         if jobs is None:
-            handler.add_generic_rpc_handlers((Refusal(WorkerOnly, JOBS),))
+            self._methods.refuse(JOBS, WorkerOnly)
             self._say((ADMIN,))
         else:
-            job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, handler)
+            job_service_pb2_grpc.add_JobServiceServicer_to_server(jobs, methods)
             self._say((JOBS, ADMIN))
+        self._methods.complete()
+
+    def counters(self) -> Mapping[str, int]:
+        """Of calls: let in, refused, unread, unknown."""
+        return {**self._wrappers.counters(), **self._methods.counters()}
 
     def available(self, is_so: bool) -> None:
         """Whether calls are answered: while they are not, say NOT_SERVING."""
@@ -108,4 +114,4 @@ class RpcServer:
     async def stop(self, grace: float) -> None:
         """Take no new calls; cancel what is left after `grace` seconds."""
         await self._server.stop(grace)
-        await self._edge.close()
+        await self._wrappers.close()

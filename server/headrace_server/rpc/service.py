@@ -12,7 +12,7 @@ from headrace_server.control.jobs.single import Jobs, Listed
 from headrace_server.control.watch.follow import WatchOptions
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.ports.jobs import Submitted
-from headrace_server.rpc.interceptor import Context
+from headrace_server.rpc.handler import Context
 
 PAGE_BYTES = 2 << 20
 

@@ -1,0 +1,118 @@
+"""Wrappers that count the answers of calls as unread until they have gone out; see unread."""
+
+import asyncio
+from typing import Any
+
+import grpc
+
+from headrace_server.rpc.handler import Context, Handler, Method
+from headrace_server.rpc.unread import CALL, Connection, Unread
+
+
+class UnreadAnswers:
+    """The wrappers. Each answers with bytes, since they have been counted: gRPC serializes nothing more."""
+
+    def __init__(self, unread: Unread) -> None:
+        self._unread = unread
+
+    def count(self, method: Method, handler: Handler) -> Handler:
+        """Refuse a call for which there is no room, before anything is read for it and when it is to be answered."""
+        connection_of, serialize = self._unread.of, method.serialize
+
+        async def counted(request: Any, context: Context) -> bytes:
+            connection = connection_of(context.peer())
+            connection.check()
+            data = serialize(await handler(request, context))
+            connection.check(len(data) + CALL)
+            _hold(connection, context, len(data))
+            return data
+
+        return counted
+
+    def count_and_keep(self, method: Method, handler: Handler) -> Handler:
+        """The same, but the answer is given though it finds no room: without a request_id, to ask again would be to do it again."""
+        connection_of, serialize = self._unread.of, method.serialize
+
+        async def counted(request: Any, context: Context) -> bytes:
+            connection = connection_of(context.peer())
+            connection.check()
+            data = serialize(await handler(request, context))
+            _hold(connection, context, len(data))
+            return data
+
+        return counted
+
+    def count_own(self, method: Method, handler: Handler) -> Handler:
+        """For calls that look after the server: refused only to a connection that does not read."""
+        connection_of, serialize = self._unread.of, method.serialize
+
+        async def counted(request: Any, context: Context) -> bytes:
+            connection = connection_of(context.peer())
+            connection.check_own()
+            data = serialize(await handler(request, context))
+            _hold(connection, context, len(data))
+            return data
+
+        return counted
+
+    def take_turn(self, _method: Method, handler: Handler) -> Handler:
+        """Few calls of one connection read the store at a time; what they have left unread may refuse the next."""
+        connection_of = self._unread.of
+
+        async def in_turn(request: Any, context: Context) -> Any:
+            connection = connection_of(context.peer())
+            async with connection.turn:
+                connection.check()
+                return await handler(request, context)
+
+        return in_turn
+
+    def stream(self, method: Method, handler: Handler) -> Handler:
+        """Refuse a stream for which there is no room, and count each message until it has gone out."""
+
+        async def counted(request: Any, context: Context) -> None:
+            connection = self._unread.of(context.peer())
+            connection.check()
+            await handler(request, _Counted(context, connection, method))  # type: ignore[arg-type] # what handlers use of it
+
+        return counted
+
+    def stream_own(self, method: Method, handler: Handler) -> Handler:
+        """For streams that look after the server: refused only to a connection that does not read."""
+
+        async def counted(request: Any, context: Context) -> None:
+            connection = self._unread.of(context.peer())
+            connection.check_own()
+            await handler(request, _Counted(context, connection, method))  # type: ignore[arg-type] # what handlers use of it
+
+        return counted
+
+
+class _Counted:
+    """What the handler of a stream has of its context: each message counts as unread until it has gone out."""
+
+    def __init__(self, context: Context, connection: Connection, method: Method) -> None:
+        self.abort = context.abort
+        self.invocation_metadata = context.invocation_metadata
+        self.peer = context.peer
+        self._write = context.write
+        self._connection = connection
+        self._serialize = method.serialize
+
+    async def write(self, message: Any) -> None:
+        """Send a message. Raises TooManyCalls when too much is unread: the watch goes on where it was, later."""
+        data = self._serialize(message)
+        self._connection.check(len(data))
+        self._connection.hold(len(data))
+        try:
+            await self._write(data)
+        except grpc.aio.InternalError:  # nobody is there any more
+            raise asyncio.CancelledError from None
+        finally:
+            self._connection.let_go(len(data))
+
+
+def _hold(connection: Connection, context: Context, size: int) -> None:
+    """From now until it has gone out, an answer of so many bytes counts as unread, and its call."""
+    connection.hold(size + CALL)
+    context.add_done_callback(lambda _context: connection.let_go(size + CALL))  # type: ignore[arg-type] # any name

@@ -70,8 +70,13 @@ class Query:
         text, names, fixed = self._compiled.get(connection.dialect.name) or self._compile(connection)
         cursor = connection.connection.cursor()
         given = {**fixed, **values}
-        cursor.execute(text, [given[name] for name in names])
-        return cursor.fetchall()
+        try:
+            cursor.execute(text, [given[name] for name in names])
+            return cursor.fetchall()
+        except BaseException:
+            # Else SQLite reads on from where it was for as long as anybody keeps the error, and so the cursor.
+            cursor.close()
+            raise
 
     def _compile(self, connection: Connection) -> _Compiled:
         made = self._statement.compile(dialect=connection.dialect)

@@ -10,10 +10,11 @@ from typing import Any, NoReturn
 from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Outcome
 from headrace_server.domain.gate import Gate, Scope
-from headrace_server.domain.job import ErrorKind, Job, JobError, Spec
+from headrace_server.domain.job import ErrorKind, Job, JobError
 from headrace_server.domain.ports.claims import Claimed, ClaimRequest, FreeSlot
 from headrace_server.domain.ports.jobs import Page, Submission
 from headrace_server.domain.query import Filter, Order
+from headrace_server.domain.spec import Spec
 from headrace_server.store import SqlStore
 
 INSTANCE = "here"
@@ -45,6 +46,7 @@ def submission(
     hold: bool = False,
     request_id: str = "",
     digest: str = "as sent",
+    parameters: str = "{}",
     **spec: Any,
 ) -> Submission:
     """A submission of a new job; ids rise, as those of Headrace do."""
@@ -55,6 +57,7 @@ def submission(
         hold=hold,
         request_id=request_id,
         digest=digest,
+        parameters=parameters,
     )
 
 

@@ -10,8 +10,9 @@ from contract.operations import INSTANCE, NOON, SECOND, Clock, claim, finish, no
 
 from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change
-from headrace_server.domain.job import ErrorKind, Job, JobError, RetryPolicy, Status
+from headrace_server.domain.job import ErrorKind, Job, JobError, Status
 from headrace_server.domain.ports.claims import Claimed, ClaimRequest, FreeSlot
+from headrace_server.domain.spec import RetryPolicy
 from headrace_server.store import SqlStore
 
 

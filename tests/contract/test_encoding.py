@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from contract.operations import FAULT, finish, now, run
 
-from headrace_server.domain.job import RetryPolicy
+from headrace_server.domain.spec import RetryPolicy
 from headrace_server.store import SqlStore, StoreRefused
 from headrace_server.store.opening import migrate
 

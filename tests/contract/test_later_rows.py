@@ -33,10 +33,11 @@ from headrace_server.control.watch.hub import Hub
 from headrace_server.domain import requests, running
 from headrace_server.domain.errors import WrongStatus
 from headrace_server.domain.event import EventKind
-from headrace_server.domain.job import Job, Progress, RetryPolicy, Spec, Status
+from headrace_server.domain.job import Job, Progress, Status
 from headrace_server.domain.ports.cluster import Instance
 from headrace_server.domain.query import FullJob, Group
 from headrace_server.domain.retention import Retention
+from headrace_server.domain.spec import RetryPolicy, Spec
 from headrace_server.store import SqlStore
 from headrace_server.store.read.tail import Cursor
 from headrace_server.store.tables import rows, schema

@@ -11,9 +11,10 @@ from sqlalchemy import create_engine, text
 
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.event import EventKind
-from headrace_server.domain.job import ErrorKind, Job, RetryPolicy, Status
+from headrace_server.domain.job import ErrorKind, Job, Status
 from headrace_server.domain.ports.jobs import Decision
 from headrace_server.domain.retention import Retention
+from headrace_server.domain.spec import RetryPolicy
 from headrace_server.store import SqlStore
 from headrace_server.work.dispatch.active_run import ActiveRun
 from headrace_server.work.dispatch.stop_escalation import StopEscalation

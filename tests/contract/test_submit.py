@@ -10,8 +10,9 @@ from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Message
 from headrace_server.domain.errors import JobLocked, JobNotFound, RequestIdReused, WrongStatus
 from headrace_server.domain.event import EventKind
-from headrace_server.domain.job import ErrorKind, JobError, Progress, RetryPolicy, Status
+from headrace_server.domain.job import ErrorKind, JobError, Progress, Status
 from headrace_server.domain.query import Payload
+from headrace_server.domain.spec import RetryPolicy
 from headrace_server.store import SqlStore
 
 

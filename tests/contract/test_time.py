@@ -6,7 +6,8 @@ from contract.operations import LOST, NOON, SECOND, Clock, claim, finish, now, r
 
 from headrace_server.domain import requests
 from headrace_server.domain.change import Change
-from headrace_server.domain.job import ErrorKind, JobError, RetryPolicy, Status
+from headrace_server.domain.job import ErrorKind, JobError, Status
+from headrace_server.domain.spec import RetryPolicy
 from headrace_server.store import SqlStore
 
 

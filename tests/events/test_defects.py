@@ -12,7 +12,8 @@ from headrace_server.codec.event_bodies import FORMATS, progress_body
 from headrace_server.domain import requests, running
 from headrace_server.domain.broadcast import Broadcast, Disposition
 from headrace_server.domain.event import Event, EventKind
-from headrace_server.domain.job import Progress, Spec, Status
+from headrace_server.domain.job import Progress, Status
+from headrace_server.domain.spec import Spec
 
 pytestmark = pytest.mark.slow
 NOW = 1_700_000_000_000_000

@@ -31,10 +31,11 @@ from hypothesis.stateful import (
 from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import ControlError, StaleClaim, StoreUnavailable
-from headrace_server.domain.job import ErrorKind, JobError, Progress, RetryPolicy, Spec, Status, StopPhase
+from headrace_server.domain.job import ErrorKind, JobError, Progress, Status, StopPhase
 from headrace_server.domain.ports.claims import ClaimRequest, FreeSlot
 from headrace_server.domain.ports.jobs import Page, Submission
 from headrace_server.domain.query import Filter, Group, Order
+from headrace_server.domain.spec import RetryPolicy, Spec
 from headrace_server.store import SqlStore
 from headrace_server.store.opening import migrate
 from headrace_server.store.read import listing, one_job

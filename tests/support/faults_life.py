@@ -13,11 +13,12 @@ from typing import Any
 
 from headrace_server.domain import change, requests, running
 from headrace_server.domain.change import Change, Message, Outcome
-from headrace_server.domain.job import ErrorKind, JobError, Progress, RetryPolicy, Spec, StopPhase
+from headrace_server.domain.job import ErrorKind, JobError, Progress, StopPhase
 from headrace_server.domain.ports.claims import ClaimRequest, FreeSlot
 from headrace_server.domain.ports.jobs import Page, Submission
 from headrace_server.domain.query import Filter, Group, Order
 from headrace_server.domain.retention import Retention
+from headrace_server.domain.spec import RetryPolicy, Spec
 from headrace_server.store import SqlStore
 from support.listeners import Recorder
 

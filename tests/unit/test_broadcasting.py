@@ -14,8 +14,9 @@ from headrace_server.control.outbox.relay import OutboxRelay
 from headrace_server.domain import requests
 from headrace_server.domain.broadcast import DEFAULT_KINDS, Ack, Broadcast, Disposition
 from headrace_server.domain.event import EventKind
-from headrace_server.domain.job import Job, Progress, Spec
+from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.ports.jobs import Submission
+from headrace_server.domain.spec import Spec
 from headrace_server.store import SqlStore
 from headrace_server.store.opening import migrate
 from support.figures import seed

@@ -11,18 +11,8 @@ from headrace_server.domain import expiry, requests, running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import EtagMismatch, JobLocked, StaleClaim, WrongStatus
 from headrace_server.domain.event import EventKind
-from headrace_server.domain.job import (
-    BACKOFF_MAX,
-    MOVES,
-    RETRIED,
-    ErrorKind,
-    Job,
-    JobError,
-    RetryPolicy,
-    Spec,
-    Status,
-    StopPhase,
-)
+from headrace_server.domain.job import MOVES, RETRIED, ErrorKind, Job, JobError, Status, StopPhase
+from headrace_server.domain.spec import BACKOFF_MAX, RetryPolicy, Spec
 
 NOW = 1_700_000_000_000_000
 FENCE = {"claim": 1, "instance": "me"}

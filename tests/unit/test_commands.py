@@ -13,8 +13,8 @@ from headrace_server.control.jobs.single import StopOutcome
 from headrace_server.domain import requests
 from headrace_server.domain.command import Verdict
 from headrace_server.domain.errors import JobNotFound, StoreUnavailable
-from headrace_server.domain.job import Spec
 from headrace_server.domain.query import FullJob
+from headrace_server.domain.spec import Spec
 
 FIELDS = st.sampled_from(["tenant", "jobId", "reason", "gracePeriod", "waitTimeout", "requestedBy", "other"])
 VALUES = st.one_of(

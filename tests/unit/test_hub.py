@@ -12,8 +12,9 @@ from headrace_server.domain import change, requests, running
 from headrace_server.domain.change import Change, Outcome
 from headrace_server.domain.errors import Draining, JobNotFound
 from headrace_server.domain.event import Event
-from headrace_server.domain.job import Job, Progress, Spec, Status
+from headrace_server.domain.job import Job, Progress, Status
 from headrace_server.domain.query import FullJob
+from headrace_server.domain.spec import Spec
 
 NOW = 1_700_000_000_000_000
 

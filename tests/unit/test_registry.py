@@ -15,8 +15,8 @@ import pytest
 from headrace.testing import run_job
 from headrace.values import File, Reference, decode, dumps, encode
 from headrace_server.domain.errors import FieldViolation, InvalidParameter, UnknownType
-from headrace_server.domain.job import RetryPolicy
 from headrace_server.domain.ports.job_types import JobTypes, TypeDefaults
+from headrace_server.domain.spec import RetryPolicy
 from headrace_server.work.catalog import loader_life
 from headrace_server.work.catalog.known_type import KnownType
 from headrace_server.work.catalog.loader import Loader, LoaderSettings

@@ -9,8 +9,9 @@ from headrace_server.codec import answers
 from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import StoreUnavailable
-from headrace_server.domain.job import Job, Progress, Spec, Status
+from headrace_server.domain.job import Job, Progress, Status
 from headrace_server.domain.ports.jobs import Decision
+from headrace_server.domain.spec import Spec
 from headrace_server.work.dispatch.active_run import CROWD, ActiveRun
 from headrace_server.work.dispatch.stop_escalation import StopEscalation
 from headrace_server.work.ipc import frames

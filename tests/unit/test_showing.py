@@ -14,9 +14,10 @@ from headrace_server.codec.event_bodies import FORMATS
 from headrace_server.domain import requests, running
 from headrace_server.domain.broadcast import Broadcast
 from headrace_server.domain.event import Event, EventKind
-from headrace_server.domain.job import Attempt, ErrorKind, Job, JobError, Progress, RetryPolicy, Spec, Status
+from headrace_server.domain.job import Attempt, ErrorKind, Job, JobError, Progress, Status
 from headrace_server.domain.ports.job_types import TypeInfo
 from headrace_server.domain.query import FullJob, Payload
+from headrace_server.domain.spec import RetryPolicy, Spec
 
 NOW = 1_700_000_000_000_000
 FAR = 2_009_941_816_586_000_000

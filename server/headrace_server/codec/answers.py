@@ -5,47 +5,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2
 from headrace.wire import map_to_proto, to_proto
 from headrace_server.codec.fitting import blank, fitting, left_out
+from headrace_server.codec.spec_fields import retry_policy, spec_message
+from headrace_server.codec.times import length, timestamp, timestamp_or_none
 from headrace_server.control.jobs.single import StopOutcome
 from headrace_server.control.watch.follow import Finished, Heartbeat, Snapshot, Update
-from headrace_server.domain.bounds import DURATION_MAX, TIME_MAX, TIME_MIN, time_or_none
+from headrace_server.domain.bounds import time_or_none
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.gate import Gate, QueueStats
-from headrace_server.domain.job import Job, JobError, Progress, RetryPolicy, Stop
+from headrace_server.domain.job import Job, JobError, Progress, Stop
 from headrace_server.domain.ports.cluster import Instance
 from headrace_server.domain.ports.job_types import TypeInfo
 from headrace_server.domain.query import Counts, FullJob, Group, Payload
 
 _ERROR_SHORT = 200
 """Characters."""
-
-
-def timestamp(micros: int) -> Timestamp:
-    """A time. Raises ValueError for one of no calendar: a client could not read it."""
-    if not TIME_MIN <= micros <= TIME_MAX:
-        raise ValueError(f"{micros} µs is no time from year 1 to 9999")
-    seconds, rest = divmod(micros, 1_000_000)
-    return Timestamp(seconds=seconds, nanos=rest * 1000)
-
-
-def _time(micros: int | None) -> Timestamp | None:
-    """A time, if there is one: a message made with None has no such field."""
-    return None if micros is None else timestamp(micros)
-
-
-def duration(micros: int) -> Duration:
-    """A length of time. Raises ValueError for one that is longer than the contract has it."""
-    if abs(micros) > DURATION_MAX:
-        raise ValueError(f"{micros} µs is longer than 10,000 years")
-    sign = -1 if micros < 0 else 1
-    seconds, rest = divmod(abs(micros), 1_000_000)
-    return Duration(seconds=sign * seconds, nanos=sign * rest * 1000)
 
 
 def gate(gate: Gate) -> admin_service_pb2.Gate:
@@ -66,7 +44,7 @@ def traffic(found: QueueStats) -> admin_service_pb2.Traffic:
         gate=gate(found.gate),
         waiting=found.waiting,
         waiting_at_least=found.at_least,
-        oldest_queue_time=None if found.oldest is None else _time(time_or_none(found.oldest)),
+        oldest_queue_time=None if found.oldest is None else timestamp_or_none(time_or_none(found.oldest)),
         running=found.running,
     )
 
@@ -120,11 +98,11 @@ def _job_info(full: FullJob) -> job_pb2.JobInfo:
         revision=job.revision,
         etag=job.etag,
         create_time=timestamp(job.create_time),
-        queue_time=_time(job.queue_time),
-        start_time=_time(job.start_time),
-        end_time=_time(job.end_time),
+        queue_time=timestamp_or_none(job.queue_time),
+        start_time=timestamp_or_none(job.start_time),
+        end_time=timestamp_or_none(job.end_time),
         status_time=timestamp(job.status_time),
-        next_attempt_time=_time(job.next_attempt_time),
+        next_attempt_time=timestamp_or_none(job.next_attempt_time),
         instance=job.instance,
         worker=job.worker,
         locked=job.locked,
@@ -137,7 +115,7 @@ def _job_info(full: FullJob) -> job_pb2.JobInfo:
         info.attempts.add(
             number=attempt.number,
             start_time=timestamp(attempt.start_time),
-            end_time=_time(attempt.end_time),
+            end_time=timestamp_or_none(attempt.end_time),
             instance=attempt.instance,
             worker=attempt.worker,
             error=None if attempt.error is None else _error(attempt.error, traceback=False),
@@ -154,32 +132,10 @@ def _results(info: job_pb2.JobInfo, payload: Payload) -> None:
 
 
 def _spec(job: Job, payload: Payload | None) -> job_pb2.JobSpec:
-    spec = job_pb2.JobSpec(
-        type=job.type,
-        description=job.description,
-        owner=job.owner,
-        session_id=job.session_id,
-        queue=job.queue,
-        priority=job.priority,
-        labels=job.labels,
-        run_after=_time(job.run_after),
-        expire_time=_time(job.expire_time),
-        attempt_timeout=None if job.timeout is None else duration(job.timeout),
-        retry_policy=retry_policy(job.retry),
-    )
+    spec = spec_message(job)
     if payload is not None:
         map_to_proto(spec.parameters, json.loads(payload.parameters))
     return spec
-
-
-def retry_policy(policy: RetryPolicy) -> job_pb2.RetryPolicy:
-    """A retry policy with nothing left to defaults."""
-    return job_pb2.RetryPolicy(
-        max_attempts=policy.max_attempts,
-        initial_backoff=duration(policy.initial_backoff),
-        multiplier=policy.multiplier,
-        max_backoff=duration(policy.max_backoff),
-    )
 
 
 def progress(latest: Progress) -> job_pb2.JobProgress:
@@ -190,7 +146,7 @@ def progress(latest: Progress) -> job_pb2.JobProgress:
         percent=latest.percent,
         message=latest.message,
         update_time=timestamp(latest.update_time),
-        estimated_end_time=_time(latest.estimated_end_time),
+        estimated_end_time=timestamp_or_none(latest.estimated_end_time),
     )
 
 
@@ -319,7 +275,7 @@ def job_type(info: TypeInfo, instances: int) -> job_pb2.JobType:
         message.retry_policy.CopyFrom(retry_policy(info.defaults.retry))
         message.instance_count = instances
         if info.defaults.timeout is not None:
-            message.attempt_timeout.CopyFrom(duration(info.defaults.timeout))
+            message.attempt_timeout.CopyFrom(length(info.defaults.timeout))
     return message
 
 

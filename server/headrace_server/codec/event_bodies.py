@@ -12,6 +12,7 @@ from headrace.v1 import job_pb2
 from headrace.wire import map_to_proto, to_proto
 from headrace_server.codec import answers
 from headrace_server.codec.fitting import left_out
+from headrace_server.codec.times import timestamp
 from headrace_server.domain.broadcast import Broadcast
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Progress, Status
@@ -35,7 +36,7 @@ def _fast_json(event: Event) -> bytes:
         "tenant": event.tenant,
         "type": event.type,
         "revision": str(event.revision),
-        "eventTime": answers.timestamp(event.at).ToJsonString(),
+        "eventTime": timestamp(event.at).ToJsonString(),
     }
     return _dumps(_pattern(event.kind, event.status, event.attempt, *event.body.items()) | own).encode()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any, Final, TypeVar
 
-from headrace_server.domain.job import Job, RetryPolicy, Status
+from headrace_server.domain.job import Job, Status
 from headrace_server.domain.once import Once
 from headrace_server.domain.open_enum import word
 
@@ -30,26 +30,7 @@ def left_out(job_id: str, part: str, error: Exception) -> None:
 
 def blank(job: Job) -> Job:
     """A job of which nothing is shown but which it is."""
-    return Job(
-        job_id=job.job_id,
-        tenant=job.tenant,
-        type=job.type,
-        description="",
-        owner="",
-        session_id="",
-        queue="",
-        priority=0,
-        labels={},
-        run_after=None,
-        expire_time=None,
-        timeout=None,
-        retry=RetryPolicy(),
-        status=word(Status, 0),
-        revision=0,
-        version=0,
-        create_time=0,
-        status_time=0,
-    )
+    return Job(job.type, queue="", job_id=job.job_id, tenant=job.tenant, status=word(Status, 0))
 
 
 def fitting(job_id: str, whole: R, least: R, show: Callable[[R], object]) -> R:

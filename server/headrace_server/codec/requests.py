@@ -4,18 +4,14 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, TypeVar
 
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2
-from headrace.wire import InvalidValue, from_proto, map_from_proto
-from headrace_server.control.jobs.bulk import Selection
-from headrace_server.control.validate.specs import GivenRetry, GivenSpec
-from headrace_server.domain.errors import FieldViolation, InvalidArgument
+from headrace.wire import InvalidValue, from_proto
+from headrace_server.codec.times import duration, refuse, time
 from headrace_server.domain.gate import Gate, Scope
 from headrace_server.domain.job import Status
-from headrace_server.domain.query import ALL_TENANTS, Filter, Group, Order, ParameterFilter
+from headrace_server.domain.query import ALL_TENANTS, Filter, Group, Order, ParameterFilter, Selection
 from headrace_server.domain.requests import ANY_STATUS_FIELDS, LIVE_FIELDS
 from headrace_server.domain.values import in_order
 
@@ -23,19 +19,11 @@ T = TypeVar("T")
 
 TENANT_MAX = 100
 DEFAULT_GRACE = 10_000_000
-TIMESTAMP_SECONDS = range(-62_135_596_800, 253_402_300_800)
-DURATION_SECONDS = range(-315_576_000_000, 315_576_000_001)
-NANOS = 1_000_000_000
 UPDATABLE = (*ANY_STATUS_FIELDS, *LIVE_FIELDS)
 GATE_FIELDS = ("paused", "max_running", "max_running_per_owner", "weight")
 SCOPES = dict(enumerate(Scope, 1))
 """Scopes by the numbers of the contract."""
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-def refuse(field: str, description: str) -> InvalidArgument:
-    """An error about one field."""
-    return InvalidArgument(FieldViolation(field, description))
 
 
 def tenant(name: str, *, all_allowed: bool = False) -> str:
@@ -56,27 +44,6 @@ def job_id(text: str) -> str:
     if len(text) > 100 or "\0" in text:  # noqa: PLR2004 - longer than any id
         raise refuse("job_id", "That is not the id of a job.")
     return text
-
-
-def time(message: Message, field: str, path: str) -> int | None:
-    """Microseconds of a Timestamp field; None when it is not set."""
-    if not message.HasField(field):
-        return None
-    stamp: Timestamp = getattr(message, field)
-    if stamp.seconds not in TIMESTAMP_SECONDS or not 0 <= stamp.nanos < NANOS:
-        raise refuse(path, "That is not a time from year 1 to 9999.")
-    return stamp.seconds * 1_000_000 + stamp.nanos // 1000
-
-
-def duration(message: Message, field: str, path: str) -> int | None:
-    """Microseconds of a Duration field; None when it is not set."""
-    if not message.HasField(field):
-        return None
-    span: Duration = getattr(message, field)
-    mixed = span.seconds * span.nanos < 0
-    if span.seconds not in DURATION_SECONDS or abs(span.nanos) >= NANOS or mixed:
-        raise refuse(path, "That is not a length of time.")
-    return span.seconds * 1_000_000 + int(span.nanos / 1000)
 
 
 def grace(message: Message) -> int:
@@ -124,38 +91,6 @@ def traceparent(metadata: Iterable[tuple[str, str | bytes]]) -> str:
         if name == "traceparent" and isinstance(value, str) and _TRACEPARENT.fullmatch(value):
             return value
     return ""
-
-
-def spec(message: job_pb2.JobSpec, traceparent: str) -> GivenSpec:
-    """A spec as sent."""
-    try:
-        parameters = map_from_proto(message.parameters, "spec.parameters")
-    except InvalidValue as error:
-        raise refuse(error.path, error.description) from None
-    retry = None
-    if message.HasField("retry_policy"):
-        policy = message.retry_policy
-        retry = GivenRetry(
-            max_attempts=policy.max_attempts,
-            initial_backoff=duration(policy, "initial_backoff", "spec.retry_policy.initial_backoff"),
-            multiplier=policy.multiplier,
-            max_backoff=duration(policy, "max_backoff", "spec.retry_policy.max_backoff"),
-        )
-    return GivenSpec(
-        type=message.type,
-        parameters=parameters,
-        description=message.description,
-        owner=message.owner,
-        session_id=message.session_id,
-        queue=message.queue,
-        priority=message.priority,
-        labels=dict(message.labels),
-        run_after=time(message, "run_after", "spec.run_after"),
-        expire_time=time(message, "expire_time", "spec.expire_time"),
-        timeout=duration(message, "attempt_timeout", "spec.attempt_timeout"),
-        retry=retry,
-        traceparent=traceparent,
-    )
 
 
 def job_filter(message: job_pb2.JobFilter) -> Filter:

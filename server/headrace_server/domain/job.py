@@ -8,13 +8,12 @@
 No other module names a legal move: `domain.change.Draft.move` looks them up here.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from headrace_server.domain.bounds import DAY
 from headrace_server.domain.open_enum import is_known
+from headrace_server.domain.spec import Spec
 
 
 class Status(IntEnum):
@@ -94,32 +93,6 @@ class StopPhase(IntEnum):
     ENDED = 5
 
 
-BACKOFF_MAX: Final = 365 * DAY
-"""Between two attempts."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How failed attempts are repeated: waits grow from initial_backoff by multiplier up to max_backoff."""
-
-    max_attempts: int = 1
-    initial_backoff: int = 1_000_000
-    multiplier: float = 2.0
-    max_backoff: int = 300_000_000
-
-    def backoff(self, attempt: int) -> int:
-        """The wait after attempt number `attempt` (1 is the first), before jitter: 0 to BACKOFF_MAX, whatever the policy says.
-
-        A policy is checked where it is given; one that an earlier version has stored must not keep an end from being written.
-        """
-        most = min(max(0, self.max_backoff), BACKOFF_MAX)
-        try:
-            grown = self.initial_backoff * self.multiplier ** (attempt - 1)
-        except OverflowError:
-            return most
-        return int(grown) if 0 <= grown < most else most
-
-
 @dataclass(frozen=True, slots=True)
 class JobError:
     """Why a job or one attempt of it ended without success."""
@@ -173,29 +146,6 @@ class Stop:
     confirmed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """All that a caller gives about a job, checked and filled in.
-
-    parameters is the JSON text of a dict of plain values (domain.values). run_after, expire_time: times.
-    timeout: a length of time or None.
-    """
-
-    type: str
-    parameters: str = "{}"
-    description: str = ""
-    owner: str = ""
-    session_id: str = ""
-    queue: str = "default"
-    priority: int = 0
-    labels: Mapping[str, str] = field(default_factory=dict)
-    run_after: int | None = None
-    expire_time: int | None = None
-    timeout: int | None = None
-    retry: RetryPolicy = RetryPolicy()
-    traceparent: str = ""
-
-
 class Kept(NamedTuple):
     """A part of a job that this version did not write, or cannot read: what is stored, and what was read of it.
 
@@ -209,32 +159,23 @@ class Kept(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A job as it stands: one row. Parameters and results lie beside it and are read when wanted.
+class Job(Spec):
+    """A job as it stands, one row: its spec, and its state. Parameters and results lie beside it and are read when wanted.
 
     claim rises at each QUEUED -> TO_BE_RUN and is the fencing token; attempt rises at each start permit and is
     what max_attempts counts. due_time is set while a QUEUED job waits for its time, and None once it may be
     taken. version makes the etag.
+
+    One record, not two: a row is made into one object, and a change of it into one more (two would cost a third more to read).
     """
 
-    job_id: str
-    tenant: str
-    type: str
-    description: str
-    owner: str
-    session_id: str
-    queue: str
-    priority: int
-    labels: Mapping[str, str]
-    run_after: int | None
-    expire_time: int | None
-    timeout: int | None
-    retry: RetryPolicy
-    status: Status
-    revision: int
-    version: int
-    create_time: int
-    status_time: int
+    job_id: str = ""
+    tenant: str = ""
+    status: Status = Status.PENDING
+    revision: int = 0
+    version: int = 0
+    create_time: int = 0
+    status_time: int = 0
     queue_time: int | None = None
     start_time: int | None = None
     end_time: int | None = None
@@ -251,7 +192,6 @@ class Job:
     stop: Stop | None = None
     message_count: int = 0
     dropped_count: int = 0
-    traceparent: str = ""
     kept: tuple[Kept, ...] = ()
     """No column: parts to be stored as they were, as long as they are the same."""
 

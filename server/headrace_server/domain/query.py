@@ -40,6 +40,15 @@ class Filter:
     parameters: tuple[ParameterFilter, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The jobs of a tenant that match, from a token on."""
+
+    tenant: str
+    filter: Filter
+    token: str
+
+
 class Order(IntEnum):
     """The order of a list, ties by job id in the same direction; the numbers are those of JobOrder."""
 

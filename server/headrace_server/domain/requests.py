@@ -8,28 +8,20 @@ from headrace_server.domain.change import Change, Draft
 from headrace_server.domain.errors import EtagMismatch, JobLocked, WrongStatus
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.expiry import due
-from headrace_server.domain.job import Job, Spec, Status, Stop, StopPhase
+from headrace_server.domain.job import Job, Status, Stop, StopPhase
+from headrace_server.domain.spec import Spec, values_of
 
 ANY_STATUS_FIELDS = ("description", "labels", "locked")
 LIVE_FIELDS = ("priority", "run_after", "expire_time")
+"""What UpdateJob may change: in any status, and before the job has ended."""
 
 
 def create(job_id: str, tenant: str, spec: Spec, now: int, *, hold: bool) -> Change:
     """A new job, PENDING when held."""
     job = Job(
+        **values_of(spec),
         job_id=job_id,
         tenant=tenant,
-        type=spec.type,
-        description=spec.description,
-        owner=spec.owner,
-        session_id=spec.session_id,
-        queue=spec.queue,
-        priority=spec.priority,
-        labels=spec.labels,
-        run_after=spec.run_after,
-        expire_time=spec.expire_time,
-        timeout=spec.timeout,
-        retry=spec.retry,
         status=Status.PENDING if hold else Status.QUEUED,
         revision=1,
         version=1,
@@ -37,7 +29,6 @@ def create(job_id: str, tenant: str, spec: Spec, now: int, *, hold: bool) -> Cha
         status_time=now,
         queue_time=None if hold else now,
         due_time=None if hold else due(spec.run_after, None, now),
-        traceparent=spec.traceparent,
     )
     created = Event(job_id, tenant, job.type, 1, now, 0, job.status, EventKind.CREATED, {})
     return Change(job, (created,))

@@ -6,6 +6,8 @@ from contextlib import aclosing
 from headrace.v1 import job_service_pb2 as pb
 from headrace.v1 import job_service_pb2_grpc
 from headrace_server.codec import answers, requests
+from headrace_server.codec.spec_fields import read_spec
+from headrace_server.codec.times import refuse
 from headrace_server.control.cluster.members import Members
 from headrace_server.control.jobs.bulk import stop_request
 from headrace_server.control.jobs.single import Jobs, Listed
@@ -36,7 +38,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         sent = request.spec.SerializeToString(deterministic=True) + bytes([hold])
         return await self._jobs.submit(
             requests.tenant(request.tenant),
-            requests.spec(request.spec, requests.traceparent(context.invocation_metadata() or ())),
+            read_spec(request.spec, requests.traceparent(context.invocation_metadata() or ())),
             request_id=request.request_id,
             digest=hashlib.sha256(sent).hexdigest(),
             hold=hold,
@@ -105,7 +107,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     async def WatchJob(self, request: pb.WatchJobRequest, context: Context) -> None:  # type: ignore[override] # writes
         after = request.after_revision if request.HasField("after_revision") else None
         if after is not None and after < 0:
-            raise requests.refuse("after_revision", "It is not negative.")
+            raise refuse("after_revision", "It is not negative.")
         watch = self._jobs.watch(
             requests.tenant(request.tenant),
             requests.job_id(request.job_id),
@@ -179,7 +181,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     ) -> pb.ListJobEventsResponse:
         size = requests.page_size(request.page_size)
         if request.after_revision < 0:
-            raise requests.refuse("after_revision", "It is not negative.")
+            raise refuse("after_revision", "It is not negative.")
         events, token = await self._jobs.events(
             requests.tenant(request.tenant),
             requests.job_id(request.job_id),

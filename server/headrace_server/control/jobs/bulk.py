@@ -31,7 +31,7 @@ from headrace_server.domain.errors import (
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports.job_types import JobTypes
 from headrace_server.domain.ports.jobs import Decision, JobStore, Page
-from headrace_server.domain.query import Filter, Order
+from headrace_server.domain.query import Filter, Order, Selection
 from headrace_server.domain.retention import PORTION_JOBS, portion
 
 REASON_MAX: Final = 1000
@@ -39,15 +39,6 @@ WORK_SECONDS: Final = 5.0
 """How long a call takes pages."""
 LEAST_REST: Final = 0.01
 UNENDED: Final = tuple(status for status in Status if not status.final)
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The jobs of a tenant that match, from a token on."""
-
-    tenant: str
-    filter: Filter
-    token: str
 
 
 @dataclass(slots=True)

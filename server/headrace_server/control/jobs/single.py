@@ -10,7 +10,7 @@ from headrace_server.control.jobs.bulk import Bulk, stop_request, update_request
 from headrace_server.control.jobs.pages import make_token, page_size, read_token
 from headrace_server.control.validate.filters import raise_violations, understood
 from headrace_server.control.validate.limits import Limits
-from headrace_server.control.validate.specs import GivenSpec, check_spec, check_text
+from headrace_server.control.validate.specs import check_spec, check_text
 from headrace_server.control.watch.follow import Update, Watch, WatchOptions, wait_final
 from headrace_server.control.watch.hub import Hub
 from headrace_server.domain import requests
@@ -21,6 +21,7 @@ from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports.job_types import JobTypes, TypeInfo
 from headrace_server.domain.ports.jobs import Cursor, JobStore, Page, Submission, Submitted
 from headrace_server.domain.query import ALL_TENANTS, Counts, Filter, FullJob, Group, Order
+from headrace_server.domain.spec import GivenSpec
 
 REQUEST_ID_MAX = 100
 CHUNK = 20
@@ -71,9 +72,9 @@ class Jobs:
         if self.draining:
             raise Draining
         raise_violations(check_text("request_id", request_id, REQUEST_ID_MAX))
-        spec = await check_spec(given, self._types, self.limits)
+        spec, parameters = await check_spec(given, self._types, self.limits)
         answer = await self._store.submit(
-            Submission(self._new_id(), tenant, spec, hold=hold, request_id=request_id, digest=digest)
+            Submission(self._new_id(), tenant, spec, hold, request_id, digest, parameters)
         )
         job_log.submitted(answer, request_id)
         return answer

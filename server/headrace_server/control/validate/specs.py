@@ -1,13 +1,12 @@
 """From what a caller gives to a checked Spec: every bad field is named, all of them at once."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import fields, replace
 
 from headrace_server.control.validate.limits import Limits
 from headrace_server.domain.errors import FieldViolation, InvalidArgument
-from headrace_server.domain.job import BACKOFF_MAX, RetryPolicy, Spec
 from headrace_server.domain.ports.job_types import JobTypes
+from headrace_server.domain.spec import BACKOFF_MAX, GivenSpec, RetryPolicy, Spec
 from headrace_server.domain.values import dumps, problems
 
 PRIORITY_MAX = 1_000_000
@@ -15,97 +14,52 @@ ATTEMPTS_MAX = 1000
 LABELS_MAX = 32
 
 
-@dataclass(frozen=True, slots=True)
-class GivenRetry:
-    """A retry policy as sent: 0 and None stand for the defaults."""
-
-    max_attempts: int
-    initial_backoff: int | None
-    multiplier: float
-    max_backoff: int | None
+NAMES = tuple(
+    one.name for one in fields(Spec) if one.type is str and one.name not in ("description", "traceparent")
+)
+"""The texts of a spec that are as long as a name at most. A description may be longer; a traceparent was checked by its form."""
 
 
-@dataclass(frozen=True, slots=True)
-class GivenSpec:
-    """A spec as sent. parameters are plain values; times and lengths of time in microseconds."""
-
-    type: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    description: str = ""
-    owner: str = ""
-    session_id: str = ""
-    queue: str = ""
-    priority: int = 0
-    labels: Mapping[str, str] = field(default_factory=dict)
-    run_after: int | None = None
-    expire_time: int | None = None
-    timeout: int | None = None
-    retry: GivenRetry | None = None
-    traceparent: str = ""
-
-
-async def check_spec(given: GivenSpec, types: JobTypes, limits: Limits) -> Spec:
-    """The spec with its type's defaults. Raises UnknownType, InvalidParameter, InvalidArgument."""
+async def check_spec(given: GivenSpec, types: JobTypes, limits: Limits) -> tuple[Spec, str]:
+    """The spec with its type's defaults, and its parameters as text. Raises UnknownType, InvalidParameter, InvalidArgument."""
     violations = list(_violations(given, limits))
     if violations:
         raise InvalidArgument(*violations)
-    defaults = types.defaults(given.type)
-    parameters = dumps(await types.check(given.type, given.parameters))
+    spec = given.spec
+    defaults = types.defaults(spec.type)
+    parameters = dumps(await types.check(spec.type, given.parameters))
     if len(parameters.encode()) > limits.parameters_bytes:
         raise InvalidArgument(_too_large(limits))
-    return Spec(
-        type=given.type,
-        parameters=parameters,
-        description=given.description,
-        owner=given.owner,
-        session_id=given.session_id,
-        queue=given.queue or "default",
-        priority=given.priority,
-        labels=dict(given.labels),
-        run_after=given.run_after,
-        expire_time=given.expire_time,
-        timeout=given.timeout if given.timeout is not None else defaults.timeout,
-        retry=defaults.retry if given.retry is None else _retry(given.retry),
-        traceparent=given.traceparent,
-    )
-
-
-def _retry(given: GivenRetry) -> RetryPolicy:
-    default = RetryPolicy()
-    initial = default.initial_backoff if given.initial_backoff is None else given.initial_backoff
-    return RetryPolicy(
-        max_attempts=given.max_attempts or default.max_attempts,
-        initial_backoff=initial,
-        multiplier=given.multiplier or default.multiplier,
-        max_backoff=default.max_backoff if given.max_backoff is None else given.max_backoff,
-    )
+    retry = spec.retry if given.has_retry else defaults.retry
+    timeout = defaults.timeout if spec.timeout is None else spec.timeout
+    return replace(spec, retry=retry, timeout=timeout), parameters
 
 
 def _violations(given: GivenSpec, limits: Limits) -> Iterator[FieldViolation]:
-    if not given.type:
+    spec = given.spec
+    if not spec.type:
         yield FieldViolation("spec.type", "A job needs a type; ListJobTypes names those that exist.")
     for path, text in problems(given.parameters, field="spec.parameters", max_depth=limits.value_depth):
         yield FieldViolation(path, text)
-    for name in ("type", "owner", "session_id", "queue"):
-        yield from check_text(f"spec.{name}", getattr(given, name), limits.name_chars)
-    yield from check_text("spec.description", given.description, limits.description_chars)
-    yield from check_labels("spec.labels", given.labels)
-    yield from check_priority("spec.priority", given.priority)
-    if given.timeout is not None and given.timeout <= 0:
+    for name in NAMES:
+        yield from check_text(f"spec.{name}", getattr(spec, name), limits.name_chars)
+    yield from check_text("spec.description", spec.description, limits.description_chars)
+    yield from check_labels("spec.labels", spec.labels)
+    yield from check_priority("spec.priority", spec.priority)
+    if spec.timeout is not None and spec.timeout <= 0:
         yield FieldViolation("spec.attempt_timeout", "An attempt_timeout is longer than nothing.")
-    if given.retry is not None:
-        yield from _retry_violations(given.retry)
+    if given.has_retry:
+        yield from _retry_violations(spec.retry)
 
 
-def _retry_violations(given: GivenRetry) -> Iterator[FieldViolation]:
+def _retry_violations(retry: RetryPolicy) -> Iterator[FieldViolation]:
     path = "spec.retry_policy"
-    if not 0 <= given.max_attempts <= ATTEMPTS_MAX:
+    if not 1 <= retry.max_attempts <= ATTEMPTS_MAX:
         yield FieldViolation(f"{path}.max_attempts", f"It is 1 to {ATTEMPTS_MAX}.")
-    if given.multiplier and not 1 <= given.multiplier <= 1000:  # noqa: PLR2004 - the contract's bounds
+    if not 1 <= retry.multiplier <= 1000:  # noqa: PLR2004 - the contract's bounds
         yield FieldViolation(f"{path}.multiplier", "It is 1 to 1000.")
     for name in ("initial_backoff", "max_backoff"):
-        wait = getattr(given, name)
-        if wait is not None and not 0 <= wait <= BACKOFF_MAX:
+        if not 0 <= getattr(retry, name) <= BACKOFF_MAX:
             yield FieldViolation(f"{path}.{name}", "It is 0 to 365 days.")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from headrace_server.domain.job import RetryPolicy
+from headrace_server.domain.spec import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event
-from headrace_server.domain.job import Job, Spec
+from headrace_server.domain.job import Job
 from headrace_server.domain.query import Counts, Filter, FullJob, Group, Order
+from headrace_server.domain.spec import Spec
 
 Decision = Callable[[Job, int], Change]
 """A function of domain.requests, expiry or running with its arguments bound: (the job as it stands, now) -> Change."""
@@ -18,7 +19,10 @@ Cursor = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A job to be created. request_id is "" for none; digest is the canonical hash of the spec as sent."""
+    """A job to be created. request_id is "" for none; digest is the canonical hash of the spec as sent.
+
+    parameters is the JSON text of a dict of plain values (domain.values).
+    """
 
     job_id: str
     tenant: str
@@ -26,6 +30,7 @@ class Submission:
     hold: bool
     request_id: str
     digest: str
+    parameters: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)

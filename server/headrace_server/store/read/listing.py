@@ -51,7 +51,9 @@ def page_query(page: Page, database: Dialect) -> Select[Any]:
     """The query of one page."""
     column, descending = _ORDERS[page.order]
     key = (column, job.c.job_id)
-    query = select(job).where(*_conditions(database, page.tenant, page.filter)).limit(page.limit)
+    query = (
+        select(*rows.JOB_COLUMNS).where(*_conditions(database, page.tenant, page.filter)).limit(page.limit)
+    )
     if page.after is not None:
         here = tuple_(*key)
         query = query.where(here < page.after if descending else here > page.after)

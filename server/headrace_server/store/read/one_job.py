@@ -14,7 +14,9 @@ from headrace_server.store.tables.payloads import read_payloads
 from headrace_server.store.tables.schema import job, job_event
 from headrace_server.store.tables.statement import Query
 
-_job = Query(select(job).where(job.c.job_id == bindparam("job_id"), job.c.tenant == bindparam("tenant")))
+_job = Query(
+    select(*rows.JOB_COLUMNS).where(job.c.job_id == bindparam("job_id"), job.c.tenant == bindparam("tenant"))
+)
 _events = Query(
     select(
         job_event.c.job_id,
@@ -37,7 +39,7 @@ _events = Query(
 _known = pairs("known")
 _newer = Query(
     # An outer join begins with the known ones, and finds those whose row is gone.
-    select(_known.c.first, job)
+    select(_known.c.first, job.c.job_id, *rows.JOB_COLUMNS)
     .outerjoin_from(_known, job, job.c.job_id == _known.c.first)
     .where(
         job.c.job_id.is_(None)
@@ -59,7 +61,7 @@ def newer(connection: Connection, known: Sequence[tuple[str, int]]) -> tuple[lis
     """Of these jobs and revisions: those that have another by now, or show progress; and the ids of those that are gone."""
     found = _newer(connection, known=rows.dumps(known))
     gone = [job_id for job_id, stored, *_ in found if stored is None]
-    return [rows.job_of(row) for _, *row in found if row[0] is not None], gone
+    return [rows.job_of(row) for _, stored, *row in found if stored is not None], gone
 
 
 def events(connection: Connection, job_id: str, after: int, limit: int) -> list[Event]:

@@ -19,19 +19,10 @@ from enum import IntEnum
 from json import loads
 from typing import Any, Final, TypeVar
 
-from headrace_server.domain.job import (
-    Attempt,
-    ErrorKind,
-    JobError,
-    Kept,
-    Progress,
-    RetryPolicy,
-    Status,
-    Stop,
-    StopPhase,
-)
+from headrace_server.domain.job import Attempt, ErrorKind, JobError, Kept, Progress, Status, Stop, StopPhase
 from headrace_server.domain.once import Once
 from headrace_server.domain.open_enum import word
+from headrace_server.domain.spec import RetryPolicy
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,7 @@
 """Job <-> row and event <-> row.
 
+A column has the name of its field. Statements name JOB_COLUMNS, in the order of the record, whatever that of the table is.
+
 Hot: every write passes here twice. Fields are read in one call (attrgetter), rows are taken by place, and only the
 fields that need it are turned.
 """
@@ -21,6 +23,9 @@ from headrace_server.store.tables.statement import Row
 dumps = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 JOB_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Job) if field.name != "kept")
+JOB_COLUMNS = tuple(job.c[name] for name in JOB_FIELDS)
+"""What is selected of a job, for job_of."""
+_ID = JOB_FIELDS.index("job_id")
 
 
 def _encode_record(record: Any) -> dict[str, Any]:
@@ -62,7 +67,7 @@ _JOB_DECODERS = [(place, name, DECODERS[name]) for place, name in enumerate(JOB_
 
 _PLAIN = {
     place: Plain(column.type.python_type, bool(column.nullable))
-    for place, column in enumerate(job.columns)
+    for place, column in enumerate(JOB_COLUMNS)
     if column.name not in DECODERS
 }
 """The columns that are numbers and texts, by their places."""
@@ -85,7 +90,7 @@ def _find_unsound(kinds: tuple[type, ...]) -> list[int]:
 
 
 def job_of(row: Iterable[Any]) -> Job:
-    """The job of a row whose columns are the fields of Job in their order. Raises nothing: see decoder."""
+    """The job of a row of JOB_COLUMNS. Raises nothing: see decoder."""
     values = list(row)
     kept: tuple[Kept, ...] = ()
     kinds = tuple(map(type, values))
@@ -94,7 +99,7 @@ def job_of(row: Iterable[Any]) -> Job:
         unsound = _find_unsound(kinds)
     for place in unsound:
         stored, values[place] = values[place], _PLAIN[place].read(values[place])
-        kept = (*kept, keep_plain(values[0], JOB_FIELDS[place], stored, values[place]))
+        kept = (*kept, keep_plain(values[_ID], JOB_FIELDS[place], stored, values[place]))
     for place, name, decoder in _JOB_DECODERS:
         stored = values[place]
         if stored is None:
@@ -103,7 +108,7 @@ def job_of(row: Iterable[Any]) -> Job:
         try:
             values[place] = decoder.exactly(stored)
         except Exception:  # noqa: BLE001 - of a later version, or damaged
-            read = keep(values[0], name, stored)
+            read = keep(values[_ID], name, stored)
             values[place] = read.value
             kept = (*kept, read)
     if kept:

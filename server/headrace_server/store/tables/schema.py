@@ -63,7 +63,7 @@ PARKED = text("parked")
 job = Table(
     "job",
     metadata,
-    # The columns are the fields of domain.job.Job in their order: rows are read and written by place.
+    # A column for each field of domain.job.Job, by its name. A new one is the last: so a migration adds it.
     Column("job_id", TEXT, primary_key=True),
     Column("tenant", TEXT, nullable=False),
     Column("type", TEXT, nullable=False),

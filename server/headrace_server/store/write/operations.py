@@ -112,7 +112,7 @@ class Submit(WriteOperation[Submitted]):
             )
         change = requests.create(asked.job_id, asked.tenant, asked.spec, unit.now, hold=asked.hold)
         unit.submit(asked, change)
-        return Submitted(FullJob(change.job, Payload(asked.spec.parameters, None, {})), existing=False)
+        return Submitted(FullJob(change.job, Payload(asked.parameters, None, {})), existing=False)
 
     def _existing(self, unit: UnitOfWork, job_id: str, digest: str) -> Submitted:
         if digest != self.submission.digest:

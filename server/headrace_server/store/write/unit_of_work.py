@@ -15,7 +15,9 @@ from headrace_server.domain.change import Change, merge
 from headrace_server.domain.errors import JobNotFound
 from headrace_server.domain.job import Job
 from headrace_server.domain.ports.jobs import Submission
+from headrace_server.domain.requests import ANY_STATUS_FIELDS, LIVE_FIELDS
 from headrace_server.domain.retention import REQUEST_MEMORY
+from headrace_server.domain.spec import SPEC_FIELDS
 from headrace_server.store.outbox.rows import Announcer
 from headrace_server.store.sql.json_lists import among, pairs
 from headrace_server.store.tables import rows
@@ -23,27 +25,15 @@ from headrace_server.store.tables.schema import job, job_event, job_parameters, 
 from headrace_server.store.tables.statement import Bulk, Query, delete_by, insert_into
 from headrace_server.store.write import derived
 
-_GIVEN_ONCE = frozenset(
-    {
-        "job_id",
-        "tenant",
-        "type",
-        "owner",
-        "session_id",
-        "queue",
-        "timeout",
-        "retry",
-        "create_time",
-        "traceparent",
-    }
-)
+_GIVEN_ONCE = {"job_id", "tenant", "create_time", *SPEC_FIELDS} - {*ANY_STATUS_FIELDS, *LIVE_FIELDS}
 """What no change touches. An UPDATE that names them would write their indexes again."""
-_CHANGING = tuple(name for name in rows.JOB_FIELDS if name not in _GIVEN_ONCE)
+_ALL = tuple(job.columns.keys())
+_CHANGING = tuple(name for name in _ALL if name not in _GIVEN_ONCE)
 
-_new_row = rows.row_maker(rows.JOB_FIELDS)
+_new_row = rows.row_maker(_ALL)
 _changed_row = rows.row_maker((*_CHANGING, "job_id"))
 
-_wanted = select(job).where(among(job.c.job_id, "ids")).order_by(job.c.job_id)
+_wanted = select(*rows.JOB_COLUMNS).where(among(job.c.job_id, "ids")).order_by(job.c.job_id)
 _load_jobs = Query(_wanted.with_for_update(key_share=True))
 _load_free_jobs = Query(_wanted.with_for_update(key_share=True, skip_locked=True))
 _key = pairs("keys")
@@ -192,7 +182,7 @@ class UnitOfWork:
         _forget_later(self.connection, gone)
 
     def _flush_submitted(self) -> None:
-        _insert_parameters(self.connection, [(s.job_id, s.spec.parameters) for s in self._submitted])
+        _insert_parameters(self.connection, [(s.job_id, s.parameters) for s in self._submitted])
         # In the order of their keys: two stores that are given the same ones wait for each other in turn.
         _insert_requests(
             self.connection,

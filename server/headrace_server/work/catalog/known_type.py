@@ -14,8 +14,8 @@ from typing import Any
 
 from headrace._work.coerce import Conversion
 from headrace.jobs import Fingerprint, Parameter, Signature
-from headrace_server.domain.job import RetryPolicy
 from headrace_server.domain.ports.job_types import TypeDefaults, TypeInfo
+from headrace_server.domain.spec import RetryPolicy
 from headrace_server.work.catalog.check import ParameterCheck
 from headrace_server.work.catalog.portable import PlainAdapter
 

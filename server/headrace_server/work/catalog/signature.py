@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from headrace.jobs import JobDefinition, Parameter, fingerprint, is_plain
-from headrace_server.domain.job import RetryPolicy
 from headrace_server.domain.ports.job_types import TypeDefaults, TypeInfo
+from headrace_server.domain.spec import RetryPolicy
 from headrace_server.work.catalog.check import ParameterCheck
 from headrace_server.work.catalog.portable import portable_or_none
 from headrace_server.work.ipc.frames import clean

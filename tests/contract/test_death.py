@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from contract.operations import claim
+from contract.tables import connected
 
 from headrace_server.store import SqlStore
 
@@ -46,7 +47,7 @@ async def test_a_killed_process_loses_no_answered_job(url: str, database: str) -
     """Every job whose submit was answered before SIGKILL is there afterwards, whole, and is claimed once."""
     answered = answered_before_death(url)
     store = SqlStore.open(url)
-    with store._reads.begin() as connection:
+    with connected(url) as connection:
         if database == "sqlite":
             assert connection.exec_driver_sql("PRAGMA integrity_check").all() == [("ok",)]
         jobs = connection.exec_driver_sql("SELECT job_id, revision FROM job ORDER BY job_id").all()

@@ -62,9 +62,10 @@ class Place:
     async def life(self) -> AsyncIterator[Life]:
         """A life from its beginning."""
         with self.faults.planted():
-            store = SqlStore.open(f"sqlite:///{self.path}", durable=False, clock=Clock())
+            clock = Clock()
+            store = SqlStore.open(f"sqlite:///{self.path}", durable=False, clock=clock)
             try:
-                yield Life(store)
+                yield Life(store, clock)
             finally:
                 self.faults.arm()
                 await store.close()

@@ -26,8 +26,8 @@ ASIDE = ("batch", "writer", "instance")
 class OrderedLife(Life):
     """A life in which the claims of a step come behind all else: they have a connection of their own."""
 
-    def __init__(self, store: SqlStore, faults: Faults) -> None:
-        super().__init__(store)
+    def __init__(self, store: SqlStore, clock: Clock, faults: Faults) -> None:
+        super().__init__(store, clock)
         self._faults = faults
         self.folded = 0
         """How many points the last step had before its claims."""
@@ -69,9 +69,10 @@ class Place:
         """A life from its beginning."""
         self.view.empty()
         with self.faults.planted():
-            store = SqlStore.open(self.url, durable=False, clock=Clock())
+            clock = Clock()
+            store = SqlStore.open(self.url, durable=False, clock=clock)
             try:
-                yield OrderedLife(store, self.faults)
+                yield OrderedLife(store, clock, self.faults)
             finally:
                 self.faults.arm()
                 await store.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from contract.operations import now, stop, submit
+from contract.tables import file_of
 
 from headrace_server.domain import requests
 from headrace_server.domain.change import Change
@@ -17,11 +18,6 @@ from headrace_server.store import SqlStore, StoreLock, StoreRefused
 from headrace_server.store.opening import migrate
 
 pytestmark = pytest.mark.only("sqlite")
-
-
-def file_of(url: str) -> Path:
-    """The database."""
-    return Path(url.removeprefix("sqlite:///"))
 
 
 @pytest.mark.parametrize("replaced", [False, True])

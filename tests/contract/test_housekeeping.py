@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from contract.operations import SECOND, Clock, claim, found, page, stop, submit, until
-from contract.test_gone import file_of
+from contract.tables import file_of
 
 from headrace_server.control.housekeeping import Housekeeping
 from headrace_server.domain.retention import PORTION_JOBS, Retention

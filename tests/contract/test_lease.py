@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 import pytest_asyncio
 from contract.operations import LOST, Clock, now, submit
-from contract.test_tail import connected, reached
+from contract.tables import connected
+from contract.test_tail import reached
 from sqlalchemy import text
 
 from headrace_server.domain import running
@@ -18,23 +19,30 @@ from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports.claims import ClaimRequest, FreeSlot
 from headrace_server.domain.ports.cluster import Instance, LifeListener
 from headrace_server.store import SqlStore
+from support.listeners import Deaths
 
 pytestmark = pytest.mark.only("postgresql")
 
 LEASE = 1.0
 
 
-async def join(url: str, clock: Clock, name: str) -> SqlStore:
+async def join(url: str, clock: Clock, name: str, life: LifeListener | None = None) -> SqlStore:
     """A store that has joined under this name."""
     store = SqlStore.open(url, durable=False, clock=clock)
-    await store.join(Instance(name, clock(), {"workers": 1}), lease=LEASE)
+    await store.join(Instance(name, clock(), {"workers": 1}), lease=LEASE, life=life or LifeListener())
     return store
 
 
+@pytest.fixture
+def deaths() -> Deaths:
+    """What `here` is told."""
+    return Deaths()
+
+
 @pytest_asyncio.fixture
-async def here(url: str, clock: Clock) -> AsyncIterator[SqlStore]:
+async def here(url: str, clock: Clock, deaths: Deaths) -> AsyncIterator[SqlStore]:
     """One."""
-    store = await join(url, clock, "here")
+    store = await join(url, clock, "here", deaths)
     yield store
     await store.close()
 
@@ -121,15 +129,14 @@ async def test_who_lives_for_less_than_a_lease_has_not_looked_in_vain(
     assert len(lives) > 1
 
 
-async def test_the_others_are_called_to_take_over(here: SqlStore, there: SqlStore) -> None:
+async def test_the_others_are_called_to_take_over(here: SqlStore, there: SqlStore, deaths: Deaths) -> None:
     """A death is told to those who live, within the lease and a little."""
-    told: list[float] = []
-    assert here._heartbeat is not None
-    here._heartbeat._on_dead = lambda: told.append(time.monotonic())
+    assert await live(here) == {"here": True, "there": True}
+    deaths.times.clear()
     begun = time.monotonic()
     fall_silent(there)
-    await reached(lambda: told, "it is told")
-    assert told[0] - begun < 5 * 1.5 * LEASE
+    await reached(lambda: deaths.times, "it is told")
+    assert deaths.times[0] - begun < 5 * 1.5 * LEASE
 
 
 async def test_the_dead_claim_nothing(here: SqlStore, there: SqlStore) -> None:
@@ -150,17 +157,17 @@ async def test_the_dead_claim_nothing(here: SqlStore, there: SqlStore) -> None:
     assert len(await here.claim(ClaimRequest("here", asked.slots, asked.types))) == 1
 
 
-async def test_a_late_claim_of_the_dead_does_not_stay(here: SqlStore, there: SqlStore, url: str) -> None:
+async def test_a_late_claim_of_the_dead_does_not_stay(
+    here: SqlStore, there: SqlStore, deaths: Deaths, url: str
+) -> None:
     """What a dead instance holds is looked for again and again, whatever was found before."""
     await submit(here)
     job = await taken(there)
     with connected(url) as other:
         other.execute(text("UPDATE instance SET state = 2 WHERE instance = 'there'"))
         other.commit()
-    told: list[int] = []
-    assert here._heartbeat is not None
-    here._heartbeat._on_dead = lambda: told.append(1)
-    await reached(lambda: told, "it is time to look")
+    deaths.times.clear()
+    await reached(lambda: deaths.times, "it is time to look")
     assert await here.recover(LOST, confirmed=False) == 1
     assert (await now(here, job)).status is Status.FAILED
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from contract.operations import now, submission, submit
+from contract.tables import connected
 from contract.test_writer import describe
 from sqlalchemy import event
 
@@ -54,7 +55,7 @@ async def test_a_lost_commit_is_settled(
 
 
 async def test_commits_cut_at_any_moment(
-    store: SqlStore, postgresql: Server, commits: list[list[Change]]
+    store: SqlStore, postgresql: Server, commits: list[list[Change]], url: str
 ) -> None:
     """Backends ended at random moments: what was answered is stored, what was refused is not or is found by its request_id, no event is doubled."""
     chance = random.Random(seed())
@@ -85,7 +86,7 @@ async def test_commits_cut_at_any_moment(
     print(f"{ended} backends ended, {answered} batches answered, {refused} refused")
     assert ended > 0
     assert answered > 0
-    with store._reads.begin() as connection:
+    with connected(url) as connection:
         jobs = connection.exec_driver_sql("SELECT count(*) FROM job").scalar_one()
         doubled = connection.exec_driver_sql(
             "SELECT job_id FROM job LEFT JOIN job_event USING (job_id) "

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import pytest_asyncio
 from contract.operations import Clock, claim, end, finish, run, stop, submission, submit
+from contract.tables import connected
 from contract.test_lease import LEASE
 from sqlalchemy import text
 
@@ -174,8 +175,9 @@ async def test_one_leads(url: str, clock: Clock) -> None:
     assert [await store.try_lead(want=True) for store in (two, one, two)] == [True, False, True]
     await two.close()
     assert [await store.try_lead(want=True) for store in (three, one)] == [True, False]
-    with one._engines.writes.begin() as connection:
+    with connected(url) as connection:
         connection.execute(text("UPDATE instance SET state = 2 WHERE instance = 'instance-2'"))
+        connection.commit()
     assert [await store.try_lead(want=True) for store in (one, three)] == [True, False]
     await one.close()
     await three.close()

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 from contract.operations import now, submit
-from contract.test_gone import file_of
+from contract.tables import file_of
 from sqlalchemy import Engine, event, make_url
 
 from headrace_server.domain.errors import StoreUnavailable

@@ -20,6 +20,7 @@ from contract.operations import (
     submission,
     submit,
 )
+from contract.tables import connected
 from sqlalchemy import event
 
 from headrace_server.domain.broadcast import DEFAULT_KINDS
@@ -47,9 +48,9 @@ def recorded(store: SqlStore) -> Iterator[set[str]]:
         event.remove(engine, "begin", trace)
 
 
-def plans(store: SqlStore, statements: set[str]) -> Iterator[tuple[str, list[str]]]:
+def plans(url: str, statements: set[str]) -> Iterator[tuple[str, list[str]]]:
     """What SQLite intends to do for each."""
-    with store._reads.begin() as connection:
+    with connected(url) as connection:
         for statement in statements.copy():
             if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK", "EXPLAIN", "PRAGMA", "--")):
                 steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()
@@ -64,7 +65,7 @@ def slow(steps: list[str]) -> list[str]:
     return [step for step in scans if "USING" not in step] + [step for step in steps if "TEMP B-TREE" in step]
 
 
-async def test_hot_statements_seek(store: SqlStore, clock: Clock) -> None:
+async def test_hot_statements_seek(store: SqlStore, clock: Clock, url: str) -> None:
     """No statement of a job's whole life scans a table or sorts."""
     with recorded(store) as statements:
         await set_gate(store, Scope.QUEUE, "default", max_running=9, max_running_per_owner=3)
@@ -83,10 +84,10 @@ async def test_hot_statements_seek(store: SqlStore, clock: Clock) -> None:
         clock.pass_time(100_000)
         assert (await store.sweep(Retention(SECOND, SECOND, SECOND), None)).jobs > 0
     assert len(statements) > 20
-    assert {statement: steps for statement, steps in plans(store, statements) if slow(steps)} == {}
+    assert {statement: steps for statement, steps in plans(url, statements) if slow(steps)} == {}
 
 
-async def test_lists_seek(store: SqlStore) -> None:
+async def test_lists_seek(store: SqlStore, url: str) -> None:
     """Pages of a tenant, whole or by status, type or owner, come from an index in their order."""
     made = await submit(store)
     with recorded(store) as statements:
@@ -100,7 +101,7 @@ async def test_lists_seek(store: SqlStore) -> None:
         ):
             await found(store, asked)
             await found(store, continued(asked, (made.create_time, made.job_id)))
-    assert {statement: steps for statement, steps in plans(store, statements) if slow(steps)} == {}
+    assert {statement: steps for statement, steps in plans(url, statements) if slow(steps)} == {}
 
 
 async def cost(store: SqlStore, slots: int) -> int:
@@ -125,11 +126,11 @@ async def queue(store: SqlStore, jobs: int, tenants: int = 1, kind: str = "t") -
     await asyncio.gather(*(store.submit(asked) for asked in submissions))
 
 
-async def test_a_sweep_does_not_feel_what_stays(store: SqlStore) -> None:
+async def test_a_sweep_does_not_feel_what_stays(store: SqlStore, url: str) -> None:
     """The statements that find what retention lets go seek in their own indexes, in order."""
     with recorded(store) as statements:
         await store.sweep(Retention(SECOND, None, SECOND), None)
-    steps = [step for _, plan in plans(store, statements) for step in plan]
+    steps = [step for _, plan in plans(url, statements) for step in plan]
     assert any("job_ended (status=? AND end_time>? AND end_time<?)" in step for step in steps), steps
     assert any("request_forgotten (forget_at>? AND forget_at<?)" in step for step in steps), steps
 
@@ -175,7 +176,7 @@ async def test_the_outbox_does_not_feel_what_is_parked(url: str) -> None:
             await store.unsent(after=0, parked=parked, limit=1000)
         await store.backlog()
         await end(store)
-    found = {statement: steps for statement, steps in plans(store, statements) if "outbox" in statement}
+    found = {statement: steps for statement, steps in plans(url, statements) if "outbox" in statement}
     steps = [step for plan in found.values() for step in plan]
     for index in ("outbox_open", "outbox_parked"):
         assert any(f"{index} (place>?)" in step for step in steps), steps

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from contract.operations import LOST, SECOND, Clock, claim, end, run, set_gate, submission, submit
+from contract.tables import connected
 from sqlalchemy import event
 
 from headrace_server.domain.broadcast import DEFAULT_KINDS
@@ -156,12 +157,12 @@ async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, slots: i
 async def test_the_outbox_does_not_feel_what_is_parked(url: str) -> None:
     """A page of the outbox costs the same in front of many events, and behind many that no queue wants."""
     store = SqlStore.open(url, durable=False, broadcast=DEFAULT_KINDS)
-    with store._engines.writes.begin() as connection:
+    with connected(url) as connection:
         connection.exec_driver_sql(
             "INSERT INTO outbox (job_id, revision, previous, parked, tenant, type, kind, at, attempt, status) "
             "SELECT 'job-' || n / 4, mod(n, 4), 0, n < 20000, 't', 't', 1, n, 0, 1 FROM generate_series(1, 40000) AS n"
         )
-    with store._engines.writes.connect() as connection:
+        connection.commit()
         connection.connection.driver_connection.autocommit = True  # type: ignore[union-attr] # psycopg's
         connection.exec_driver_sql("ANALYZE outbox")
     with carried_out(store) as plans:

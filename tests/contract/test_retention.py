@@ -19,6 +19,7 @@ from contract.operations import (
     submission,
     submit,
 )
+from contract.tables import connected
 from sqlalchemy import func, select
 
 from headrace_server.domain import requests
@@ -34,9 +35,9 @@ WEEK = Retention(succeeded=DAY * SECOND, failed=7 * DAY * SECOND, aborted=None)
 TABLES = (schema.job, schema.job_parameters, schema.job_result, schema.job_event)
 
 
-def sizes(store: SqlStore, *tables: object) -> list[int]:
+def sizes(url: str, *tables: object) -> list[int]:
     """How many rows there are in each table."""
-    with store._reads.begin() as connection:
+    with connected(url) as connection:
         return [
             connection.execute(select(func.count()).select_from(table)).scalar_one()  # type: ignore[arg-type]
             for table in tables or TABLES
@@ -82,7 +83,7 @@ async def test_each_status_has_its_time(store: SqlStore, clock: Clock) -> None:
     assert await found(store, page()) == [jobs[Status.ABORTED].job_id, waiting.job_id]
 
 
-async def test_nothing_of_a_job_is_left(store: SqlStore, clock: Clock) -> None:
+async def test_nothing_of_a_job_is_left(store: SqlStore, clock: Clock, url: str) -> None:
     """Parameters, results, history and an old request_id go with the job; those of others stay."""
     for _ in range(3):
         await end(store, parameters='{"n":1}', request_id=f"r{clock.now}")
@@ -90,7 +91,7 @@ async def test_nothing_of_a_job_is_left(store: SqlStore, clock: Clock) -> None:
     clock.pass_time(DAY)
     kept = await end(store, request_id="kept")
     assert await sweep(store) == 3
-    assert sizes(store, *TABLES, schema.request) == [1, 1, 1, kept.revision, 1]
+    assert sizes(url, *TABLES, schema.request) == [1, 1, 1, kept.revision, 1]
 
 
 async def test_locked_jobs_stay(store: SqlStore, clock: Clock) -> None:
@@ -113,7 +114,7 @@ async def test_a_lock_in_the_same_moment_wins(store: SqlStore, clock: Clock) -> 
     assert (await now(store, job)).locked
 
 
-async def test_sweeps_are_small(store: SqlStore, clock: Clock) -> None:
+async def test_sweeps_are_small(store: SqlStore, clock: Clock, url: str) -> None:
     """A step deletes a portion and says that there is more; what is not old enough is never met."""
     ids = [submission(hold=True) for _ in range(PORTION_JOBS + 50)]
     jobs = await asyncio.gather(*(store.submit(asked) for asked in ids))
@@ -124,7 +125,7 @@ async def test_sweeps_are_small(store: SqlStore, clock: Clock) -> None:
     assert (first.jobs, first.mine, first.more) == (PORTION_JOBS, True, True)
     second = await store.sweep(soon, first.turn)
     assert (second.jobs, second.mine, second.more) == (50, True, False)
-    assert sizes(store) == [0, 0, 0, 0]
+    assert sizes(url) == [0, 0, 0, 0]
 
 
 async def test_a_portion_counts_events(store: SqlStore) -> None:
@@ -136,7 +137,7 @@ async def test_a_portion_counts_events(store: SqlStore) -> None:
     assert portion([job] * (PORTION_JOBS + 1)) == [job] * PORTION_JOBS
 
 
-async def test_request_ids_are_remembered_for_a_day(store: SqlStore, clock: Clock) -> None:
+async def test_request_ids_are_remembered_for_a_day(store: SqlStore, clock: Clock, url: str) -> None:
     """A request_id is remembered 24 h from its submit though its job was deleted, and forgotten then."""
     first = submission(request_id="r")
     made = (await store.submit(first)).job.job
@@ -148,7 +149,7 @@ async def test_request_ids_are_remembered_for_a_day(store: SqlStore, clock: Cloc
         await store.submit(submission(request_id="r"))
     clock.pass_time(1)
     await sweep(store)
-    assert sizes(store, schema.request) == [0]
+    assert sizes(url, schema.request) == [0]
     assert not (await store.submit(submission(request_id="r"))).existing
 
 

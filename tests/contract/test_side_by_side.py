@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from contract.operations import SECOND, Clock, claim, finish, set_gate, stop, submission, submit
+from contract.tables import connected
 from contract.test_writer import describe
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError, StaleClaim, StoreUnavailable
@@ -203,18 +204,18 @@ async def test_one_of_all_sweeps(stores: list[SqlStore], clock: Clock) -> None:
 class Tail:
     """Who follows the log from its beginning, by a cursor of one seq for each writer."""
 
-    def __init__(self, store: SqlStore) -> None:
-        self._store = store
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._cursor: dict[int, int] = {}
         self.seen: list[tuple[str, int]] = []
 
     def read(self) -> int:
         """What is new."""
-        with self._store._reads.begin() as connection:
-            for writer in connection.execute(text("SELECT writer FROM writer")).scalars():
+        with self._connection.begin():
+            for writer in self._connection.execute(text("SELECT writer FROM writer")).scalars():
                 self._cursor.setdefault(writer, 0)
             given = {"writers": list(self._cursor), "seqs": list(self._cursor.values())}
-            rows = connection.execute(TAIL, given).all()
+            rows = self._connection.execute(TAIL, given).all()
         for writer, seq, job_id, revision in rows:
             assert seq == self._cursor[writer] + 1, (
                 f"writer {writer} goes from {self._cursor[writer]} to {seq}"
@@ -232,7 +233,7 @@ class Storm:
         self._jobs = jobs
         self._chance = random.Random(seed())
 
-    async def rage(self) -> None:
+    async def run(self) -> None:
         """All of it. Raises when work was refused for another reason than what it asked for."""
         await asyncio.gather(*(self._batches(store) for store in self._stores))
 
@@ -266,28 +267,29 @@ def seen_in_order(told: list[Change]) -> None:
         last[event.job_id] = event.revision
 
 
-async def test_a_storm_of_batches(stores: list[SqlStore]) -> None:
+async def test_a_storm_of_batches(stores: list[SqlStore], url: str) -> None:
     """Random batches on the same jobs from all stores: no deadlock; each store tells a job's events in order, and a tail by (writer, seq) misses none."""
     told: list[list[Change]] = [[] for _ in stores]
     for store, heard in zip(stores, told, strict=True):
         store.listeners.append(Recorder(committed=heard.extend))
     jobs = await asyncio.gather(*(submit(stores[0]) for _ in range(40)))
-    tail = Tail(stores[0])
-    over = asyncio.Event()
+    with connected(url) as reading:
+        tail = Tail(reading)
+        over = asyncio.Event()
 
-    async def follow() -> None:
-        while not over.is_set():
-            await asyncio.to_thread(tail.read)
+        async def follow() -> None:
+            while not over.is_set():
+                await asyncio.to_thread(tail.read)
 
-    following = asyncio.ensure_future(follow())
-    await Storm(stores, [job.job_id for job in jobs]).rage()
-    over.set()
-    await following
-    while tail.read():
-        pass
+        following = asyncio.ensure_future(follow())
+        await Storm(stores, [job.job_id for job in jobs]).run()
+        over.set()
+        await following
+        while tail.read():
+            pass
     for heard in told:
         seen_in_order(heard)
-    with stores[0]._reads.begin() as connection:
+    with connected(url) as connection:
         logged = connection.execute(text("SELECT job_id, revision FROM job_event")).all()
         broken = connection.execute(GAPS).all()
         deadlocks = connection.execute(DEADLOCKS).scalar_one()

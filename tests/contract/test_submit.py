@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 from contract.operations import NOON, Clock, claim, end, finish, now, run, submission, submit
+from contract.tables import connected
 
 from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Message
@@ -101,14 +102,14 @@ async def test_request_id_outlives_its_job(store: SqlStore) -> None:
         await store.submit(submission(request_id="r1"))
 
 
-async def test_delete_takes_everything(store: SqlStore) -> None:
+async def test_delete_takes_everything(store: SqlStore, url: str) -> None:
     """A deleted job is gone with its payload and its history."""
     ended = await end(store, parameters='{"secret":1}')
     await store.delete(ended.job_id, tenant="default")
     with pytest.raises(JobNotFound):
         await store.get(ended.job_id, tenant="default", payload=True)
     assert await store.events(ended.job_id, after=0, limit=10) == []
-    with store._reads.begin() as connection:
+    with connected(url) as connection:
         for table in ("job", "job_parameters", "job_result", "job_event", "ready", "timer"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0  # noqa: S608 names above
 

@@ -6,20 +6,20 @@ import os
 import resource
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from contract.operations import INSTANCE, Clock, end, now, stop, submit
-from sqlalchemy import Connection, text
+from contract.tables import connected
+from sqlalchemy import text
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Status
 from headrace_server.domain.ports.cluster import Instance
-from headrace_server.store import SqlStore, sql
+from headrace_server.store import SqlStore
 from support.listeners import Recorder
 
 pytestmark = pytest.mark.only("postgresql")
@@ -72,17 +72,8 @@ def heard(stores: list[SqlStore]) -> list[list[Event]]:
         def hear(new: Sequence[Event], events: list[Event] = events) -> None:
             events += new
 
-        store._tail._on_events = hear  # type: ignore[union-attr] # as if it had been set before the store joined
+        store.listeners.append(Recorder(overheard=hear))
     return told
-
-
-@contextmanager
-def connected(url: str) -> Iterator[Connection]:
-    """A connection of somebody else."""
-    engine = sql.of_url(url).owner_engine(url)
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
 
 
 async def test_everything_of_the_others_is_told_once(

@@ -5,11 +5,11 @@ import sqlite3
 import threading
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from contract.operations import claim, finish, now, run, stop, submission, submit
+from contract.tables import connected, file_of
 
 from headrace_server.domain import change, requests, running
 from headrace_server.domain.change import Change
@@ -25,11 +25,6 @@ NO_UTF8 = "\ud800"
 def describe(text: str) -> Any:
     """A decision: another description."""
     return partial(requests.update, fields={"description": text}, etag="")
-
-
-def file_of(store: SqlStore) -> Path:
-    """Its database."""
-    return Path(store._engines[0].url.database or "")
 
 
 def pragma(store: SqlStore, text: str) -> Any:
@@ -67,12 +62,12 @@ async def test_changes_of_one_job_are_folded(store: SqlStore, commits: list[list
     assert all(len(told) == 1 for told in commits)
 
 
-async def test_the_listener_is_told_before_the_caller(store: SqlStore) -> None:
+async def test_the_listener_is_told_before_the_caller(store: SqlStore, url: str) -> None:
     """A listener has seen a change by the time its caller is answered, and the row is readable by then."""
     seen: list[str] = []
 
     def listen(changes: Any) -> None:
-        with store._reads.begin() as other:
+        with connected(url) as other:
             stored = [tuple(row) for row in other.exec_driver_sql("SELECT job_id FROM job")]
         seen.extend(done.job.job_id for done in changes if (done.job.job_id,) in stored)
 
@@ -164,11 +159,11 @@ async def test_a_batch_that_fails_leaves_no_trace(store: SqlStore, commits: list
 
 
 @pytest.mark.only("sqlite")
-async def test_a_locked_database_is_unavailable(store: SqlStore) -> None:
+async def test_a_locked_database_is_unavailable(store: SqlStore, url: str) -> None:
     """A write lock held elsewhere for longer than the timeout is STORE_UNAVAILABLE; reads go on, writes recover."""
     made = await submit(store)
     pragma(store, "busy_timeout = 1")
-    other = sqlite3.connect(file_of(store), isolation_level=None)
+    other = sqlite3.connect(file_of(url), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable, match="locked"):
         await stop(store, made)
@@ -199,14 +194,14 @@ async def test_progress_is_told_without_an_event(store: SqlStore, commits: list[
     assert (await now(store, job)).progress == latest
 
 
-async def test_places_in_the_log_rise_without_reuse(store: SqlStore) -> None:
+async def test_places_in_the_log_rise_without_reuse(store: SqlStore, url: str) -> None:
     """Every event has its own place (writer, seq), counted from one without a gap, failed batches included."""
     jobs = [await submit(store) for _ in range(4)]
     await asyncio.gather(
         *(store.apply(job.job_id, describe(NO_UTF8 if job is jobs[1] else "fine")) for job in jobs),
         return_exceptions=True,
     )
-    with store._reads.begin() as connection:
+    with connected(url) as connection:
         places = connection.exec_driver_sql("SELECT writer, seq FROM job_event ORDER BY writer, seq").all()
     assert places == [(1, seq) for seq in range(1, 8)]
 
@@ -274,10 +269,10 @@ async def test_a_replaced_run_writes_nothing(store: SqlStore) -> None:
 
 
 @pytest.mark.only("sqlite")
-async def test_the_log_is_written_back_when_idle(store: SqlStore) -> None:
+async def test_the_log_is_written_back_when_idle(store: SqlStore, url: str) -> None:
     """Once nothing has come for a while the write-ahead log is cut to nothing, so an idle store is one file."""
     await submit(store)
-    log = file_of(store).with_suffix(".db-wal")
+    log = file_of(url).with_suffix(".db-wal")
     assert log.stat().st_size > 0
     async with asyncio.timeout(30):
         while log.stat().st_size > 0:  # noqa: ASYNC110 a file sends no event
@@ -285,11 +280,11 @@ async def test_the_log_is_written_back_when_idle(store: SqlStore) -> None:
 
 
 @pytest.mark.only("sqlite")
-async def test_polls_do_not_keep_the_log(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_polls_do_not_keep_the_log(store: SqlStore, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Claims and timers that find nothing, as a server asks them every second, do not put off the writing back."""
     monkeypatch.setattr(writer, "IDLE_SECONDS", 0.2)
     await submit(store, "unknown")
-    log = file_of(store).with_suffix(".db-wal")
+    log = file_of(url).with_suffix(".db-wal")
     assert log.stat().st_size > 0
     async with asyncio.timeout(30):
         while log.stat().st_size > 0:
@@ -300,7 +295,7 @@ async def test_polls_do_not_keep_the_log(store: SqlStore, monkeypatch: pytest.Mo
 
 @pytest.mark.only("sqlite")
 async def test_a_log_that_a_reader_holds_is_cut_later(
-    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     """A reader that is in the way when the log is to be written back only puts it off."""
     monkeypatch.setattr(writer, "IDLE_SECONDS", 0.01)
@@ -310,8 +305,8 @@ async def test_a_log_that_a_reader_holds_is_cut_later(
     monkeypatch.setattr(
         database, "write_back", lambda itself, engine: tries.append(cut(itself, engine)) or tries[-1]
     )
-    log = file_of(store).with_suffix(".db-wal")
-    with closing(sqlite3.connect(file_of(store), isolation_level=None)) as reader:
+    log = file_of(url).with_suffix(".db-wal")
+    with closing(sqlite3.connect(file_of(url), isolation_level=None)) as reader:
         await submit(store)
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM job").fetchone()

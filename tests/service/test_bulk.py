@@ -130,10 +130,10 @@ def test_what_is_refused(client: Client) -> None:
 
 def test_the_other_client(client: Client) -> None:
     """AsyncClient has the same verbs."""
-    client.submit("test.noop", hold=True)
+    held = client.submit("test.noop", hold=True).refresh()
 
     async def all_methods() -> tuple[int, StopCounts, PurgeCounts]:
-        async with AsyncClient(client.target, tenant=client._own_tenant) as other:
+        async with AsyncClient(client.target, tenant=held.tenant) as other:
             return (
                 await other.update_jobs({"priority": 1}, types="test.noop"),
                 await other.stop_jobs(types="test.noop"),

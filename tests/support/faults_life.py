@@ -46,10 +46,11 @@ def at_once() -> Iterator[None]:
 
 
 class Life:
-    """One life of one store. Told is what the store has told of its commits."""
+    """One life of one store, by one clock. Told is what the store has told of its commits."""
 
-    def __init__(self, store: SqlStore) -> None:
+    def __init__(self, store: SqlStore, clock: "Clock") -> None:
         self.store = store
+        self.clock = clock
         self.told: list[Change] = []
         store.listeners.append(Recorder(committed=self.told.extend))
 
@@ -187,7 +188,7 @@ async def ends(life: Life) -> Answers:
 
 async def timers(life: Life) -> Answers:
     """One job has waited long enough, another too long."""
-    life.store._writer._clock.now = START + SECOND  # type: ignore[attr-defined] # it is our Clock
+    life.clock.now = START + SECOND
     return await life.batch(life.store.run_timers())
 
 
@@ -233,7 +234,7 @@ async def deletes(life: Life) -> Answers:
 
 async def sweeps(life: Life) -> Answers:
     """What ended long ago goes, beside a purge and a new job."""
-    life.store._writer._clock.now = START + DAY  # type: ignore[attr-defined] # it is our Clock
+    life.clock.now = START + DAY
     return await life.batch(
         life.store.sweep(Retention(None, None, SECOND), None),
         life.store.purge(["d", "c"], tenant="default"),

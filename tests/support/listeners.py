@@ -1,10 +1,12 @@
 """Listeners on a store, for tests that want to know what it tells."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event
+from headrace_server.domain.ports.cluster import LifeListener
 from headrace_server.domain.ports.commits import CommitListener
 
 
@@ -36,3 +38,14 @@ class Recorder(CommitListener):
         """More may be claimed."""
         if self._opened:
             self._opened()
+
+
+class Deaths(LifeListener):
+    """When it was said that others may have died."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def others_died(self) -> None:
+        """Another time."""
+        self.times.append(time.monotonic())

@@ -27,6 +27,7 @@ from typing import Any, Self
 from sqlalchemy import Connection, event
 from typer import Typer
 
+from headrace.jobs import RunInfo
 from headrace_server.__main__ import register
 from headrace_server.app import App
 from headrace_server.domain.change import Change, Message, Outcome
@@ -35,7 +36,7 @@ from headrace_server.domain.job import Status
 from headrace_server.domain.ports.claims import Claimed, ClaimRequest
 from headrace_server.store.store import SqlStore
 from headrace_server.work.dispatch.dispatcher import Dispatcher
-from headrace_server.work.ipc.contract import Run, RunKey
+from headrace_server.work.ipc.contract import RunKey
 from headrace_server.work.pool.pool import Pool
 from support.server import Server
 
@@ -171,7 +172,7 @@ class DoomedDispatcher(Dispatcher):
 class DoomedPool(Pool):
     """Dies before or after a frame, and once a stop is flagged."""
 
-    def send(self, slot: str, run: Run) -> None:
+    def send(self, slot: str, run: RunInfo) -> None:
         """Hand a run over."""
         reach(Phase.PERMITTED, run.description)
         super().send(slot, run)

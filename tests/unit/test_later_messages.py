@@ -2,27 +2,41 @@
 
 import base64
 import json
-from dataclasses import make_dataclass, replace
+from dataclasses import fields, make_dataclass, replace
 from typing import Any
 
 import pytest
 
+from headrace.jobs import Ending, RunInfo
 from headrace_server.control.jobs import pages
 from headrace_server.domain.errors import InvalidPageToken
 from headrace_server.domain.job import ErrorKind
 from headrace_server.domain.open_enum import is_known, word
 from headrace_server.domain.query import Filter, Order
 from headrace_server.work.ipc import frames
-from headrace_server.work.ipc.contract import Run, RunKey
 
-RUN = Run(RunKey("j", 1), "t", 1, "tenant", "owner", "session", "words", "", {"k": "v"}, '{"a":1}')
+RUN = RunInfo(
+    job_id="j",
+    claim=1,
+    type="t",
+    attempt=2,
+    tenant="tenant",
+    owner="owner",
+    session_id="session",
+    description="words",
+    labels={"k": "v"},
+    traceparent="00-1-2-03",
+    parameters='{"a":1}',
+)
+"""A run without a field that is at its default."""
 ERROR = {"kind": 1, "message": "m", "code": "", "type": "", "step": "", "traceback": ""}
 
 
 def later(frame: bytes) -> bytes:
-    """A frame with one more part in its header, and one more still."""
+    """A frame with one more name in each of its records, one more part in its header, and one more still."""
     header, text = frames.decode(frame)
-    return frames.encode([*header, {"colour": "red"}, 5], text)
+    wider = [{**part, "colour": "red"} if isinstance(part, dict) else part for part in header]
+    return frames.encode([*wider, {"colour": "red"}, 5], text)
 
 
 def test_a_run_with_more() -> None:
@@ -31,14 +45,32 @@ def test_a_run_with_more() -> None:
     assert frames.ticket_of(later(frames.run_frame(7, RUN))) == 7
 
 
+def test_a_run_with_less() -> None:
+    """A field that an earlier version does not send has its default; one at its default is not sent."""
+    least = RunInfo("j", 1, "t")
+    assert not [field.name for field in fields(RunInfo) if field.default == getattr(RUN, field.name)]
+    assert frames.decode(frames.run_frame(7, least)) == ([7, {"job_id": "j", "claim": 1, "type": "t"}], "{}")
+    assert frames.run_of(frames.run_frame(7, least)) == (7, least)
+
+
+@pytest.mark.parametrize("ending", [Ending(), Ending(result='"x"', insisted=True, stop_seen=True)])
+def test_an_end_as_it_was_said(ending: Ending) -> None:
+    """What a child says of an end is what the server reads."""
+    header, result = frames.decode(frames.finished(7, ending, held=False))
+    outcome = frames.outcome_of(header, result)
+    assert not frames.is_held(header)
+    for name in ("aborted", "retry", "stop_seen", "insisted", "result", "error"):
+        assert getattr(outcome, name) == getattr(ending, name)
+
+
 def test_reports_with_more() -> None:
     """The server reads what it knows of progress, messages and an end."""
     progress, _ = frames.decode(later(frames.encode(("progress", 1, 2, "m", 3))))
     assert frames.progress_of(progress) == frames.progress_of(["progress", 1, 2, "m", 3])
     messages, _ = frames.decode(later(frames.encode(("messages", [[2, "said", "red"]], 4))))
     assert [(one.level, one.text) for one in frames.messages_of(messages)[0]] == [(2, "said")]
-    end = ("finished", 7, {**ERROR, "kind": 42, "colour": "red"}, False, True, False, False, False, True)
-    header, _ = frames.decode(later(frames.encode(end)))
+    ending = Ending({**ERROR, "kind": 42, "colour": "red"}, retry=True)
+    header, _ = frames.decode(later(frames.finished(7, ending, held=True)))
     outcome = frames.outcome_of(header, "")
     assert outcome.error is not None
     assert (outcome.error.kind.name, int(outcome.error.kind), outcome.error.message) == ("UNKNOWN", 42, "m")

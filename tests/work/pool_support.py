@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headrace.jobs import RunInfo
 from headrace_server.domain.change import Message, Outcome
-from headrace_server.work.ipc.contract import ProgressReport, Run, RunKey, Types
+from headrace_server.work.ipc.contract import ProgressReport, RunKey, Types
 from headrace_server.work.linux import process_tree
 from headrace_server.work.pool.pool import Pool
 
@@ -125,7 +126,8 @@ class Workshop:
         """Hand a run to a slot; paths are given as text."""
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()}
         key = RunKey(f"job-{next(_numbers)}", 1)
-        run = Run(key, type_name, 1, "default", "me", "s", "a job", "", {"a": "b"}, json.dumps(plain))
+        about = {"owner": "me", "session_id": "s", "description": "a job"}
+        run = RunInfo(*key, type_name, labels={"a": "b"}, parameters=json.dumps(plain), **about)
         self.pool.send(slot, run)
         return key
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -75,15 +76,9 @@ class JobContext:
         workspace: bool = True,
     ) -> None:
         """The rest is for whoever runs jobs; workspace: whether the job may use one."""
-        self.job_id = run.job_id
-        self.type = run.type
-        self.attempt = run.attempt
-        self.tenant = run.tenant
-        self.owner = run.owner
-        self.session_id = run.session_id
-        self.description = run.description
+        for name in _OF_RUN:
+            setattr(self, name, getattr(run, name))
         self.labels = MappingProxyType(dict(run.labels))
-        self.traceparent = run.traceparent
         self.params = MappingProxyType(dict(params))
         self.resources = resources
         self.fence = run.claim
@@ -276,6 +271,14 @@ class JobContext:
     def failed_step(self, error: BaseException) -> str:
         """The step that an error left first, empty for none."""
         return clean(self._failed[1]) if self._failed and self._failed[0] is error else ""
+
+
+_OF_RUN: Final = tuple(
+    field.name
+    for field in fields(RunInfo)
+    if field.name in JobContext.__annotations__ and field.name != "labels"
+)
+"""What a context shows of its run as it is: a field that both have by one name."""
 
 
 def _is(value: Any, wanted: Any) -> bool:

@@ -48,8 +48,7 @@ from headrace_server.work.child.reporter import ChildReporter, Flusher
 from headrace_server.work.child.speakers import Speakers
 from headrace_server.work.child.surroundings import Surroundings
 from headrace_server.work.ipc.channel import Receiver, send
-from headrace_server.work.ipc.contract import Run
-from headrace_server.work.ipc.frames import LEAVE, encode, run_of
+from headrace_server.work.ipc.frames import LEAVE, encode, finished, run_of
 from headrace_server.work.ipc.stop_page import StopPage
 from headrace_server.work.linux import process_tree, workspace
 
@@ -174,7 +173,8 @@ class Child:
         self._garbage = Garbage()
         self._has_fresh = self._settings.fresh or any(known.fresh for known in self._loaded.types.values())
         prints = {name: jobs.fingerprint(known) for name, known in sorted(self._loaded.types.items())}
-        self._send(encode(("ready", list(prints), self._loaded.errors, self._has_fresh, prints)))
+        loaded = {"types": prints, "errors": self._loaded.errors, "fresh": self._has_fresh}
+        self._send(encode(("ready", loaded)))
 
     def serve(self) -> None:
         """Take runs until it is time to be replaced, or nobody is there to give any."""
@@ -204,14 +204,13 @@ class Child:
         atexit._run_exitfuncs()  # noqa: SLF001 - as multiprocessing ends a fork
         os._exit(0)
 
-    def _run(self, ticket: int, run: Run) -> bool:
+    def _run(self, ticket: int, run: jobs.RunInfo) -> bool:
         """Run a job to its end, and say so. True when this was the last run of this process."""
         definition = self._loaded.types.get(run.type)
         if definition is None:  # handed over for the child before this one
             self._send(encode(("refused", ticket)))
             return False
-        key = run.key
-        directory = workspace.path_of(Path(self._settings.workspace_root), key.job_id, key.claim)
+        directory = workspace.path_of(Path(self._settings.workspace_root), run.job_id, run.claim)
         reporter = ChildReporter(
             ticket,
             self._send,
@@ -242,27 +241,16 @@ class Child:
         if threads:
             self._held = True
             self._left(run.type, "threads", ", ".join(threads), replaced=True)
-        self._send(_finished(ticket, ending, held=self._held))
+        self._send(finished(ticket, ending, held=self._held))
         self._runs += 1
         used = self._is_fresh(run.type)
         return used or self._held or bent or ending.interrupted or self._interrupted or self._worn()
 
-    def _execute(self, definition: jobs.JobDefinition, run: Run, reporter: ChildReporter) -> jobs.Ending:
-        info = jobs.RunInfo(
-            run.key.job_id,
-            run.key.claim,
-            run.type,
-            run.attempt,
-            run.tenant,
-            run.owner,
-            run.session_id,
-            run.description,
-            run.labels,
-            run.traceparent,
-            run.parameters,
-        )
+    def _execute(
+        self, definition: jobs.JobDefinition, run: jobs.RunInfo, reporter: ChildReporter
+    ) -> jobs.Ending:
         return jobs.execute(
-            definition, info, reporter, self._resources, max_results=self._settings.max_results
+            definition, run, reporter, self._resources, max_results=self._settings.max_results
         )
 
     def _restored(self, type_name: str, seconds: float) -> bool:
@@ -278,7 +266,8 @@ class Child:
         """Have the server log what runs of a type leave; once."""
         if (type_name, what) not in self._told:
             self._told.add((type_name, what))
-            self._send(encode(("left", type_name, what, detail, replaced)))
+            left = {"type": type_name, "what": what, "detail": detail, "replaced": replaced}
+            self._send(encode(("left", left)))
 
     def _on_terminate(self, _signal: int, frame: FrameType | None) -> None:
         if self._current is not None and not self._forks.deferred(frame):
@@ -342,18 +331,3 @@ class Child:
 def _named(processes: Sequence[str]) -> str:
     """Programs by name, each once, and why they have ended."""
     return f"{', '.join(sorted(set(processes))[:_NAMES_SHOWN])}. {_KEPT}"
-
-
-def _finished(ticket: int, ending: jobs.Ending, *, held: bool) -> bytes:
-    header = (
-        "finished",
-        ticket,
-        ending.error,
-        ending.aborted,
-        ending.retry,
-        ending.stop_seen,
-        ending.insisted,
-        ending.result is not None,
-        held,
-    )
-    return encode(header, ending.result or "")

@@ -4,9 +4,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
+from operator import attrgetter
 
+from headrace.jobs import RunInfo
 from headrace_server.domain import change, running
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.domain.errors import JobNotFound, StaleClaim, StoreUnavailable
@@ -14,9 +16,13 @@ from headrace_server.domain.job import Job, JobError, Progress
 from headrace_server.domain.ports.jobs import Decision, JobChanger
 from headrace_server.work.dispatch.estimate import Estimate
 from headrace_server.work.dispatch.stop_escalation import StopEscalation
-from headrace_server.work.ipc.contract import ProgressReport, Run, RunKey
+from headrace_server.work.ipc.contract import ProgressReport, RunKey
 
 log = logging.getLogger(__name__)
+
+
+_TOLD = tuple(field.name for field in fields(RunInfo) if field.name not in ("claim", "parameters"))
+_told_of = attrgetter(*_TOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +122,10 @@ class ActiveRun:
         self.job = job
         return True
 
-    def run(self) -> Run:
-        """What its child is told."""
-        job = self.job
-        return Run(
-            key=self.key,
-            type=job.type,
-            attempt=job.attempt,
-            tenant=job.tenant,
-            owner=job.owner,
-            session_id=job.session_id,
-            description=job.description,
-            labels=job.labels,
-            traceparent=job.traceparent,
-            parameters=self._parameters,
-        )
+    def run(self) -> RunInfo:
+        """What its child is told: the fields of the job that RunInfo has."""
+        told = dict(zip(_TOLD, _told_of(self.job), strict=True))
+        return RunInfo(**told, claim=self.key.claim, parameters=self._parameters)
 
     def about(self) -> dict[str, object]:
         """What a line of the log about it carries."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from headrace.jobs import RunInfo
 from headrace_server.domain.change import Message, Outcome
 
 
@@ -24,22 +25,6 @@ class RunKey(NamedTuple):
 
 Types = Mapping[str, Sequence[str]]
 """What a child has loaded: types, each with its fingerprint (headrace._work.fingerprint), which one of another version may not tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a child is told of a job. parameters is the JSON text of a dict of plain values (domain.values)."""
-
-    key: RunKey
-    type: str
-    attempt: int
-    tenant: str
-    owner: str
-    session_id: str
-    description: str
-    traceparent: str
-    labels: Mapping[str, str]
-    parameters: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +85,7 @@ class PoolPort(Protocol):
         """The names of the slots, ready or not: worker-1, worker-2 and so on."""
         ...
 
-    def send(self, slot: str, run: Run) -> None:
+    def send(self, slot: str, run: RunInfo) -> None:
         """Hand a run to a ready slot. Its permit is on disk."""
         ...
 

@@ -1,21 +1,23 @@
 """What server and child say to each other: one header, as a JSON array, and one text behind it.
 
-    to the child    [ticket, job_id, claim, type, attempt, tenant, owner, session_id, description, traceparent, labels] LF parameters
+    to the child    [ticket, {run}] LF parameters              the fields of headrace.jobs.RunInfo by name
                     ["leave"]
-    to the server   ["ready", [types], {module: error}, fresh, {type: [takes, settings]}]
+    to the server   ["ready", {types: {type: [takes, settings]}, errors: {module: error}, fresh}]
                     ["refused", ticket]
                     ["begun", ticket]
                     ["progress", done, total, message, at]
                     ["messages", [[level, text], …], dropped, partial, [written, written]]
                     ["result", name] LF value
-                    ["finished", ticket, error, aborted, retry, stop_seen, insisted, returned, held] LF result
-                    ["left", type, what, detail, replaced]
+                    ["finished", ticket, {error, aborted, retry, stop_seen, insisted, returned, held}] LF result
+                    ["left", {type, what, detail, replaced}]
                     ["stray", thread, text]                    printed by a thread that speaks for no run, for the log
                     ["note", sentence]                         for the log
                     ["returned"] LF a run that wants a child of its own, as it was handed over
                     ["retiring"]
 
-What a later version says behind these is passed over: a worker that was started after an upgrade speaks with the server
+A record travels by the names of its fields, and without those at their defaults: so it is as short as a list of its
+values, and a field more is one name more. Names that are not known, and what stands behind the parts above, are passed
+over; what is missing has its default. So a worker that was started after an upgrade of the files speaks with the server
 that was there before it.
 
 A ticket is the pool's number for one run handed to one child. Parameters and results are JSON texts already:
@@ -27,15 +29,17 @@ line of output and not ended it, written how many bytes it has sent to each pipe
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from operator import attrgetter
 from typing import Any
 
+from headrace.jobs import Ending, RunInfo
 from headrace_server.domain.bounds import COUNT_MAX, TIME_MAX, TIME_MIN
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.domain.job import ErrorKind, JobError
 from headrace_server.domain.open_enum import word
-from headrace_server.work.ipc.contract import ProgressReport, Run, RunKey
+from headrace_server.work.ipc.contract import ProgressReport
 
 MESSAGE_MAX = 4096
 """Bytes of a message, in UTF-8."""
@@ -50,6 +54,15 @@ LEAVE = b'["leave"]\n'
 """Go when this is read, and let another take the place."""
 
 _ERROR_FIELDS = frozenset(field.name for field in fields(JobError))
+_END_NAMES = tuple(field.name for field in fields(Ending) if field.name not in ("interrupted", "result"))
+"""What the end of a run says of itself: in Ending, which the child has, and in Outcome, which the server makes of it."""
+_RUN_FIELDS = tuple(
+    (field.name, field.default_factory() if field.default_factory is not MISSING else field.default)
+    for field in fields(RunInfo)
+    if field.name != "parameters"
+)
+_RUN_NAMES = frozenset(name for name, _default in _RUN_FIELDS)
+_told_of = attrgetter(*(name for name, _default in _RUN_FIELDS))
 
 # Bound here: a module of jobs that replaces json.loads for itself does so for all of its process.
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
@@ -75,22 +88,14 @@ def clean(text: str, limit: int | None = None) -> str:
     return data[:limit].decode("utf-8", "ignore")  # the cut may be inside a character
 
 
-def run_frame(ticket: int, run: Run) -> bytes:
+def run_frame(ticket: int, run: RunInfo) -> bytes:
     """A run, as it is handed to a child."""
-    header = (
-        ticket,
-        run.key.job_id,
-        run.key.claim,
-        run.type,
-        run.attempt,
-        run.tenant,
-        run.owner,
-        run.session_id,
-        run.description,
-        run.traceparent,
-        dict(run.labels),
-    )
-    return encode(header, run.parameters)
+    said = {
+        name: value
+        for (name, default), value in zip(_RUN_FIELDS, _told_of(run), strict=True)
+        if value != default
+    }
+    return encode((ticket, said), run.parameters)
 
 
 def ticket_of(frame: bytes) -> int:
@@ -99,12 +104,11 @@ def ticket_of(frame: bytes) -> int:
     return int(ticket)
 
 
-def run_of(frame: bytes) -> tuple[int, Run]:
+def run_of(frame: bytes) -> tuple[int, RunInfo]:
     """Ticket and run of a run frame."""
-    header, parameters = decode(frame)
-    ticket, job_id, claim, kind, attempt, tenant, owner, session_id, description, trace, labels = header[:11]
-    key = RunKey(job_id, claim)
-    return ticket, Run(key, kind, attempt, tenant, owner, session_id, description, trace, labels, parameters)
+    (ticket, said, *_), parameters = decode(frame)
+    known = {name: value for name, value in said.items() if name in _RUN_NAMES}
+    return ticket, RunInfo(**known, parameters=parameters)
 
 
 def progress_of(header: Sequence[Any]) -> ProgressReport:
@@ -130,13 +134,24 @@ def ends_line(header: Sequence[Any]) -> bool:
 
 def is_held(header: Sequence[Any]) -> bool:
     """Whether a finished frame counts only once the process is gone."""
-    return bool(header[8])
+    return bool(header[2].get("held"))
+
+
+def finished(ticket: int, ending: Ending, *, held: bool) -> bytes:
+    """The end of a run, as its child says it."""
+    said = {name: value for name in _END_NAMES if (value := getattr(ending, name))}
+    if ending.result is not None:
+        said["returned"] = True
+    if held:
+        said["held"] = True
+    return encode(("finished", ticket, said), ending.result or "")
 
 
 def outcome_of(header: Sequence[Any], result: str) -> Outcome:
     """What a finished frame says."""
-    _kind, _ticket, error, aborted, retry, stop_seen, insisted, returned = header[:8]
-    if error is not None:
-        known = {name: value for name, value in error.items() if name in _ERROR_FIELDS}
-        error = JobError(**{**known, "kind": word(ErrorKind, known["kind"])})
-    return Outcome(error, aborted, retry, stop_seen, insisted, result=result if returned else None)
+    said: Mapping[str, Any] = header[2]
+    known = {name: said[name] for name in _END_NAMES if name in said}
+    if error := known.get("error"):
+        fitting = {name: value for name, value in error.items() if name in _ERROR_FIELDS}
+        known["error"] = JobError(**{**fitting, "kind": word(ErrorKind, fitting["kind"])})
+    return Outcome(**known, result=result if said.get("returned") else None)

@@ -1,6 +1,8 @@
 """What runs leave in their workers, in the log: once for each type and thing, for a type that does so does it each time."""
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -11,12 +13,13 @@ class LeftLog:
     def __init__(self) -> None:
         self._told: set[tuple[str, str]] = set()
 
-    def note(self, worker: str, type_name: str, what: str, detail: str, *, replaced: bool) -> None:
-        """A run of a type has left something: its worker was replaced, or it was put back."""
+    def note(self, worker: str, left: Mapping[str, Any]) -> None:
+        """A run of a type has left something: its worker was replaced, or it was put back. left: as the frame has it."""
+        type_name, what, detail = left["type"], left["what"], left.get("detail")
         if (type_name, what) in self._told:
             return
         self._told.add((type_name, what))
-        after = "such workers are replaced" if replaced else "it is put back after each run"
+        after = "such workers are replaced" if left.get("replaced") else "it is put back after each run"
         named = f"{what} ({detail})" if detail else what
         log.warning(
             "runs of %s leave %s in their worker: %s", type_name, named, after, extra={"worker": worker}

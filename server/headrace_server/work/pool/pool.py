@@ -17,9 +17,10 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from headrace.jobs import RunInfo
 from headrace_server.work.catalog.path import path_of_jobs
 from headrace_server.work.child import child
-from headrace_server.work.ipc.contract import PoolListener, Run, RunKey
+from headrace_server.work.ipc.contract import PoolListener, RunKey
 from headrace_server.work.linux import workspace
 from headrace_server.work.pool.going import Going
 from headrace_server.work.pool.left_log import LeftLog
@@ -144,7 +145,7 @@ class Pool:
         """worker-1, worker-2 and so on."""
         return self._names
 
-    def send(self, slot: str, run: Run) -> None:
+    def send(self, slot: str, run: RunInfo) -> None:
         """Hand a run to a slot; while its child is being replaced, the run waits for the next one."""
         self._slots[slot].send(run)
 

@@ -16,9 +16,10 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from headrace.jobs import RunInfo
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.work.ipc import frames
-from headrace_server.work.ipc.contract import PoolListener, Run, RunKey
+from headrace_server.work.ipc.contract import PoolListener, RunKey
 from headrace_server.work.pool.output import Capture, OutputLimits
 
 _tickets = itertools.count(1)
@@ -61,10 +62,10 @@ class RunTracker:
         """Whether a run has said how it ends, and the end counts when the child is gone."""
         return self._outcome is not None
 
-    def add(self, run: Run) -> bytes:
+    def add(self, run: RunInfo) -> bytes:
         """Note a run that is handed over; answer its frame."""
         ticket = next(_tickets)
-        self._handed[ticket] = run.key
+        self._handed[ticket] = RunKey(run.job_id, run.claim)
         return frames.run_frame(ticket, run)
 
     def recall(self, taken: Iterable[bytes]) -> list[RunKey]:

@@ -22,8 +22,9 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any
 
+from headrace.jobs import RunInfo
 from headrace_server.work.ipc import frames
-from headrace_server.work.ipc.contract import PoolListener, Run, RunKey, Types
+from headrace_server.work.ipc.contract import PoolListener, RunKey, Types
 from headrace_server.work.pool.born import Born, born
 from headrace_server.work.pool.child_connection import ChildConnection
 from headrace_server.work.pool.going import Going
@@ -142,7 +143,7 @@ class Slot:
             self._respawn.cancel()
             self._respawn = None
 
-    def send(self, run: Run) -> None:
+    def send(self, run: RunInfo) -> None:
         """Hand a run over. While a new child is being started it waits here."""
         frame = self.runs.add(run)
         if self._line is not None and self.state is State.READY:
@@ -265,17 +266,15 @@ class Slot:
         if self._pipes is not None:
             self._order(self._pipes, header)
         if kind == "ready":
-            prints = header[4] if header[4:] else {}
-            types = {name: prints.get(name, ()) for name in header[1]}
-            self._be_ready(types, header[2], fresh=bool(header[3:] and header[3]))
+            loaded = header[1]
+            self._be_ready(loaded["types"], loaded["errors"], fresh=bool(loaded.get("fresh")))
         elif kind == "returned":
             # It had been taken, and wants a child that has had no run.
             self._returned = [text.encode()]
         elif kind == "retiring":
             self._retire()
         elif kind == "left":
-            _kind, type_name, what, detail, replaced = header[:5]
-            self._left_log.note(self.name, type_name, what, detail, replaced=replaced)
+            self._left_log.note(self.name, header[1])
         elif kind == "stray":
             self._left_log.stray(self.name, *header[1:3])
         elif kind == "note":

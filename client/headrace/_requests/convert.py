@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -189,18 +190,12 @@ def traffic(message: admin_service_pb2.Traffic) -> info.Traffic:
 
 def _spec(message: job_pb2.JobSpec) -> info.JobSpec:
     return info.JobSpec(
-        type=message.type,
-        parameters=_values(message.parameters, "parameters"),
-        description=message.description,
-        owner=message.owner,
-        session_id=message.session_id,
-        queue=message.queue,
-        priority=message.priority,
-        labels=dict(message.labels),
-        run_after=_time(message, "run_after"),
-        expire_time=_time(message, "expire_time"),
-        attempt_timeout=_duration(message, "attempt_timeout"),
-        retry_policy=_retry(message.retry_policy) if message.HasField("retry_policy") else None,
+        **{
+            field.name: _TURNED[field.name](message, field.name)
+            if field.name in _TURNED
+            else getattr(message, field.name)
+            for field in fields(info.JobSpec)
+        }
     )
 
 
@@ -347,3 +342,16 @@ def _value(message: value_pb2.Value) -> Any:
 
 def _values(messages: Mapping[str, value_pb2.Value], field: str) -> dict[str, Any]:
     return {name: values.decode(plain) for name, plain in wire.map_from_proto(messages, field).items()}
+
+
+_TURNED: Mapping[str, Callable[[job_pb2.JobSpec, str], Any]] = {
+    "parameters": lambda message, name: _values(message.parameters, name),
+    "labels": lambda message, _name: dict(message.labels),
+    "run_after": _time,
+    "expire_time": _time,
+    "attempt_timeout": _duration,
+    "retry_policy": lambda message, _name: (
+        _retry(message.retry_policy) if message.HasField("retry_policy") else None
+    ),
+}
+"""Fields of a spec that the record holds otherwise. Each other one is the field of its name, as it is."""

@@ -4,10 +4,10 @@ What the contract cannot carry is refused here, before any call, with InvalidArg
 server allows (lengths, ranges, names) is left to the server, which knows its settings.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -29,19 +29,15 @@ _LONGEST = timedelta(days=3_650_000)
 def job_spec(job_type: str, parameters: Mapping[str, Any] | None, options: JobOptions) -> job_pb2.JobSpec:
     """All that a caller gives about a job."""
     _check_names(options, JobOptions)
+    given: dict[str, Any] = {
+        name: _TURNED[name](name, option) if name in _TURNED else option
+        for name, option in options.items()
+        if option is not None and name not in _OF_REQUEST
+    }
     return job_pb2.JobSpec(
         type=job_type,
         parameters={name: value(f"parameters[{name}]", item) for name, item in (parameters or {}).items()},
-        description=options.get("description") or "",
-        owner=options.get("owner") or "",
-        session_id=options.get("session_id") or "",
-        queue=options.get("queue") or "",
-        priority=int32("priority", options.get("priority") or 0),
-        labels=options.get("labels") or {},
-        run_after=time("run_after", options.get("run_after")),
-        expire_time=time("expire_time", options.get("expire_time")),
-        attempt_timeout=span("attempt_timeout", options.get("attempt_timeout")),
-        retry_policy=_retry(options.get("retry_policy")),
+        **given,
     )
 
 
@@ -171,15 +167,26 @@ def entries(given: str | Iterable[str] | None) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
-def _retry(policy: RetryPolicy | None) -> job_pb2.RetryPolicy | None:
-    if policy is None:
-        return None
+def _retry(_name: str, policy: RetryPolicy) -> job_pb2.RetryPolicy:
     return job_pb2.RetryPolicy(
         max_attempts=policy.max_attempts,
         initial_backoff=span("retry_policy.initial_backoff", policy.initial_backoff),
         multiplier=policy.multiplier,
         max_backoff=span("retry_policy.max_backoff", policy.max_backoff),
     )
+
+
+_OF_REQUEST: Final = frozenset({"tenant", "request_id"})
+"""Options that are fields of the request, not of its spec."""
+
+_TURNED: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "priority": int32,
+    "run_after": time,
+    "expire_time": time,
+    "attempt_timeout": span,
+    "retry_policy": _retry,
+}
+"""Options that the message holds otherwise. Each other one is the field of its name, as it is."""
 
 
 def _check_names(given: Mapping[str, object], known: type) -> None:

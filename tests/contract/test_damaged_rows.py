@@ -34,7 +34,7 @@ OTHERWISE = (
     "attempts",
     "stop",
 )
-"""By these it is found, or tests/contract/test_later_rows damages them."""
+"""By these it is found, or tests/contract/test_next_version damages them."""
 PLAIN = [column.name for column in schema.job.columns if column.name not in OTHERWISE]
 VALUES: dict[str, Any] = {
     "bytes": b"\xff\x00A",

@@ -11,9 +11,9 @@ import pytest
 
 from headrace import Client, RetryPolicy
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
-from support import next_version
 from support.fleet import Fleet
 from support.load import Load, target_of
+from support.next_version import tables
 from support.refusals import Refusal, refusal
 from support.server import Server, until
 
@@ -106,7 +106,7 @@ def test_what_a_draining_instance_holds(servers: Fleet, tmp_path: Path) -> None:
 def test_two_versions_side_by_side(servers: Fleet, tmp_path: Path) -> None:
     """An instance of the next version adds to the tables under load; old ones serve on, are started again on them, and are replaced (failure case 29)."""
     note, folder = tmp_path / "note", tmp_path / "migrations"
-    revision = next_version.migrations(folder)
+    revision = tables.migrations(folder)
     command = (sys.executable, "-m", "support.next_version", str(folder))
     pair = [servers.start(name, drain_time=30) for name in ("one", "two")]
     with Client(target_of(pair)) as client, Load(target_of(pair), parameters={"log": str(note)}) as load:

@@ -8,7 +8,7 @@ import pytest
 from headrace import Client
 from headrace.errors import WrongStatus
 from headrace.info import Finished
-from support.later_rows import ABOUT, UNKNOWN, with_more
+from support.next_version.rows import ABOUT, UNKNOWN, with_more
 from support.server import Server
 
 pytestmark = pytest.mark.slow

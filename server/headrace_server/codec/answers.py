@@ -26,10 +26,13 @@ _ERROR_SHORT = 200
 """Characters."""
 
 
+_SCOPES = {name.removeprefix("GATE_SCOPE_"): number for name, number in admin_service_pb2.GateScope.items()}
+
+
 def gate(gate: Gate) -> admin_service_pb2.Gate:
     """What is said of a queue, a tenant or a type."""
     return admin_service_pb2.Gate(
-        scope=admin_service_pb2.GateScope.Value(f"GATE_SCOPE_{gate.scope.name}"),
+        scope=_SCOPES.get(gate.scope.name, admin_service_pb2.GATE_SCOPE_UNSPECIFIED),
         name=gate.name,
         paused=gate.paused,
         max_running=gate.max_running,

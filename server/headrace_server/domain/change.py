@@ -131,6 +131,7 @@ class Draft:
         body: dict[str, Any] = {"from": int(before), "to": int(to)}
         if cause is not None:
             body["error"] = asdict(cause)
+            del body["error"]["unknown"]
             self.set(error=cause)
         self.log(EventKind.STATUS_CHANGED, **body)
 

@@ -103,6 +103,7 @@ class JobError:
     type: str = ""
     step: str = ""
     traceback: str = ""
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class Progress:
     update_time: int
     percent: float | None = None
     estimated_end_time: int | None = None
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class Attempt:
     worker: str
     end_time: int | None = None
     error: JobError | None = None
+    unknown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,7 @@ class Stop:
     requested_by: str = ""
     reason: str = ""
     confirmed: bool = False
+    unknown: str = ""
 
 
 class Kept(NamedTuple):

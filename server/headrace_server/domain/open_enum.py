@@ -1,9 +1,10 @@
 """Words that a later version may add to: a number that is not known here is a word all the same."""
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Final, TypeVar
 
 W = TypeVar("W", bound=IntEnum)
+S = TypeVar("S", bound=StrEnum)
 
 UNKNOWN: Final = "UNKNOWN"
 
@@ -20,6 +21,17 @@ def word(kind: type[W], number: object) -> W:
     made = int.__new__(kind, value)
     made._name_ = UNKNOWN
     made._value_ = value
+    return made
+
+
+def named(kind: type[S], text: str) -> S:
+    """The word of a text. One that this version does not know is called UNKNOWN, keeps its text and equals no other."""
+    known = kind._value2member_map_.get(text)
+    if known is not None:
+        return known  # type: ignore[return-value] # a member of kind
+    made = str.__new__(kind, text)
+    made._name_ = UNKNOWN
+    made._value_ = text
     return made
 
 

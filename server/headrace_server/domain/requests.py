@@ -90,12 +90,29 @@ def update(job: Job, now: int, *, fields: Mapping[str, Any], etag: str) -> Chang
 
 
 def may_delete(job: Job) -> bool:
-    """Whether the job may be deleted: it has ended and is not locked."""
-    return job.status.final and not job.locked
+    """Whether the job may be deleted: it has ended, is not locked, and nothing of it is lost that cannot be read."""
+    return job.status.final and not job.locked and not hides(job)
+
+
+def hides(job: Job) -> bool:
+    """Whether it has a part that this version cannot read: a later one may need it. Its revision is told by its history too."""
+    return any(not part.legible and part.name != "revision" for part in job.kept)
+
+
+def check_legible(job: Job) -> None:
+    """Raise unless this version can read all of the job: what it cannot read it does not change."""
+    if job.illegible:
+        raise WrongStatus(
+            job.job_id,
+            job.status.name,
+            f"this version cannot read all of it ({job.illegible}); a later one may have written it, and can",
+        )
 
 
 def check_delete(job: Job) -> None:
     """Raise unless the job may be deleted."""
+    if hides(job):
+        check_legible(job)
     if job.locked:
         raise JobLocked(job.job_id, job.status.name)
     if not job.status.final:

@@ -24,6 +24,8 @@ class RetryPolicy:
     initial_backoff: int = 1_000_000
     multiplier: float = 2.0
     max_backoff: int = 300_000_000
+    unknown: str = ""
+    """Members of the stored record that only a later version knows, as they were written: see store.tables.decoder."""
 
     def backoff(self, attempt: int) -> int:
         """The wait after attempt number `attempt` (1 is the first), before jitter: 0 to BACKOFF_MAX, whatever the policy says.

@@ -17,21 +17,32 @@ that it was busy: it is asked again some milliseconds later. So no lane waits fo
 for each other.
 
 What runs is counted over the partial index of what instances hold: no counter can drift.
+
+**What a later version says of a gate stays.** A column that this version does not know is left as it is, and its row is
+not deleted when all else that was said is taken back. A scope that is not known is shown, and lets everything through. A
+gate of which a part cannot be read lets nothing through, until an operator has said anew what it is.
 """
 
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, or_, select
+from sqlalchemy import Connection, Select, bindparam, delete, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from headrace_server.domain.capacity import Held
 from headrace_server.domain.gate import Gate, Scope
+from headrace_server.domain.once import Once
+from headrace_server.domain.open_enum import named
 from headrace_server.store import sql
 from headrace_server.store.sql.json_lists import among
 from headrace_server.store.tables.rows import dumps
 from headrace_server.store.tables.schema import HELD, gate, job
 from headrace_server.store.tables.statement import Bulk, Query, Row
+
+logger = logging.getLogger(__name__)
+_told: Final = Once()
+_NOTHING: Final = type(None)
 
 _named = select(gate).where(among(gate.c.gate, "keys")).order_by(gate.c.gate)
 _read = Query(_named)
@@ -50,6 +61,11 @@ _write = Bulk(
     gate.columns.keys(),
 )
 _forget = Bulk(delete(gate).where(gate.c.gate == bindparam("key")), ("key",))
+_whole: Final[Select[Any]] = (
+    select(literal_column("*")).select_from(gate).where(gate.c.gate == bindparam("key"))
+)
+
+_BOUNDS: Final = ("max_running", "max_running_per_owner")
 
 FIELDS: Final = tuple(gate.columns.keys()[1:])
 """The fields of a gate as they are stored, behind its key."""
@@ -91,20 +107,30 @@ def change(connection: Connection, asked: Gate, fields: Mapping[str, Any]) -> Ga
     sql.of(connection).hold_gates(connection)
     found = Gates().read(connection, [asked.key])
     changed = (found[0] if found else asked).changed(fields)
-    if changed.silent:
+    if changed.silent and not _says_more(connection, changed.key):
         _forget(connection, [(changed.key,)])
     else:
         _write(connection, [(changed.key, *(getattr(changed, name) for name in FIELDS))])
     return changed
 
 
+def _says_more(connection: Connection, key: str) -> bool:
+    """Whether a later version may have said something of it: its row has columns that this one does not know."""
+    return bool(set(connection.execute(_whole, {"key": key}).keys()) - set(gate.columns.keys()))
+
+
 def page(connection: Connection, *, after: str, limit: int) -> Sequence[Gate]:
     """The gates of which anything was said behind a key, by scope and name."""
-    query = select(gate).where(gate.c.gate > after).order_by(gate.c.gate).limit(limit)
+    said = or_(gate.c.paused, gate.c.weight != 1, *(gate.c[name].is_not(None) for name in _BOUNDS))
+    query = select(gate).where(gate.c.gate > after, said).order_by(gate.c.gate).limit(limit)
     return [_gate(row) for row in connection.execute(query).all()]
 
 
 def _gate(row: Row) -> Gate:
-    key, paused, *rest = row
+    key, paused, running, of_owner, weight = row
     scope, _, name = key.partition(":")
-    return Gate(Scope(scope), name, bool(paused), *rest)
+    if {type(running), type(of_owner)} <= {int, _NOTHING} and type(weight) is int:
+        return Gate(named(Scope, scope), name, bool(paused), running, of_owner, weight)
+    if _told.first(key, "gate"):
+        logger.error("The gate %s cannot be read, so it lets nothing through: say anew what it is", key)
+    return Gate(named(Scope, scope), name, paused=True)

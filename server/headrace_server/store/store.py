@@ -39,6 +39,7 @@ from headrace_server.store.sql import Dialect, Engines, refused
 from headrace_server.store.tables import schema
 from headrace_server.store.write import leadership, operations
 from headrace_server.store.write.commit_order import CommitOrder
+from headrace_server.store.write.passed_over import PassedOver
 from headrace_server.store.write.retention import Sweep, ended
 from headrace_server.store.write.waiting_count import WaitingCount
 from headrace_server.store.write.writer import Writer
@@ -61,6 +62,7 @@ UNDELETED: Final = "A job cannot be deleted: the database refuses it"
 UNDELETED_MAX: Final = 1000
 """Jobs that a sweep passes over since the database refuses to delete them."""
 UNDELETED_PAUSE: Final = 3600 * 1_000_000
+STAY_DUE_PAUSE: Final = 60 * 1_000_000
 """Microseconds until it is tried again."""
 
 
@@ -86,10 +88,9 @@ class SqlStore(Reader):
         self.listeners: list[CommitListener] = []
         self._me = ""
         self._clock = clock
-        self._stuck: set[str] = set()
-        """The jobs of which the database has refused what time brings them."""
-        self._undeleted: dict[str, int] = {}
-        """When the database has refused to delete a job."""
+        self._stay_due = PassedOver(STAY_DUE_PAUSE, clock)
+        """Jobs to which what time brings could not happen."""
+        self._undeleted = PassedOver(UNDELETED_PAUSE, clock)
         self._numbers = numbers
         self._heartbeat: Heartbeat | None = None
         self._tail: Tail | None = None
@@ -327,18 +328,19 @@ class SqlStore(Reader):
 
     async def sweep(self, retention: Retention, turn: int | None) -> SweepResult:
         """Delete some of what retention lets go, in one transaction, unless another instance has swept since `turn`."""
-        now = self._clock()
-        self._undeleted = {job_id: at for job_id, at in self._undeleted.items() if at > now - UNDELETED_PAUSE}
+        but = self._undeleted.now()
         try:
-            return await self._writer.put(Sweep(retention, turn, but=tuple(self._undeleted)))
+            swept, illegible = await self._writer.put(Sweep(retention, turn, but=but))
         except ControlError:
             raise
         except Exception:
-            but = tuple(self._undeleted)
+            now = self._clock()
             due = await self._read(lambda connection: ended(connection, retention, now, but))
             if not due or len(but) >= UNDELETED_MAX:
                 raise
             return await self._sweep_singly(retention, turn, due)
+        self._undeleted.add(illegible)
+        return swept
 
     async def _sweep_singly(self, retention: Retention, turn: int | None, due: Sequence[str]) -> SweepResult:
         """Job by job; what the database refuses to delete is looked at again in an hour."""
@@ -346,9 +348,10 @@ class SqlStore(Reader):
         for job_id in due:
             done = await self._alone(Sweep(retention, turn, only=job_id))
             if not done:
-                self._undeleted[job_id] = self._clock()
                 log.error(UNDELETED, extra={"job_id": job_id})
-            for swept in done:
+            if not done or done[0][1]:
+                self._undeleted.add([job_id])
+            for swept, _ in done:
                 turn, jobs = swept.turn, jobs + swept.jobs
                 if not swept.mine:
                     return replace(swept, jobs=jobs)
@@ -405,16 +408,19 @@ class SqlStore(Reader):
 
     async def run_timers(self) -> int | None:
         """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""
+        but = self._stay_due.now()
         try:
-            return await self._writer.put(operations.Timers(but=frozenset(self._stuck)))
+            upcoming, stay = await self._writer.put(operations.Timers(but=but))
         except ControlError:
             raise
         except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be written, and no other is to wait
             now = self._clock()
-            for job_id in await self._read(lambda connection: operations.due_jobs(connection, now)):
-                if job_id not in self._stuck and not await self._alone(operations.Timers(only=job_id)):
-                    self._stuck.add(job_id)
-            return await self._writer.put(operations.Timers(but=frozenset(self._stuck)))
+            for job_id in await self._read(lambda connection: operations.due_jobs(connection, now, but)):
+                if not await self._alone(operations.Timers(only=job_id)):
+                    self._stay_due.add([job_id])
+            upcoming, stay = await self._writer.put(operations.Timers(but=self._stay_due.now()))
+        self._stay_due.add(stay)
+        return min((at for at in (upcoming, self._stay_due.next()) if at is not None), default=None)
 
     async def recover(self, error: JobError, *, confirmed: bool) -> int:
         """Settle every job that is held by an instance which is not alive, together if they can be; answer how many."""

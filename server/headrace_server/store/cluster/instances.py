@@ -33,7 +33,7 @@ DAY: Final = 24 * 3600 * SECOND
 
 
 class State(IntEnum):
-    """Of an instance's row."""
+    """Of an instance's row. One in a state that this version does not know is none of the dead: it may run jobs."""
 
     LIVE = 1
     DEAD = 2
@@ -41,6 +41,7 @@ class State(IntEnum):
 
 LIVE: Final = instance.c.state == literal_column(str(int(State.LIVE)))
 """A condition: of an instance that lives."""
+DEAD: Final = instance.c.state == literal_column(str(int(State.DEAD)))
 _insert = insert_into(instance)
 _own_writers = Bulk(
     update(writer).where(writer.c.writer == bindparam("number")).values(instance=bindparam("me")),
@@ -63,7 +64,7 @@ _mark_dead = Bulk(
 _writers_of_dead = Query(
     select(writer.c.writer)
     .join(instance, instance.c.instance == writer.c.instance)
-    .where(writer.c.instance == bindparam("name"), instance.c.state == literal_column(str(int(State.DEAD))))
+    .where(writer.c.instance == bindparam("name"), DEAD)
 )
 _free = instance.alias("free")
 # Who is stopped in the middle of a beat has its row locked: nobody may wait for it, least of all a heartbeat.
@@ -99,7 +100,7 @@ _left_behind = Query(
     .where(
         HELD,
         job.c.job_id > bindparam("after"),
-        ~exists().where(instance.c.instance == job.c.instance, LIVE),
+        ~exists().where(instance.c.instance == job.c.instance, ~DEAD),
     )
     .order_by(job.c.job_id)
     .limit(bindparam("limit"))
@@ -120,7 +121,7 @@ def join(connection: Connection, me: Instance, numbers: Iterable[int], now: int,
 def _clear_up(connection: Connection, now: int) -> None:
     """What the dead have left a day ago: their rows, and what they needed to write."""
     old = now - DAY
-    connection.execute(delete(instance).where(~LIVE, instance.c.start_time < old))
+    connection.execute(delete(instance).where(DEAD, instance.c.start_time < old))
     gone = ~exists().where(instance.c.instance == writer.c.instance)
     connection.execute(delete(writer).where(writer.c.start_time < old, gone))
     connection.execute(delete(batch).where(~exists().where(writer.c.writer == batch.c.writer)))

@@ -3,8 +3,10 @@
 A later version may have written it, since two serve one database during an upgrade, and a row may be damaged. Neither
 raises here:
 
-- A key that is not known is passed over. The text as it was stored is kept beside the value, and is written back as
-  long as the value stays the same (`Kept`, in domain.job).
+- A key that is not known is kept, byte for byte. While the value of a column stays the same, its text is written back
+  as it was stored (`Kept`, in domain.job). A record that is changed in a part carries the members that it does not know
+  (`unknown`) through the change, and they are written behind its own. They go when the record goes as a whole: progress
+  and error with a new attempt.
 - A number of an enum that is not known is a word UNKNOWN (domain.open_enum).
 - What cannot be read at all is as good as not there, and the job is *illegible*: it is shown without that part, it
   is neither claimed nor changed by callers, and the log tells of it once.
@@ -14,7 +16,7 @@ So a row harms itself alone. Hot: what this version has written takes the short 
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from json import loads
 from typing import Any, Final, TypeVar
@@ -23,36 +25,41 @@ from headrace_server.domain.job import Attempt, ErrorKind, JobError, Kept, Progr
 from headrace_server.domain.once import Once
 from headrace_server.domain.open_enum import word
 from headrace_server.domain.spec import RetryPolicy
+from headrace_server.store.tables.raw_json import elements, members, other_members
 
 logger = logging.getLogger(__name__)
 
-R = TypeVar("R")
+R = TypeVar("R", Attempt, JobError, Progress, RetryPolicy, Stop)
 _told: Final = Once()
 
 
 _NAMES: Final[Mapping[Any, frozenset[str]]] = {
-    of: frozenset(field.name for field in fields(of))
+    of: frozenset(field.name for field in fields(of)) - {"unknown"}
     for of in (Attempt, JobError, Progress, RetryPolicy, Stop)
 }
 
 
-def record(of: type[R], plain: Mapping[str, Any], /, **words: type[IntEnum]) -> R:
-    """A record of the keys that this version knows; words: the fields that are enums. Raises TypeError where one is missing."""
+def record(of: type[R], text: str, /, **words: type[IntEnum]) -> R:
+    """A record with what this version does not know of it; words: the fields that are enums.
+
+    Raises TypeError where a field is missing.
+    """
+    plain = loads(text)
     known = {name: value for name, value in plain.items() if name in _NAMES[of]}
     for name, enum in words.items():
         known[name] = word(enum, known[name])
-    return of(**known)
+    return of(**known, unknown=other_members(text, _NAMES[of]))
 
 
-def error_of(plain: Mapping[str, Any]) -> JobError:
+def error_of(text: str) -> JobError:
     """Why something ended without success."""
-    return record(JobError, plain, kind=ErrorKind)
+    return record(JobError, text, kind=ErrorKind)
 
 
-def _attempt_of(plain: Mapping[str, Any]) -> Attempt:
-    if "error" in plain:
-        plain = {**plain, "error": error_of(plain["error"])}
-    return record(Attempt, plain)
+def _attempt_of(text: str) -> Attempt:
+    attempt = record(Attempt, text)
+    errors = [value for name, value, _ in members(text) if name == "error"]
+    return replace(attempt, error=error_of(errors[-1])) if errors else attempt
 
 
 def _labels_of(text: str) -> dict[str, Any]:
@@ -62,26 +69,32 @@ def _labels_of(text: str) -> dict[str, Any]:
     return labels
 
 
-def _exactly(kind: type[R]) -> Callable[[str], R]:
+def _exact(kind: type[R], plain: dict[str, Any]) -> R:
     """The short way: every key is known."""
-    return lambda text: kind(**loads(text))
+    if "unknown" in plain:
+        raise ValueError("another has written it")
+    return kind(**plain)
 
 
-def _error_exactly(text: str) -> JobError:
-    plain = loads(text)
-    return JobError(**{**plain, "kind": ErrorKind(plain["kind"])})
+def _exactly(kind: type[R]) -> Callable[[str], R]:
+    return lambda text: _exact(kind, loads(text))
+
+
+def _error_exactly(plain: dict[str, Any]) -> JobError:
+    plain["kind"] = ErrorKind(plain["kind"])
+    return _exact(JobError, plain)
 
 
 def _attempt_exactly(plain: dict[str, Any]) -> Attempt:
     if "error" in plain:
-        error = plain["error"]
-        plain["error"] = JobError(**{**error, "kind": ErrorKind(error["kind"])})
-    return Attempt(**plain)
+        plain["error"] = _error_exactly(plain["error"])
+    return _exact(Attempt, plain)
 
 
 def _stop_exactly(text: str) -> Stop:
     plain = loads(text)
-    return Stop(**{**plain, "phase": StopPhase(plain["phase"])})
+    plain["phase"] = StopPhase(plain["phase"])
+    return _exact(Stop, plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +111,19 @@ class Decoder:
 
 DECODERS: Final[Mapping[str, Decoder]] = {
     "labels": Decoder(_labels_of, _labels_of, {}),
-    "retry": Decoder(_exactly(RetryPolicy), lambda text: record(RetryPolicy, loads(text)), RetryPolicy()),
+    "retry": Decoder(_exactly(RetryPolicy), lambda text: record(RetryPolicy, text), RetryPolicy()),
     "status": Decoder(
         {int(status): status for status in Status}.__getitem__, lambda number: word(Status, number)
     ),
     "locked": Decoder(bool, bool),
-    "progress": Decoder(_exactly(Progress), lambda text: record(Progress, loads(text))),
-    "error": Decoder(_error_exactly, lambda text: error_of(loads(text))),
+    "progress": Decoder(_exactly(Progress), lambda text: record(Progress, text)),
+    "error": Decoder(lambda text: _error_exactly(loads(text)), error_of),
     "attempts": Decoder(
         lambda text: tuple(_attempt_exactly(plain) for plain in loads(text)),
-        lambda text: tuple(_attempt_of(plain) for plain in loads(text)),
+        lambda text: tuple(map(_attempt_of, elements(text))),
         (),
     ),
-    "stop": Decoder(_stop_exactly, lambda text: record(Stop, loads(text), phase=StopPhase)),
+    "stop": Decoder(_stop_exactly, lambda text: record(Stop, text, phase=StopPhase)),
 }
 """The columns of a job that are no plain number or text."""
 

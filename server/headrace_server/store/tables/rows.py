@@ -7,7 +7,7 @@ fields that need it are turned.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from json import JSONEncoder
 from operator import attrgetter
 from typing import Any, Final
@@ -16,6 +16,7 @@ from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Attempt, Job, Kept, Status
 from headrace_server.domain.open_enum import word
 from headrace_server.store.tables.decoder import DECODERS, Plain, keep, keep_plain, mapping_of
+from headrace_server.store.tables.raw_json import with_members
 from headrace_server.store.tables.schema import job
 from headrace_server.store.tables.statement import Row
 
@@ -33,8 +34,12 @@ def _encode_record(record: Any) -> dict[str, Any]:
     return {
         field.name: value
         for field in fields(record)
-        if (value := getattr(record, field.name)) is not field.default
+        if (value := getattr(record, field.name)) is not field.default and field.name != "unknown"
     }
+
+
+def _text_of(record: Any) -> str:
+    return with_members(dumps(_encode_record(record)), record.unknown)
 
 
 def _encode_attempt(attempt: Attempt) -> dict[str, Any]:
@@ -51,15 +56,29 @@ def _encode_attempt(attempt: Attempt) -> dict[str, Any]:
     return plain
 
 
+def _encode_attempts(attempts: tuple[Attempt, ...]) -> str:
+    if any(one.unknown or (one.error and one.error.unknown) for one in attempts):
+        return f"[{','.join(map(_attempt_text, attempts))}]"
+    return dumps([_encode_attempt(attempt) for attempt in attempts])
+
+
+def _attempt_text(attempt: Attempt) -> str:
+    """Of one of which a part is known to a later version alone."""
+    text = dumps(_encode_attempt(replace(attempt, error=None)))
+    if attempt.error is not None:
+        text = with_members(text, f'"error":{_text_of(attempt.error)}')
+    return with_members(text, attempt.unknown)
+
+
 _ENCODERS: dict[str, Callable[[Any], Any]] = {
     "labels": lambda labels: dumps(dict(labels)),
-    "retry": lambda retry: dumps(_encode_record(retry)),
+    "retry": _text_of,
     "status": int,
     "locked": bool,
-    "progress": lambda progress: dumps(_encode_record(progress)),
-    "error": lambda error: dumps(_encode_record(error)),
-    "attempts": lambda attempts: dumps([_encode_attempt(attempt) for attempt in attempts]),
-    "stop": lambda stop: dumps(_encode_record(stop)),
+    "progress": _text_of,
+    "error": _text_of,
+    "attempts": _encode_attempts,
+    "stop": _text_of,
 }
 """How a field that is no plain number or text is written; what is empty is NULL."""
 

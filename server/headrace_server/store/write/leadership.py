@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, exists, select, update
 
-from headrace_server.store.cluster.instances import LIVE
+from headrace_server.store.cluster.instances import DEAD
 from headrace_server.store.outbox import rows
 from headrace_server.store.tables.schema import duty, instance
 from headrace_server.store.tables.statement import Bulk, Query
@@ -23,7 +23,7 @@ from headrace_server.store.write.unit_of_work import UnitOfWork
 DUTY: Final = "broadcast"
 
 _holder = Query(
-    select(duty.c.holder, exists().where(instance.c.instance == duty.c.holder, LIVE))
+    select(duty.c.holder, exists().where(instance.c.instance == duty.c.holder, ~DEAD))
     .where(duty.c.name == bindparam("name"))
     .with_for_update()
 )

@@ -11,16 +11,16 @@ Work is carried out again from the start when its transaction was rolled back, s
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal_column, not_, select
 
 from headrace_server.domain import expiry, requests, running
 from headrace_server.domain.change import Change, chain
-from headrace_server.domain.errors import QueueFull, RequestIdReused, WrongStatus
+from headrace_server.domain.errors import QueueFull, RequestIdReused
 from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import Job, JobError, Status
 from headrace_server.domain.ports.cluster import Instance
@@ -28,9 +28,12 @@ from headrace_server.domain.ports.jobs import Decision, Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
 from headrace_server.store import gates
 from headrace_server.store.cluster import instances
+from headrace_server.store.sql.json_lists import among
 from headrace_server.store.tables.payloads import read_payloads
+from headrace_server.store.tables.rows import dumps
 from headrace_server.store.tables.schema import job, timer
 from headrace_server.store.tables.statement import Query, distinct
+from headrace_server.store.write.derived import TimerKind
 from headrace_server.store.write.unit_of_work import UnitOfWork
 
 logger = logging.getLogger(__name__)
@@ -138,13 +141,9 @@ class Apply(WriteOperation[Change]):
     def apply(self, unit: UnitOfWork) -> Change:
         """Answer what has become of the job. Raises JobNotFound, WrongStatus for one that cannot be read, and what decide raises."""
         found = unit.job(self.job_id, self.tenant)
-        if self.tenant is not None and found.illegible:
+        if self.tenant is not None:
             # A caller's wish. Whoever runs it may still write what has become of the run: else it would run for ever.
-            raise WrongStatus(
-                self.job_id,
-                found.status.name,
-                f"this version cannot read all of it ({found.illegible}); a later one may have written it, and can",
-            )
+            requests.check_legible(found)
         return unit.fold(self.decide(found, unit.now))
 
 
@@ -205,45 +204,48 @@ class ChangeGate(WriteOperation[Gate]):
         return gates.change(unit.connection, self.gate, self.fields)
 
 
-STUCK_PAUSE: Final = 1_000_000
-"""Microseconds until it is looked again at what could not be written."""
-
+# A later version may wait for more: that is its own to settle.
+_kinds = timer.c.kind.in_([literal_column(str(int(kind))) for kind in TimerKind])
+_others = not_(among(timer.c.job_id, "but"))
 _due = Query(
-    select(timer.c.job_id).where(timer.c.at <= bindparam("now")).order_by(timer.c.at).limit(SWEEP_PAGE)
+    select(timer.c.job_id)
+    .where(timer.c.at <= bindparam("now"), _kinds, _others)
+    .order_by(timer.c.at)
+    .limit(SWEEP_PAGE)
 )
-_next_timer = Query(select(func.min(timer.c.at)))
+_next_timer = Query(
+    # That each is behind the first time of all says that its index is to be gone along.
+    select(timer.c.at)
+    .where(timer.c.at > literal_column("-1"), _kinds, _others)
+    .order_by(timer.c.at)
+    .limit(literal_column("1"))
+)
 
 
 _passed: Decision = chain([expiry.promote, expiry.expire])
 
 
 @dataclass(frozen=True, slots=True)
-class Timers(WriteOperation[int | None]):
-    """Promote and expire what is due, oldest first; answer the time of the next timer.
+class Timers(WriteOperation[tuple[int | None, Sequence[str]]]):
+    """Promote and expire what is due, oldest first.
 
-    only: this job alone. but: leave these out, of which the database has refused what became of them.
+    only: this job alone. but: leave these out, of which is known that they stay due.
     """
 
     phase = Phase.SWEEP
     only: str = ""
     but: frozenset[str] = frozenset()
 
-    def apply(self, unit: UnitOfWork) -> int | None:
-        """Answer the time of the next timer; it has passed when there were more than a page."""
-        due = [self.only] if self.only else due_jobs(unit.connection, unit.now)
-        stuck = not self.but.isdisjoint(due)
-        due = [job_id for job_id in due if job_id not in self.but]
+    def apply(self, unit: UnitOfWork) -> tuple[int | None, Sequence[str]]:
+        """Answer the time of the next timer, which has passed when there were more than a page; and the jobs that stay due."""
+        due = [self.only] if self.only else due_jobs(unit.connection, unit.now, self.but)
         # What another is changing is met again: its timer is still there, and in the past.
         unit.load(due, free=True)
-        for job_id in due:
-            if unit.jobs.get(job_id) is not None:
-                stuck |= not self._pass(unit, unit.job(job_id))
+        there = [job_id for job_id in due if unit.jobs.get(job_id) is not None]
+        stay = [job_id for job_id in there if not self._pass(unit, unit.job(job_id))]
         unit.flush()
-        ((upcoming,),) = _next_timer(unit.connection)
-        # A job that stays due is looked at in a while, not at once.
-        if stuck and upcoming is not None:
-            return max(int(upcoming), unit.now + STUCK_PAUSE)
-        return upcoming  # type: ignore[no-any-return] # a time, or None
+        upcoming = _next_timer(unit.connection, but=dumps([*self.but, *stay]))
+        return (upcoming[0][0] if upcoming else None), stay
 
     def _pass(self, unit: UnitOfWork, found: Job) -> bool:
         """Whether what time brings was decided: a defect at one job keeps no other waiting."""
@@ -257,9 +259,9 @@ class Timers(WriteOperation[int | None]):
         return True
 
 
-def due_jobs(connection: Connection, now: int) -> list[str]:
-    """The jobs of which a timer is due, oldest first, a page at most."""
-    return list(dict.fromkeys(job_id for (job_id,) in _due(connection, now=now)))
+def due_jobs(connection: Connection, now: int, but: Collection[str]) -> list[str]:
+    """The jobs of which a timer is due, oldest first, a page at most. but: leave these out."""
+    return list(dict.fromkeys(job_id for (job_id,) in _due(connection, now=now, but=dumps([*but]))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +296,8 @@ class Recover(WriteOperation[int]):
     def _settled(self, found: Job, now: int) -> Change:
         """What becomes of it: a defect at one job keeps no other from being settled, and no server from starting."""
         try:
-            if not (self.in_short or found.illegible):
+            if found.status is Status.TO_BE_RUN or not (self.in_short or found.illegible):
+                # Of one that is TO_BE_RUN no code has run: it goes back, for whoever can read it.
                 return running.recover(found, now, error=self.error, confirmed=self.confirmed)
         except Exception:
             logger.exception("A lost run could not be settled as it is", extra={"job_id": found.job_id})

@@ -12,13 +12,14 @@ A sweep is many small transactions, each of a hundred jobs at most that an index
 for one of them at most. Locked jobs are not in that index. What another is changing at the moment is left out.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, not_, select, update
 
 from headrace_server.domain.ports.retention import SweepResult
+from headrace_server.domain.requests import hides
 from headrace_server.domain.retention import PORTION_JOBS, Retention, portion
 from headrace_server.store.sql.json_lists import among
 from headrace_server.store.tables.rows import dumps
@@ -62,10 +63,10 @@ _forget = Bulk(
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep(WriteOperation[SweepResult]):
+class Sweep(WriteOperation[tuple[SweepResult, Sequence[str]]]):
     """Delete a portion of what may go, if nobody has swept since `turn`.
 
-    only: this job alone. but: leave these out, which the database has refused to delete.
+    only: this job alone. but: leave these out, which could not be deleted.
     """
 
     phase = Phase.SWEEP
@@ -74,28 +75,31 @@ class Sweep(WriteOperation[SweepResult]):
     only: str = ""
     but: Collection[str] = ()
 
-    def apply(self, unit: UnitOfWork) -> SweepResult:
-        """Answer what was deleted, and the next turn."""
+    def apply(self, unit: UnitOfWork) -> tuple[SweepResult, Sequence[str]]:
+        """Answer what was deleted, and the next turn; and jobs that stay, since this version cannot read them."""
         connection = unit.connection
         found = _turn(connection, name=DUTY)
         if not found:  # Another is sweeping in this moment.
-            return SweepResult(_NOBODY_KNOWS if self.turn is None else self.turn, mine=False)
+            return SweepResult(_NOBODY_KNOWS if self.turn is None else self.turn, mine=False), ()
         ((turn,),) = found
         if self.turn not in (None, turn):
-            return SweepResult(turn, mine=False)
+            return SweepResult(turn, mine=False), ()
         due = [self.only] if self.only else ended(connection, self.retention, unit.now, self.but)
         unit.load(due, free=True)
-        gone = portion(job for job_id in due if (job := unit.jobs.get(job_id)) is not None)
+        there = [job for job_id in due if (job := unit.jobs.get(job_id)) is not None]
+        illegible = [job.job_id for job in there if hides(job)]
+        gone = portion(there)
         for found_job in gone:
             unit.delete(found_job)
         forgotten = () if self.only else _forgotten(connection, now=unit.now, most=PORTION_JOBS)
+        more = bool(gone or illegible) and (len(gone) < len(due) or len(due) == PORTION_JOBS)
         if not (gone or forgotten):
-            return SweepResult(turn, mine=True)
+            return SweepResult(turn, mine=True, more=more), illegible
         _forget(connection, forgotten)
         _set_turn(connection, [(turn + 1, DUTY)])
         unit.wrote = True
-        more = bool(gone) and (len(gone) < len(due) or len(due) == PORTION_JOBS)
-        return SweepResult(turn + 1, mine=True, jobs=len(gone), more=more or len(forgotten) == PORTION_JOBS)
+        more = more or len(forgotten) == PORTION_JOBS
+        return SweepResult(turn + 1, mine=True, jobs=len(gone), more=more), illegible
 
 
 def ended(connection: Connection, retention: Retention, now: int, but: Collection[str]) -> list[str]:

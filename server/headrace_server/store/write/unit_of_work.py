@@ -7,6 +7,7 @@ in its last state, every event in order, and what follows in the derived tables.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from sqlalchemy import Connection, and_, bindparam, delete, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -36,6 +37,7 @@ _changed_row = rows.row_maker((*_CHANGING, "job_id"))
 _wanted = select(*rows.JOB_COLUMNS).where(among(job.c.job_id, "ids")).order_by(job.c.job_id)
 _load_jobs = Query(_wanted.with_for_update(key_share=True))
 _load_free_jobs = Query(_wanted.with_for_update(key_share=True, skip_locked=True))
+_revisions = Query(select(job_event.c.revision).where(job_event.c.job_id == bindparam("job_id")))
 _key = pairs("keys")
 _load_requests = Query(
     # An outer join begins with the keys, whatever a planner thinks of the table.
@@ -117,7 +119,16 @@ class UnitOfWork:
             load = _load_free_jobs if free else _load_jobs
             for row in load(self.connection, ids=rows.dumps(wanted)):
                 stored = rows.job_of(row)
+                if stored.kept:
+                    stored = self._with_revision(stored)
                 self.jobs[stored.job_id] = self._stored[stored.job_id] = stored
+
+    def _with_revision(self, stored: Job) -> Job:
+        """A job whose revision cannot be read has that of its last event: what becomes of its run must find a place."""
+        if all(part.name != "revision" for part in stored.kept):
+            return stored
+        numbers = [number for (number,) in _revisions(self.connection, job_id=stored.job_id)]
+        return replace(stored, revision=max((one for one in numbers if isinstance(one, int)), default=0))
 
     def load_requests(self, keys: Iterable[tuple[str, str]]) -> None:
         """Read which jobs were made with these (tenant, request_id)."""

@@ -53,7 +53,7 @@ LEVEL_INFO, LEVEL_WARNING = 2, 3
 LEAVE = b'["leave"]\n'
 """Go when this is read, and let another take the place."""
 
-_ERROR_FIELDS = frozenset(field.name for field in fields(JobError))
+_ERROR_FIELDS = frozenset(field.name for field in fields(JobError)) - {"unknown"}
 _END_NAMES = tuple(field.name for field in fields(Ending) if field.name not in ("interrupted", "result"))
 """What the end of a run says of itself: in Ending, which the child has, and in Outcome, which the server makes of it."""
 _RUN_FIELDS = tuple(

@@ -1,17 +1,8 @@
-"""The next version of the server: the same, but for one more migration, which adds to the tables.
-
-    python -m support.next_version FOLDER serve
-
-FOLDER is what `migrations` has made.
-"""
+"""The tables of the next version: one more migration, which adds to them."""
 
 import shutil
-import sys
 from pathlib import Path
 
-import typer
-
-from headrace_server.__main__ import register
 from headrace_server.store.opening import migrate, steps
 
 REVISION = "9999_since_{own}"
@@ -39,10 +30,3 @@ def migrations(folder: Path) -> str:
     revision = REVISION.format(own=head[:4])
     (folder / "versions" / f"{revision}_colours.py").write_text(_STEP.format(revision=revision, before=head))
     return revision
-
-
-if __name__ == "__main__":
-    steps.MIGRATIONS = Path(sys.argv.pop(1))  # type: ignore[misc] # Final in the version of today
-    cli = typer.Typer(no_args_is_help=True)
-    register(cli)
-    cli()

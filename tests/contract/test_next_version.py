@@ -41,7 +41,7 @@ from headrace_server.domain.spec import RetryPolicy, Spec
 from headrace_server.store import SqlStore
 from headrace_server.store.read.tail import Cursor
 from headrace_server.store.tables import rows, schema
-from support.later_rows import ABOUT, EVENTS, LATER, UNKNOWN, Later
+from support.next_version.rows import ABOUT, EVENTS, LATER, UNKNOWN, Later
 
 KINDS = [f"t{number}" for number in range(len(LATER))]
 TWICE = RetryPolicy(max_attempts=2, initial_backoff=0)

@@ -9,6 +9,27 @@ UNKNOWN = 42
 MORE = {"colour": "red", "depth": {"a": [1, 2]}}
 
 
+RAW = '"colour": "\\u00e9\\ud800","depth":{"a" : [1.10, 1E3,\t{}]},"unknown":0'
+"""Members that read and written again would be other bytes; the last is called as the field that keeps them."""
+
+
+def with_raw(text: str) -> str:
+    """An object with RAW behind its own members."""
+    return f"{text[:-1]},{RAW}}}" if json.loads(text) else f"{{{RAW}}}"
+
+
+def with_raw_attempts(text: str) -> str:
+    """Attempts with RAW in each, and in the error of each."""
+    made = []
+    for attempt in json.loads(text):
+        error = attempt.pop("error", None)
+        whole = json.dumps(attempt)
+        if error is not None:
+            whole = f'{whole[:-1]},"error" : {with_raw(json.dumps(error))}}}'
+        made.append(with_raw(whole))
+    return f"[{','.join(made)}]"
+
+
 def with_more(text: str | None) -> str:
     """An object with keys that this version does not know."""
     return json.dumps({**json.loads(text or "{}"), **MORE})

@@ -268,7 +268,7 @@ def test_installed_modules(doctor: Doctor) -> None:
     assert ("ok", "store.orders has store.write.commit_order.") in said
     assert (
         "warning",
-        "store.orders sets the default timeout of sockets to 9.0 s: the workers run with that.",
+        "store.orders sets the default timeout of sockets to 9.0 s: its workers run with that.",
     ) in said
     (level, text) = next(one for one in said if one[1].startswith("nowhere_at_all"))
     assert level == "problem"

@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import textwrap
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from work.pool_support import alive, fact
+from work.pool_support import alive, fact, workshop
 
 from headrace_server.domain.errors import InvalidParameter, LoaderUnavailable, UnknownType
+from headrace_server.work.child.necessities import Necessities
 from headrace_server.work.linux import process_tree
 from headrace_server.work.loading import Loading
 
@@ -140,6 +142,39 @@ async def test_what_a_module_bends(opened: Open, caplog: pytest.LogCaptureFixtur
         }
         assert any("job module first sets a handler for SIGTERM" in one.message for one in caplog.records)
     assert (signal.getsignal(signal.SIGTERM), Path.cwd(), logging.getLogger().level) == before
+
+
+async def test_what_a_worker_needs_is_put_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A module that leaves too low limits and no way to import is named, workers put that back, and the modules behind it have their types."""
+    modules = ["work.starving_module", "work.process_jobs"]
+    loading = Loading(modules, entry_points=False, load_seconds=30)
+    try:
+        await loading.first()
+        assert {"limits", "pool"} <= loading.registry.names
+    finally:
+        await loading.close()
+    put_back = next(one.message for one in caplog.records if "workers put that back" in one.message)
+    for words in (
+        "sys.path",
+        "sys.meta_path",
+        *(f"sets RLIMIT_{name} too low" for name in ("NOFILE", "CPU", "AS", "DATA")),
+    ):
+        assert words in put_back
+    async with workshop(tmp_path, modules=modules) as shop:
+        assert (await shop.run("limits")).result == "[]"
+        assert (await shop.run("fork-and-end", how="3")).result == "3"
+
+
+def test_limits_that_leave_enough_stay() -> None:
+    """What a module sets that a worker can live with stays as the module has it."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needs = Necessities()
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[0] - 1, before[1]))
+        assert needs.put_back() == []
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == before[0] - 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 LATER = """

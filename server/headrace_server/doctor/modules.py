@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from headrace.jobs import Loaded, installed
 from headrace_server.doctor.finding import Finding, ok, problem, warning
+from headrace_server.work.catalog.bends import sentences
 from headrace_server.work.loading import Loading
 
 _PLACE = re.compile(r'File "([^"]+)", line (\d+)')
@@ -33,8 +34,8 @@ def look(names: Sequence[str], *, entry_points: bool, seconds: float) -> Iterato
             yield warning("jobs", f"{shown} loads but has no job: decorate a function in it with @job.")
         elif types and name in origins:
             yield ok("jobs", f"{shown} is a package; its modules have {', '.join(sorted(types))}.")
-        if name in found.bends:
-            yield warning("jobs", f"{shown} {', '.join(found.bends[name])}: the workers run with that.")
+        for sentence in sentences(found.bends.get(name, ())):
+            yield warning("jobs", f"{shown} {sentence}.")
     if not names and not found.modules and not found.errors:
         yield warning("jobs", "No module of jobs is named or installed: name some with --jobs.")
 

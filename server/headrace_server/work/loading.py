@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from headrace_server.domain.errors import FieldViolation, InvalidParameter, LoaderUnavailable
 from headrace_server.work.catalog import loader
+from headrace_server.work.catalog.bends import sentences
 from headrace_server.work.catalog.loader_life import Load, LoaderLife, parameters_of
 from headrace_server.work.catalog.path import path_of_jobs
 from headrace_server.work.catalog.registry import Registry
@@ -206,9 +207,8 @@ class Loading:
         for module, error in load.errors.items():
             self._tell(module, error)
         for module in load.bends.keys() - self._bends:
-            self._log.warning(
-                "job module %s %s: its workers run with that", module, ", ".join(load.bends[module])
-            )
+            for sentence in sentences(load.bends[module]):
+                self._log.warning("job module %s %s", module, sentence)
         self._errors = load.errors
         self._bends = set(load.bends)
         if (

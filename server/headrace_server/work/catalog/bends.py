@@ -1,7 +1,7 @@
 """What the import of a module bends in its process: seen, put back where that can be, and told.
 
-In the loader that keeps the next module straight. A worker imports the same modules and stays as they make it: so the
-sentences say what is true of it.
+In the loader that keeps the next module straight. A worker imports the same modules and stays as they make it, but for
+what it cannot do without (necessities): the sentences say what is true of it.
 """
 
 import contextlib
@@ -16,11 +16,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pydantic
+
+from headrace_server.work.child.necessities import PUT_BACK, Necessities
 
 _TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _OWN: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
@@ -66,8 +68,7 @@ class State:
     parts: tuple[Any, ...]
     needed: tuple[Any, ...]
     recursion: int
-    path: list[str]
-    finders: list[Any]
+    necessities: Necessities
 
 
 def take() -> State:
@@ -86,20 +87,28 @@ def take() -> State:
         parts=tuple(getattr(holder, name) for holder, name in _PATCHED),
         needed=tuple(vars(holder)[name] for holder, name in _NEEDED),
         recursion=sys.getrecursionlimit(),
-        path=list(sys.path),
-        finders=list(sys.meta_path),
+        necessities=Necessities(),
     )
 
 
 def put_back(before: State) -> list[str]:
     """Put back what can be; answer what was bent, each as words that follow the name of the module."""
+    needed = before.necessities.put_back()  # first: to look takes some of it
     bent: list[str] = []
-    for look in (_signals, _timers, _process, _logs, _parts, _needed, _imports):
+    for look in (_signals, _timers, _process, _logs, _parts, _needed, _recursion):
         with contextlib.suppress(OSError, ValueError):  # what cannot be put back is told all the same
             bent.extend(look(before))
     with contextlib.suppress(OSError):
         os.close(before.folder)
-    return bent
+    return [*bent, *needed]
+
+
+def sentences(bent: Sequence[str]) -> Iterator[str]:
+    """What to say of the workers of a module that bends its process so; each follows the name of the module."""
+    if stay := [words for words in bent if words not in PUT_BACK]:
+        yield f"{', '.join(stay)}: its workers run with that"
+    if put_back := [words for words in bent if words in PUT_BACK]:
+        yield f"{', '.join(put_back)}: its workers put that back"
 
 
 def _signals(before: State) -> Iterator[str]:
@@ -163,19 +172,10 @@ def _needed(before: State) -> Iterator[str]:
             yield f"replaces {holder.__name__}.{name}"
 
 
-def _imports(before: State) -> Iterator[str]:
+def _recursion(before: State) -> Iterator[str]:
     if sys.getrecursionlimit() != before.recursion:
         yield f"sets the recursion limit to {sys.getrecursionlimit()}"
         sys.setrecursionlimit(before.recursion)
-    # What is put in stays: the modules behind may count on it.
-    lists: tuple[tuple[str, list[Any], list[Any]], ...] = (
-        ("folders out of sys.path", sys.path, before.path),
-        ("finders out of sys.meta_path", sys.meta_path, before.finders),
-    )
-    for name, now, then in lists:
-        if missing := [one for one in then if one not in now]:
-            now.extend(missing)
-            yield f"takes {name}"
 
 
 def _name(number: int) -> str:

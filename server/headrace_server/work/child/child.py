@@ -42,6 +42,7 @@ from headrace_server.work.child.followed_handlers import follow_handlers
 from headrace_server.work.child.forks import Forks
 from headrace_server.work.child.garbage import Garbage
 from headrace_server.work.child.left_threads import LeftThreads
+from headrace_server.work.child.necessities import Necessities
 from headrace_server.work.child.process_state import ProcessState
 from headrace_server.work.child.process_traits import quick_traits, slow_traits
 from headrace_server.work.child.reporter import ChildReporter, Flusher
@@ -160,7 +161,7 @@ class Child:
         """Import the modules of the jobs, then say which types they have, and why they have not more."""
         sys.path[:] = self._settings.path
         self._loaded = jobs.load(
-            self._settings.modules, self._settings.entry_points, skip=self._settings.skip
+            self._settings.modules, self._settings.entry_points, skip=self._settings.skip, around=_sustained
         )
         if os.getpid() != self._pid:  # a module has forked, and this process is no second worker
             os._exit(0)
@@ -326,6 +327,14 @@ class Child:
             send(self._sock, frame)
         except (BrokenPipeError, ConnectionResetError):
             os._exit(1)  # the server is gone: nothing may begin, and what runs is killed in a moment
+
+
+@contextlib.contextmanager
+def _sustained(_module: str, _loaded: jobs.Loaded) -> Iterator[None]:
+    """While a module is imported. What it takes that the worker needs is said by the loader, once for all workers."""
+    before = Necessities()
+    yield
+    before.put_back()
 
 
 def _named(processes: Sequence[str]) -> str:

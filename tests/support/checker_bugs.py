@@ -33,7 +33,7 @@ from headrace_server.store.store import SqlStore, wall_clock
 from headrace_server.store.write import unit_of_work, writer
 from headrace_server.work.dispatch.active_run import ActiveRun
 from headrace_server.work.dispatch.slot_table import Groups, SlotTable
-from headrace_server.work.ipc.contract import PoolPort, RunKey
+from headrace_server.work.executor import Executor, RunKey
 from support.phases import Doomed, DoomedDispatcher, DoomedStore, Phase, chosen, reach, serve
 
 
@@ -181,9 +181,9 @@ class _HastySeating(SlotTable):
 class StartsFirst(DoomedDispatcher):
     """RUNNING committed after the start: with the first thing that the job's code says."""
 
-    def attach(self, pool: PoolPort) -> None:
-        """Use this pool."""
-        self.slot_table = _HastySeating(self._store, pool, self._me, self._wake.set)
+    def attach(self, executor: Executor) -> None:
+        """Use this executor."""
+        self.slot_table = _HastySeating(self._store, executor, self._me, self._wake.set)
 
     def logged(self, slot: str, run: RunKey, messages: Sequence[Message], dropped: int) -> None:
         """The job's code has said something."""

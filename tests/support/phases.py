@@ -36,7 +36,7 @@ from headrace_server.domain.job import Status
 from headrace_server.domain.ports.claims import Claimed, ClaimRequest
 from headrace_server.store.store import SqlStore
 from headrace_server.work.dispatch.dispatcher import Dispatcher
-from headrace_server.work.ipc.contract import RunKey
+from headrace_server.work.executor import RunKey
 from headrace_server.work.pool.pool import Pool
 from support.server import Server
 

@@ -14,8 +14,8 @@ from headrace_server.domain.ports.jobs import Decision
 from headrace_server.domain.spec import Spec
 from headrace_server.work.dispatch.active_run import CROWD, ActiveRun
 from headrace_server.work.dispatch.stop_escalation import StopEscalation
+from headrace_server.work.executor import ProgressReport
 from headrace_server.work.ipc import frames
-from headrace_server.work.ipc.contract import ProgressReport
 
 NOW = 1_700_000_000_000_000
 

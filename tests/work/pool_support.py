@@ -13,7 +13,7 @@ from typing import Any
 
 from headrace.jobs import RunInfo
 from headrace_server.domain.change import Message, Outcome
-from headrace_server.work.ipc.contract import ProgressReport, RunKey, Types
+from headrace_server.work.executor import ProgressReport, RunKey, Types
 from headrace_server.work.linux import process_tree
 from headrace_server.work.pool.pool import Pool
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from headrace_server.doctor.finding import Finding, ok, problem, warning
 from headrace_server.domain.change import Message, Outcome
-from headrace_server.work.ipc.contract import ProgressReport, RunKey, Types
+from headrace_server.work.executor import ProgressReport, RunKey, Types
 from headrace_server.work.linux import process_tree
 from headrace_server.work.pool.pool import Pool
 

@@ -9,7 +9,7 @@ from headrace.jobs import Fingerprint
 from headrace_server.domain.errors import FieldViolation, UnknownType
 from headrace_server.domain.ports.job_types import TypeDefaults, TypeInfo
 from headrace_server.work.catalog.known_type import KnownType
-from headrace_server.work.ipc.contract import Types
+from headrace_server.work.executor import Types
 from headrace_server.work.ipc.frames import clean
 
 _NAMES_SHOWN = 20

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from headrace_server.work.catalog.registry import Registry
-from headrace_server.work.ipc.contract import Types
+from headrace_server.work.executor import Types
 
 log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from operator import attrgetter
+from typing import TypedDict
 
 from headrace.jobs import RunInfo
 from headrace_server.domain import change, running
@@ -16,7 +17,7 @@ from headrace_server.domain.job import Job, JobError, Progress
 from headrace_server.domain.ports.jobs import Decision, JobChanger
 from headrace_server.work.dispatch.estimate import Estimate
 from headrace_server.work.dispatch.stop_escalation import StopEscalation
-from headrace_server.work.ipc.contract import ProgressReport, RunKey
+from headrace_server.work.executor import ProgressReport, RunKey
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,13 @@ REST = 3.0
 
 END_PAUSE_FIRST, END_PAUSE_MAX = 0.5, 60.0
 """Seconds before an end is written again that the store has refused in every form."""
+
+
+class HeldBy(TypedDict):
+    """Whose run it is: what every function of domain.running compares with the job."""
+
+    claim: int
+    instance: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,7 @@ class ActiveRun:
         """
         self.job = job
         self.key = RunKey(job.job_id, job.claim)
+        self._held_by: HeldBy = {"claim": job.claim, "instance": job.instance}
         self.slot = ""
         self.sent = False
         self.begun = False
@@ -140,16 +149,21 @@ class ActiveRun:
         """How long its code has run."""
         return time.monotonic() - self._begun_at
 
+    def bound(self, decide: Callable[..., change.Change], **arguments: object) -> Decision:
+        """A function of domain.running for this run: by its claim, of this instance."""
+        return partial(decide, **self._held_by, **arguments)
+
     def permit(self, job: Job, now: int) -> change.Change:
         """The start permit for the slot that it has."""
-        return running.permit(job, now, claim=self.key.claim, instance=self.job.instance, worker=self.slot)
+        return running.permit(job, now, **self._held_by, worker=self.slot)
 
     def log(self, messages: Sequence[Message], limit: int, dropped: int) -> None:
         """Messages go to the log; those that the store refuses are counted as dropped."""
-        logged = partial(running.log, claim=self.key.claim, instance=self.job.instance, limit=limit)
         self.write(
-            partial(logged, messages=messages, dropped=dropped),
-            lambda _refusal: partial(logged, messages=(), dropped=dropped + len(messages)),
+            self.bound(running.log, limit=limit, messages=messages, dropped=dropped),
+            lambda _refusal: self.bound(
+                running.log, limit=limit, messages=(), dropped=dropped + len(messages)
+            ),
         )
 
     def set_result(self, name: str, value: str) -> None:
@@ -158,26 +172,21 @@ class ActiveRun:
         def refused(refusal: Exception) -> None:
             self._refused = self._refused or running.result_not_stored(name, refusal)
 
-        claim, instance = self.key.claim, self.job.instance
-        self.write(
-            partial(running.set_result, claim=claim, instance=instance, name=name, value=value), refused
-        )
+        self.write(self.bound(running.set_result, name=name, value=value), refused)
 
     def end(self, outcome: Outcome) -> None:
         """The run has ended: what it said last is stored, then its end, in words of the server's own where it must be."""
         self.flush_progress()
-        claim, instance = self.key.claim, self.job.instance
 
         def ended() -> Outcome:
             # When it is written: by then it is known whether its results were taken.
             return running.without_results(outcome, self._refused)
 
         def finish(job: Job, now: int) -> change.Change:
-            return running.finish(job, now, claim=claim, instance=instance, outcome=ended())
+            return running.finish(job, now, **self._held_by, outcome=ended())
 
         def in_short(refusal: Exception) -> Decision:
-            error = running.not_stored(ended(), refusal)
-            return partial(running.end_in_short, claim=claim, instance=instance, error=error)
+            return self.bound(running.end_in_short, error=running.not_stored(ended(), refusal))
 
         self.write(finish, in_short, last=True)
 
@@ -276,9 +285,7 @@ class ActiveRun:
         if self._progress is not None:
             self._progress_written = time.monotonic()
             latest, self._progress = self._progress, None
-            self.write(
-                partial(running.progress, claim=self.key.claim, instance=self.job.instance, latest=latest)
-            )
+            self.write(self.bound(running.progress, latest=latest))
 
     def close(self) -> None:
         """It is over: no timer is left, its slot is read. Writes that are under way go on."""

@@ -29,7 +29,7 @@ from headrace_server.domain.ports.commits import CommitListener
 from headrace_server.work.catalog.worker_types import WorkerTypes
 from headrace_server.work.dispatch.active_run import ActiveRun, RunSettings
 from headrace_server.work.dispatch.slot_table import WRITES_MAX, SlotTable
-from headrace_server.work.ipc.contract import PoolPort, ProgressReport, RunKey, Types
+from headrace_server.work.executor import Executor, ProgressReport, RunKey, Types
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ PIECE = 64
 
 
 class Dispatcher(CommitListener):
-    """Claims jobs for the slots of the pool and follows their runs. Listens to the pool and to the store's commits."""
+    """Claims jobs for the slots of an executor and follows their runs. Listens to the executor and to the store's commits."""
 
     slot_table: SlotTable
 
@@ -80,9 +80,9 @@ class Dispatcher(CommitListener):
 
     # Life.
 
-    def attach(self, pool: PoolPort) -> None:
-        """Use this pool. Before it starts: it tells of its slots at once."""
-        self.slot_table = SlotTable(self._store, pool, self._me, self._wake.set)
+    def attach(self, executor: Executor) -> None:
+        """Use this executor. Before it starts: it tells of its slots at once."""
+        self.slot_table = SlotTable(self._store, executor, self._me, self._wake.set)
         self._workers.attach(self.slot_table)
 
     def start(self) -> None:
@@ -289,7 +289,7 @@ class Dispatcher(CommitListener):
             if active.key in self.slot_table.runs and active.sent:
                 active.escalation.stop(job.stop)
 
-    # What the pool says.
+    # What the executor says.
 
     def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
         """A child is up."""

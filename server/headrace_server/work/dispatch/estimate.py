@@ -9,7 +9,7 @@ run has done since its start.
 """
 
 from headrace_server.domain import bounds
-from headrace_server.work.ipc.contract import ProgressReport
+from headrace_server.work.executor import ProgressReport
 
 
 class Estimate:

@@ -13,7 +13,6 @@ another.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import partial
 
 from headrace_server.domain import running
 from headrace_server.domain.errors import JobNotFound, StaleClaim, StoreUnavailable
@@ -24,7 +23,7 @@ from headrace_server.domain.ports.jobs import JobChanger
 from headrace_server.work.dispatch.active_run import ActiveRun
 from headrace_server.work.dispatch.run_times import RunTimes
 from headrace_server.work.dispatch.stop_escalation import StopEscalation
-from headrace_server.work.ipc.contract import PoolPort, RunKey
+from headrace_server.work.executor import Executor, RunKey
 
 Groups = Mapping[frozenset[str], Sequence[FreeSlot]]
 """Slots by the types that may be claimed for them."""
@@ -41,21 +40,23 @@ PATIENCE = 0.1
 class SlotTable:
     """The slots, the runs in them, and which slots have a child that is up."""
 
-    def __init__(self, store: JobChanger, pool: PoolPort, me: Liveness, on_room: Callable[[], None]) -> None:
+    def __init__(
+        self, store: JobChanger, executor: Executor, me: Liveness, on_room: Callable[[], None]
+    ) -> None:
         """Somebody is told by on_room that there may be a free slot."""
         self.runs: dict[RunKey, ActiveRun] = {}
         self.ready: set[str] = set()
         self.draining = False
         self.suspended = False
         """The lease is lost, and there is no new one yet."""
-        self._slots: dict[str, list[ActiveRun]] = {slot: [] for slot in pool.slots}
+        self._slots: dict[str, list[ActiveRun]] = {slot: [] for slot in executor.slots}
         self._history = RunTimes()
         self._types: dict[str, frozenset[str]] = {}
         """What the child of each slot may have, or the one before it."""
         self._away: set[str] = set()
         self._last_type: dict[str, str] = {}
         self._store = store
-        self._pool = pool
+        self._executor = executor
         self._me = me
         self._on_room = on_room
         self._empty = asyncio.Event()
@@ -103,7 +104,7 @@ class SlotTable:
         """Have the child of a slot replaced when it has done what it was handed, by one that was started later than `since`."""
         self.ready.discard(slot)
         self._away.add(slot)
-        self._pool.renew(slot, since)
+        self._executor.renew(slot, since)
 
     def _grouped(self, types: frozenset[str], slots: Iterable[FreeSlot]) -> Groups:
         groups: dict[frozenset[str], list[FreeSlot]] = {}
@@ -138,7 +139,7 @@ class SlotTable:
             hold_back=self._hold_back,
         )
         active.slot = slot
-        active.escalation = StopEscalation(active, self._pool, self.clear_backlog)
+        active.escalation = StopEscalation(active, self._executor, self.clear_backlog)
         self.runs[active.key] = active
         head = [other.job.type for other in self._slots[slot][:1]]
         self._slots[slot].append(active)
@@ -212,7 +213,7 @@ class SlotTable:
             return
         waits = self._slots[active.slot][0] is not active
         active.sent = True
-        self._pool.send(active.slot, active.run())
+        self._executor.send(active.slot, active.run())
         if waits:
             asyncio.get_running_loop().call_later(PATIENCE, self._lose_patience, active)
 
@@ -222,7 +223,7 @@ class SlotTable:
 
     def clear_backlog(self, slot: str) -> None:
         """Recall what the slot's child has not begun; each goes to an idle slot, or back to the queue."""
-        for key in self._pool.recall(slot):
+        for key in self._executor.recall(slot):
             active = self.runs.get(key)
             if active is None:
                 continue
@@ -249,7 +250,7 @@ class SlotTable:
 
     def give_up(self, active: ActiveRun) -> None:
         """A claim, or a permit, that was not used."""
-        active.write(partial(running.return_permit, claim=active.key.claim, instance=active.job.instance))
+        active.write(active.bound(running.return_permit))
         self.leave(active)
 
     def ended(self, active: ActiveRun) -> None:
@@ -277,16 +278,16 @@ class SlotTable:
         if active.sent:
             self.clear_backlog(active.slot)
         if active.begun:
-            self._pool.kill(active.slot)
+            self._executor.kill(active.slot)
         elif not active.sent and active.key in self.runs:
             self.leave(active)
 
     def _hold_back(self, active: ActiveRun, held: bool) -> None:
         if held:
             self.held_back += 1
-            self._pool.pause(active.slot)
+            self._executor.pause(active.slot)
         else:
-            self._pool.resume(active.slot)
+            self._executor.resume(active.slot)
 
     async def emptied(self) -> None:
         """Wait until no run is left."""

@@ -15,14 +15,13 @@ signal. ABORTED is written when the end was seen, never before.
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
 from headrace_server.domain import running
-from headrace_server.domain.change import Outcome
+from headrace_server.domain.change import Change, Outcome
 from headrace_server.domain.job import ErrorKind, Job, JobError, Stop, StopPhase
 from headrace_server.domain.ports.jobs import Decision
-from headrace_server.work.ipc.contract import PoolPort, RunKey
+from headrace_server.work.executor import Executor, RunKey
 
 NOTICE = 2_000_000
 """Microseconds between SIGTERM and SIGKILL, where the grace period leaves room."""
@@ -35,6 +34,10 @@ class Climber(Protocol):
     key: RunKey
     slot: str
 
+    def bound(self, decide: Callable[..., Change], **arguments: object) -> Decision:
+        """A function of domain.running for this run."""
+        ...
+
     def write(self, decide: Decision) -> None:
         """Apply to the job."""
         ...
@@ -43,10 +46,10 @@ class Climber(Protocol):
 class StopEscalation:
     """One run's way to its end."""
 
-    def __init__(self, run: Climber, pool: PoolPort, clear_backlog: Callable[[str], None]) -> None:
+    def __init__(self, run: Climber, executor: Executor, clear_backlog: Callable[[str], None]) -> None:
         """clear_backlog recalls what waits behind this run in its slot."""
         self._run = run
-        self._pool = pool
+        self._executor = executor
         self._clear_backlog = clear_backlog
         self._timers: list[asyncio.TimerHandle] = []
         self._timeout: asyncio.TimerHandle | None = None
@@ -73,7 +76,7 @@ class StopEscalation:
             return
         self._kill_at = kill_at
         if first:
-            self._pool.flag_stop(self._run.slot, self._run.key, stop.reason)
+            self._executor.flag_stop(self._run.slot, self._run.key, stop.reason)
             self._phase(StopPhase.DELIVERED)
         notice = min(stop.grace // 2, NOTICE)
         self._climb(terminate=(stop.grace - notice) / 1e6, kill=stop.grace / 1e6)
@@ -85,7 +88,7 @@ class StopEscalation:
         """
         if self._aborted_with is None:
             self._aborted_with = error
-            self._pool.flag_stop(self._run.slot, self._run.key, error.message)
+            self._executor.flag_stop(self._run.slot, self._run.key, error.message)
         self._climb(terminate=0, kill=grace)
 
     def _climb(self, *, terminate: float, kill: float) -> None:
@@ -102,21 +105,18 @@ class StopEscalation:
     def _terminate(self) -> None:
         self._clear_backlog(self._run.slot)
         self._phase(StopPhase.TERMINATING)
-        self._pool.terminate(self._run.slot, self._run.key)
+        self._executor.terminate(self._run.slot, self._run.key)
 
     def _kill(self) -> None:
         if not self._killed:
             self._killed = True
             self._clear_backlog(self._run.slot)
             self._phase(StopPhase.KILLING)
-            self._pool.kill(self._run.slot)
+            self._executor.kill(self._run.slot)
 
     def _phase(self, phase: StopPhase) -> None:
         if self._run.job.stop is not None:
-            key = self._run.key
-            self._run.write(
-                partial(running.stop_phase, claim=key.claim, instance=self._run.job.instance, phase=phase)
-            )
+            self._run.write(self._run.bound(running.stop_phase, phase=phase))
 
     def interpret(self, outcome: Outcome) -> Outcome:
         """What an end means to one who knows who asked for it."""

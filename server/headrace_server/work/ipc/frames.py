@@ -39,7 +39,7 @@ from headrace_server.domain.bounds import COUNT_MAX, TIME_MAX, TIME_MIN
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.domain.job import ErrorKind, JobError
 from headrace_server.domain.open_enum import word
-from headrace_server.work.ipc.contract import ProgressReport
+from headrace_server.work.executor import ProgressReport
 
 MESSAGE_MAX = 4096
 """Bytes of a message, in UTF-8."""

@@ -1,10 +1,10 @@
 """The pool: slots, each with a child that runs jobs, and the supervisor above the children.
 
-    dispatcher ──PoolPort──> Pool ──> Slot ──> RunTracker         what is known of each run
-               <─PoolListener──────────┤  └──> ChildConnection    frames, stop page, output: to the child itself
-                                       └─────> SupervisorClient   spawn, signals, ends: to the supervisor
+    dispatcher ─────Executor──────> Pool ──> Slot ──> RunTracker     what is known of each run
+               <─ExecutorListener─           │  └──> ChildConnection  frames, stop page, output: to the child itself
+                                             └─────> SupervisorClient spawn, signals, ends: to the supervisor
 
-It implements contract.PoolPort, on the event loop's thread alone; nothing here waits for a child. Anything below may
+It is an Executor, on the event loop's thread alone; nothing here waits for a child. Anything below may
 die at any time: a child (one slot is lost, another child is started), the supervisor (every slot is lost,
 another supervisor is started), or this process (the supervisor kills all below it).
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from headrace.jobs import RunInfo
 from headrace_server.work.catalog.path import path_of_jobs
 from headrace_server.work.child import child
-from headrace_server.work.ipc.contract import PoolListener, RunKey
+from headrace_server.work.executor import ExecutorListener, RunKey
 from headrace_server.work.linux import workspace
 from headrace_server.work.pool.going import Going
 from headrace_server.work.pool.left_log import LeftLog
@@ -52,7 +52,7 @@ class Pool:
     def __init__(
         self,
         *,
-        listener: PoolListener,
+        listener: ExecutorListener,
         size: int,
         modules: Sequence[str],
         entry_points: bool,

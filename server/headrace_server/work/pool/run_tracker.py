@@ -18,8 +18,8 @@ from typing import Any
 
 from headrace.jobs import RunInfo
 from headrace_server.domain.change import Message, Outcome
+from headrace_server.work.executor import ExecutorListener, RunKey
 from headrace_server.work.ipc import frames
-from headrace_server.work.ipc.contract import PoolListener, RunKey
 from headrace_server.work.pool.output import Capture, OutputLimits
 
 _tickets = itertools.count(1)
@@ -28,7 +28,7 @@ _tickets = itertools.count(1)
 class RunTracker:
     """The runs of one slot, and what the listener is told of them. output: what is kept of each run's."""
 
-    def __init__(self, slot: str, listener: PoolListener, output: OutputLimits) -> None:
+    def __init__(self, slot: str, listener: ExecutorListener, output: OutputLimits) -> None:
         self.begun = 0
         self._slot = slot
         self._listener = listener

@@ -23,8 +23,8 @@ from functools import partial
 from typing import Any
 
 from headrace.jobs import RunInfo
+from headrace_server.work.executor import ExecutorListener, RunKey, Types
 from headrace_server.work.ipc import frames
-from headrace_server.work.ipc.contract import PoolListener, RunKey, Types
 from headrace_server.work.pool.born import Born, born
 from headrace_server.work.pool.child_connection import ChildConnection
 from headrace_server.work.pool.going import Going
@@ -62,7 +62,7 @@ class Slot:
     def __init__(
         self,
         name: str,
-        listener: PoolListener,
+        listener: ExecutorListener,
         supervision: SupervisorClient,
         leave_workspace: Callable[[RunKey], None],
         *,

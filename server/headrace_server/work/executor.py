@@ -1,11 +1,16 @@
-"""What dispatcher, pool and children have agreed on.
+"""The port of whoever carries runs out, and of who is told of them.
 
-A slot is a place for one child at a time; when its child ends, another is started. A run is one claim of one
-job, handed to a slot after its start permit is on disk. A child begins runs in the order in which they were
-handed over; those it has not begun can be recalled.
+    dispatcher ──Executor──> pool of processes (work.pool), or another
+               <──ExecutorListener──
 
-What a child says survives its death in the socket, so the pool always reads a dead child's socket to its end
-before it reports the slot lost: what had begun, had finished, or never began is then known exactly.
+A run is one claim of one job, handed to a slot after its start permit is on disk. A slot has one run at a time, and
+may have others waiting behind it: it begins them in the order in which they were handed over, and those that it has not
+begun can be recalled. An executor shows as many slots as it can have runs at once; the dispatcher knows nothing else of
+how it has them. In the pool, a slot is a place for one child: when that ends, another is started. Where one child had
+the runs of several slots, its end would be the loss of each of them.
+
+An executor knows of each run exactly whether it had begun, had finished, or never began. In the pool, what a child says
+survives its death in the socket, which is read to its end before the slot is reported lost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,8 +42,8 @@ class ProgressReport:
     at: int
 
 
-class PoolListener(Protocol):
-    """Who is told what happens in the pool: the dispatcher. Called on the event loop's thread, in order for each slot."""
+class ExecutorListener(Protocol):
+    """Who is told what happens to runs and slots: the dispatcher. Called on the event loop's thread, in order for each slot."""
 
     def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
         """The slot's child has loaded the job modules and waits for runs of these types. errors: by module, why not all."""
@@ -77,8 +82,8 @@ class PoolListener(Protocol):
         ...
 
 
-class PoolPort(Protocol):
-    """The pool, as the dispatcher sees it."""
+class Executor(Protocol):
+    """Whoever carries runs out, as the dispatcher sees it. Its methods wait for nothing."""
 
     @property
     def slots(self) -> Sequence[str]:

@@ -16,12 +16,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # what __getattr__ gives, told to type checkers
     from typing import Any
 
+    from headrace._models.retry_policy import RetryPolicy
     from headrace.aio import AsyncClient
     from headrace.client import Client
     from headrace.errors import HeadraceError, JobAborted, JobFailed
     from headrace.handle import JobHandle
     from headrace.info import JobInfo, JobStatus, Progress
-    from headrace.jobs import RetryPolicy
     from headrace.values import File, Reference
 
     __version__: str
@@ -53,7 +53,7 @@ _HOMES = {
     "JobStatus": "info",
     "Progress": "info",
     "Reference": "values",
-    "RetryPolicy": "jobs",
+    "RetryPolicy": "_models.retry_policy",
 }
 """Each public name and the module that it lives in."""
 

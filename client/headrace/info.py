@@ -38,7 +38,7 @@ from headrace._models.events import (
     Update,
 )
 from headrace._models.job import Attempt, JobError, JobInfo, JobSpec, Progress, StopInfo
-from headrace.jobs import RetryPolicy
+from headrace._models.retry_policy import RetryPolicy
 
 __all__ = [
     "Attempt",

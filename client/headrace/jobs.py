@@ -18,6 +18,7 @@ can make from one: an Enum, a dataclass, a UUID. `headrace.testing` calls a job 
 A worker uses the rest: `load` finds the jobs of modules, `execute` runs one, `interrupt` is its answer to SIGTERM.
 """
 
+from headrace._models.retry_policy import RetryPolicy
 from headrace._work.attempt import (
     Declared,
     DeclaredAbort,
@@ -35,7 +36,7 @@ from headrace._work.attempt import (
     RunInfo,
 )
 from headrace._work.context import JobContext
-from headrace._work.definition import Job, JobDefinition, ResourceDefinition, RetryPolicy, job, resource
+from headrace._work.definition import Job, JobDefinition, ResourceDefinition, job, resource
 from headrace._work.execute import execute
 from headrace._work.fingerprint import Fingerprint, fingerprint
 from headrace._work.interrupt import interrupt

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from headrace._models.enums import JobStatus
-from headrace.jobs import RetryPolicy
+from headrace._models.retry_policy import RetryPolicy
 
 __all__ = ["GateChanges", "JobChanges", "JobFilters", "JobOptions", "Span"]
 

@@ -66,6 +66,16 @@ def test_the_client_needs_no_server_package() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_client_loads_nothing_of_job_authors() -> None:
+    """Neither `import headrace` nor a use of each of its public names loads headrace.jobs or the room behind it."""
+    loaded = (
+        "import headrace, headrace.options, headrace.info, sys; [getattr(headrace, name) for name in headrace.__all__];"
+        "print([name for name in sys.modules if name.startswith(('headrace._work', 'headrace.jobs'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def verbs(kind: type) -> dict[str, list[inspect.Parameter]]:
     """The public methods of a class and what they take."""
     return {

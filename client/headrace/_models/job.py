@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headrace._models.enums import ErrorKind, JobStatus, StopPhase
-from headrace.jobs import RetryPolicy
+from headrace._models.retry_policy import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from headrace._models.enums import (
     StopOutcome,
     StopPhase,
 )
-from headrace.jobs import RetryPolicy
+from headrace._models.retry_policy import RetryPolicy
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2, value_pb2
 
 W = TypeVar("W", JobStatus, ErrorKind, StopOutcome, StopPhase, MessageLevel, MessageSource, GateScope)

@@ -14,8 +14,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from headrace import values, wire
 from headrace._models.enums import GateScope, JobStatus
+from headrace._models.retry_policy import RetryPolicy
 from headrace.errors import InvalidArgument
-from headrace.jobs import RetryPolicy
 from headrace.options import GateChanges, JobChanges, JobFilters, JobOptions, Span
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2, value_pb2
 

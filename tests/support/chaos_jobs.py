@@ -60,6 +60,8 @@ def end(ctx: JobContext, how: str) -> object:
             return b"x" * (2 << 20)
         case "unserializable":
             return object()
+        case "progress":
+            ctx.set_progress(1, 2, "half of it")
         case "sleep":
             time.sleep(600)
         case "kill" | "exit" | "segfault" | "memory":

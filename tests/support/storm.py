@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -78,7 +78,14 @@ class Storm:
     """Threads of clients that submit so many jobs, and what went wrong in them."""
 
     def __init__(
-        self, server: Serving, evidence: Evidence, seed: int, jobs: int, *, impatience: float = IMPATIENT
+        self,
+        server: Serving,
+        evidence: Evidence,
+        seed: int,
+        jobs: int,
+        *,
+        impatience: float = IMPATIENT,
+        kinds: Mapping[str, Kind] = KINDS,
     ) -> None:
         self.server = server
         self.evidence = evidence
@@ -88,6 +95,7 @@ class Storm:
         """How many jobs may be submitted by now: the storm is to last as long as the kills."""
         self._seed = seed
         self._impatience = impatience
+        self._kinds = kinds
         self._over = threading.Event()
         self._opened = ExitStack()
         self._submitters: list[threading.Thread] = []
@@ -160,7 +168,7 @@ class Storm:
         for count in range(self.jobs // SUBMITTERS):
             while count * SUBMITTERS >= self.allowed and not self._over.wait(TICK):
                 pass
-            (name,) = rng.choices(list(KINDS), [kind.weight for kind in KINDS.values()])
+            (name,) = rng.choices(list(self._kinds), [kind.weight for kind in self._kinds.values()])
             job_id = self._until_answered(witness, f"{number} {count} {name}")
             if rng.random() < 0.05:
                 self._until_answered(witness, f"{number} {count} {name}")
@@ -173,7 +181,7 @@ class Storm:
 
     def submit(self, witness: Witness, request: str) -> Any:
         """Submit what this request_id stands for: "SUBMITTER NUMBER KIND"."""
-        kind = KINDS[request.split(maxsplit=2)[2]]
+        kind = self._kinds[request.split(maxsplit=2)[2]]
         return witness.submit(request, kind.type, kind.parameters, attempts=kind.attempts, **kind.options)
 
     def _persist(self, call: Callable[[], Any]) -> Any:

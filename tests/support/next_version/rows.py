@@ -5,7 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from headrace_server.store.tables.raw_json import elements, members
+
 UNKNOWN = 42
+ATTEMPT = ("number", "start_time", "instance", "worker", "end_time")
 MORE = {"colour": "red", "depth": {"a": [1, 2]}}
 
 
@@ -14,20 +17,21 @@ RAW = '"colour": "\\u00e9\\ud800","depth":{"a" : [1.10, 1E3,\t{}]},"unknown":0'
 
 
 def with_raw(text: str) -> str:
-    """An object with RAW behind its own members."""
+    """An object with RAW behind its own members, once."""
+    if RAW in text:
+        return text
     return f"{text[:-1]},{RAW}}}" if json.loads(text) else f"{{{RAW}}}"
 
 
 def with_raw_attempts(text: str) -> str:
-    """Attempts with RAW in each, and in the error of each."""
-    made = []
-    for attempt in json.loads(text):
-        error = attempt.pop("error", None)
-        whole = json.dumps(attempt)
-        if error is not None:
-            whole = f'{whole[:-1]},"error" : {with_raw(json.dumps(error))}}}'
-        made.append(with_raw(whole))
-    return f"[{','.join(made)}]"
+    """Attempts with RAW in each, and in the error of each, once."""
+    return f"[{','.join(map(_raw_attempt, elements(text)))}]"
+
+
+def _raw_attempt(text: str) -> str:
+    own = [written for name, _, written in members(text) if name in ATTEMPT]
+    errors = [f'"error" : {with_raw(value)}' for name, value, _ in members(text) if name == "error"]
+    return f"{{{','.join([*own, *errors, RAW])}}}"
 
 
 def with_more(text: str | None) -> str:

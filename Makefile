@@ -10,7 +10,7 @@ STUBS := client/headrace/v1
 .PHONY: help demo check format test test-tools test-fast test-deep test-chaos storm coverage acceptance settings asyncapi service-config bench proto proto-check clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 demo: $(VENV)/.done ## the main job, end to end, on an embedded database
 	@$(BIN)/python examples/demo.py
@@ -94,13 +94,12 @@ asyncapi: $(VENV)/.done ## the schemas of messages in docs/asyncapi.yaml
 service-config: $(VENV)/.done ## the retry policy for clients in other languages, from the Python client's own
 	@$(BIN)/python tests/service_config.py >proto/headrace/v1/service_config.json
 
-bench: $(VENV)/.done ## submit beside a bare echo; drain and latency beside celery (needs rabbitmq-server); times after kills and stops; claims from long queues; events beside a bare publisher
-	$(BIN)/python -m benchmarks.submit
-	$(BIN)/python -m benchmarks.drain
-	$(BIN)/python -m benchmarks.latency
-	$(BIN)/python -m benchmarks.recovery
-	$(BIN)/python -m benchmarks.claims
-	$(BIN)/python -m benchmarks.broadcast
+# MEASURES chooses (P1 P3 …), ROUNDS and SCALE make it shorter. One that is chosen or short prints; the whole writes.
+bench: $(VENV)/.done ## every measure beside its peers: benchmarks/RESULTS.md, docs/performance.svg; ROUNDS=5 SCALE=1 MEASURES="P1 P3"
+	$(BIN)/python -m benchmarks $(or $(MEASURES),--write)
+
+bench-%: $(VENV)/.done ## one measure, such as bench-P3: printed only
+	$(BIN)/python -m benchmarks $*
 
 proto: $(PROTO_VENV)/.done ## make the stubs anew
 	PATH="$(PROTO_VENV)/bin:$$PATH" $(PROTO_VENV)/bin/python -m grpc_tools.protoc -Iproto \

@@ -23,9 +23,9 @@ from pathlib import Path
 import grpc
 import psycopg
 
-from benchmarks.load import IN_FLIGHT, submit, submit_request
+from benchmarks.load.submits import IN_FLIGHT, submit, submit_request
 from benchmarks.rabbitmq import EXCHANGE, Broker, Queue, broker
-from benchmarks.report import show
+from benchmarks.report.printed import show
 from benchmarks.serving import ROOT
 from headrace.v1 import job_service_pb2_grpc
 from headrace_server.testing import LocalServer
@@ -61,13 +61,15 @@ def _add(figures: dict[str, list[float]], *values: float) -> None:
 
 
 def _server(folder: Path, **settings: object) -> LocalServer:
-    return LocalServer(folder, ["benchmarks.noops"], path=[ROOT], **settings)
+    server = LocalServer(folder, ["benchmarks.load.noops"], path=[ROOT], **settings)
+    server.environment["BENCH_CLOCK"] = str(folder / "clock")
+    return server
 
 
 def _relay(node: Broker, count: int) -> float:
     with node.vhost() as url, tempfile.TemporaryDirectory() as name:
         with _server(Path(name), workers=0, amqp_url=NOWHERE) as server:
-            asyncio.run(submit(server.target, count))
+            submit(server.target, count)
         queue = Queue(url)
         with _server(Path(name), workers=0, amqp_url=url):
             return queue.rate(count)

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from benchmarks.claims_plans import explained
 from benchmarks.claims_plans import show as show_plans
 from benchmarks.claims_tables import OTHERS, fill
-from benchmarks.report import show
+from benchmarks.report.printed import show
 from benchmarks.serving import ROOT
 from headrace_server.domain import running
 from headrace_server.domain.gate import Gate, Scope

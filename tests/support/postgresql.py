@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +40,8 @@ SETTINGS = {
     "max_connections": "400",  # tests run side by side
     "log_min_messages": "fatal",
 }
+DURABLE = {**SETTINGS, "fsync": "on", "full_page_writes": "on", "shared_buffers": "128MB"}
+"""Those of the benchmarks: a commit that is answered is on the disk."""
 USER = "postgres"
 AS_USER = (
     sys.executable,
@@ -117,7 +119,8 @@ def cluster(given: str | None = None) -> Iterator[Server]:
 class Cluster:
     """Data and programs of a server: it can be stopped, and started again on its data and its port."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, settings: Mapping[str, str] = SETTINGS) -> None:
+        self._settings = settings
         self._programs = programs
         self._folder = folder
         if os.geteuid() == 0:
@@ -131,7 +134,7 @@ class Cluster:
 
     def start(self) -> None:
         """Start it, and wait until it accepts connections. On the main thread: it ends with the thread that starts it."""
-        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        settings = [f"--{name}={value}" for name, value in self._settings.items()]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -163,14 +166,14 @@ class Cluster:
 
 
 @contextmanager
-def own() -> Iterator[Cluster]:
+def own(settings: Mapping[str, str] = SETTINGS) -> Iterator[Cluster]:
     """A cluster that has been started, for as long as the block lasts. Raises FileNotFoundError without the programs."""
     programs = binaries()
     if programs is None:
         raise FileNotFoundError(MISSING)
     folder = Path(tempfile.mkdtemp(prefix="headrace-postgresql-", dir=TEMPORARY))
     try:
-        made = Cluster(programs, folder)
+        made = Cluster(programs, folder, settings)
         try:
             made.start()
             yield made

@@ -1,7 +1,7 @@
 """The floor: a bare grpc.aio server that answers every SubmitJob with one response that it was given.
 
-The same messages as Headrace, of the same size, and nothing done in between. `python -m benchmarks.echo RESPONSE` reads the
-serialized response from a file, and prints its port.
+The same messages as Headrace, of the same size, and nothing done in between. `python -m benchmarks.services.echo
+RESPONSE` reads the serialized response from a file, and prints its port.
 """
 
 import asyncio
@@ -29,13 +29,12 @@ class Echo(job_service_pb2_grpc.JobServiceServicer):
 
 
 @contextmanager
-def echoing(folder: Path, response: job_service_pb2.SubmitJobResponse) -> Iterator[str]:
+def echoing(folder: Path, response: bytes) -> Iterator[str]:
     """The echo server for the length of the block, in a process of its own; its host:port."""
     given = folder / "response"
-    given.write_bytes(response.SerializeToString())
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.echo", given], stdout=subprocess.PIPE, text=True
-    ) as process:
+    given.write_bytes(response)
+    command = [sys.executable, "-m", "benchmarks.services.echo", given]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield f"127.0.0.1:{process.stdout.readline().strip() if process.stdout else ''}"
         finally:

@@ -1,4 +1,4 @@
-"""The load of the benchmarks: SubmitJob over the generated stub, so many calls in flight, from one asyncio process."""
+"""SubmitJob over the generated stub, so many calls in flight, from one asyncio process."""
 
 import asyncio
 import time
@@ -6,10 +6,10 @@ import uuid
 
 import grpc
 
-from benchmarks.noops import NOOP
 from headrace.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 
 IN_FLIGHT = 50
+NOOP = "bench.noop"
 
 
 def submit_request() -> job_service_pb2.SubmitJobRequest:
@@ -19,8 +19,12 @@ def submit_request() -> job_service_pb2.SubmitJobRequest:
     )
 
 
-async def submit(address: str, count: int) -> float:
-    """Submit so many jobs; the seconds that it took."""
+def submit(address: str, count: int, in_flight: int = IN_FLIGHT) -> float:
+    """Submit so many jobs; submits a second."""
+    return asyncio.run(_submit(address, count, in_flight))
+
+
+async def _submit(address: str, count: int, in_flight: int) -> float:
     async with grpc.aio.insecure_channel(address) as channel:
         jobs = job_service_pb2_grpc.JobServiceStub(channel)
         await jobs.SubmitJob(submit_request())  # the connection is there
@@ -31,5 +35,5 @@ async def submit(address: str, count: int) -> float:
                 await jobs.SubmitJob(submit_request())
 
         began = time.perf_counter()
-        await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
-        return time.perf_counter() - began
+        await asyncio.gather(*(caller() for _ in range(in_flight)))
+        return (count - 1) / (time.perf_counter() - began)

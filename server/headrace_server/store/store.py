@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Self, TypeVar
 
-from sqlalchemy import Engine, insert, literal, select
+from sqlalchemy import Connection, Engine, insert, literal, select
 from sqlalchemy.exc import DatabaseError
 
 from headrace_server.domain.change import Change
@@ -57,6 +58,9 @@ def wall_clock() -> int:
 REFUSALS_MAX: Final = 20
 """Jobs that one claim passes over since the database refuses them: those behind them are met by the next."""
 
+
+LOOK_SECONDS: Final = 1.0
+"""So long a count of what waits lets commits end before it begins, and holds others up; then the next one tries."""
 
 UNDELETED: Final = "A job cannot be deleted: the database refuses it"
 UNDELETED_MAX: Final = 1000
@@ -118,10 +122,18 @@ class SqlStore(Reader):
         self._writer, self._claims = self._writers[0], self._writers[-1]
         self._begin_writers()
         self._recount = (
-            asyncio.create_task(self._waiting.recount(lambda: self._read(operations.count_waiting)))
+            asyncio.create_task(
+                self._waiting.recount(lambda begin: self._read(partial(self._count_waiting, order, begin)))
+            )
             if database.shared
             else None
         )
+
+    def _count_waiting(self, order: CommitOrder, begin: Callable[[], None], connection: Connection) -> int:
+        with order.between(LOOK_SECONDS):
+            connection.execute(select(literal(1)))  # its view of the database begins with its first statement
+            begin()
+        return operations.count_waiting(connection)
 
     def _begin_writers(self) -> None:
         """All of them or none: a store that could not be opened leaves no thread behind."""

@@ -2,6 +2,9 @@
 
 A job's row is locked until COMMIT, so its changes have an order; but between a COMMIT and the telling of it a thread may
 be overtaken. So each says when it is about to commit, and tells only when all who had said so before have told.
+
+Who reads what is committed, and compares it with what was told, looks between commits: when each that was carried out
+was told too.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,12 +18,14 @@ class CommitOrder:
     def __init__(self) -> None:
         self._changed = Condition()
         self._under_way: set[object] = set()
+        self._looks = 0
 
     @contextmanager
     def commit(self) -> Iterator[Callable[[], None]]:
         """From just before a COMMIT until it was told. What is given waits for those who were at it before."""
         me = object()
         with self._changed:
+            self._changed.wait_for(lambda: not self._looks)
             earlier = self._under_way.copy()
             self._under_way.add(me)
 
@@ -33,4 +38,22 @@ class CommitOrder:
         finally:
             with self._changed:
                 self._under_way.discard(me)
+                self._changed.notify_all()
+
+    @contextmanager
+    def between(self, seconds: float) -> Iterator[None]:
+        """No commit is under way, and none begins: so it is to be short.
+
+        Raises TimeoutError when one is under way for so long: others are not to wait for what it waits for.
+        """
+        with self._changed:
+            self._looks += 1
+        try:
+            with self._changed:
+                if not self._changed.wait_for(lambda: not self._under_way, seconds):
+                    raise TimeoutError
+            yield
+        finally:
+            with self._changed:
+                self._looks -= 1
                 self._changed.notify_all()

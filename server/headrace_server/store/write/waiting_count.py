@@ -1,7 +1,8 @@
 """How many jobs are held or queued: counted once, and kept by what each COMMIT of this store changes.
 
 What other stores change is counted anew now and then, by a reader, so that no write waits for it. With a million waiting
-jobs that takes a good part of a second.
+jobs that takes a good part of a second. The reader's view of the database begins between two commits of this store: what
+was committed by then is in the count, what follows is added to it, and nothing is both.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ class WaitingCount:
     def __init__(self, now: int) -> None:
         self._counted = now
         self._changed = 0
+        self._before = 0
+        """What had been added when the latest count began."""
         self._lock = Lock()
 
     @property
@@ -34,24 +37,27 @@ class WaitingCount:
         """The count."""
         return self._counted + self._changed
 
+    def _begin(self) -> None:
+        self._before = self._changed
+
     def add(self, change: int) -> None:
         """A COMMIT has changed it. From any thread."""
         with self._lock:
             self._changed += change
 
-    async def recount(self, count: Callable[[], Awaitable[int]]) -> None:
+    async def recount(self, count: Callable[[Callable[[], None]], Awaitable[int]]) -> None:
         """Count anew, again and again.
 
-        What this store commits in the moment in which a count begins may be counted twice, until the next.
+        count calls what it is given, from any thread, when its view begins: no commit that `add` is not told of yet
+        is in the view, and none that it is told of later.
         """
         pause = RECOUNT_SECONDS
         while True:
             await asyncio.sleep(pause)
             began = time.monotonic()
-            changed = self._changed
             try:
-                self._counted = await count() - changed
-            except StoreUnavailable:
+                self._counted = await count(self._begin) - self._before
+            except (StoreUnavailable, TimeoutError):
                 pass  # What it was then is good enough until it can be counted.
             except Exception:
                 logger.exception("The waiting jobs could not be counted, trying again")

@@ -15,18 +15,9 @@ from headrace_server.domain.open_enum import is_known, word
 from headrace_server.domain.query import Filter, Order
 from headrace_server.work.ipc import frames
 
+OWN: dict[str, Any] = {"labels": {"k": "v"}, "parameters": '{"a":1}'}
 RUN = RunInfo(
-    job_id="j",
-    claim=1,
-    type="t",
-    attempt=2,
-    tenant="tenant",
-    owner="owner",
-    session_id="session",
-    description="words",
-    labels={"k": "v"},
-    traceparent="00-1-2-03",
-    parameters='{"a":1}',
+    **{one.name: OWN.get(one.name, f"a {one.name}" if one.type is str else 7) for one in fields(RunInfo)}
 )
 """A run without a field that is at its default."""
 ERROR = {"kind": 1, "message": "m", "code": "", "type": "", "step": "", "traceback": ""}

@@ -5,6 +5,7 @@ called or held otherwise. Hot: each submit is read and shown here, so what is ta
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -29,8 +30,9 @@ def _retry(message: job_pb2.JobSpec, field: str, path: str) -> RetryPolicy:
     )
 
 
+@lru_cache(maxsize=256)
 def retry_policy(policy: RetryPolicy) -> job_pb2.RetryPolicy:
-    """A retry policy with nothing left to defaults."""
+    """A retry policy with nothing left to defaults. Not to be changed: most jobs have the same."""
     return job_pb2.RetryPolicy(
         max_attempts=policy.max_attempts,
         initial_backoff=length(policy.initial_backoff),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
+from operator import attrgetter
 
 from headrace_server.control.validate.limits import Limits
 from headrace_server.domain.errors import FieldViolation, InvalidArgument
@@ -18,6 +19,7 @@ NAMES = tuple(
     one.name for one in fields(Spec) if one.type is str and one.name not in ("description", "traceparent")
 )
 """The texts of a spec that are as long as a name at most. A description may be longer; a traceparent was checked by its form."""
+_names = attrgetter(*NAMES)
 
 
 async def check_spec(given: GivenSpec, types: JobTypes, limits: Limits) -> tuple[Spec, str]:
@@ -32,6 +34,8 @@ async def check_spec(given: GivenSpec, types: JobTypes, limits: Limits) -> tuple
         raise InvalidArgument(_too_large(limits))
     retry = spec.retry if given.has_retry else defaults.retry
     timeout = defaults.timeout if spec.timeout is None else spec.timeout
+    if retry == spec.retry and timeout == spec.timeout:  # as a rule: a copy costs more than the question
+        return spec, parameters
     return replace(spec, retry=retry, timeout=timeout), parameters
 
 
@@ -41,8 +45,9 @@ def _violations(given: GivenSpec, limits: Limits) -> Iterator[FieldViolation]:
         yield FieldViolation("spec.type", "A job needs a type; ListJobTypes names those that exist.")
     for path, text in problems(given.parameters, field="spec.parameters", max_depth=limits.value_depth):
         yield FieldViolation(path, text)
-    for name in NAMES:
-        yield from check_text(f"spec.{name}", getattr(spec, name), limits.name_chars)
+    for name, text in zip(NAMES, _names(spec), strict=True):
+        if text:
+            yield from check_text(f"spec.{name}", text, limits.name_chars)
     yield from check_text("spec.description", spec.description, limits.description_chars)
     yield from check_labels("spec.labels", spec.labels)
     yield from check_priority("spec.priority", spec.priority)

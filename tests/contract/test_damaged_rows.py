@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from contract.operations import LOST, SECOND, Clock, claim, end, found, now, page, run, submit
 
-from headrace_server.codec import answers
+from headrace_server.codec import answers, event_message, job_message
 from headrace_server.control.watch.follow import Watch, WatchOptions
 from headrace_server.control.watch.hub import Hub
 from headrace_server.domain import requests
@@ -73,7 +73,7 @@ async def test_each_is_shown_and_told_of_once(
     assert len(jobs) > 60
     for _ in range(2):
         shown = {
-            full.job.job_id: answers.job_info(full)
+            full.job.job_id: job_message.job_info(full)
             for full in await store.find(page(tenant=None, limit=1000))
         }
     for name, job in jobs.items():
@@ -138,6 +138,6 @@ async def test_its_history_goes_on_behind_a_damaged_event(
         write(other, "job_parameters", "body", VALUES["no UTF-8"], job)
         write(other, "job_result", "body", VALUES["bytes"], job)
     events = await store.events(job.job_id, after=0, limit=100)
-    assert [answers.job_event(event).revision for event in events] == list(range(1, job.revision + 1))
-    assert answers.job_info(await store.get(job.job_id, tenant="default", payload=True)).final
+    assert [event_message.job_event(event).revision for event in events] == list(range(1, job.revision + 1))
+    assert job_message.job_info(await store.get(job.job_id, tenant="default", payload=True)).final
     assert (await now(store, await submit(store, parameters=json.dumps({"a": 1})))).ready

@@ -24,7 +24,7 @@ from contract.operations import (
 )
 from sqlalchemy import Engine, create_engine, insert, select, text, update
 
-from headrace_server.codec import answers
+from headrace_server.codec import admin_answers
 from headrace_server.config import Settings
 from headrace_server.control.gates import GateKeeper
 from headrace_server.domain import requests, running
@@ -307,7 +307,7 @@ async def test_a_gate_of_another_scope_is_shown(store: SqlStore, engine: Engine)
     shown, token = [], ""
     for _ in range(3):
         page_of, token = await keeper.find(size=1, token=token)
-        shown += [answers.gate(one) for one in page_of]
+        shown += [admin_answers.gate(one) for one in page_of]
     assert [(one.name, one.scope) for one in shown] == [("me", 0), ("", 0), ("z", 2)]
     job = await submit(store, owner="me")
     assert [one.job.job_id for one in await claim(store)] == [job.job_id]

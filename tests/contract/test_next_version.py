@@ -25,10 +25,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine, insert, select, update
 
-from headrace_server.codec import answers
+from headrace_server.codec import admin_answers, answers, event_message, job_message
 from headrace_server.codec.event_bodies import FORMATS
 from headrace_server.control.cluster.members import Members
-from headrace_server.control.watch.follow import Finished, Snapshot, Watch, WatchOptions
+from headrace_server.control.watch.follow import Watch, WatchOptions
 from headrace_server.control.watch.hub import Hub
 from headrace_server.domain import requests, running
 from headrace_server.domain.errors import WrongStatus
@@ -38,6 +38,7 @@ from headrace_server.domain.ports.cluster import Instance
 from headrace_server.domain.query import FullJob, Group
 from headrace_server.domain.retention import Retention
 from headrace_server.domain.spec import RetryPolicy, Spec
+from headrace_server.domain.updates import Finished, Snapshot
 from headrace_server.store import SqlStore
 from headrace_server.store.read.tail import Cursor
 from headrace_server.store.tables import rows, schema
@@ -126,7 +127,7 @@ async def test_lists_and_watches_show_them(
     assert (("UNKNOWN",), 4) in counts.groups
     for name, job in jobs.items():
         full = await store.get(job.job_id, tenant="default", payload=True)
-        message = answers.job_info(full)
+        message = job_message.job_info(full)
         assert message.job_id == job.job_id
         assert message.status == (UNKNOWN if name.startswith("status") else job.status)
         assert message.final == (job.status.final or name == "status of one that has ended")
@@ -232,7 +233,7 @@ async def test_events_of_a_later_version_are_told(
     for job in history:
         events = await store.events(job.job_id, after=0, limit=10)
         assert [event.revision for event in events] == [1, 2, 3]
-        assert [answers.job_event(event).revision for event in events] == [1, 2, 3]
+        assert [event_message.job_event(event).revision for event in events] == [1, 2, 3]
         watch = Watch(store, Hub(10), "default", job.job_id, WatchOptions(after=0, include_messages=True))
         seen = []
         async for told in watch.updates():
@@ -263,7 +264,7 @@ async def test_instances_of_a_later_version_are_listed(store: SqlStore, engine: 
                 )
             )
     members = Members(store, store, lambda: {"types": ["t"], "workers": 1, "draining": False})
-    shown = {one.instance: answers.instance(one) for one in await members.all()}
+    shown = {one.instance: admin_answers.instance(one) for one in await members.all()}
     assert set(shown) == {"me", *(f"later-{number}" for number in range(len(ABOUT)))}
     assert (shown["later-0"].host, shown["later-0"].live, list(shown["later-0"].types)) == ("h", False, ["t"])
     assert await members.serving() == {"t": 1}
@@ -331,7 +332,7 @@ def test_no_row_raises(written: dict[str, Any]) -> None:
     for name, value in written.items():
         row[rows.JOB_FIELDS.index(name)] = value if name == "status" else json.dumps(value)
     job = rows.job_of(row)
-    assert answers.job_info(FullJob(job)).job_id == "j"
+    assert job_message.job_info(FullJob(job)).job_id == "j"
     again = rows.row_maker(rows.JOB_FIELDS)(job)
     for part in job.kept:
         assert again[rows.JOB_FIELDS.index(part.name)] == part.stored

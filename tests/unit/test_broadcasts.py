@@ -8,7 +8,7 @@ from google.protobuf.json_format import MessageToJson, Parse
 
 from headrace.v1 import job_pb2
 from headrace.wire import from_proto, map_from_proto
-from headrace_server.codec import answers
+from headrace_server.codec import event_message
 from headrace_server.codec.event_bodies import FORMATS
 from headrace_server.domain.broadcast import Broadcast
 from headrace_server.domain.event import Event, EventKind
@@ -41,7 +41,7 @@ def test_json_is_the_mapping_of_protobuf(
     encode = FORMATS["json"][1]
     for job_id, tenant in (("one", "default"), ("two", 'Zürich "a"\\')):
         event = Event(job_id, tenant, "some.type", 7, at, attempt, status, kind, body)
-        message = answers.job_event(event)
+        message = event_message.job_event(event)
         written = encode(Broadcast(event, 0, 1))
         assert written.decode() == MessageToJson(message, indent=None, ensure_ascii=False)
         assert Parse(written, job_pb2.JobEvent()) == message

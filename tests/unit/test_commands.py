@@ -9,11 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headrace_server.amqp.command_handler import PROTOBUF, STATUS, STOP, STOPPED, CommandHandler
-from headrace_server.control.jobs.single import StopOutcome
 from headrace_server.domain import requests
 from headrace_server.domain.command import Verdict
 from headrace_server.domain.errors import JobNotFound, StoreUnavailable
 from headrace_server.domain.query import FullJob
+from headrace_server.domain.requests import StopOutcome
 from headrace_server.domain.spec import Spec
 
 FIELDS = st.sampled_from(["tenant", "jobId", "reason", "gracePeriod", "waitTimeout", "requestedBy", "other"])

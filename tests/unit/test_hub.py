@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from headrace_server.control.watch.follow import Finished, Heartbeat, Snapshot, Update, Watch, WatchOptions
+from headrace_server.control.watch.follow import Watch, WatchOptions
 from headrace_server.control.watch.hub import KEPT_EVENTS, PACE_MAX, TAKEN_EVENTS, Hub
 from headrace_server.domain import change, requests, running
 from headrace_server.domain.change import Change, Outcome
@@ -15,6 +15,7 @@ from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress, Status
 from headrace_server.domain.query import FullJob
 from headrace_server.domain.spec import Spec
+from headrace_server.domain.updates import Finished, Heartbeat, Snapshot, Update
 
 NOW = 1_700_000_000_000_000
 

@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 
 from headrace._requests import convert as client
 from headrace.v1 import job_pb2
-from headrace_server.codec import answers, fitting
+from headrace_server.codec import answers, event_message, fitting, job_message
 from headrace_server.codec.event_bodies import FORMATS
 from headrace_server.domain import requests, running
 from headrace_server.domain.broadcast import Broadcast
@@ -48,7 +48,7 @@ def a_job(**fields: Any) -> Job:
 
 def shown(job: Job, payload: Payload | None = PAYLOAD) -> dict[str, Any]:
     """What a client is shown of it; reading it raises nothing either."""
-    message = answers.job_info(FullJob(job, payload))
+    message = job_message.job_info(FullJob(job, payload))
     client.job(job_pb2.JobInfo.FromString(message.SerializeToString()))
     return MessageToDict(message)
 
@@ -125,7 +125,7 @@ def test_a_history_goes_on_behind_a_bad_event(caplog: pytest.LogCaptureFixture) 
     """An event whose body cannot be shown is one without a kind, at its revision; its broadcast goes out too."""
     for body in ({}, {"from": "x", "to": 4}, {"from": 3, "to": 2**40}):
         event = Event("j", "t", "copy", 5, NOW, 1, Status.RUNNING, EventKind.STATUS_CHANGED, body)
-        message = answers.job_event(event)
+        message = event_message.job_event(event)
         assert (message.revision, message.WhichOneof("kind")) == (5, None)
         assert client.event(message).kind == "UNKNOWN"
         assert FORMATS["json"][1](Broadcast(event, 4, 1))

@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict, MessageToJson
 
 from headrace.v1 import job_pb2
 from headrace.wire import map_to_proto, to_proto
-from headrace_server.codec import answers
+from headrace_server.codec import event_message, job_message
 from headrace_server.codec.fitting import left_out
 from headrace_server.codec.times import timestamp
 from headrace_server.domain.broadcast import Broadcast
@@ -45,7 +45,7 @@ def _fast_json(event: Event) -> bytes:
 def _pattern(kind: EventKind, status: Status, attempt: int, *body: tuple[str, int]) -> dict[str, Any]:
     """The mapping of an event whose fields of its own are any."""
     event = Event("-", "-", "-", 1, 1, attempt, status, kind, dict(body))
-    return MessageToDict(answers.whole_event(event))
+    return MessageToDict(event_message.whole_event(event))
 
 
 def _protobuf(broadcast: Broadcast) -> bytes:
@@ -54,14 +54,14 @@ def _protobuf(broadcast: Broadcast) -> bytes:
 
 def _message(broadcast: Broadcast) -> job_pb2.JobEvent:
     """The event as a watch shows it, and what was broadcast beside it."""
-    message = answers.job_event(broadcast.event)
+    message = event_message.job_event(broadcast.event)
     if broadcast.payload is None:
         return message
     try:
         _add_payload(message, broadcast.event, broadcast.payload)
     except Exception as error:  # noqa: BLE001 - the event itself goes out, and those behind it
         left_out(broadcast.event.job_id, f"payload of event {broadcast.event.revision}", error)
-        return answers.job_event(broadcast.event)
+        return event_message.job_event(broadcast.event)
     return message
 
 
@@ -79,7 +79,7 @@ def _add_payload(message: job_pb2.JobEvent, event: Event, payload: str) -> None:
 
 def progress_body(progress: Progress) -> bytes:
     """JobProgress as JSON."""
-    return MessageToJson(answers.progress(progress), indent=None, ensure_ascii=False).encode()
+    return MessageToJson(job_message.progress(progress), indent=None, ensure_ascii=False).encode()
 
 
 FORMATS: Final[Mapping[str, tuple[str, Callable[[Broadcast], bytes]]]] = {

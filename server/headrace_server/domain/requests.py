@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from enum import IntEnum
 from typing import Any
 
 from headrace_server.domain.change import Change, Draft
@@ -14,6 +15,15 @@ from headrace_server.domain.spec import Spec, values_of
 ANY_STATUS_FIELDS = ("description", "labels", "locked")
 LIVE_FIELDS = ("priority", "run_after", "expire_time")
 """What UpdateJob may change: in any status, and before the job has ended."""
+
+
+class StopOutcome(IntEnum):
+    """What became of a stop; the numbers are those of the contract."""
+
+    STOPPED = 1
+    STOPPING = 2
+    FINISHED_FIRST = 3
+    ALREADY_FINISHED = 4
 
 
 def create(job_id: str, tenant: str, spec: Spec, now: int, *, hold: bool) -> Change:

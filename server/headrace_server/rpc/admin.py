@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from headrace.v1 import admin_service_pb2 as pb
 from headrace.v1 import admin_service_pb2_grpc
 from headrace_server.codec import requests
-from headrace_server.codec.answers import gate, instance, traffic
+from headrace_server.codec.admin_answers import gate, instance, traffic
 from headrace_server.codec.times import timestamp
 from headrace_server.control.cluster.members import Members
 from headrace_server.control.gates import GateKeeper

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from headrace.v1 import job_service_pb2 as pb
 from headrace.v1 import job_service_pb2_grpc
-from headrace_server.codec import answers, requests
+from headrace_server.codec import answers, event_message, job_message, requests
 from headrace_server.codec.spec_fields import read_spec
 from headrace_server.codec.times import refuse
 from headrace_server.control.cluster.members import Members
@@ -30,7 +30,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
         submitted = await self._submit(request, context, hold=request.hold)
-        return pb.SubmitJobResponse(job=answers.job_info(submitted.job), existing=submitted.existing)
+        return pb.SubmitJobResponse(job=job_message.job_info(submitted.job), existing=submitted.existing)
 
     async def _submit(
         self, request: pb.SubmitJobRequest | pb.RunJobRequest, context: Context, *, hold: bool
@@ -46,7 +46,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
 
     async def ReleaseJob(self, request: pb.ReleaseJobRequest, context: Context) -> pb.ReleaseJobResponse:
         job = await self._jobs.release(requests.tenant(request.tenant), requests.job_id(request.job_id))
-        return pb.ReleaseJobResponse(job=answers.job_info(job))
+        return pb.ReleaseJobResponse(job=job_message.job_info(job))
 
     async def RunJob(self, request: pb.RunJobRequest, context: Context) -> None:  # type: ignore[override] # writes
         options = self._watch_options(request, after=None)
@@ -64,7 +64,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             requests.job_id(request.job_id),
             payload=requests.full_view(request.view, default=True),
         )
-        return pb.GetJobResponse(job=answers.job_info(job))
+        return pb.GetJobResponse(job=job_message.job_info(job))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         size = requests.page_size(request.page_size)
@@ -82,7 +82,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         )
         async with aclosing(listed) as found:
             async for item in found:
-                info = answers.job_info(item.job)
+                info = job_message.job_info(item.job)
                 total += info.ByteSize()
                 more = last is not None and total > PAGE_BYTES
                 if more:
@@ -135,7 +135,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             requests.job_id(request.job_id),
             requests.seconds(request, "wait_timeout", limit),
         )
-        return pb.WaitJobResponse(job=answers.job_info(job))
+        return pb.WaitJobResponse(job=job_message.job_info(job))
 
     async def StopJob(self, request: pb.StopJobRequest, context: Context) -> pb.StopJobResponse:
         return answers.stopped(*await self._jobs.stop(**requests.stop(request)))
@@ -160,7 +160,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             fields=requests.patch(request),
             etag=request.etag,
         )
-        return pb.UpdateJobResponse(job=answers.job_info(job))
+        return pb.UpdateJobResponse(job=job_message.job_info(job))
 
     async def UpdateJobs(self, request: pb.UpdateJobsRequest, context: Context) -> pb.UpdateJobsResponse:
         done = await self._jobs.bulk.update(
@@ -192,7 +192,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         response = pb.ListJobEventsResponse()
         total = 0
         for event in events:
-            message = answers.job_event(event)
+            message = event_message.job_event(event)
             total += message.ByteSize()
             if response.events and total > PAGE_BYTES:
                 break

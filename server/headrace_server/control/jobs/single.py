@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import Any
 
 from headrace_server.control import job_log
@@ -11,7 +10,7 @@ from headrace_server.control.jobs.pages import make_token, page_size, read_token
 from headrace_server.control.validate.filters import raise_violations, understood
 from headrace_server.control.validate.limits import Limits
 from headrace_server.control.validate.specs import check_spec, check_text
-from headrace_server.control.watch.follow import Update, Watch, WatchOptions, wait_final
+from headrace_server.control.watch.follow import Watch, WatchOptions, wait_final
 from headrace_server.control.watch.hub import Hub
 from headrace_server.domain import requests
 from headrace_server.domain.change import Change
@@ -21,20 +20,13 @@ from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports.job_types import JobTypes, TypeInfo
 from headrace_server.domain.ports.jobs import Cursor, JobStore, Page, Submission, Submitted
 from headrace_server.domain.query import ALL_TENANTS, Counts, Filter, FullJob, Group, Order
+from headrace_server.domain.requests import StopOutcome
 from headrace_server.domain.spec import GivenSpec
+from headrace_server.domain.updates import Update
 
 REQUEST_ID_MAX = 100
 CHUNK = 20
 """Jobs read with their payload at a time: a page ends at 2 MiB, so a thousand full jobs are never in memory."""
-
-
-class StopOutcome(IntEnum):
-    """What became of a stop; the numbers are those of the contract."""
-
-    STOPPED = 1
-    STOPPING = 2
-    FINISHED_FIRST = 3
-    ALREADY_FINISHED = 4
 
 
 @dataclass(frozen=True, slots=True)

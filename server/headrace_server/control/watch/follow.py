@@ -21,30 +21,7 @@ from headrace_server.domain.event import MESSAGE_KINDS, Event
 from headrace_server.domain.job import Job, Progress
 from headrace_server.domain.ports.jobs import JobReader
 from headrace_server.domain.query import FullJob
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The job as it stands, first."""
-
-    job: FullJob
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """The watch is alive, and has reached this revision."""
-
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The job has ended; nothing follows."""
-
-    job: FullJob
-
-
-Update = Snapshot | Event | Progress | Heartbeat | Finished
+from headrace_server.domain.updates import Finished, Heartbeat, Snapshot, Update
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ NODE_VENV := .venv-node
 BIN := $(VENV)/bin
 STUBS := client/headrace/v1
 .DEFAULT_GOAL := help
-.PHONY: help demo check format test test-tools test-fast test-deep test-chaos storm coverage acceptance settings asyncapi service-config bench proto proto-check clean
+.PHONY: help demo check format test test-tools test-fast test-deep test-chaos storm coverage acceptance settings asyncapi service-config bench proto proto-check sync sync-check clean
 
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -15,7 +15,7 @@ help: ## this list
 demo: $(VENV)/.done ## the main job, end to end, on an embedded database
 	@$(BIN)/python examples/demo.py
 
-check: $(VENV)/.done proto-check ## format, lint, types, import contracts, stubs, proto lint, breaks of the contract, AsyncAPI
+check: $(VENV)/.done proto-check sync-check ## format, lint, types, import contracts, stubs, blocking client, proto lint, breaks of the contract, AsyncAPI
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -111,6 +111,12 @@ proto-check: $(PROTO_VENV)/.done ## the committed stubs are those that the .prot
 	    --mypy_out=quiet:"$$made" --mypy_grpc_out=quiet:"$$made" proto/headrace/v1/*.proto && \
 	diff -r -x __pycache__ -x __init__.py "$$made/headrace/v1" $(STUBS) \
 	    || { echo "the stubs in $(STUBS) are not those of proto/: run 'make proto'" >&2; exit 1; }
+
+sync: $(VENV)/.done ## make the blocking client anew from the one for asyncio
+	@$(BIN)/python tests/sync_client.py
+
+sync-check: $(VENV)/.done ## the committed blocking client is what the one for asyncio gives
+	@$(BIN)/python tests/sync_client.py --check
 
 $(VENV)/.done: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

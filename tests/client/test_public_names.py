@@ -1,6 +1,7 @@
 """The public face: which names there are, and what loading them costs."""
 
 import inspect
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -89,3 +90,16 @@ def test_both_clients_have_the_same_verbs() -> None:
     """Same names, same arguments, same defaults; and so have both handles."""
     assert verbs(client.Client) == verbs(aio.AsyncClient)
     assert verbs(handle.JobHandle) == verbs(handle.AsyncJobHandle)
+
+
+def docstrings(kind: type) -> str:
+    """All that a class and its public methods say of themselves."""
+    return "\n".join(
+        [inspect.getdoc(kind) or "", *(inspect.getdoc(getattr(kind, name)) or "" for name in verbs(kind))]
+    )
+
+
+@pytest.mark.parametrize("kind", [client.Client, handle.JobHandle])
+def test_the_blocking_form_says_nothing_of_asyncio(kind: type) -> None:
+    """Its docstrings name no event loop, no task and no AsyncClient."""
+    assert not re.findall(r"await|[Aa]sync|event loop|its task|this task", docstrings(kind))

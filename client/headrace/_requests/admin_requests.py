@@ -1,8 +1,5 @@
 """The verbs of an operator, as data: see requests."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from headrace._models.enums import GateScope
@@ -11,11 +8,6 @@ from headrace._requests.requests import Call
 from headrace.info import Gate, Page, Traffic
 from headrace.options import GateChanges
 from headrace.v1 import admin_service_pb2 as pb
-
-T = TypeVar("T")
-
-Pages = Callable[[str, str], Call[Page[T]]]
-"""The call for one page of a list: (tenant of the caller, page token)."""
 
 
 def queues(tenant: str, page_token: str) -> Call[Page[Traffic]]:

@@ -12,12 +12,12 @@ from headrace.v1 import admin_service_pb2, job_service_pb2
 def stop_jobs(
     tenant: str,
     filters: JobFilters,
+    page_token: str,
     *,
     validate_only: bool,
     reason: str,
     grace_period: Span | None,
     requested_by: str,
-    page_token: str,
 ) -> Call[tuple[StopCounts, str]]:
     """StopJobs; its answer with the token that goes on."""
     request = job_service_pb2.StopJobsRequest(
@@ -37,7 +37,7 @@ def stop_jobs(
 
 
 def update_jobs(
-    tenant: str, changes: JobChanges, filters: JobFilters, *, validate_only: bool, page_token: str
+    tenant: str, changes: JobChanges, filters: JobFilters, page_token: str, *, validate_only: bool
 ) -> Call[tuple[int, str]]:
     """UpdateJobs; its answer with the token that goes on."""
     request = job_service_pb2.UpdateJobsRequest(
@@ -54,13 +54,13 @@ def update_jobs(
 def purge_jobs(
     tenant: str,
     filters: JobFilters,
+    page_token: str,
     *,
     validate_only: bool,
     stop_first: bool,
     grace_period: Span | None,
     wait_timeout: Span | None,
     requested_by: str,
-    page_token: str,
 ) -> Call[tuple[PurgeCounts, str]]:
     """PurgeJobs; its answer with the token that goes on."""
     request = admin_service_pb2.PurgeJobsRequest(

@@ -1,14 +1,15 @@
-"""What can be done with all jobs that match a filter, to be awaited."""
+"""The methods of a client that change all jobs that match a filter."""
 
+from functools import partial
 from typing import Unpack
 
-from headrace._methods.aio_job_methods import AsyncJobVerbs
+from headrace._methods.aio.job_methods import AsyncJobMethods
 from headrace._requests import bulk
 from headrace.info import PurgeCounts, StopCounts
 from headrace.options import JobChanges, JobFilters, Span
 
 
-class AsyncBulkVerbs(AsyncJobVerbs):
+class AsyncBulkMethods(AsyncJobMethods):
     """The verbs of AsyncClient that change what matches a filter. Without any filter they are refused."""
 
     async def stop_jobs(
@@ -23,23 +24,19 @@ class AsyncBulkVerbs(AsyncJobVerbs):
     ) -> StopCounts:
         """Stops the jobs that match and have not ended, each as stop does, and does not wait for them.
 
-        The details are those of Client.stop_jobs.
+        Without any filter it is refused; job_ids names jobs one by one. validate_only changes
+        nothing and answers what would be done. headrace.options.JobFilters lists the filters.
         """
-        total, token = StopCounts(), ""
-        while True:
-            call = bulk.stop_jobs(
-                self._tenant(tenant),
-                filters,
-                validate_only=validate_only,
-                reason=reason,
-                grace_period=grace_period,
-                requested_by=requested_by,
-                page_token=token,
-            )
-            counts, token = await self._calls.make(call)
-            total += counts
-            if not token:
-                return total
+        part = partial(
+            bulk.stop_jobs,
+            self._tenant(tenant),
+            filters,
+            validate_only=validate_only,
+            reason=reason,
+            grace_period=grace_period,
+            requested_by=requested_by,
+        )
+        return await self._total(StopCounts(), part)
 
     async def update_jobs(
         self,
@@ -52,17 +49,12 @@ class AsyncBulkVerbs(AsyncJobVerbs):
     ) -> int:
         """Changes the given fields of the jobs that match, and answers how many hold the new values now.
 
-        The details are those of Client.update_jobs.
+        Such as update_jobs({"expire_time": timedelta(hours=1)}, owners="ann"). Where priority,
+        run_after or expire_time is among them, jobs that have ended are left out. Without any
+        filter it is refused. validate_only changes nothing and answers how many it would be.
         """
-        total, token = 0, ""
-        while True:
-            call = bulk.update_jobs(
-                self._tenant(tenant), changes, filters, validate_only=validate_only, page_token=token
-            )
-            count, token = await self._calls.make(call)
-            total += count
-            if not token:
-                return total
+        part = partial(bulk.update_jobs, self._tenant(tenant), changes, filters, validate_only=validate_only)
+        return await self._total(0, part)
 
     async def purge_jobs(
         self,
@@ -77,21 +69,20 @@ class AsyncBulkVerbs(AsyncJobVerbs):
     ) -> PurgeCounts:
         """Deletes the jobs that match and have ended, with their history, whatever their retention. Locked jobs stay.
 
-        The details are those of Client.purge_jobs.
+        With stop_first, jobs that have not ended are stopped, and deleted once they have ended:
+        none is deleted while it runs. Those that have not ended within wait_timeout (at most 60 s;
+        not waited for when left out) stay, counted as stopping: call it again. Without any filter
+        it is refused. validate_only changes nothing and answers what would be done. It may be
+        repeated: what an answer that was lost had deleted is not counted again.
         """
-        total, token = PurgeCounts(), ""
-        while True:
-            call = bulk.purge_jobs(
-                self._tenant(tenant),
-                filters,
-                validate_only=validate_only,
-                stop_first=stop_first,
-                grace_period=grace_period,
-                wait_timeout=wait_timeout,
-                requested_by=requested_by,
-                page_token=token,
-            )
-            counts, token = await self._calls.make(call)
-            total += counts
-            if not token:
-                return total
+        part = partial(
+            bulk.purge_jobs,
+            self._tenant(tenant),
+            filters,
+            validate_only=validate_only,
+            stop_first=stop_first,
+            grace_period=grace_period,
+            wait_timeout=wait_timeout,
+            requested_by=requested_by,
+        )
+        return await self._total(PurgeCounts(), part)

@@ -1,4 +1,4 @@
-"""The client for asyncio: the verbs of headrace.client, to be awaited."""
+"""The client: what it is made with, and the methods that name no single job."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
@@ -8,8 +8,9 @@ import grpc
 
 from headrace._flows.run import LEAVE_TIMEOUT, Listener, leaving_reason
 from headrace._flows.watch import Watch
-from headrace._methods.aio_admin_methods import AsyncAdminVerbs
-from headrace._methods.aio_bulk_methods import AsyncBulkVerbs
+from headrace._methods.aio.admin_methods import AsyncAdminMethods
+from headrace._methods.aio.bulk_methods import AsyncBulkMethods
+from headrace._methods.aio.handle import AsyncJobHandle
 from headrace._models.enums import CountGroup, JobOrder, JobView
 from headrace._requests import requests
 from headrace._requests.spec import seconds
@@ -21,18 +22,34 @@ from headrace._transport.channel import (
     Connection,
 )
 from headrace.errors import HeadraceError, raise_unless_succeeded
-from headrace.handle import AsyncJobHandle
 from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, Progress, ServerInfo
 from headrace.options import JobFilters, JobOptions, Span
 from headrace.v1 import job_service_pb2
 
 
-class AsyncClient(AsyncBulkVerbs, AsyncAdminVerbs):
+class AsyncClient(AsyncBulkMethods, AsyncAdminMethods):
     """Submits jobs to one Headrace server, and follows, stops and lists them. For one event loop.
 
-    It connects when first used, and belongs to the loop that runs then. The arguments, the verbs and what they
-    raise are those of Client; watch, list and events give asynchronous iterators. Cancelling a task that follows a job
-    leaves the job alone.
+    It connects when first used, and belongs to the loop that runs then. watch, list and events give
+    asynchronous iterators. Cancelling a task that follows a job leaves the job alone.
+
+    target: the address; else the environment's HEADRACE_TARGET, else 127.0.0.1:50551. Several
+    servers of one database are ipv4:10.0.0.1:50551,10.0.0.2:50551, or dns:///name: calls take
+    turns, and what one refuses another is asked.
+    tenant: that of all calls that name none; empty means "default". Each verb takes another by its
+    own `tenant`.
+    credentials: for TLS, from grpc.ssl_channel_credentials(). None: without.
+    timeout: for each call that does not wait for a job: 30 s.
+    wait_for_ready: wait for a connection, within the timeout, where a call would fail for want of
+    one.
+    reconnect_timeout: how long a watch, run or wait goes on without a server that was there: 60 s;
+    None: for ever.
+    max_message_bytes: the largest request and answer: 4 MiB, which is the server's own limit.
+
+    Calls that fail because the server is away, or say when to come back, are repeated within the
+    timeout: a restart is outlived. That is safe for every verb. Where this client has never met a
+    server they are given up after a good second, for the address may be wrong; wait_for_ready waits
+    there too. What is raised in the end is a HeadraceError (headrace.errors draws the tree).
     """
 
     def __init__(
@@ -74,12 +91,15 @@ class AsyncClient(AsyncBulkVerbs, AsyncAdminVerbs):
         /,
         *,
         hold: bool = False,
-        timeout: Span | None = None,  # noqa: ASYNC109 - the same verbs as Client
+        timeout: Span | None = None,
         **options: Unpack[JobOptions],
     ) -> AsyncJobHandle:
         """Submits a job. When this returns, the job is on disk.
 
-        The details are those of Client.submit.
+        With hold it stays PENDING until release(). timeout is that of this call; the client's own
+        when left out. headrace.options.JobOptions lists the options. Raises UnknownType for a type
+        that the server does not know, InvalidParameter for parameters that do not fit it, and
+        RequestIdReused for a request_id that was given to another job.
         """
         tenant = self._tenant(options.get("tenant"))
         call = requests.submit(tenant, job_type, parameters, options, hold=hold)
@@ -103,14 +123,18 @@ class AsyncClient(AsyncBulkVerbs, AsyncAdminVerbs):
         on_progress: Callable[[Progress], object] | None = None,
         include_messages: bool = False,
         min_progress_interval: Span | None = None,
-        timeout: Span | None = None,  # noqa: ASYNC109 - the same verbs as Client
+        timeout: Span | None = None,
         raise_on_failure: bool = False,
         stop_on_exit: bool = False,
         **options: Unpack[JobOptions],
     ) -> JobInfo:
         """Submits a job, follows it to its end, and returns it as it ended, however it ended.
 
-        The details are those of Client.run.
+        The callbacks are called in this task: on_submitted once, when the job is on disk.
+        include_messages and min_progress_interval are those of watch. The job survives this call:
+        when timeout is over (DeadlineExceeded), when its task is cancelled or at any other
+        exception it runs on, unless stop_on_exit: then it is stopped before the exception goes on.
+        With raise_on_failure, JobFailed or JobAborted is raised for a job without success.
         """
         request = requests.run(
             self._tenant(options.get("tenant")),
@@ -138,7 +162,7 @@ class AsyncClient(AsyncBulkVerbs, AsyncAdminVerbs):
         """A handle for a job by its id. Asks the server nothing."""
         return AsyncJobHandle(self, job_id, tenant=self._tenant(tenant))
 
-    async def list(
+    def list(
         self,
         *,
         tenant: str | None = None,
@@ -149,23 +173,14 @@ class AsyncClient(AsyncBulkVerbs, AsyncAdminVerbs):
     ) -> AsyncIterator[JobInfo]:
         """The jobs that match, read page by page as they are asked for. headrace.options.JobFilters lists the filters.
 
-        The details are those of Client.list.
+        tenant "-" means all tenants. page_size 0 means 100, and at most 1000.
         """
-        token = ""
-        while True:
-            page = await self.list_page(
-                tenant=tenant,
-                order_by=order_by,
-                page_size=page_size,
-                page_token=token,
-                view=view,
-                **filters,
+        tenant = self._tenant(tenant)
+        return self._pages(
+            lambda token: requests.list_page(
+                tenant, filters, order_by=order_by, page_size=page_size, page_token=token, view=view
             )
-            for job in page.items:
-                yield job
-            token = page.next_page_token
-            if not token:
-                return
+        )
 
     async def list_page(
         self,
@@ -214,10 +229,10 @@ class AsyncClient(AsyncBulkVerbs, AsyncAdminVerbs):
         """Stops the job of a run that is being left. What goes wrong here must not hide why it is left."""
         with suppress(HeadraceError):
             # Where no answer has come yet, the same submit tells which job it was, if need be by making it.
-            job_id = (
-                watch.job_id
-                or (await self._calls.make(requests.submit_again(request), LEAVE_TIMEOUT)).job.job_id
-            )
+            job_id = watch.job_id
+            if not job_id:
+                submitted = await self._calls.make(requests.submit_again(request), LEAVE_TIMEOUT)
+                job_id = submitted.job.job_id
             stop = requests.stop(
                 request.tenant, job_id, reason=reason, grace_period=None, wait_timeout=None, requested_by=""
             )

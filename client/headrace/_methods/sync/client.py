@@ -1,4 +1,5 @@
-"""The client that blocks. headrace.aio has the same verbs for asyncio."""
+# Made by `make sync` from ../aio/client.py: change that.
+"""The client: what it is made with, and the methods that name no single job."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
@@ -8,8 +9,9 @@ import grpc
 
 from headrace._flows.run import LEAVE_TIMEOUT, Listener, leaving_reason
 from headrace._flows.watch import Watch
-from headrace._methods.admin_methods import AdminVerbs
-from headrace._methods.bulk_methods import BulkVerbs
+from headrace._methods.sync.admin_methods import AdminMethods
+from headrace._methods.sync.bulk_methods import BulkMethods
+from headrace._methods.sync.handle import JobHandle
 from headrace._models.enums import CountGroup, JobOrder, JobView
 from headrace._requests import requests
 from headrace._requests.spec import seconds
@@ -21,27 +23,33 @@ from headrace._transport.channel import (
     Connection,
 )
 from headrace.errors import HeadraceError, raise_unless_succeeded
-from headrace.handle import JobHandle
 from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, Progress, ServerInfo
 from headrace.options import JobFilters, JobOptions, Span
 from headrace.v1 import job_service_pb2
 
 
-class Client(BulkVerbs, AdminVerbs):
-    """Submits jobs to one Headrace server, and follows, stops and lists them. Thread-safe; connects when first used.
+class Client(BulkMethods, AdminMethods):
+    """Submits jobs to one Headrace server, and follows, stops and lists them. Thread-safe.
 
-    target: the address; else the environment's HEADRACE_TARGET, else 127.0.0.1:50551. Several servers of one database are
-    ipv4:10.0.0.1:50551,10.0.0.2:50551, or dns:///name: calls take turns, and what one refuses another is asked.
-    tenant: that of all calls that name none; empty means "default". Each verb takes another by its own `tenant`.
+    It connects when first used.
+
+    target: the address; else the environment's HEADRACE_TARGET, else 127.0.0.1:50551. Several
+    servers of one database are ipv4:10.0.0.1:50551,10.0.0.2:50551, or dns:///name: calls take
+    turns, and what one refuses another is asked.
+    tenant: that of all calls that name none; empty means "default". Each verb takes another by its
+    own `tenant`.
     credentials: for TLS, from grpc.ssl_channel_credentials(). None: without.
     timeout: for each call that does not wait for a job: 30 s.
-    wait_for_ready: wait for a connection, within the timeout, where a call would fail for want of one.
-    reconnect_timeout: how long a watch, run or wait goes on without a server that was there: 60 s; None: for ever.
+    wait_for_ready: wait for a connection, within the timeout, where a call would fail for want of
+    one.
+    reconnect_timeout: how long a watch, run or wait goes on without a server that was there: 60 s;
+    None: for ever.
     max_message_bytes: the largest request and answer: 4 MiB, which is the server's own limit.
 
-    Calls that fail because the server is away, or say when to come back, are repeated within the timeout: a restart is
-    outlived. That is safe for every verb. Where this client has never met a server they are given up after a good
-    second, for the address may be wrong; wait_for_ready waits there too. What is raised in the end is a HeadraceError (headrace.errors draws the tree).
+    Calls that fail because the server is away, or say when to come back, are repeated within the
+    timeout: a restart is outlived. That is safe for every verb. Where this client has never met a
+    server they are given up after a good second, for the address may be wrong; wait_for_ready waits
+    there too. What is raised in the end is a HeadraceError (headrace.errors draws the tree).
     """
 
     def __init__(
@@ -88,8 +96,9 @@ class Client(BulkVerbs, AdminVerbs):
     ) -> JobHandle:
         """Submits a job. When this returns, the job is on disk.
 
-        With hold it stays PENDING until release(). timeout is that of this call; the client's own when left out.
-        headrace.options.JobOptions lists the options. Raises UnknownType for a type that the server does not know, InvalidParameter for parameters that do not fit it, and
+        With hold it stays PENDING until release(). timeout is that of this call; the client's own
+        when left out. headrace.options.JobOptions lists the options. Raises UnknownType for a type
+        that the server does not know, InvalidParameter for parameters that do not fit it, and
         RequestIdReused for a request_id that was given to another job.
         """
         tenant = self._tenant(options.get("tenant"))
@@ -121,10 +130,11 @@ class Client(BulkVerbs, AdminVerbs):
     ) -> JobInfo:
         """Submits a job, follows it to its end, and returns it as it ended, however it ended.
 
-        The callbacks are told on this thread: on_submitted once, when the job is on disk. include_messages and
-        min_progress_interval are those of watch. The job survives this call: when timeout is over
-        (DeadlineExceeded), on Ctrl-C or any other exception it runs on, unless stop_on_exit: then it is stopped before the
-        exception goes on. With raise_on_failure, JobFailed or JobAborted is raised for a job without success.
+        The callbacks are called on this thread: on_submitted once, when the job is on disk.
+        include_messages and min_progress_interval are those of watch. The job survives this call:
+        when timeout is over (DeadlineExceeded), on Ctrl-C or at any other
+        exception it runs on, unless stop_on_exit: then it is stopped before the exception goes on.
+        With raise_on_failure, JobFailed or JobAborted is raised for a job without success.
         """
         request = requests.run(
             self._tenant(options.get("tenant")),
@@ -165,20 +175,12 @@ class Client(BulkVerbs, AdminVerbs):
 
         tenant "-" means all tenants. page_size 0 means 100, and at most 1000.
         """
-        token = ""
-        while True:
-            page = self.list_page(
-                tenant=tenant,
-                order_by=order_by,
-                page_size=page_size,
-                page_token=token,
-                view=view,
-                **filters,
+        tenant = self._tenant(tenant)
+        return self._pages(
+            lambda token: requests.list_page(
+                tenant, filters, order_by=order_by, page_size=page_size, page_token=token, view=view
             )
-            yield from page.items
-            token = page.next_page_token
-            if not token:
-                return
+        )
 
     def list_page(
         self,
@@ -227,9 +229,10 @@ class Client(BulkVerbs, AdminVerbs):
         """Stops the job of a run that is being left. What goes wrong here must not hide why it is left."""
         with suppress(HeadraceError):
             # Where no answer has come yet, the same submit tells which job it was, if need be by making it.
-            job_id = (
-                watch.job_id or self._calls.make(requests.submit_again(request), LEAVE_TIMEOUT).job.job_id
-            )
+            job_id = watch.job_id
+            if not job_id:
+                submitted = self._calls.make(requests.submit_again(request), LEAVE_TIMEOUT)
+                job_id = submitted.job.job_id
             stop = requests.stop(
                 request.tenant, job_id, reason=reason, grace_period=None, wait_timeout=None, requested_by=""
             )

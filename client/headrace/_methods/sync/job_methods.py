@@ -1,27 +1,25 @@
-"""What can be done with one job by its id, blocking."""
+# Made by `make sync` from ../aio/job_methods.py: change that.
+"""The methods of a client that take the id of a job."""
 
 from collections.abc import Generator, Iterator
 from typing import Unpack
 
 from headrace._flows.wait import Wait
 from headrace._flows.watch import Request, Watch
+from headrace._methods.sync.base import Methods
 from headrace._models.enums import JobView
 from headrace._requests import requests
 from headrace._requests.spec import seconds
-from headrace._transport.calls import Calls
 from headrace.info import JobEvent, JobInfo, StopResult, Update
 from headrace.options import JobChanges, Span
 
 
-class JobVerbs:
+class JobMethods(Methods):
     """The verbs of Client that take the id of a job. Each raises JobNotFound where the tenant has no such job.
 
-    The tenant is the client's own where it is left out. A length of time is a timedelta or a number of seconds.
+    The tenant is the client's own where it is left out. A length of time is a timedelta or a number
+    of seconds.
     """
-
-    def __init__(self, calls: Calls, tenant: str) -> None:
-        self._calls = calls
-        self._own_tenant = tenant
 
     def get(self, job_id: str, *, tenant: str | None = None, view: JobView | str = JobView.FULL) -> JobInfo:
         """The job as it stands. View BASIC leaves out parameters, results and tracebacks."""
@@ -36,15 +34,17 @@ class JobVerbs:
         include_messages: bool = False,
         min_progress_interval: Span | None = None,
         timeout: Span | None = None,
-    ) -> Generator[Update, None, None]:
+    ) -> Generator[Update, None]:
         """Follows a job until it ends: a Snapshot, then each JobEvent in order and the latest Progress, then Finished.
 
-        Lost connections are resumed without a repetition or a gap. With after_revision there is no Snapshot: the
-        events after it come first (0 is the beginning). With include_messages come LoggedMessage events too, and
-        at most one Progress in min_progress_interval (100 ms when left out).
+        Lost connections are resumed without a repetition or a gap. With after_revision there is no
+        Snapshot: the events after it come first (0 is the beginning). With include_messages come
+        LoggedMessage events too, and at most one Progress in min_progress_interval (100 ms when
+        left out).
 
-        Raises OutOfRange for a revision that the job has not reached, Unavailable when the server stays away,
-        and DeadlineExceeded when the job has not ended within timeout. Leaving early is harmless to the job.
+        Raises OutOfRange for a revision that the job has not reached, Unavailable when the server
+        stays away, and DeadlineExceeded when the job has not ended within timeout. Leaving early is
+        harmless to the job.
         """
         request = requests.watch(
             self._tenant(tenant),
@@ -58,7 +58,8 @@ class JobVerbs:
     def wait(self, job_id: str, timeout: Span | None = None, *, tenant: str | None = None) -> JobInfo:
         """The job when it has ended, however it ended. Raises DeadlineExceeded when it has not within timeout.
 
-        A timeout of 0 asks once. A server that does not answer at all is given the client's own timeout besides.
+        A timeout of 0 asks once. A server that does not answer at all is given the client's own
+        timeout besides.
         """
         wait = Wait(
             self._tenant(tenant),
@@ -80,8 +81,9 @@ class JobVerbs:
     ) -> StopResult:
         """Stops a job, whatever its status, and says what became of it. Asking twice is harmless.
 
-        grace_period is the time until its processes are killed: 10 s when left out, 0 is now, at most 1 h. With
-        wait_timeout (at most 60 s) the answer waits for the job to end. The job's code can read the reason.
+        grace_period is the time until its processes are killed: 10 s when left out, 0 is now, at
+        most 1 h. With wait_timeout (at most 60 s) the answer waits for the job to end. The job's
+        code can read the reason.
         """
         call = requests.stop(
             self._tenant(tenant),
@@ -102,8 +104,8 @@ class JobVerbs:
     ) -> JobInfo:
         """Changes the fields that are given, and answers the job as it then stands.
 
-        With an etag: only if it is still the job's, else EtagMismatch. priority, run_after and expire_time only
-        before the job has ended, else WrongStatus.
+        With an etag: only if it is still the job's, else EtagMismatch. priority, run_after and
+        expire_time only before the job has ended, else WrongStatus.
         """
         return self._calls.make(requests.update(self._tenant(tenant), job_id, etag, changes))
 
@@ -115,23 +117,15 @@ class JobVerbs:
         self, job_id: str, *, tenant: str | None = None, after_revision: int = 0, page_size: int = 0
     ) -> Iterator[JobEvent]:
         """The job's history so far, oldest first, read page by page as it is asked for."""
-        token = ""
-        while True:
-            call = requests.events_page(
+        return self._pages(
+            lambda token: requests.events_page(
                 self._tenant(tenant),
                 job_id,
                 after_revision=after_revision,
                 page_size=page_size,
                 page_token=token,
             )
-            page = self._calls.make(call)
-            yield from page.items
-            token = page.next_page_token
-            if not token:
-                return
-
-    def _tenant(self, tenant: str | None) -> str:
-        return self._own_tenant if tenant is None else tenant
+        )
 
     def _watch(self, request: Request, timeout: Span | None) -> Watch:
         return Watch(

@@ -1,0 +1,66 @@
+"""How the methods of a client reach the server: one interface for both ways to make calls, and lists page by page."""
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol, TypeVar
+
+from headrace._flows.wait import Wait
+from headrace._flows.watch import Watch
+from headrace._requests.requests import Call
+from headrace._transport.channel import Connection
+from headrace.info import JobInfo, Page, PurgeCounts, StopCounts, Update
+
+T = TypeVar("T")
+Total = TypeVar("Total", int, StopCounts, PurgeCounts)
+
+
+class AsyncTransport(Protocol):
+    """One channel to one server. Each kind of client has its own, written by hand. Failures are HeadraceErrors."""
+
+    connection: Connection
+
+    async def make(self, call: Call[T], timeout: float | None = None) -> T:
+        """Makes a unary call and reads its answer. timeout is in seconds; the connection's own when left out."""
+        ...
+
+    async def wait(self, wait: Wait) -> JobInfo:
+        """Waits for the end of a job."""
+        ...
+
+    def follow(self, watch: Watch) -> AsyncGenerator[Update, None]:
+        """Yields the updates of a watch."""
+        ...
+
+    async def close(self) -> None:
+        """Ends all calls and watches, and the channel."""
+        ...
+
+
+class AsyncMethods:
+    """The transport and the tenant of a client."""
+
+    def __init__(self, calls: AsyncTransport, tenant: str) -> None:
+        self._calls = calls
+        self._own_tenant = tenant
+
+    def _tenant(self, tenant: str | None) -> str:
+        return self._own_tenant if tenant is None else tenant
+
+    async def _pages(self, page_at: Callable[[str], Call[Page[T]]]) -> AsyncGenerator[T, None]:
+        """The items of a list. page_at gives the call for the page of a token; "" is the first."""
+        token = ""
+        while True:
+            page = await self._calls.make(page_at(token))
+            for item in page.items:
+                yield item
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def _total(self, total: Total, part_at: Callable[[str], Call[tuple[Total, str]]]) -> Total:
+        """What all parts of a change add up to. part_at gives the call for the part of a token; "" is the first."""
+        token = ""
+        while True:
+            count, token = await self._calls.make(part_at(token))
+            total += count
+            if not token:
+                return total

@@ -1,0 +1,99 @@
+# Made by `make sync` from ../aio/handle.py: change that.
+"""A job in the hands of a caller: what submit answers."""
+
+from collections.abc import Generator, Iterator
+from typing import Any, Unpack
+
+from headrace._methods.held import Held
+from headrace._methods.sync.job_methods import JobMethods
+from headrace.errors import raise_unless_succeeded
+from headrace.info import JobEvent, JobInfo, StopResult, Update
+from headrace.options import JobChanges, Span
+
+
+class JobHandle(Held):
+    """One job of a Client. Its methods are the client's, for this job."""
+
+    def __init__(
+        self,
+        methods: JobMethods,
+        job_id: str,
+        *,
+        tenant: str,
+        info: JobInfo | None = None,
+        existing: bool = False,
+    ) -> None:
+        super().__init__(job_id, tenant, info, existing=existing)
+        self._methods = methods
+
+    def refresh(self) -> JobInfo:
+        """The job as it stands."""
+        return self._seen(self._methods.get(self.job_id, tenant=self.tenant))
+
+    def result(self, timeout: Span | None = None) -> Any:
+        """What the job returned, once it has ended.
+
+        Raises JobFailed or JobAborted when it ended otherwise, and DeadlineExceeded when it has not
+        within timeout.
+        """
+        job = self.wait(timeout)
+        raise_unless_succeeded(job)
+        return job.result
+
+    def wait(self, timeout: Span | None = None) -> JobInfo:
+        """The job when it has ended, however it ended. Raises DeadlineExceeded when it has not within timeout."""
+        return self._seen(self._methods.wait(self.job_id, timeout, tenant=self.tenant))
+
+    def watch(
+        self,
+        *,
+        after_revision: int | None = None,
+        include_messages: bool = False,
+        min_progress_interval: Span | None = None,
+        timeout: Span | None = None,
+    ) -> Generator[Update, None]:
+        """Follows the job until it ends; the details are those of Client.watch."""
+        return self._methods.watch(
+            self.job_id,
+            tenant=self.tenant,
+            after_revision=after_revision,
+            include_messages=include_messages,
+            min_progress_interval=min_progress_interval,
+            timeout=timeout,
+        )
+
+    def stop(
+        self,
+        reason: str = "",
+        *,
+        grace_period: Span | None = None,
+        wait_timeout: Span | None = None,
+        requested_by: str = "",
+    ) -> StopResult:
+        """Stops the job; the details are those of Client.stop."""
+        result = self._methods.stop(
+            self.job_id,
+            reason,
+            tenant=self.tenant,
+            grace_period=grace_period,
+            wait_timeout=wait_timeout,
+            requested_by=requested_by,
+        )
+        self._seen(result.job)
+        return result
+
+    def release(self) -> JobInfo:
+        """Releases the job if it is held. WrongStatus when it has ended."""
+        return self._seen(self._methods.release(self.job_id, tenant=self.tenant))
+
+    def update(self, *, etag: str = "", **changes: Unpack[JobChanges]) -> JobInfo:
+        """Changes the fields that are given; the details are those of Client.update."""
+        return self._seen(self._methods.update(self.job_id, tenant=self.tenant, etag=etag, **changes))
+
+    def delete(self) -> None:
+        """Deletes the job, which must have ended, with its history."""
+        self._methods.delete(self.job_id, tenant=self.tenant)
+
+    def events(self, *, after_revision: int = 0) -> Iterator[JobEvent]:
+        """The job's history so far, oldest first."""
+        return self._methods.events(self.job_id, tenant=self.tenant, after_revision=after_revision)

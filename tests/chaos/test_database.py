@@ -176,8 +176,9 @@ def heal_alone(made: list[Doomed], evidence: Evidence) -> None:
             witness.wait(witness.submit(f"afterwards {number}", "chaos.quick").job_id)
 
 
-def test_away_and_back(tmp_path: Path, database: Cluster, url: str) -> None:
-    """With the sessions that an operator of several nodes asks for, health follows the database: NOT_SERVING and live while it is away, SERVING again after; the job that runs is not disturbed (failure case 6)."""
+@pytest.mark.parametrize(("away_", "back_"), [("stop", "start"), ("freeze", "thaw")])
+def test_away_and_back(tmp_path: Path, database: Cluster, url: str, away_: str, back_: str) -> None:
+    """Stopped or silent, and with the sessions that an operator of several nodes asks for, health follows the database: NOT_SERVING and live while it is away, SERVING again after; the job that runs is not disturbed (failure case 6)."""
     gate, note = tmp_path / "gate", tmp_path / "note"
     with ExitStack() as ends:
         made = ends.enter_context(fleet(tmp_path, f"{url}?target_session_attrs=read-write"))
@@ -188,13 +189,14 @@ def test_away_and_back(tmp_path: Path, database: Cluster, url: str) -> None:
         health = health_pb2_grpc.HealthStub(ends.enter_context(grpc.insecure_channel(server.target)))
         answers = health.Watch(health_pb2.HealthCheckRequest(service="headrace.v1.JobService"), timeout=60)
         assert next(answers).status == health_pb2.HealthCheckResponse.SERVING
-        database.stop()
+        ends.callback(database.thaw)
+        getattr(database, away_)()
         away = time.monotonic()
         assert next(answers).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert time.monotonic() - away < guard(2)
         live = health.Check(health_pb2.HealthCheckRequest(service="live"))
         assert live.status == health_pb2.HealthCheckResponse.SERVING
-        database.start()
+        getattr(database, back_)()
         back = time.monotonic()
         assert next(answers).status == health_pb2.HealthCheckResponse.SERVING
         assert time.monotonic() - back < guard(2)

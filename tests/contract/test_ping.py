@@ -1,7 +1,9 @@
 """Whether calls would be answered: what health follows."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -10,6 +12,7 @@ from contract.operations import now, submit
 from contract.tables import file_of
 from sqlalchemy import Engine, event, make_url
 
+from headrace_server.domain import requests
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.store import SqlStore, StoreRefused
 from headrace_server.store.sql import of_url
@@ -51,6 +54,37 @@ async def test_what_calls_need_and_the_probe_does_not(
     heal()
     await store.ping(1)
     await submit(store)
+
+
+async def test_a_write_that_others_keep_waiting(store: SqlStore, url: str, database: str) -> None:
+    """A write that waits for a lock of another process for longer than an answer may take is no answer; when it is done, all is well."""
+    made = await submit(store)
+    lock = "BEGIN IMMEDIATE" if database == "sqlite" else "BEGIN; LOCK TABLE job IN EXCLUSIVE MODE"
+    with closing(connect(url, database)) as other:
+        other.execute(lock)
+        waits = asyncio.ensure_future(store.apply(made.job_id, requests.release, tenant=None))
+        while "a write has taken" not in await said(store):
+            pass  # until the write has begun, and then for the seconds of a question
+        other.execute("ROLLBACK")
+    await asyncio.gather(waits, return_exceptions=True)
+    while await said(store):
+        pass  # until it is well again
+
+
+async def said(store: SqlStore) -> str:
+    """Why the store does not answer; nothing when it does."""
+    try:
+        await store.ping(1)
+    except StoreUnavailable as error:
+        return str(error)
+    return ""
+
+
+def connect(url: str, database: str) -> Any:
+    """A connection of another process, as it were."""
+    if database == "sqlite":
+        return sqlite3.connect(file_of(url), isolation_level=None)
+    return psycopg.connect(url, autocommit=True)
 
 
 @pytest.mark.only("sqlite")

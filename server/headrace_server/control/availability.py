@@ -5,9 +5,11 @@
                       ──> nothing within 1 s    a miss, and another with each 0.5 s more
                                                 down after two
 
-One question is on its way at a time, so a database that hangs is not asked ever more. The times make two seconds at
-most from the moment when calls begin to fail, or to be answered, until health says so; two misses, because one may be a
-connection that was cut, which the next call makes anew.
+One question is on its way at a time, so a database that hangs is not asked ever more. A question
+that is given up because nothing came is no new beginning: the next goes on with its silence. The
+times make two seconds at most from the moment when calls begin to fail, or to be answered, until
+health says so; two misses, because one may be a connection that was cut, which the next call makes
+anew.
 """
 
 import asyncio
@@ -47,17 +49,27 @@ class Availability(Background):
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
+        silent: float | None = None
         while True:
             asked = loop.time()
+            silent = asked if silent is None else silent
             question = asyncio.create_task(self._ask(PATIENCE))
             try:
-                while not (await asyncio.wait({question}, timeout=INTERVAL))[0]:
-                    if loop.time() - asked >= PATIENCE:
-                        self._miss(f"it has not answered for {loop.time() - asked:.1f} s")
+                await self._wait_for(question, silent)
                 self._note_answer(question)
             finally:
                 question.cancel()
+            if loop.time() - asked < PATIENCE:  # it was answered, or refused
+                silent = None
             await asyncio.sleep(max(0.0, asked + INTERVAL - loop.time()))
+
+    async def _wait_for(self, question: "asyncio.Task[None]", silent: float) -> None:
+        """Wait until a question is over. silent: since when there has been no answer."""
+        loop = asyncio.get_running_loop()
+        due = max(silent + PATIENCE, loop.time() + INTERVAL)
+        while not (await asyncio.wait({question}, timeout=max(0.0, due - loop.time())))[0]:
+            self._miss(f"it has not answered for {loop.time() - silent:.1f} s")
+            due += INTERVAL
 
     def _note_answer(self, question: "asyncio.Task[None]") -> None:
         try:

@@ -291,9 +291,14 @@ class SqlStore(Reader):
 
         The database is asked on a connection of its own, which waits for no other question. That may answer while
         what calls need does not: no connection is to be had for reads, a lock or a full disk keeps writes out. So where
-        the latest read or write of a call has failed, one like it is tried too. seconds: how long a database that
-        says nothing is waited for; it may be longer until this returns.
+        the latest read or write of a call has failed, one like it is tried too; and a write that takes longer is no
+        answer, such as one that waits for a lock of another process. seconds: how long a database that says nothing
+        is waited for; it may be longer until this returns.
         """
+        if (busy := self._writer.busy()) >= seconds:
+            raise StoreUnavailable(
+                f"The database cannot be written now: a write has taken {busy:.1f} s so far."
+            )
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._prober, self._ping, seconds)
         if self._reads_fail:

@@ -108,6 +108,8 @@ class Writer:
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
         self.fails = False
         """Whether the latest batch has met trouble of the database."""
+        self._began: float | None = None
+        """When the thread began to write the batch that it has in hand; monotonic."""
         self._closed = False
         self._ended: Future[None] = loop.create_future()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -130,6 +132,11 @@ class Writer:
         answer: Future[Answer] = self._loop.create_future()
         self._queue.put((work, answer))
         return answer
+
+    def busy(self) -> float:
+        """For how many seconds the thread has had the batch that it has in hand; 0 when it has none."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     async def close(self) -> None:
         """Write what is queued, answer it, and end the thread. What is put after this is refused."""
@@ -199,7 +206,8 @@ class Writer:
 
     def _write(self, batch: list[_Asked]) -> None:
         """Make a batch true as a whole; carry it out again while others are in its way."""
-        until = time.monotonic() + PATIENCE_SECONDS
+        self._began = time.monotonic()
+        until = self._began + PATIENCE_SECONDS
         while True:
             try:
                 if self._write_once(batch):
@@ -303,7 +311,8 @@ class Writer:
             logger.warning("The log could not be written back", exc_info=True)
 
     def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
-        """Have the event loop call this; when it has closed there is nobody left to tell."""
+        """Have the event loop call this; when it has closed there is nobody left to tell. What was in hand is done."""
+        self._began = None
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
 

@@ -20,9 +20,10 @@ from sqlalchemy import text
 from headrace_server.domain.job import Job
 from headrace_server.store import SchemaMismatch, SqlStore, StoreRefused, sql
 from headrace_server.store.opening import climb, migrate, steps
+from headrace_server.store.outbox import leadership
 from headrace_server.store.sql.sqlite import writer_engine
 from headrace_server.store.tables import schema
-from headrace_server.store.write import leadership, retention
+from headrace_server.store.write import retention
 from support.postgresql import Server
 
 

@@ -83,13 +83,13 @@ async def test_no_commit_is_counted_twice(
     def add_late(of: WaitingCount, change: int) -> None:
         """The COMMIT has been carried out: told of it when a count is about to begin, and behind one that has begun."""
         begins.clear()
-        counts.clear()
         assert begins.wait(30)
         counts.wait(0.1)
         add(of, change)
 
     @contextmanager
     def noticed(order: CommitOrder, seconds: float) -> Iterator[None]:
+        counts.clear()
         begins.set()
         with between(order, seconds):
             yield

@@ -25,6 +25,7 @@ gate of which a part cannot be read lets nothing through, until an operator has 
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, delete, literal_column, or_, select
@@ -39,6 +40,8 @@ from headrace_server.store.sql.json_lists import among
 from headrace_server.store.tables.rows import dumps
 from headrace_server.store.tables.schema import HELD, gate, job
 from headrace_server.store.tables.statement import Bulk, Query, Row
+from headrace_server.store.write.operations import Phase, WriteOperation
+from headrace_server.store.write.unit_of_work import UnitOfWork
 
 logger = logging.getLogger(__name__)
 _told: Final = Once()
@@ -134,3 +137,18 @@ def _gate(row: Row) -> Gate:
     if _told.first(key, "gate"):
         logger.error("The gate %s cannot be read, so it lets nothing through: say anew what it is", key)
     return Gate(named(Scope, scope), name, paused=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeGate(WriteOperation[Gate]):
+    """Change what is said of a queue, a tenant or a type."""
+
+    phase = Phase.FOLD
+    gate: Gate
+    """Which one: as it is when nothing was said of it yet."""
+    fields: Mapping[str, Any]
+
+    def apply(self, unit: UnitOfWork) -> Gate:
+        """Answer the gate as it is now."""
+        unit.wrote = True
+        return change(unit.connection, self.gate, self.fields)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
@@ -14,7 +13,7 @@ from sqlalchemy import Connection, Engine, insert, literal, select
 from sqlalchemy.exc import DatabaseError
 
 from headrace_server.domain.change import Change
-from headrace_server.domain.errors import ControlError, StoreUnavailable
+from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.for_each import singly
 from headrace_server.domain.gate import Gate
@@ -28,20 +27,21 @@ from headrace_server.domain.ports.retention import SweepResult
 from headrace_server.domain.retention import Retention
 from headrace_server.store import sql
 from headrace_server.store.claim.claim_retry import ClaimRetry
-from headrace_server.store.claim.claims import Claim, Taken, Turn
-from headrace_server.store.cluster import instances
+from headrace_server.store.claim.claimer import Claimer
+from headrace_server.store.cluster import lives, recovery
 from headrace_server.store.cluster.heartbeat import Heartbeat, stopwatch
-from headrace_server.store.gates import Gates
+from headrace_server.store.gates import ChangeGate, Gates
 from headrace_server.store.opening import migrate
+from headrace_server.store.outbox import leadership
 from headrace_server.store.outbox.rows import Announcer
 from headrace_server.store.read.reader import Reader
 from headrace_server.store.read.tail import Tail
 from headrace_server.store.sql import Dialect, Engines, refused
 from headrace_server.store.tables import schema
-from headrace_server.store.write import leadership, operations
+from headrace_server.store.write import operations
 from headrace_server.store.write.commit_order import CommitOrder
-from headrace_server.store.write.passed_over import PassedOver
-from headrace_server.store.write.retention import Sweep, ended
+from headrace_server.store.write.due import DueJobs
+from headrace_server.store.write.retention import Deletion
 from headrace_server.store.write.waiting_count import WaitingCount
 from headrace_server.store.write.writer import Writer
 
@@ -55,19 +55,8 @@ def wall_clock() -> int:
     return time.time_ns() // 1000
 
 
-REFUSALS_MAX: Final = 20
-"""Jobs that one claim passes over since the database refuses them: those behind them are met by the next."""
-
-
 LOOK_SECONDS: Final = 1.0
 """So long a count of what waits lets commits end before it begins, and holds others up; then the next one tries."""
-
-UNDELETED: Final = "A job cannot be deleted: the database refuses it"
-UNDELETED_MAX: Final = 1000
-"""Jobs that a sweep passes over since the database refuses to delete them."""
-UNDELETED_PAUSE: Final = 3600 * 1_000_000
-STAY_DUE_PAUSE: Final = 60 * 1_000_000
-"""Microseconds until it is tried again."""
 
 
 class SqlStore(Reader):
@@ -92,17 +81,12 @@ class SqlStore(Reader):
         self.listeners: list[CommitListener] = []
         self._me = ""
         self._clock = clock
-        self._stay_due = PassedOver(STAY_DUE_PAUSE, clock)
-        """Jobs to which what time brings could not happen."""
-        self._undeleted = PassedOver(UNDELETED_PAUSE, clock)
         self._numbers = numbers
         self._heartbeat: Heartbeat | None = None
         self._tail: Tail | None = None
         self._again = ClaimRetry(self._opened)
-        self.gates = Gates()
         self._engines = engines
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="store-probe")
-        self._turn = Turn()
         self._waiting = WaitingCount(waiting)
         order = CommitOrder()
         self._writers = [
@@ -120,6 +104,9 @@ class SqlStore(Reader):
             for engine, number in zip(_writing(engines), numbers, strict=True)
         ]
         self._writer, self._claims = self._writers[0], self._writers[-1]
+        self._claimer = Claimer(self._claims, self._again, clock)
+        self._due = DueJobs(self._writer, self._read, clock)
+        self._deletion = Deletion(self._writer, self._read, clock)
         self._begin_writers()
         self._recount = (
             asyncio.create_task(
@@ -203,7 +190,7 @@ class SqlStore(Reader):
             self._heartbeat = None
         loop = asyncio.get_running_loop()
         sent = stopwatch()
-        await self._writer.put(operations.Join(me, self._me, self._numbers, alone=lease is None))
+        await self._writer.put(lives.Join(me, self._me, self._numbers, alone=lease is None))
         self._me = me.instance
         if lease is not None:
             self._heartbeat = Heartbeat(
@@ -236,6 +223,15 @@ class SqlStore(Reader):
                 raise
 
     @property
+    def gates(self) -> Gates:
+        """What claims do with gates."""
+        return self._claimer.gates
+
+    @gates.setter
+    def gates(self, gates: Gates) -> None:
+        self._claimer.gates = gates
+
+    @property
     def instance(self) -> str:
         """The id of the life that `join` has begun."""
         return self._me
@@ -259,7 +255,7 @@ class SqlStore(Reader):
             await asyncio.to_thread(self._heartbeat.stop)
         if self._me:
             with suppress(StoreUnavailable):
-                await self._writer.put(operations.Leave(self._me))
+                await self._writer.put(lives.Leave(self._me))
         self._closed = True
         if self._recount is not None:
             self._recount.cancel()
@@ -304,7 +300,7 @@ class SqlStore(Reader):
         if self._reads_fail:
             await self._read(lambda connection: connection.execute(select(literal(1))))
         if self._writer.fails:
-            await self._writer.put(operations.Touch(self._me))
+            await self._writer.put(lives.Touch(self._me))
 
     def _ping(self, seconds: float) -> None:
         try:
@@ -326,98 +322,29 @@ class SqlStore(Reader):
 
     async def delete(self, job_id: str, *, tenant: str) -> None:
         """Delete an ended job with its payload and history. Raises JobNotFound, JobLocked, WrongStatus."""
-        await self._writer.put(operations.Delete(job_id, tenant))
+        await self._deletion.delete(job_id, tenant=tenant)
 
     async def purge(self, job_ids: Sequence[str], *, tenant: str) -> int:
         """Delete those of these jobs that have ended and are not locked, in one transaction; answer how many."""
-        try:
-            return await self._writer.put(operations.Purge(job_ids, tenant))
-        except ControlError:
-            raise
-        except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be deleted, and no other is to stay
-            gone = 0
-            for job_id in job_ids:
-                done = await self._alone(operations.Purge([job_id], tenant))
-                if not done:
-                    log.error(UNDELETED, extra={"job_id": job_id})  # noqa: TRY400 - the writer has told why
-                gone += sum(done)
-            return gone
+        return await self._deletion.purge(job_ids, tenant=tenant)
 
     async def sweep(self, retention: Retention, turn: int | None) -> SweepResult:
         """Delete some of what retention lets go, in one transaction, unless another instance has swept since `turn`."""
-        but = self._undeleted.now()
-        try:
-            swept, illegible = await self._writer.put(Sweep(retention, turn, but=but))
-        except ControlError:
-            raise
-        except Exception:
-            now = self._clock()
-            due = await self._read(lambda connection: ended(connection, retention, now, but))
-            if not due or len(but) >= UNDELETED_MAX:
-                raise
-            return await self._sweep_singly(retention, turn, due)
-        self._undeleted.add(illegible)
-        return swept
-
-    async def _sweep_singly(self, retention: Retention, turn: int | None, due: Sequence[str]) -> SweepResult:
-        """Job by job; what the database refuses to delete is looked at again in an hour."""
-        jobs = 0
-        for job_id in due:
-            done = await self._alone(Sweep(retention, turn, only=job_id))
-            if not done:
-                log.error(UNDELETED, extra={"job_id": job_id})
-            if not done or done[0][1]:
-                self._undeleted.add([job_id])
-            for swept, _ in done:
-                turn, jobs = swept.turn, jobs + swept.jobs
-                if not swept.mine:
-                    return replace(swept, jobs=jobs)
-        if turn is None:  # not one of them could be deleted
-            return await self.sweep(retention, turn)
-        return SweepResult(turn, mine=True, jobs=jobs, more=True)
+        return await self._deletion.sweep(retention, turn)
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Fill slots with ready jobs; fewer when there are fewer.
 
         A job that expired at its permit is answered as FAILED, and its slot goes to the next.
         """
-        prove = self._heartbeat is not None
-        made = self._again.made
-        try:
-            taken = await self._claims.put(Claim(request, self._turn, self.gates, prove=prove))
-        except ControlError:
-            raise
-        except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be claimed, and no other is to wait
-            taken = Taken(await self._claim_singly(request, prove=prove), busy=False, full=False)
-        if not request.without_limits:
-            self._again.answered(taken, len(request.slots) - len(taken.claimed), made)
-        return taken.claimed
-
-    async def _claim_singly(self, request: ClaimRequest, *, prove: bool) -> list[Claimed]:
-        """Slot by slot, passing over what the database refuses to have claimed; what was claimed is answered whatever follows."""
-        claimed: list[Claimed] = []
-        refusals = 0
-        slots = list(request.slots)
-        while slots:
-            one = Claim(replace(request, slots=slots[:1]), self._turn, self.gates, prove=prove)
-            try:
-                claimed += (await self._claims.put(one)).claimed
-                del slots[0]
-            except Exception:
-                refusals += 1
-                if claimed:
-                    return claimed
-                if not one.tried or refusals > REFUSALS_MAX:
-                    raise
-                self._turn.passed |= dict.fromkeys(one.tried, self._clock())
-        return claimed
+        return await self._claimer.claim(request, prove=self._heartbeat is not None)
 
     async def change_gate(self, gate: Gate, fields: Mapping[str, Any]) -> Gate:
         """Change fields of the gate of this scope and name; answer it as it is now.
 
         What is claimed after this was answered, by any store of the database, is claimed under the new values.
         """
-        changed = await self._writer.put(operations.ChangeGate(gate, fields))
+        changed = await self._writer.put(ChangeGate(gate, fields))
         self._opened()
         if self._tail is not None:
             self._tail.opened()
@@ -425,49 +352,11 @@ class SqlStore(Reader):
 
     async def run_timers(self) -> int | None:
         """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""
-        but = self._stay_due.now()
-        try:
-            upcoming, stay = await self._writer.put(operations.Timers(but=but))
-        except ControlError:
-            raise
-        except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be written, and no other is to wait
-            now = self._clock()
-            for job_id in await self._read(lambda connection: operations.due_jobs(connection, now, but)):
-                if not await self._alone(operations.Timers(only=job_id)):
-                    self._stay_due.add([job_id])
-            upcoming, stay = await self._writer.put(operations.Timers(but=self._stay_due.now()))
-        self._stay_due.add(stay)
-        return min((at for at in (upcoming, self._stay_due.next()) if at is not None), default=None)
+        return await self._due.run()
 
     async def recover(self, error: JobError, *, confirmed: bool) -> int:
         """Settle every job that is held by an instance which is not alive, together if they can be; answer how many."""
-        try:
-            return await self._writer.put(operations.Recover(error, confirmed))
-        except ControlError:
-            raise
-        except Exception:  # noqa: BLE001 - likewise
-            return await self._recover_singly(error, confirmed=confirmed)
-
-    async def _recover_singly(self, error: JobError, *, confirmed: bool) -> int:
-        count = 0
-        last = ""
-        while page := await self._read(
-            lambda connection, last=last: instances.left_behind(connection, last, operations.SWEEP_PAGE)  # type: ignore[misc] # mypy knows no defaults of lambdas
-        ):
-            for job_id, _ in page:
-                whole = operations.Recover(error, confirmed, job_id)
-                count += bool(await self._alone(whole) or await self._alone(replace(whole, in_short=True)))
-            last = page[-1][0]
-        return count
-
-    async def _alone(self, asked: operations.WriteOperation[Answer]) -> list[Answer]:
-        """The answer of one job's work; none where it could not be written, and the writer has logged why not."""
-        try:
-            return [await self._writer.put(asked)]
-        except ControlError:
-            raise
-        except Exception:  # noqa: BLE001 - likewise
-            return []
+        return await recovery.recover(self._writer, self._read, error, confirmed=confirmed)
 
     async def settle(self, sent: Sequence[int], parked: Sequence[int]) -> None:
         """Take broadcasts out of the outbox, and mark those that no queue wants, by their places."""

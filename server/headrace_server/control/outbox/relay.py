@@ -223,7 +223,7 @@ class OutboxRelay(CommitListener):
             await self._try_parked()
 
     async def _ask_for_lead(self) -> None:
-        """Once in a period; whether it is known by then that another leads matters little: see store.write.leadership."""
+        """Once in a period; whether it is known by then that another leads matters little: see store.outbox.leadership."""
         now = time.monotonic()
         if now < self._asked + PERIOD and self._up is self._wanted:
             return

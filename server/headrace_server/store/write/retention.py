@@ -12,12 +12,15 @@ A sweep is many small transactions, each of a hundred jobs at most that an index
 for one of them at most. Locked jobs are not in that index. What another is changing at the moment is left out.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, not_, select, update
 
+from headrace_server.domain import requests
+from headrace_server.domain.errors import ControlError
 from headrace_server.domain.ports.retention import SweepResult
 from headrace_server.domain.requests import hides
 from headrace_server.domain.retention import PORTION_JOBS, Retention, portion
@@ -26,7 +29,17 @@ from headrace_server.store.tables.rows import dumps
 from headrace_server.store.tables.schema import ENDED, FORGOTTEN, duty, job, request
 from headrace_server.store.tables.statement import Bulk, Query
 from headrace_server.store.write.operations import Phase, WriteOperation
+from headrace_server.store.write.passed_over import PassedOver
 from headrace_server.store.write.unit_of_work import UnitOfWork
+from headrace_server.store.write.writer import Read, Writer
+
+log = logging.getLogger(__name__)
+
+UNDELETED: Final = "A job cannot be deleted: the database refuses it"
+UNDELETED_MAX: Final = 1000
+"""Jobs that a sweep passes over since the database refuses to delete them."""
+UNDELETED_PAUSE: Final = 3600 * 1_000_000
+"""Microseconds until it is tried again."""
 
 DUTY: Final = "retention"
 _NOBODY_KNOWS: Final = -1
@@ -112,3 +125,107 @@ def ended(connection: Connection, retention: Retention, now: int, but: Collectio
         if len(due) == PORTION_JOBS:
             break
     return due
+
+
+@dataclass(frozen=True, slots=True)
+class Delete(WriteOperation[None]):
+    """Delete an ended job."""
+
+    phase = Phase.FOLD
+    job_id: str
+    tenant: str
+
+    def job_ids(self) -> Iterable[str]:
+        """The job."""
+        return (self.job_id,)
+
+    def apply(self, unit: UnitOfWork) -> None:
+        """Raises JobNotFound, JobLocked, WrongStatus."""
+        found = unit.job(self.job_id, self.tenant)
+        requests.check_delete(found)
+        unit.delete(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Purge(WriteOperation[int]):
+    """Delete those of these jobs that may be deleted."""
+
+    phase = Phase.FOLD
+    wanted: Sequence[str]
+    tenant: str
+
+    def job_ids(self) -> Iterable[str]:
+        """The jobs."""
+        return self.wanted
+
+    def apply(self, unit: UnitOfWork) -> int:
+        """Answer how many they were."""
+        found = (unit.jobs.get(job_id) for job_id in self.wanted)
+        gone = [
+            one for one in found if one is not None and one.tenant == self.tenant and requests.may_delete(one)
+        ]
+        for ended in gone:
+            unit.delete(ended)
+        return len(gone)
+
+
+class Deletion:
+    """Jobs that are deleted, together if they can be, else job by job. What cannot be deleted is passed over for a while."""
+
+    def __init__(self, writer: Writer, read: Read, clock: Callable[[], int]) -> None:
+        self._writer = writer
+        self._read = read
+        self._clock = clock
+        self._undeleted = PassedOver(UNDELETED_PAUSE, clock)
+
+    async def delete(self, job_id: str, *, tenant: str) -> None:
+        """Delete an ended job with its payload and history. Raises JobNotFound, JobLocked, WrongStatus."""
+        await self._writer.put(Delete(job_id, tenant))
+
+    async def purge(self, job_ids: Sequence[str], *, tenant: str) -> int:
+        """Delete those of these jobs that have ended and are not locked, in one transaction; answer how many."""
+        try:
+            return await self._writer.put(Purge(job_ids, tenant))
+        except ControlError:
+            raise
+        except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be deleted, and no other is to stay
+            gone = 0
+            for job_id in job_ids:
+                done = await self._writer.alone(Purge([job_id], tenant))
+                if not done:
+                    log.error(UNDELETED, extra={"job_id": job_id})  # noqa: TRY400 - the writer has told why
+                gone += sum(done)
+            return gone
+
+    async def sweep(self, retention: Retention, turn: int | None) -> SweepResult:
+        """Delete some of what retention lets go, in one transaction, unless another instance has swept since `turn`."""
+        but = self._undeleted.now()
+        try:
+            swept, illegible = await self._writer.put(Sweep(retention, turn, but=but))
+        except ControlError:
+            raise
+        except Exception:
+            now = self._clock()
+            due = await self._read(lambda connection: ended(connection, retention, now, but))
+            if not due or len(but) >= UNDELETED_MAX:
+                raise
+            return await self._sweep_singly(retention, turn, due)
+        self._undeleted.add(illegible)
+        return swept
+
+    async def _sweep_singly(self, retention: Retention, turn: int | None, due: Sequence[str]) -> SweepResult:
+        """Job by job; what the database refuses to delete is looked at again in an hour."""
+        jobs = 0
+        for job_id in due:
+            done = await self._writer.alone(Sweep(retention, turn, only=job_id))
+            if not done:
+                log.error(UNDELETED, extra={"job_id": job_id})
+            if not done or done[0][1]:
+                self._undeleted.add([job_id])
+            for swept, _ in done:
+                turn, jobs = swept.turn, jobs + swept.jobs
+                if not swept.mine:
+                    return replace(swept, jobs=jobs)
+        if turn is None:  # not one of them could be deleted
+            return await self.sweep(retention, turn)
+        return SweepResult(turn, mine=True, jobs=jobs, more=True)

@@ -6,8 +6,9 @@ Decisions read `jobs`, so each sees what those before it in the batch have done.
 in its last state, every event in order, and what follows in the derived tables.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from sqlalchemy import Connection, and_, bindparam, delete, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -19,7 +20,6 @@ from headrace_server.domain.ports.jobs import Submission
 from headrace_server.domain.requests import ANY_STATUS_FIELDS, LIVE_FIELDS
 from headrace_server.domain.retention import REQUEST_MEMORY
 from headrace_server.domain.spec import SPEC_FIELDS
-from headrace_server.store.outbox.rows import Announcer
 from headrace_server.store.sql.json_lists import among, pairs
 from headrace_server.store.tables import rows
 from headrace_server.store.tables.schema import job, job_event, job_parameters, job_result, request
@@ -71,6 +71,16 @@ _forget_later = Bulk(
 _delete_jobs = [delete_by(table, ["job_id"]) for table in (job, job_parameters, job_result, job_event)]
 
 
+class Beside(Protocol):
+    """Who writes something of its own beside the changes of a transaction: the outbox does."""
+
+    def announce(
+        self, connection: Connection, changes: Sequence[Change], stored: Mapping[str, Job | None]
+    ) -> None:
+        """Write it, before the log has the events of these changes. stored: the jobs as they were, None for new ones."""
+        ...
+
+
 class UnitOfWork:
     """One transaction of the writer numbered `number`; `seq` is the last place in its log, `now` its time.
 
@@ -85,7 +95,7 @@ class UnitOfWork:
         seq: int,
         now: int,
         waiting: int,
-        announcer: Announcer | None = None,
+        announcer: Beside | None = None,
     ) -> None:
         self.connection = connection
         self.number = number

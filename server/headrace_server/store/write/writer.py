@@ -41,23 +41,22 @@ import logging
 import threading
 import time
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, groupby
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError, StaleClaim, StoreUnavailable
-from headrace_server.store.outbox.rows import Announcer
 from headrace_server.store.sql import Dialect
 from headrace_server.store.sql.transaction import transaction
 from headrace_server.store.write.batch_marker import Marker
 from headrace_server.store.write.commit_order import CommitOrder
 from headrace_server.store.write.operations import Phase, WriteOperation
-from headrace_server.store.write.unit_of_work import UnitOfWork
+from headrace_server.store.write.unit_of_work import Beside, UnitOfWork
 from headrace_server.store.write.waiting_count import WaitingCount
 
 logger = logging.getLogger(__name__)
@@ -76,6 +75,14 @@ Changes = Sequence[Change]
 _Asked = tuple[WriteOperation[Any], "Future[Any]"]
 
 
+class Read(Protocol):
+    """Asks a question in a transaction of its own, beside the writers."""
+
+    def __call__(self, question: Callable[[Connection], Answer]) -> Awaitable[Answer]:
+        """The answer. Raises StoreUnavailable."""
+        ...
+
+
 class Writer:
     """The thread that writes. Everything public is called on the event loop's thread."""
 
@@ -88,7 +95,7 @@ class Writer:
         number: int,
         waiting: WaitingCount,
         order: CommitOrder,
-        announcer: Announcer | None,
+        announcer: Beside | None,
         clock: Callable[[], int],
         on_commit: Callable[[Changes], None],
     ) -> None:
@@ -137,6 +144,15 @@ class Writer:
         """For how many seconds the thread has had the batch that it has in hand; 0 when it has none."""
         began = self._began
         return 0.0 if began is None else time.monotonic() - began
+
+    async def alone(self, asked: WriteOperation[Answer]) -> list[Answer]:
+        """The answer of one job's work; none where it could not be written, and the writer has logged why not."""
+        try:
+            return [await self.put(asked)]
+        except ControlError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, the others are not to wait
+            return []
 
     async def close(self) -> None:
         """Write what is queued, answer it, and end the thread. What is put after this is refused."""

@@ -1,0 +1,61 @@
+"""Claims of one store: slots are filled together if they can be, else slot by slot."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from headrace_server.domain.errors import ControlError
+from headrace_server.domain.ports.claims import Claimed, ClaimRequest
+from headrace_server.store.claim.claim_retry import ClaimRetry
+from headrace_server.store.claim.claims import Claim, Taken, Turn
+from headrace_server.store.gates import Gates
+from headrace_server.store.write.writer import Writer
+
+REFUSALS_MAX: Final = 20
+"""Jobs that one claim passes over since the database refuses them: those behind them are met by the next."""
+
+
+class Claimer:
+    """Remembers whose turn it is, and when to try again where a gate was in the way."""
+
+    def __init__(self, writer: Writer, again: ClaimRetry, clock: Callable[[], int]) -> None:
+        self.gates = Gates()
+        self._claims = writer
+        self._again = again
+        self._clock = clock
+        self._turn = Turn()
+
+    async def claim(self, request: ClaimRequest, *, prove: bool) -> list[Claimed]:
+        """Fill slots with ready jobs; fewer when there are fewer.
+
+        prove: that this instance is alive, in the same transaction. A job that expired at its permit is answered as FAILED, and its slot goes to the next.
+        """
+        made = self._again.made
+        try:
+            taken = await self._claims.put(Claim(request, self._turn, self.gates, prove=prove))
+        except ControlError:
+            raise
+        except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be claimed, and no other is to wait
+            taken = Taken(await self._claim_singly(request, prove=prove), busy=False, full=False)
+        if not request.without_limits:
+            self._again.answered(taken, len(request.slots) - len(taken.claimed), made)
+        return taken.claimed
+
+    async def _claim_singly(self, request: ClaimRequest, *, prove: bool) -> list[Claimed]:
+        """Slot by slot, passing over what the database refuses to have claimed; what was claimed is answered whatever follows."""
+        claimed: list[Claimed] = []
+        refusals = 0
+        slots = list(request.slots)
+        while slots:
+            one = Claim(replace(request, slots=slots[:1]), self._turn, self.gates, prove=prove)
+            try:
+                claimed += (await self._claims.put(one)).claimed
+                del slots[0]
+            except Exception:
+                refusals += 1
+                if claimed:
+                    return claimed
+                if not one.tried or refusals > REFUSALS_MAX:
+                    raise
+                self._turn.passed |= dict.fromkeys(one.tried, self._clock())
+        return claimed

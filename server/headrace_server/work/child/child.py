@@ -278,7 +278,7 @@ class Child:
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         """SIGINT is meant for no job, but somebody may send it: what the job was using is then half-used."""
-        self._interrupted = self._current is not None
+        self._on_raised()
         signal.default_int_handler(number, frame)
 
     def _on_raised(self) -> None:

@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import Any
 
 from headrace_server.domain.event import Event, EventKind
+from headrace_server.domain.hot import hot
 from headrace_server.domain.job import MOVES, Job, JobError, Status, StopPhase
 
 _FIELDS = tuple(field.name for field in fields(Job))
@@ -24,6 +25,7 @@ _PLACES = {name: place for place, name in enumerate(_FIELDS)}
 _values_of = attrgetter(*_FIELDS)
 
 
+@hot
 @dataclass(frozen=True, slots=True)
 class Change:
     """The job afterwards, the events that say so, and the results written beside it.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from headrace_server.domain.hot import hot
 from headrace_server.domain.job import Status
 
 
@@ -31,6 +32,7 @@ MESSAGE_KINDS = frozenset({EventKind.MESSAGE_LOGGED, EventKind.MESSAGES_DROPPED}
 """What a watch shows only when asked."""
 
 
+@hot
 @dataclass(frozen=True, slots=True)
 class Event:
     """One entry of a job's history: revisions are 1, 2, 3 … without a gap. status is the one after it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from headrace_server.domain.hot import hot
 from headrace_server.domain.open_enum import is_known
 from headrace_server.domain.spec import Spec
 
@@ -119,6 +120,7 @@ class Progress:
     unknown: str = ""
 
 
+@hot
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One start of a job's code."""
@@ -162,6 +164,7 @@ class Kept(NamedTuple):
     legible: bool
 
 
+@hot
 @dataclass(frozen=True, slots=True)
 class Job(Spec):
     """A job as it stands, one row: its spec, and its state. Parameters and results lie beside it and are read when wanted.

@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from headrace_server.domain.bounds import DAY
+from headrace_server.domain.hot import hot
 
 BACKOFF_MAX: Final = 365 * DAY
 """Between two attempts."""
@@ -40,6 +41,7 @@ class RetryPolicy:
         return int(grown) if 0 <= grown < most else most
 
 
+@hot
 @dataclass(frozen=True, slots=True)
 class Spec:
     """What a caller says about a job, its parameters aside: they are wide, and lie beside the row.

@@ -50,11 +50,16 @@ class Clock:
             max((runs.last for runs in records), default=0.0),
         )
 
-    def rate(self, count: int, limit: float = 300.0) -> float:
-        """No-ops a second, from the first to the last of so many; waits for them."""
-        deadline = time.monotonic() + limit
+    def rate(self, count: int, *, quiet: float = 20.0) -> float:
+        """No-ops a second, from the first to the last of so many; waits while more of them run.
+
+        Raises TimeoutError when none has run for `quiet` seconds.
+        """
+        seen, since = 0, time.monotonic()
         while (runs := self.runs()).count < count:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{runs.count} of {count} no-ops had run after {limit:g} s")
+            if runs.count > seen:
+                seen, since = runs.count, time.monotonic()
+            if time.monotonic() > since + quiet:
+                raise TimeoutError(f"{runs.count} of {count} no-ops ran, then none for {quiet:g} s")
             time.sleep(0.02)
         return (runs.count - 1) / (runs.last - runs.first)

@@ -16,7 +16,7 @@ from benchmarks.peers.environment import python_of
 from benchmarks.systems.system import Lone, System
 
 WORKERS = 2
-LIMIT = 600.0
+LIMIT = 120.0
 Service = Callable[[Bench, Path], AbstractContextManager[str]]
 
 
@@ -94,7 +94,7 @@ class Place:
 
     def ask(self, verb: str, *counts: int) -> Any:
         """What a verb answers. Raises RuntimeError with what it has printed if it fails."""
-        command = [self._python, "-m", f"benchmarks.peers.{self._peer.name}.app", verb, *map(str, counts)]
+        command = [self._python, "-m", "benchmarks.peers", self._peer.name, verb, *map(str, counts)]
         done = subprocess.run(
             command, env=self._environment, capture_output=True, text=True, timeout=LIMIT, check=False
         )
@@ -118,6 +118,9 @@ class Place:
             ]
             try:
                 yield
+            except TimeoutError as error:
+                printed = (self._folder / "workers.log").read_text(errors="replace")[-1500:]
+                raise RuntimeError(f"{error}; its workers have printed: {printed}") from error
             finally:
                 _end(workers)
 

@@ -53,4 +53,66 @@ def dramatiq(bench: Bench) -> Peer:
     )
 
 
-PEERS = (celery, dramatiq)
+def procrastinate(bench: Bench) -> Peer:
+    """PostgreSQL, 2 workers of 10 jobs at once."""
+    worker = (
+        "-m",
+        "procrastinate",
+        "-a",
+        "benchmarks.peers.procrastinate.app.app",
+        "worker",
+        "--concurrency",
+        "10",
+    )
+    return Peer(
+        "procrastinate",
+        bench,
+        _postgresql,
+        [worker, worker],
+        durable="yes: committed and synced",
+        known="asking for the status every millisecond",
+        work="2 processes, each 10 coroutines at once, the status stored",
+        verbs=frozenset({"prepare", "batches"}),
+    )
+
+
+def pgqueuer(bench: Bench) -> Peer:
+    """PostgreSQL, 2 workers that take 100 jobs at once."""
+    worker = ("-m", "benchmarks.peers", "pgqueuer", "work")
+    return Peer(
+        "pgqueuer",
+        bench,
+        _postgresql,
+        [worker, worker],
+        durable="yes: committed and synced",
+        known="its CompletionWatcher, which waits for 1 ms instead of its 50; workers write ends in batches",
+        work="2 processes, coroutines on uvloop, 100 jobs claimed at once, ends written in batches",
+        verbs=frozenset({"prepare", "batches"}),
+    )
+
+
+def huey(bench: Bench) -> Peer:
+    """SQLite, 2 worker processes."""
+    options = (
+        "--workers",
+        "2",
+        "--worker-type",
+        "process",
+        "--delay",
+        "0.005",
+        "--max-delay",
+        "0.01",
+        "--no-periodic",
+    )
+    return Peer(
+        "huey",
+        bench,
+        _file,
+        [("-m", "huey.bin.huey_consumer", "benchmarks.peers.huey.app.huey", *options, "--quiet")],
+        durable="yes: committed and synced (fsync=True); a job leaves the table before it runs, so a killed worker loses it",
+        known="asking for the result every millisecond",
+        work="2 processes, which ask every 5 to 10 ms instead of its 100, the result stored",
+    )
+
+
+PEERS = (celery, dramatiq, procrastinate, pgqueuer, huey)

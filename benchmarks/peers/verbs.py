@@ -1,34 +1,20 @@
-"""The verbs that a peer carries out in its own environment. It imports the standard library alone.
+"""What the applications of peers share: how each measures itself. It imports the standard library alone.
 
-    python -m benchmarks.peers.NAME.app submits COUNT IN_FLIGHT      one JSON value on the last line
-    python -m benchmarks.peers.NAME.app batches COUNT SIZE
-    python -m benchmarks.peers.NAME.app lone COUNT
-    python -m benchmarks.peers.NAME.app prepare
-
-BENCH_SERVICE is the URL of its broker or database, BENCH_CLOCK the page on which its no-ops note the time.
+BENCH_SERVICE is the URL of the broker or database, BENCH_CLOCK the page on which the no-ops note the time.
 """
 
 import asyncio
-import json
 import os
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from benchmarks.load.clock import Clock
 
 SERVICE = os.environ.get("BENCH_SERVICE", "")
 WARM = 10
 clock = Clock(Path(os.environ["BENCH_CLOCK"]))
-
-
-def carry_out(verbs: dict[str, Callable[..., Any]]) -> None:
-    """Carry out the verb that the command line names."""
-    name, *counts = sys.argv[1:]
-    print(json.dumps(verbs[name](*map(int, counts))))
 
 
 def submits(submit: Callable[[], object]) -> Callable[[int, int], float]:
@@ -95,3 +81,12 @@ async def lone_async(run: Callable[[], Awaitable[object]], count: int) -> list[t
         if number >= WARM:
             times.append((1000 * (clock.runs().last - began), 1000 * (done - began)))
     return times
+
+
+async def batches_async(batch: Callable[[int], Awaitable[object]], count: int, size: int) -> float:
+    """Jobs a second in batches of a size, one after the other."""
+    await batch(1)
+    began = time.perf_counter()
+    for first in range(0, count, size):
+        await batch(min(size, count - first))
+    return count / (time.perf_counter() - began)

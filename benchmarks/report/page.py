@@ -10,35 +10,48 @@ from benchmarks.runner import Measured
 def section(measure: Measure, measured: Measured) -> list[str]:
     """A measure: its table, what is to be reached, and its notes."""
     over = [name for name in measure.over if name in measured.rounds]
-    heads = [_head(name, unit) for name, unit in measure.figures.items()]
-    heads += [f"{one} over it: {name}" for one in over for name in measure.figures]
     lines = [f"## {measure.number}: {measure.title}", ""]
     if measure.reach:
         lines += [f"To reach: {measure.reach}.", ""]
-    lines += ["| | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
-    lines += [_row(name, measure, measured, over) for name in measured.rounds]
+    lines += _header([_head(name, unit) for name, unit in measure.figures.items()])
+    lines += [_row(name, measure, measured) for name in measured.rounds]
     lines += [f"| {name} | could not be measured: {_cell(why)} |" for name, why in measured.failed.items()]
+    for one in over:
+        lines += _ratios(one, measure, measured)
     lines += ["", *(f"- {note}" for note in measure.notes)]
     return [*lines, ""]
+
+
+def _header(heads: Sequence[str]) -> list[str]:
+    return ["| | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+
+
+def _ratios(one: str, measure: Measure, measured: Measured) -> list[str]:
+    """How many times as good one is as each other."""
+    lines = ["", f"How many times as good as each other: {one}", "", *_header(list(measure.figures))]
+    for name in measured.rounds:
+        if name != one:
+            cells = [_times(one, name, figure, measure, measured) for figure in measure.figures]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def _head(name: str, unit: Unit) -> str:
     return f"{name}, {unit.text}" if unit.text else name
 
 
-def _row(name: str, measure: Measure, measured: Measured, over: Sequence[str]) -> str:
+def _row(name: str, measure: Measure, measured: Measured) -> str:
     own = measured.rounds[name]
     cells = [_shown(spread(own[figure])) if figure in own else "-" for figure in measure.figures]
-    for one in over:
-        for figure, unit in measure.figures.items():
-            others = measured.rounds[one]
-            if one == name or figure not in own or figure not in others:
-                cells.append("-")
-            elif unit.more_is_better:
-                cells.append(_shown(ratio(others[figure], own[figure])))
-            else:
-                cells.append(_shown(ratio(own[figure], others[figure])))
     return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _times(one: str, other: str, figure: str, measure: Measure, measured: Measured) -> str:
+    mine, theirs = measured.rounds[one].get(figure), measured.rounds[other].get(figure)
+    if not mine or not theirs:
+        return "-"
+    more = measure.figures[figure].more_is_better
+    return _shown(ratio(mine, theirs) if more else ratio(theirs, mine))
 
 
 def _shown(found: Spread) -> str:

@@ -24,10 +24,7 @@ def answer() -> None:
     verbs.clock.note()
 
 
-if __name__ == "__main__":
-    verbs.carry_out(
-        {
-            "submits": verbs.submits(noop.delay),
-            "lone": verbs.lone(lambda: answer.delay().get(timeout=60)),
-        }
-    )
+VERBS = {
+    "submits": verbs.submits(noop.delay),
+    "lone": verbs.lone(lambda: answer.delay().get(timeout=60)),
+}

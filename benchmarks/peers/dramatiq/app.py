@@ -21,5 +21,4 @@ def run() -> None:
     verbs.wait_for_run(before)
 
 
-if __name__ == "__main__":
-    verbs.carry_out({"submits": verbs.submits(noop.send), "lone": verbs.lone(run)})
+VERBS = {"submits": verbs.submits(noop.send), "lone": verbs.lone(run)}

@@ -1,5 +1,6 @@
-"""The plans of what a claim reads, as the database carried them out: `benchmarks.claims` prints them."""
+"""The plans of what a claim reads, as the database carried them out: P6 prints them."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -42,8 +43,8 @@ def show(plans: dict[str, list[str]], about: str) -> None:
     """Print those that read the queue, the gates and what is held."""
     for text, plan in plans.items():
         if "FROM ready" in text or "FROM gate" in text or "status IN (3, 4)" in text:
-            print(f"\n{about}: {' '.join(text.split())}")
-            print("\n".join(f"    {line}" for line in plan))
+            print(f"\n{about}: {' '.join(text.split())}", file=sys.stderr)
+            print("\n".join(f"    {line}" for line in plan), file=sys.stderr)
 
 
 def _tree(rows: Sequence[Row]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Databases filled with jobs by bulk SQL, as submits and runs would have left them: `benchmarks.claims` claims from them."""
+"""Databases filled with jobs by bulk SQL, as submits and runs would have left them: P6 claims from them."""
 
 from typing import Final, NamedTuple
 
@@ -24,11 +24,11 @@ class Part(NamedTuple):
     priority: int = 0
 
 
-def parts(queued: int) -> list[Part]:
-    """So many queued jobs, and as many that have ended."""
+def parts(queued: int, finished: int) -> list[Part]:
+    """So many queued jobs, and so many that have ended."""
     quarter = queued // 4
     return [
-        Part(queued, SUCCEEDED),
+        Part(finished, SUCCEEDED),
         Part(queued - 2 * quarter, QUEUED),
         Part(quarter, QUEUED, queue="'many'", tenant="'t' || (n % 1000)"),
         Part(quarter - OTHERS, QUEUED, queue="'limited'", owner="'full'", priority=1),
@@ -36,13 +36,13 @@ def parts(queued: int) -> list[Part]:
     ]
 
 
-def fill(url: str, queued: int) -> None:
+def fill(url: str, queued: int, finished: int) -> None:
     """Make the tables and fill them."""
     migrate.upgrade(url)
     engine = sql.of_url(url).owner_engine(url)
     first = 1
     with engine.begin() as connection:
-        for part in parts(queued):
+        for part in parts(queued, finished):
             given = {"first": first, "last": first + part.count - 1}
             for statement in _statements(part):
                 connection.execute(text(statement), given)

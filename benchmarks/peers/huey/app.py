@@ -1,0 +1,27 @@
+"""Huey on SQLite, every commit synced."""
+
+import time
+
+from huey import SqliteHuey
+
+from benchmarks.peers import verbs
+
+PAUSE = 0.001
+huey = SqliteHuey("bench", filename=verbs.SERVICE, fsync=True, timeout=60)
+
+
+@huey.task()
+def noop() -> bool:
+    """Note the time, and have a result: None would not be kept."""
+    verbs.clock.note()
+    return True
+
+
+def run() -> None:
+    """Submit, and poll for the result."""
+    result = noop()
+    while result.get() is None:
+        time.sleep(PAUSE)
+
+
+VERBS = {"submits": verbs.submits(noop), "lone": verbs.lone(run)}

@@ -77,10 +77,11 @@ class AsyncCalls:
             self._check_open()
             request = watch.request()
             timeout, ready = watch.remaining(), self.connection.wait_for_ready
+            metadata = self.connection.access.call_metadata()
             stream = (
-                self._jobs.RunJob(request, timeout=timeout, wait_for_ready=ready)
+                self._jobs.RunJob(request, timeout=timeout, metadata=metadata, wait_for_ready=ready)
                 if isinstance(request, job_service_pb2.RunJobRequest)
-                else self._jobs.WatchJob(request, timeout=timeout, wait_for_ready=ready)
+                else self._jobs.WatchJob(request, timeout=timeout, metadata=metadata, wait_for_ready=ready)
             )
             failure = None
             self._streams.add(stream)
@@ -107,7 +108,10 @@ class AsyncCalls:
         try:
             with self._closing():
                 answer = await method(
-                    call.request, timeout=timeout, wait_for_ready=self.connection.wait_for_ready
+                    call.request,
+                    timeout=timeout,
+                    metadata=self.connection.access.call_metadata(),
+                    wait_for_ready=self.connection.wait_for_ready,
                 )
         except grpc.RpcError as error:
             raise self._failure(error) from error

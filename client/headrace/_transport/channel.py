@@ -14,6 +14,7 @@ import grpc.aio
 
 from headrace import _version
 from headrace._requests.spec import seconds
+from headrace._transport.access import Access
 from headrace._transport.peer import check, is_local
 from headrace.options import Span
 
@@ -37,8 +38,7 @@ class Connection:
     """Everything that a channel is made from. Times are in seconds."""
 
     target: str
-    credentials: grpc.ChannelCredentials | None
-    """None means without TLS."""
+    access: Access
     timeout: float
     """The deadline of a unary call."""
     wait_for_ready: bool
@@ -52,7 +52,7 @@ class Connection:
         cls,
         target: str | None,
         *,
-        credentials: grpc.ChannelCredentials | None,
+        access: Access,
         timeout: Span,
         wait_for_ready: bool,
         reconnect_timeout: Span | None,
@@ -63,7 +63,7 @@ class Connection:
         check(target)
         return cls(
             target=target,
-            credentials=credentials,
+            access=access,
             timeout=seconds("timeout", timeout),
             wait_for_ready=wait_for_ready,
             reconnect_timeout=None
@@ -77,7 +77,7 @@ class Connection:
         """One that needs nothing else than where and how long. Raises InvalidArgument as `of` does."""
         return cls.of(
             target,
-            credentials=None,
+            access=Access(),
             timeout=timeout,
             wait_for_ready=False,
             reconnect_timeout=0.0,
@@ -111,12 +111,18 @@ class Connection:
 
     def open(self) -> grpc.Channel:
         """A channel for blocking calls. It connects with the first call."""
-        if self.credentials is None:
-            return grpc.insecure_channel(self.target, self.options())
-        return grpc.secure_channel(self.target, self.credentials, self.options())
+        credentials, options = self.access.credentials, self.options()
+        channel = (
+            grpc.insecure_channel(self.target, options)
+            if credentials is None
+            else grpc.secure_channel(self.target, credentials, options)
+        )
+        return grpc.intercept_channel(channel, *self.access.interceptors)
 
     def open_async(self) -> grpc.aio.Channel:
         """A channel for the running event loop. It connects with the first call."""
-        if self.credentials is None:
-            return grpc.aio.insecure_channel(self.target, self.options())
-        return grpc.aio.secure_channel(self.target, self.credentials, self.options())
+        credentials, options = self.access.credentials, self.options()
+        interceptors = self.access.interceptors or None
+        if credentials is None:
+            return grpc.aio.insecure_channel(self.target, options, interceptors=interceptors)
+        return grpc.aio.secure_channel(self.target, credentials, options, interceptors=interceptors)

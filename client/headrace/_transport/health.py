@@ -30,7 +30,8 @@ def check(connection: Connection, service: str = "") -> str:
             response_deserializer=Int32Value.FromString,
         )
         try:
-            answer = ask(StringValue(value=service), timeout=connection.timeout)
+            metadata = connection.access.call_metadata()
+            answer = ask(StringValue(value=service), timeout=connection.timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise from_rpc_error(error, connection.target) from None
     status = answer.value

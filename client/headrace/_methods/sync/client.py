@@ -15,6 +15,7 @@ from headrace._methods.sync.handle import JobHandle
 from headrace._models.enums import CountGroup, JobOrder, JobView
 from headrace._requests import requests
 from headrace._requests.spec import seconds
+from headrace._transport.access import Access
 from headrace._transport.calls import Calls
 from headrace._transport.channel import (
     DEFAULT_MAX_MESSAGE_BYTES,
@@ -65,12 +66,22 @@ class Client(BulkMethods, AdminMethods):
     ) -> None:
         connection = Connection.of(
             target,
-            credentials=credentials,
+            access=Access(credentials),
             timeout=timeout,
             wait_for_ready=wait_for_ready,
             reconnect_timeout=reconnect_timeout,
             max_message_bytes=max_message_bytes,
         )
+        self._connect(connection, tenant)
+
+    @classmethod
+    def _over(cls, connection: Connection, *, tenant: str = "") -> Self:
+        """A client of a connection that says more than the arguments: the door for tokens and tracing."""
+        client = cls.__new__(cls)
+        client._connect(connection, tenant)  # noqa: SLF001 - one of its own
+        return client
+
+    def _connect(self, connection: Connection, tenant: str) -> None:
         super().__init__(Calls(connection), tenant)
         self.target = connection.target
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from headrace.cli.bar import Bar
-from headrace.cli.lines import Lines
+from headrace.cli.plain import Lines
 from headrace.cli.rate import Rate
-from headrace.cli.wording import progress_text
+from headrace.cli.text import progress_text
 from headrace.info import EventKind, JobEvent, JobStatus, Progress, StatusChange
 
 

@@ -11,10 +11,11 @@ import pytest
 import yaml
 from cli.console import Script
 
-from headrace.cli import terminal, wording
+from headrace.cli import terminal
 from headrace.cli.output import Form, Output
 from headrace.cli.record import Record
 from headrace.cli.template import Template
+from headrace.cli.text import event_text
 from headrace.info import (
     EventKind,
     JobEvent,
@@ -87,8 +88,8 @@ def event(detail: LoggedMessage | ResultSet) -> JobEvent:
 def test_no_line_of_a_message_looks_like_one_of_ours() -> None:
     """The second line of a message is set in, with any kind of end of line; a name of a result has one line."""
     said = event(LoggedMessage(MessageLevel.INFO, "one\r\n12:00:00 SUCCEEDED\r\x1b[2J\n", MessageSource.JOB))
-    assert wording.event_text(said) == "[info] one\n    12:00:00 SUCCEEDED\\r\\x1b[2J"
-    assert wording.event_text(event(ResultSet("a\x1b\n"))) == r"result 'a\x1b\n' set"
+    assert event_text(said) == "[info] one\n    12:00:00 SUCCEEDED\\r\\x1b[2J"
+    assert event_text(event(ResultSet("a\x1b\n"))) == r"result 'a\x1b\n' set"
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headrace.cli.moments import json_moment, json_span, read_future, read_past, read_span, show_span
+from headrace.cli.times import json_moment, json_span, read_future, read_past, read_span, show_span
 
 
 @pytest.mark.parametrize(

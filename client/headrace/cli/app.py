@@ -13,8 +13,8 @@ import typer.main
 
 from headrace.cli.bulk import purge, stop_jobs, update_jobs
 from headrace.cli.changing import delete, release, stop, update
-from headrace.cli.choosing import gates, limit, pause, queues, resume, tenants
 from headrace.cli.following import wait, watch
+from headrace.cli.gates import gates, limit, pause, queues, resume, tenants
 from headrace.cli.help import Command, write_groups, write_parameters
 from headrace.cli.interrupts import INTERRUPTED
 from headrace.cli.reading import count, events, get, list_

@@ -6,10 +6,10 @@ from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskPr
 from rich.progress import Progress as Live
 from rich.text import Text
 
-from headrace.cli.moments import show_span
 from headrace.cli.rate import Rate
 from headrace.cli.terminal import clean, note, status, stderr
-from headrace.cli.wording import attempt_begins, event_line, rate_text, ticks_text
+from headrace.cli.text import attempt_begins, event_line, rate_text, ticks_text
+from headrace.cli.times import show_span
 from headrace.info import (
     JobEvent,
     JobInfo,

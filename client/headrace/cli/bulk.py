@@ -9,11 +9,11 @@ from typing import Annotated, TypeVar
 import typer
 
 from headrace.cli.changing import ANSWER_WAIT
-from headrace.cli.moments import read_span
 from headrace.cli.options import ChangeOptions, FilterOptions, OutputOptions
 from headrace.cli.record import Record, plain
 from headrace.cli.session import Session
 from headrace.cli.terminal import write
+from headrace.cli.times import read_span
 from headrace.info import PurgeCounts, StopCounts
 
 Counts = TypeVar("Counts", StopCounts, PurgeCounts, int)

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from headrace.cli.many import JobIds, Many
-from headrace.cli.moments import read_span
 from headrace.cli.options import ChangeOptions, JobId, Labels, OutputOptions
 from headrace.cli.output import Output
 from headrace.cli.record import Record, of_job
 from headrace.cli.session import Session, Timer
 from headrace.cli.terminal import clean, write
+from headrace.cli.times import read_span
 from headrace.info import JobInfo, JobStatus, StopOutcome, StopResult
 
 _OUTCOMES = {

@@ -3,8 +3,8 @@
 from headrace.cli.bar import Bar
 from headrace.cli.follow import Display
 from headrace.cli.json_lines import JsonLines
-from headrace.cli.lines import Lines
 from headrace.cli.output import Output
+from headrace.cli.plain import Lines
 from headrace.cli.terminal import follows_live
 
 

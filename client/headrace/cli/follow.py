@@ -10,12 +10,12 @@ from rich.text import Text
 
 from headrace.cli.interrupts import INTERRUPTED
 from headrace.cli.job_view import write_job
-from headrace.cli.moments import show_span
 from headrace.cli.output import Output, to_json
 from headrace.cli.record import of_job, steady
 from headrace.cli.session import Session, Timer
 from headrace.cli.terminal import clean, note, status, write
-from headrace.cli.wording import failure_text
+from headrace.cli.text import failure_text
+from headrace.cli.times import show_span
 from headrace.errors import DeadlineExceeded, InternalError
 from headrace.info import Finished, JobEvent, JobInfo, JobStatus, Progress, Snapshot, Update
 

@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.moments import show_age
 from headrace.cli.options import OutputOptions
 from headrace.cli.output import Output
 from headrace.cli.record import of_gate, of_traffic
 from headrace.cli.session import Session
 from headrace.cli.table import Column, write_table
 from headrace.cli.terminal import clean, write
+from headrace.cli.times import show_age
 from headrace.info import Gate, Traffic
 from headrace.options import GateChanges
 

@@ -7,10 +7,10 @@ from typing import Any
 from rich.text import Text
 
 from headrace.cli import notation
-from headrace.cli.moments import show_age, show_moment, show_span
 from headrace.cli.record import steady
 from headrace.cli.terminal import clean, json_text, status, write
-from headrace.cli.wording import failure_text, progress_text
+from headrace.cli.text import failure_text, progress_text
+from headrace.cli.times import show_age, show_moment, show_span
 from headrace.info import Attempt, JobInfo
 
 _LABEL_WIDTH = 12

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from headrace.cli.moments import json_moment
+from headrace.cli.times import json_moment
 from headrace.values import File, Reference
 
 _SPAN: Final = re.compile(r"(-?)(\d+)(?:\.(\d{1,6}))?s")

@@ -11,9 +11,9 @@ from headrace._models.retry_policy import RetryPolicy
 from headrace.cli import completion
 from headrace.cli.assignments import read_texts, read_values
 from headrace.cli.form import Form
-from headrace.cli.moments import read_future, read_past, read_span, unless_never
 from headrace.cli.output import Output
 from headrace.cli.template import Template
+from headrace.cli.times import read_future, read_past, read_span, unless_never
 from headrace.options import JobChanges, JobFilters, JobOptions
 
 JobId = Annotated[

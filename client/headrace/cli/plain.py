@@ -5,10 +5,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Self
 
-from headrace.cli.moments import show_clock
 from headrace.cli.rate import Rate
 from headrace.cli.terminal import clean, note
-from headrace.cli.wording import attempt_begins, event_line, progress_text
+from headrace.cli.text import attempt_begins, event_line, progress_text
+from headrace.cli.times import show_clock
 from headrace.info import JobEvent, JobInfo, Progress, StatusChange
 
 _EVERY = 1.0

@@ -7,13 +7,13 @@ import typer
 
 from headrace.cli.job_view import write_job
 from headrace.cli.many import JobIds, Many
-from headrace.cli.moments import show_age, show_clock, show_span
 from headrace.cli.options import FilterOptions, JobId, OutputOptions
 from headrace.cli.record import Record, of_event, of_job
 from headrace.cli.session import Session
 from headrace.cli.table import Column, write_table
 from headrace.cli.terminal import note, write
-from headrace.cli.wording import event_text
+from headrace.cli.text import event_text
+from headrace.cli.times import show_age, show_clock, show_span
 from headrace.info import JobInfo, JobOrder, JobView
 
 _JOB_COLUMNS = (

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from headrace.cli import notation
-from headrace.cli.moments import json_moment, json_span
+from headrace.cli.times import json_moment, json_span
 from headrace.info import EventDetail, Gate, Instance, JobEvent, JobInfo, JobType, ServerInfo, Traffic
 
 _CONTRACT_NAMES = {"from_status": "from", "to_status": "to"}

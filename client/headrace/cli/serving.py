@@ -8,12 +8,12 @@ import typer
 
 from headrace import _version
 from headrace.cli import completion
-from headrace.cli.moments import show_age, show_moment, show_span
 from headrace.cli.options import OutputOptions
 from headrace.cli.record import of_instance, of_server, of_type
 from headrace.cli.session import Session, execute
 from headrace.cli.table import Column, write_table
 from headrace.cli.terminal import clean, paragraph, write
+from headrace.cli.times import show_age, show_moment, show_span
 from headrace.errors import Unavailable, UnknownType
 from headrace.info import Instance, JobType
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headrace.cli.interrupts import deliver
-from headrace.cli.moments import read_span
 from headrace.cli.streams import spill
+from headrace.cli.times import read_span
 from headrace.errors import DeadlineExceeded, HeadraceError
 
 if TYPE_CHECKING:  # importing the client imports gRPC

@@ -1,8 +1,8 @@
 """Events and progress in words: a line each, for people."""
 
-from headrace.cli.moments import show_clock, show_span
 from headrace.cli.rate import Rate
 from headrace.cli.terminal import clean, paragraph
+from headrace.cli.times import show_clock, show_span
 from headrace.info import (
     EventKind,
     FieldsUpdated,

@@ -59,7 +59,7 @@ class AnswersFirst(DoomedStore):
             await super().submit(before)
         spec = submission.spec
         made = requests.create(submission.job_id, submission.tenant, spec, wall_clock(), hold=submission.hold)
-        return Submitted(FullJob(made.job, Payload(spec.parameters, None, {})), existing=False)
+        return Submitted(FullJob(made.job, Payload(submission.parameters, None, {})), existing=False)
 
 
 class ForgetsRequests(DoomedStore):

@@ -19,6 +19,8 @@ _DEFAULT_RETRY: Final = RetryPolicy()
 
 def _retry(message: job_pb2.JobSpec, field: str, path: str) -> RetryPolicy:
     """A retry policy: 0, and a length that is not set, stand for the defaults."""
+    if not message.HasField("retry_policy"):
+        return _DEFAULT_RETRY
     policy: job_pb2.RetryPolicy = getattr(message, field)
     initial = duration(policy, "initial_backoff", f"{path}.initial_backoff")
     most = duration(policy, "max_backoff", f"{path}.max_backoff")

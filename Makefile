@@ -15,7 +15,7 @@ help: ## this list
 demo: $(VENV)/.done ## the main job, end to end, on an embedded database
 	@$(BIN)/python examples/demo.py
 
-check: $(VENV)/.done proto-check sync-check ## format, lint, types, import contracts, stubs, blocking client, proto lint, breaks of the contract, AsyncAPI
+check: $(VENV)/.done proto-check sync-check ## format, lint, types, import contracts, stubs, blocking client, proto lint, breaks of the contract, words, AsyncAPI
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -23,6 +23,7 @@ check: $(VENV)/.done proto-check sync-check ## format, lint, types, import contr
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/python tests/breaking.py
+	$(BIN)/python tests/wording.py
 	$(BIN)/check-jsonschema --schemafile tests/schemas/asyncapi-3.0.0.json docs/asyncapi.yaml
 
 format: $(VENV)/.done ## put the code into shape

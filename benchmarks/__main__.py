@@ -2,7 +2,8 @@
 
     .venv/bin/python -m benchmarks [--write] [P1 …]      ROUNDS=5 and SCALE=1 in the environment
 
-SCALE multiplies the counts of jobs: 0.1 shows in a few minutes that all of it works. The last line printed is JSON.
+SCALE multiplies the counts of jobs: 0.1 shows in a few minutes that all of it works. The last line
+printed is JSON.
 """
 
 import json

@@ -2,7 +2,8 @@
 
     python -m benchmarks.bare_publisher URL EXCHANGE COUNT
 
-Its messages are like events: as large, persistent, mandatory, with as many headers; so many are under way at most.
+Its messages are like events: as large, persistent, mandatory, with as many headers; so many are
+under way at most.
 """
 
 import sys

@@ -1,4 +1,6 @@
-"""The place of a run: its folder, its broker and its PostgreSQL, each started when it is asked for first."""
+"""The place of a run: its folder, its broker and its PostgreSQL, each started when it is asked for
+first.
+"""
 
 import itertools
 import os
@@ -63,7 +65,9 @@ class Bench:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """An empty database of a PostgreSQL that syncs every commit, for the length of the block; its URL."""
+        """An empty database of a PostgreSQL that syncs every commit, for the length of the block;
+        its URL.
+        """
         name = f"bench_{os.getpid()}_{next(self._names)}_{secrets.token_hex(3)}"
         url = self._server.create(name)
         try:

@@ -1,13 +1,17 @@
-"""How fast events go out, beside a bare publisher with confirms; and how fast a backlog drains that two instances fill.
+"""How fast events go out, beside a bare publisher with confirms; and how fast a backlog drains that
+two instances fill.
 
-    .venv/bin/python -m benchmarks.broadcast [events in each repetition] [events of the backlog, at least]
+    .venv/bin/python -m benchmarks.broadcast [events in each repetition] [events of the backlog, at
+    least]
 
-First: events that wait in the outbox of a server on SQLite, which is started; the messages that are in a queue are counted,
-for the server as for the bare publisher, in processes of their own, in turn.
+First: events that wait in the outbox of a server on SQLite, which is started; the messages that are
+in a queue are counted, for the server as for the bare publisher, in processes of their own, in
+turn.
 
-Then: two instances with workers on one PostgreSQL, submitted to without a pause. The broker is stopped until so many
-events are in the outbox, four for each job, and started again. What is counted is how many events reach the queue in a
-second until the outbox is as good as empty, and how many are put into it meanwhile: the submits go on, on the same cores.
+Then: two instances with workers on one PostgreSQL, submitted to without a pause. The broker is
+stopped until so many events are in the outbox, four for each job, and started again. What is
+counted is how many events reach the queue in a second until the outbox is as good as empty, and how
+many are put into it meanwhile: the submits go on, on the same cores.
 """
 
 import asyncio
@@ -84,7 +88,9 @@ def _bare(node: Broker, count: int) -> float:
 
 
 def _backlogs(node: Broker, backlog: int) -> Iterator[tuple[float, float, float]]:
-    """Events a second: into the outbox while the broker is away, out of it afterwards, into it meanwhile."""
+    """Events a second: into the outbox while the broker is away, out of it afterwards, into it
+    meanwhile.
+    """
     with ExitStack() as ends:
         url = ends.enter_context(node.vhost())
         queue = Queue(url)
@@ -103,7 +109,9 @@ def _backlogs(node: Broker, backlog: int) -> Iterator[tuple[float, float, float]
 
 
 def _outage(node: Broker, outbox: psycopg.Connection, backlog: int) -> float:
-    """The broker is away until so many events wait: events that are put into the outbox in a second."""
+    """The broker is away until so many events wait: events that are put into the outbox in a
+    second.
+    """
     node.stop()
     before, began = _waiting(outbox), time.perf_counter()
     while (found := _waiting(outbox)) < before + backlog:
@@ -114,7 +122,9 @@ def _outage(node: Broker, outbox: psycopg.Connection, backlog: int) -> float:
 
 
 def _drained(queue: Queue, outbox: psycopg.Connection) -> tuple[float, float]:
-    """Messages that come in a second, from the first to the end of the backlog, and events that are put into the outbox."""
+    """Messages that come in a second, from the first to the end of the backlog, and events that are
+    put into the outbox.
+    """
     counts = queue.counts()
     _, before = next(counts)
     first: tuple[float, int, int] | None = None

@@ -1,9 +1,10 @@
-"""How long it takes until all is well again: after a killed worker, after a killed server, and until a stop is true.
+"""How long it takes until all is well again: after a killed worker, after a killed server, and
+until a stop is true.
 
     .venv/bin/python -m benchmarks.recovery [rounds] [--write]
 
-One server with one worker, every commit synced. With --write the table takes its place in docs/guarantees.md. The
-last line printed is JSON.
+One server with one worker, every commit synced. With --write the table takes its place in
+docs/guarantees.md. The last line printed is JSON.
 """
 
 import json
@@ -42,7 +43,9 @@ STOPS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: what was measured, the grace period that was given, what is promised, and what was seen; seconds."""
+    """One figure: what was measured, the grace period that was given, what is promised, and what
+    was seen; seconds.
+    """
 
     name: str
     what: str
@@ -84,7 +87,9 @@ class Bench:
             return began(waiting)[0] - killed
 
     def killed_server(self) -> float:
-        """From SIGKILL of the server, started again at once, to the first line of the job that waited."""
+        """From SIGKILL of the server, started again at once, to the first line of the job that
+        waited.
+        """
         with Client(self.server.target) as client:
             _first, running = self.submit(client, "sleeps")
             began(running)

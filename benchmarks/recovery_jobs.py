@@ -1,4 +1,6 @@
-"""The jobs of benchmarks.recovery: each notes when its code began, and ends in its own way when it is stopped."""
+"""The jobs of benchmarks.recovery: each notes when its code began, and ends in its own way when it
+is stopped.
+"""
 
 import contextlib
 import os
@@ -13,7 +15,9 @@ PAUSE = 0.005
 
 
 def note(path: str) -> None:
-    """Tell when and in which process this is, whole or not at all; the clock is that of the whole machine."""
+    """Tell when and in which process this is, whole or not at all; the clock is that of the whole
+    machine.
+    """
     part = Path(f"{path}.part")
     part.write_text(f"{time.monotonic()} {os.getpid()}")
     part.rename(path)

@@ -10,7 +10,9 @@ Figures = dict[str, float]
 
 
 class Variant(NamedTuple):
-    """One of those that are measured side by side; `run` is one round of it and gives figures by name."""
+    """One of those that are measured side by side; `run` is one round of it and gives figures by
+    name.
+    """
 
     name: str
     run: Callable[[], Figures]
@@ -18,14 +20,19 @@ class Variant(NamedTuple):
 
 @dataclass
 class Measured:
-    """All rounds of a measure: by variant, by figure, one value for each round. failed: why a variant has none."""
+    """All rounds of a measure: by variant, by figure, one value for each round. failed: why a
+    variant has none.
+    """
 
     rounds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
 def interleave(variants: Sequence[Variant], rounds: int) -> Measured:
-    """Run A B C A B C …: so many rounds of each. A variant that fails is left out of the rounds behind it."""
+    """Run A B C A B C …: so many rounds of each.
+
+    A variant that fails is left out of the rounds behind it.
+    """
     measured = Measured()
     for number in range(rounds):
         for variant in variants:

@@ -1,7 +1,8 @@
 """The main job of Headrace, end to end: `make demo`.
 
-Every step is a public command. It is printed, run, shown with its true output, and held to what it should do: a step
-that does anything else ends the demo with an error. Whatever happens, no process is left behind.
+Every step is a public command. It is printed, run, shown with its true output, and held to what it
+should do: a step that does anything else ends the demo with an error. Whatever happens, no process
+is left behind.
 """
 
 import hashlib
@@ -27,7 +28,8 @@ PHOTO = EXAMPLES / "photo" / "coffee.jpg"
 STDLIB = (f"path={sysconfig.get_paths()['stdlib']}", 'skip:=["site-packages", "__pycache__"]')
 """The standard library of this Python, without what was installed into it."""
 MARK = f"HEADRACE_DEMO={os.getpid()}-{time.time_ns()}"
-"""In the environment of every process that the demo starts: those that are left can be found by it."""
+"""In the environment of every process that the demo starts: those that are left can be found by it.
+"""
 
 LIMIT = 60.0
 """Seconds that any one step may take."""
@@ -68,7 +70,10 @@ class Demo:
             raise Surprise(otherwise)
 
     def headrace(self, *words: str, code: int = 0, quiet: bool = False) -> str:
-        """Run a command and show it, unless quiet; return what it wrote to stdout. It must end with the code."""
+        """Run a command and show it, unless quiet; return what it wrote to stdout.
+
+        It must end with the code.
+        """
         if not quiet:
             say(f"$ headrace {shlex.join(words)}")
         # S603: the words are the demo's own.
@@ -154,7 +159,8 @@ class Demo:
         if self.server is not None and self.server.poll() is None:
             self.server.kill()
             self.server.wait()
-        # What the server had started ends by itself when it is gone, within seconds; what does not is helped.
+        # What the server had started ends by itself when it is gone, within seconds; what does not
+        # is helped.
         end = time.monotonic() + 10
         while (left := left_behind()) and time.monotonic() < end:
             time.sleep(0.05)

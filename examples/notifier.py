@@ -1,9 +1,11 @@
 """Tells a webhook of each job that has ended: a service that reacts to events, and misses none.
 
-    HEADRACE_AMQP_URL=amqp://guest:guest@127.0.0.1 python notifier.py http://127.0.0.1:8080/jobs [TYPE ...]
+    HEADRACE_AMQP_URL=amqp://guest:guest@127.0.0.1 python notifier.py http://127.0.0.1:8080/jobs
+    [TYPE ...]
 
-What it has told of is in notifier.db, so it may be stopped and started at any time. A webhook that fails is asked again,
-while other jobs go on. HEADRACE_TARGET is the server whose histories fill gaps.
+What it has told of is in notifier.db, so it may be stopped and started at any time. A webhook that
+fails is asked again, while other jobs go on. HEADRACE_TARGET is the server whose histories fill
+gaps.
 """
 
 import json

@@ -1,7 +1,7 @@
 """`make acceptance`: each row of docs/acceptance.md, the tests that show it, and how they ended.
 
-A test names its rows in its docstring: `acceptance 44` or `acceptance 1, 8, 35`. Rows in CLAIMED must have a test,
-and every test that names a row must pass.
+A test names its rows in its docstring: `acceptance 44` or `acceptance 1, 8, 35`. Rows in CLAIMED
+must have a test, and every test that names a row must pass.
 """
 
 import re

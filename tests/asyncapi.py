@@ -1,6 +1,8 @@
-"""`make asyncapi`: the schemas of messages in docs/asyncapi.yaml, made from the contract and its comments.
+"""`make asyncapi`: the schemas of messages in docs/asyncapi.yaml, made from the contract and its
+comments.
 
-They say how protobuf's JSON mapping writes a message: a field that has its default is left out, an int64 is text.
+They say how protobuf's JSON mapping writes a message: a field that has its default is left out, an
+int64 is text.
 """
 
 import subprocess

@@ -1,12 +1,16 @@
-"""A part of `make check`: the contract in proto/ still serves whoever has an older copy of it (`buf breaking`).
+"""A part of `make check`: the contract in proto/ still serves whoever has an older copy of it
+(`buf breaking`).
 
 What it is compared with is said first:
 
-1. main, or origin/main, where the checkout is on another commit: the contract as it was where the two parted.
+1. main, or origin/main, where the checkout is on another commit: the contract as it was where the
+   two parted.
 2. On main itself, so in CI, the newest commit whose message has a line `Contract-Break: why`.
-3. Where the history ends before there is one, as in a shallow clone, the last commit: then what is not committed counts.
+3. Where the history ends before there is one, as in a shallow clone, the last commit: then what is
+   not committed counts.
 
-A break that is meant is committed with that line, and what comes after it is compared with that commit.
+A break that is meant is committed with that line, and what comes after it is compared with that
+commit.
 """
 
 import subprocess

@@ -1,6 +1,8 @@
-"""The service config that clients in other languages copy: gRPC's own repetitions, for every method that may be repeated.
+"""The service config that clients in other languages copy: gRPC's own repetitions, for every method
+that may be repeated.
 
-The Python client repeats calls by itself (headrace/_flows/retry.py), for longer than a service config can say.
+The Python client repeats calls by itself (headrace/_flows/retry.py), for longer than a service
+config can say.
 """
 
 import json
@@ -13,7 +15,8 @@ RETRY_POLICY = {
     "initialBackoff": "0.1s",
     "maxBackoff": "1s",
     "backoffMultiplier": 2,
-    # Headrace's server answers no call CANCELLED: its transport does, to a call that comes in as it stops.
+    # Headrace's server answers no call CANCELLED: its transport does, to a call that comes in as it
+    # stops.
     "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 

@@ -1,6 +1,8 @@
-"""The blocking client, made from the one for asyncio by unasync: `make sync` writes it, `make sync-check` compares it.
+"""The blocking client, made from the one for asyncio by unasync: `make sync` writes it,
+`make sync-check` compares it.
 
-unasync takes away `async` and `await` and renames; docstrings say the same for both forms, except for the phrases below.
+unasync takes away `async` and `await` and renames; docstrings say the same for both forms, except
+for the phrases below.
 """
 
 import subprocess

@@ -1,7 +1,7 @@
 """The times at which the no-ops of worker processes ran: a page that they share with the benchmark.
 
-Noting a run there takes a microsecond, where a result or a log line would cost much more. Peers use it in their own
-environments, so it imports the standard library alone.
+Noting a run there takes a microsecond, where a result or a log line would cost much more. Peers use
+it in their own environments, so it imports the standard library alone.
 """
 
 import mmap

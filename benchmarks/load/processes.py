@@ -19,7 +19,8 @@ def seconds(pids: list[int]) -> float:
     """Processor time that they have used so far."""
     total = 0.0
     for pid in pids:
-        # Behind the name, which may hold anything: utime and stime are fields 14 and 15 of the whole line.
+        # Behind the name, which may hold anything: utime and stime are fields 14 and 15 of the
+        # whole line.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         total += (int(fields[11]) + int(fields[12])) / _TICKS
     return total

@@ -1,4 +1,6 @@
-"""Databases filled with jobs by bulk SQL, as submits and runs would have left them: P6 claims from them."""
+"""Databases filled with jobs by bulk SQL, as submits and runs would have left them: P6 claims from
+them.
+"""
 
 from typing import Final, NamedTuple
 

@@ -1,4 +1,6 @@
-"""Jobs that last until a file is there: one waits, one waits and reports its progress all the while."""
+"""Jobs that last until a file is there: one waits, one waits and reports its progress all the
+while.
+"""
 
 import time
 from pathlib import Path
@@ -21,7 +23,9 @@ def waits(ctx: JobContext, note: str, gate: str) -> None:
 
 @job(REPORTS)
 def reports(ctx: JobContext, seconds: float, rate: int) -> int:
-    """Compute for so long, and report so many times a second (0: never); the steps that were computed."""
+    """Compute for so long, and report so many times a second (0: never); the steps that were
+    computed.
+    """
     steps, updates, began = 0, 0, time.perf_counter()
     while (passed := time.perf_counter() - began) < seconds:
         for _ in range(100):

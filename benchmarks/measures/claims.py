@@ -1,8 +1,10 @@
-"""P6: what a claim costs with few jobs and with very many: queued ones before it, finished ones beside it.
+"""P6: what a claim costs with few jobs and with very many: queued ones before it, finished ones
+beside it.
 
-Two databases, one with 1,000 queued jobs and as many finished, one with very many, are claimed from in turn, and what
-was claimed goes back to its queue. A time is a claim through the store with its COMMIT, which is not synced: a disk
-would hide the difference. The plans of the queries on the large one are printed.
+Two databases, one with 1,000 queued jobs and as many finished, one with very many, are claimed from
+in turn, and what was claimed goes back to its queue. A time is a claim through the store with its
+COMMIT, which is not synced: a disk would hide the difference. The plans of the queries on the large
+one are printed.
 """
 
 import asyncio
@@ -27,7 +29,10 @@ from headrace_server.store import SqlStore
 FEW: Final = 1000
 QUEUED: Final = 200_000
 FINISHED: Final = 2_000_000
-"""A fifth of what is promised for: 10,000,000 rows take longer to make than all else to measure. SCALE=5 makes them."""
+"""A fifth of what is promised for: 10,000,000 rows take longer to make than all else to measure.
+
+SCALE=5 makes them.
+"""
 CLAIMS: Final = 40
 ME: Final = "benchmark"
 SMALL, LARGE = "few jobs", "many jobs"

@@ -20,9 +20,10 @@ class Unit:
 class Measure:
     """number: P1 and so on. variants: those to interleave, alive for the length of a block.
 
-    over: the variants whose figures are divided by each other variant's, round by round (for times, the other way
-    round: above 1 is better, everywhere). figures: the names of the figures with their units. notes: what a reader
-    has to know; a variant that cannot be measured yet is among them.
+    over: the variants whose figures are divided by each other variant's, round by round (for times,
+    the other way round: above 1 is better, everywhere). figures: the names of the figures with
+    their units. notes: what a reader has to know; a variant that cannot be measured yet is among
+    them.
     """
 
     number: str

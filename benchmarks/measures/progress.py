@@ -1,4 +1,6 @@
-"""P8: how much a job is slowed that reports its progress all the while, and what the store writes of it."""
+"""P8: how much a job is slowed that reports its progress all the while, and what the store writes
+of it.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

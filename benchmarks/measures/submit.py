@@ -1,4 +1,6 @@
-"""P1: how fast jobs are taken, one at a time and with 50 in flight, beside a bare gRPC echo and the peers."""
+"""P1: how fast jobs are taken, one at a time and with 50 in flight, beside a bare gRPC echo and the
+peers.
+"""
 
 import asyncio
 from collections.abc import Iterator, Sequence

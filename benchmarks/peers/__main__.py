@@ -5,7 +5,8 @@
     python -m benchmarks.peers NAME lone COUNT
     python -m benchmarks.peers NAME prepare
 
-Not by the module of the application itself: some peers give tasks the name of the module that declares them.
+Not by the module of the application itself: some peers give tasks the name of the module that
+declares them.
 """
 
 import importlib
@@ -14,5 +15,5 @@ import sys
 
 if __name__ == "__main__":
     name, verb, *counts = sys.argv[1:]
-    verbs = importlib.import_module(f"benchmarks.peers.{name}.app").VERBS
-    print(json.dumps(verbs[verb](*map(int, counts))))
+    commands = importlib.import_module(f"benchmarks.peers.{name}.app").VERBS
+    print(json.dumps(commands[verb](*map(int, counts))))

@@ -1,4 +1,6 @@
-"""The environment of a peer: .venv-bench-NAME, made from its requirements.txt when that has changed."""
+"""The environment of a peer: .venv-bench-NAME, made from its requirements.txt when that has
+changed.
+"""
 
 import subprocess
 import sys

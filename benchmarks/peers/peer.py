@@ -22,9 +22,10 @@ Service = Callable[[Bench, Path], AbstractContextManager[str]]
 
 @dataclass
 class Peer(System):
-    """service: gives an empty place for its jobs. workers: the arguments of python for its workers, all at once.
+    """service: gives an empty place for its jobs. workers: the arguments of python for its workers,
+    all at once.
 
-    verbs: those that it has besides submits and lone.
+    commands: those that it has besides submits and lone.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Peer(System):
     durable: str
     known: str
     work: str
-    verbs: frozenset[str] = field(default_factory=frozenset)
+    commands: frozenset[str] = field(default_factory=frozenset)
 
     def submits(self, count: int, in_flight: int) -> float:
         """See System."""
@@ -43,7 +44,7 @@ class Peer(System):
 
     def batches(self, count: int, size: int) -> float | None:
         """See System."""
-        if "batches" not in self.verbs:
+        if "batches" not in self.commands:
             return None
         with self._place() as place:
             return float(place.ask("batches", count, size))
@@ -51,7 +52,7 @@ class Peer(System):
     def drain(self, count: int) -> float:
         """See System."""
         with self._place() as place:
-            if "batches" in self.verbs:
+            if "batches" in self.commands:
                 place.ask("batches", count, 1000)
                 queued = count
             else:
@@ -71,7 +72,7 @@ class Peer(System):
             folder = ends.enter_context(self.bench.folder())
             url = ends.enter_context(self.service(self.bench, folder))
             place = Place(self, folder, url)
-            if "prepare" in self.verbs:
+            if "prepare" in self.commands:
                 place.ask("prepare")
             yield place
 

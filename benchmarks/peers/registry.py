@@ -1,4 +1,6 @@
-"""The peers, each set up as its documentation recommends and as durably as Headrace, or it says that it is not."""
+"""The peers, each set up as its documentation recommends and as durably as Headrace, or it says
+that it is not.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,7 +74,7 @@ def procrastinate(bench: Bench) -> Peer:
         durable="yes: committed and synced",
         known="asking for the status every millisecond",
         work="2 processes, each 10 coroutines at once, the status stored",
-        verbs=frozenset({"prepare", "batches"}),
+        commands=frozenset({"prepare", "batches"}),
     )
 
 
@@ -87,7 +89,7 @@ def pgqueuer(bench: Bench) -> Peer:
         durable="yes: committed and synced",
         known="its CompletionWatcher, which waits for 1 ms instead of its 50; workers write ends in batches",
         work="2 processes, coroutines on uvloop, 100 jobs claimed at once, ends written in batches",
-        verbs=frozenset({"prepare", "batches"}),
+        commands=frozenset({"prepare", "batches"}),
     )
 
 

@@ -1,6 +1,9 @@
-"""What the applications of peers share: how each measures itself. It imports the standard library alone.
+"""What the applications of peers share: how each measures itself.
 
-BENCH_SERVICE is the URL of the broker or database, BENCH_CLOCK the page on which the no-ops note the time.
+It imports the standard library alone.
+
+BENCH_SERVICE is the URL of the broker or database, BENCH_CLOCK the page on which the no-ops note
+the time.
 """
 
 import asyncio

@@ -1,7 +1,9 @@
-"""The floor: a bare grpc.aio server that answers every SubmitJob with one response that it was given.
+"""The floor: a bare grpc.aio server that answers every SubmitJob with one response that it was
+given.
 
-The same messages as Headrace, of the same size, and nothing done in between. `python -m benchmarks.services.echo
-RESPONSE` reads the serialized response from a file, and prints its port.
+The same messages as Headrace, of the same size, and nothing done in between.
+`python -m benchmarks.services.echo RESPONSE` reads the serialized response from a file, and prints
+its port.
 """
 
 import asyncio

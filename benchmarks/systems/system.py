@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 
 class Lone(NamedTuple):
-    """One job on an idle system: milliseconds from its submit until its code began, and until it was known to be done."""
+    """One job on an idle system: milliseconds from its submit until its code began, and until it
+    was known to be done.
+    """
 
     started: float
     done: float
@@ -14,8 +16,8 @@ class Lone(NamedTuple):
 class System(ABC):
     """Each call starts what it needs, on empty tables and queues, and ends it.
 
-    durable: whether a submit that is answered is on the disk. known: how the caller learns that a job is done.
-    work: how the workers are set up.
+    durable: whether a submit that is answered is on the disk. known: how the caller learns that a
+    job is done. work: how the workers are set up.
     """
 
     name: str

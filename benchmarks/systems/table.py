@@ -1,4 +1,6 @@
-"""The systems beside each other: how durable a submit is, how an end is known, how the work is done."""
+"""The systems beside each other: how durable a submit is, how an end is known, how the work is
+done.
+"""
 
 from benchmarks.bench import Bench
 from benchmarks.peers.environment import versions_of

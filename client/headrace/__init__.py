@@ -12,7 +12,10 @@ Names are loaded when they are first used: a worker that imports headrace.jobs l
 from importlib import import_module
 
 TYPE_CHECKING = False
-"""As typing has it, which takes longer to import than all that a command needs before it heeds Ctrl-C."""
+"""False at run time and true for type checkers, as `typing.TYPE_CHECKING` is.
+
+Importing typing takes longer than all that a command needs before it heeds Ctrl-C.
+"""
 if TYPE_CHECKING:  # what __getattr__ gives, told to type checkers
     from typing import Any
 

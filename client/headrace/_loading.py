@@ -1,4 +1,7 @@
-"""Loading what a program consists of, without a look for garbage: hundreds of modules make objects that all stay."""
+"""Loads the modules of a program without garbage collection.
+
+Hundreds of modules make objects that all stay, so collecting in between is of no use.
+"""
 
 import gc
 from collections.abc import Iterator
@@ -7,7 +10,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """For the imports in this block. Afterwards what there is counts as permanent: no later look for garbage goes through it.
+    """Disables garbage collection for the imports in this block.
+
+    Afterwards every existing object counts as permanent: no later collection goes through it.
 
     A process that is forked then shares those pages for longer.
     """

@@ -1,4 +1,6 @@
-"""What values of richer types are carried as: the one place that says so, for parameters and for results.
+"""The simpler forms in which values of richer types are carried.
+
+This is the only place that defines them, for parameters and for results.
 
     Enum                             its value
     Decimal, UUID, Path              text, as str() gives it; time as isoformat() gives it
@@ -6,8 +8,8 @@
     set, frozenset                   a list, sorted where its items can be
     numpy scalar, numpy array        the Python number, a list of lists
 
-One way only: the type is not carried along. Where a signature names it, the worker makes the object again from this
-form, and a caller reads the form.
+One way only: the type is not carried along. Where a signature names it, the worker makes the object
+again from this form, and a caller reads the form.
 """
 
 from collections.abc import Callable
@@ -39,7 +41,11 @@ _SIMPLER: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
 
 
 def simpler(value: Any) -> Any:
-    """The next simpler form of a value; what is in it may be rich still. NotImplemented for a type of none of these kinds."""
+    """Return the next simpler form of a value.
+
+    Returns NotImplemented for a type of none of these kinds. The items inside the value may still
+    be of richer types.
+    """
     kind = type(value)
     for known, simplify in _SIMPLER:
         if isinstance(value, known):
@@ -54,9 +60,12 @@ def simpler(value: Any) -> Any:
 
 
 def _python_number(value: Any) -> Any:
-    """What numpy makes of its scalars and arrays; not where Python has nothing as fine.
+    """Return the Python form that numpy gives its scalar or array.
 
-    A time in nanoseconds would come as a bare number of them, which nobody could tell from any other.
+    Returns NotImplemented where Python has no type that is as fine.
+
+    A time in nanoseconds would come as a bare number of them, which nobody could tell from any
+    other.
     """
     number = value.tolist()
     if type(number) is type(value):

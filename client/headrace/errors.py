@@ -1,4 +1,4 @@
-"""What a call can raise: one class for each thing that a caller can do differently.
+"""The errors that a call can raise: one class per case that a caller can handle differently.
 
     HeadraceError                exit   code                  reason
     ├── InvalidArgument             2   INVALID_ARGUMENT      INVALID_ARGUMENT; .fields names each field
@@ -23,9 +23,10 @@
     ├── JobFailed                   1   (raised for a result) the job ended FAILED
     └── JobAborted                  3   (raised for a result) the job ended ABORTED
 
-Each class owns the exit code that a command-line program ends with. BY_REASON and BY_CODE are the one table
-from what a server answers to what is raised: the reason decides, and the code where no reason is given.
-InvalidArgument is a ValueError too and DeadlineExceeded a TimeoutError, as Python code expects.
+Each class owns the exit code that a command-line program ends with. BY_REASON and BY_CODE are the
+one table from what a server answers to what is raised: the reason decides, and the code where no
+reason is given. InvalidArgument is a ValueError too and DeadlineExceeded a TimeoutError, as Python
+code expects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,10 +43,13 @@ class FieldViolation(NamedTuple):
 
 
 class HeadraceError(Exception):
-    """Anything that Headrace answered, or that kept it from answering. The text is a sentence for people."""
+    """An error that Headrace answered, or a failure that kept it from answering.
+
+    The text is a sentence for people.
+    """
 
     exit_code: ClassVar[int] = 1
-    """What a command-line program that ends with this error should exit with."""
+    """The exit code for a command-line program that ends with this error."""
 
     def __init__(
         self,
@@ -62,9 +66,9 @@ class HeadraceError(Exception):
         self.code = code
         """The gRPC status code by name; empty when the client itself raised this."""
         self.reason = reason
-        """What happened, as Headrace names it; empty when the transport said it, not Headrace."""
+        """The cause, as Headrace names it; empty when the transport reported the error."""
         self.metadata = dict(metadata or {})
-        """What the reason is about, such as job_id; the keys are listed in job_service.proto."""
+        """The subjects of the reason, such as job_id; job_service.proto lists the keys."""
         self.fields = tuple(fields)
         """Which fields of the request were refused, and why."""
         self.retry_after = retry_after
@@ -72,7 +76,10 @@ class HeadraceError(Exception):
 
 
 class InvalidArgument(HeadraceError, ValueError):
-    """A field of the request holds a bad value: .fields names each. Raised by the client too, before a call."""
+    """A field of the request holds a bad value; .fields names each such field.
+
+    The client raises it too, before a call.
+    """
 
     exit_code = 2
 
@@ -141,19 +148,28 @@ class EtagMismatch(HeadraceError):
 
 
 class Overloaded(HeadraceError):
-    """The server took no more for now. The client has repeated the call for as long as it was allowed to."""
+    """The server accepts no more for now.
+
+    The client has repeated the call for as long as it was allowed to.
+    """
 
     exit_code = 6
 
 
 class Unavailable(HeadraceError):
-    """The server cannot be reached or cannot serve. The client has repeated the call before it raised this."""
+    """The server cannot be reached or cannot serve.
+
+    The client has repeated the call before it raised this.
+    """
 
     exit_code = 6
 
 
 class Unsupported(HeadraceError):
-    """The server has no such method: it is older than the client, or an instance that only runs jobs."""
+    """The server has no such method.
+
+    It is older than the client, or an instance that only runs jobs.
+    """
 
 
 class DeadlineExceeded(HeadraceError, TimeoutError):
@@ -163,7 +179,7 @@ class DeadlineExceeded(HeadraceError, TimeoutError):
     job_id: str = ""
     """The job whose end was waited for; "" where it was another call."""
     job_status: str = ""
-    """What that job was when the time was over, where that is known."""
+    """The status of that job when the time was over, if it is known."""
 
     @classmethod
     def of_job(cls, job_id: str, status: str, seconds: float, *, code: str = "") -> Self:
@@ -185,7 +201,10 @@ class InternalError(HeadraceError):
 
     @property
     def error_id(self) -> str:
-        """What finds the traceback in the server's log. Empty when the server gave none."""
+        """The id that finds the traceback in the server's log, or an empty string.
+
+        It is empty when the server gave none.
+        """
         return self.metadata.get("error_id", "")
 
 

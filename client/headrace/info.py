@@ -1,8 +1,8 @@
-"""What a server answers, as frozen values: jobs, their history, and the server itself.
+"""The answers of a server as frozen values: jobs, their history, and the server itself.
 
-Times are aware datetimes in UTC, lengths of time are timedeltas, parameters and results are Python values
-(headrace.values says which). Words such as a status are text that equals its name: JobStatus.RUNNING ==
-"RUNNING".
+Times are aware datetimes in UTC, lengths of time are timedeltas, parameters and results are Python
+values (headrace.values says which). Words such as a status are text that equals its name:
+JobStatus.RUNNING == "RUNNING".
 """
 
 from collections.abc import Iterator, Mapping
@@ -120,7 +120,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class StopResult:
-    """What became of a stop, and the job as it stands."""
+    """The outcome of a stop, and the job as it stands."""
 
     outcome: StopOutcome
     job: JobInfo
@@ -128,7 +128,7 @@ class StopResult:
 
 @dataclass(frozen=True, slots=True)
 class StopCounts:
-    """What became of the jobs that were to be stopped."""
+    """The counts of jobs that were to be stopped, by outcome."""
 
     stopped: int = 0
     """They are ABORTED: they had not started."""
@@ -141,7 +141,7 @@ class StopCounts:
 
 @dataclass(frozen=True, slots=True)
 class PurgeCounts:
-    """What became of the jobs that were to be purged."""
+    """The counts of jobs that were to be purged, by outcome."""
 
     purged: int = 0
     """They were deleted."""
@@ -177,19 +177,28 @@ class JobType:
     attempt_timeout: timedelta | None
     """The longest run of one attempt; None when there is no limit."""
     instance_count: int
-    """How many instances run it: they live, have loaded it, have workers and do not drain. 0: such jobs stay QUEUED.
-    Each may serve some queues only."""
+    """The number of instances that run this type; with 0, such jobs stay QUEUED.
+
+    These instances live, have loaded the type, have workers and do not drain. Each may serve some
+    queues only.
+    """
     load_error: str
     """Why the module failed to load; empty when it did not."""
     workspace: bool = False
-    """Whether it uses a workspace: such jobs stay QUEUED while the disk is too full for one."""
+    """Whether the type uses a workspace.
+
+    Jobs of such a type stay QUEUED while the disk is too full for one.
+    """
     fresh: bool = False
-    """Whether each run has a worker process of its own, in which no job has run before and none runs after it."""
+    """Whether each run has a worker process of its own.
+
+    No job has run in that process before, and none runs in it afterwards.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """What an operator lets run of a queue, a tenant or a type of job."""
+    """The limits that an operator sets on what runs of a queue, a tenant or a type of job."""
 
     scope: GateScope
     name: str
@@ -204,7 +213,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What a queue or a tenant is doing."""
+    """The jobs of a queue or a tenant that wait and run, and its gate."""
 
     gate: Gate
     waiting: int
@@ -218,7 +227,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerInfo:
-    """What the server is and how it is set up, secrets masked."""
+    """The server's version, settings, limits and counters, with secrets masked."""
 
     version: str
     instance: str

@@ -1,7 +1,8 @@
-"""What the authors of jobs import.
+"""The names that the authors of jobs import.
 
-    @job("image.resize", retry_policy=RetryPolicy(max_attempts=3), attempt_timeout=timedelta(minutes=5))
-    def resize(ctx: JobContext, file: str, width: int = 32, height: int = 32) -> dict[str, int]: ...
+    @job("image.resize", retry_policy=RetryPolicy(max_attempts=3),
+    attempt_timeout=timedelta(minutes=5)) def resize(ctx: JobContext, file: str, width: int = 32,
+    height: int = 32) -> dict[str, int]: ...
 
     class Checksum(Job):
         type = "files.checksum"
@@ -12,10 +13,12 @@
         with connect() as connection:
             yield connection
 
-A job reports through its context only. Parameters are of the kinds in `headrace.values`, or of any type that pydantic
-can make from one: an Enum, a dataclass, a UUID. `headrace.testing` calls a job in a plain unit test.
+A job reports through its context only. Parameters are of the kinds in `headrace.values`, or of any
+type that pydantic can make from one: an Enum, a dataclass, a UUID. `headrace.testing` calls a job
+in a plain unit test.
 
-A worker uses the rest: `load` finds the jobs of modules, `execute` runs one, `interrupt` is its answer to SIGTERM.
+A worker uses the rest: `load` finds the jobs of modules, `execute` runs one, `interrupt` is its
+answer to SIGTERM.
 """
 
 from headrace._models.retry_policy import RetryPolicy

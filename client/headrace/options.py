@@ -1,4 +1,7 @@
-"""The keyword arguments that several methods share, as types: what submit and run, the lists, and the updates take."""
+"""The types of the keyword arguments that several methods share.
+
+They are those that submit and run, the lists, and the updates take.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -14,7 +17,10 @@ Span = timedelta | float
 
 
 class JobOptions(TypedDict, total=False):
-    """What submit and run take beside type and parameters. What is left out, or None, has the server's default."""
+    """The options of submit and run besides type and parameters.
+
+    An option that is left out, or None, has the server's default.
+    """
 
     tenant: str | None
     """The client's own tenant when left out."""
@@ -33,19 +39,29 @@ class JobOptions(TypedDict, total=False):
     run_after: datetime | timedelta | None
     """Not before this time, or this long from now by the caller's clock."""
     expire_time: datetime | timedelta | None
-    """The latest start of the first attempt: a job that has not started by then fails with EXPIRED."""
+    """The latest time for the first attempt to start.
+
+    A job that has not started by then fails with EXPIRED.
+    """
     attempt_timeout: Span | None
     """The longest run of one attempt."""
     retry_policy: RetryPolicy | None
     """How failed attempts are repeated."""
     request_id: str | None
-    """Makes a repetition by the caller safe: the same id gives the same job. A new one when left out.
+    """The id that makes it safe to repeat a call: the same id gives the same job.
 
-    The repetition has to ask for the same: with run_after or expire_time, give a datetime, not a timedelta."""
+    A new id is made when it is left out.
+
+    The repetition has to ask for the same: with run_after or expire_time, give a datetime, not a
+    timedelta.
+    """
 
 
 class JobFilters(TypedDict, total=False):
-    """Which jobs: all that are given must match; within one, any entry. A single entry may stand alone."""
+    """The filters that choose jobs: a job must match all that are given, and any entry of each.
+
+    A single entry may stand without a list.
+    """
 
     statuses: JobStatus | str | Iterable[JobStatus | str] | None
     types: str | Iterable[str] | None

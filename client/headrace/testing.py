@@ -4,8 +4,9 @@
     assert run.result == {"width": 3}
     assert run.messages == [(Level.INFO, "resized")]
 
-`run_job` goes the whole way that a worker goes: parameters to their plain form and back, the call, the ending. To call
-a function alone, give it a `context()`: then ctx.fail and its like raise headrace.jobs.Declared.
+`run_job` goes the whole way that a worker goes: parameters to their plain form and back, the call,
+the ending. To call a function alone, give it a `context()`: then ctx.fail and its like raise
+headrace.jobs.Declared.
 """
 
 import json
@@ -33,8 +34,8 @@ __all__ = ["JobRun", "RecordedContext", "Recorder", "context", "run_job"]
 class Recorder:
     """Keeps what a job reports.
 
-    stop_after: a stop is asked for after so many reports, or so much time; None for never. directory: the
-    workspace; None for a temporary one, removed with the recorder.
+    stop_after: a stop is asked for after so many reports, or so much time; None for never.
+    directory: the workspace; None for a temporary one, removed with the recorder.
     """
 
     stop_after: int | timedelta | None = None
@@ -93,7 +94,10 @@ class RecordedContext(JobContext):
 
 @dataclass(frozen=True)
 class JobRun:
-    """What a job did. `ending` is what a server would be told."""
+    """The outcome of a job.
+
+    `ending` is what a worker would report to the server.
+    """
 
     ending: Ending
     recorded: Recorder
@@ -106,7 +110,10 @@ class JobRun:
 
     @property
     def aborted(self) -> bool:
-        """Whether a server would call it ABORTED: by its own wish, or by a stop that it has seen."""
+        """Whether a server would call the job ABORTED.
+
+        The job aborts by its own choice, or by a stop that it has seen.
+        """
         return self.ending.aborted or (self.ending.stop_seen and not self.succeeded)
 
     @property
@@ -116,7 +123,7 @@ class JobRun:
 
     @property
     def result(self) -> Any:
-        """What it returned, as a client would read it."""
+        """The value that the job returned, as a client would read it."""
         return None if self.ending.result is None else decode(json.loads(self.ending.result))
 
     @property
@@ -143,7 +150,10 @@ def context(
     stop_after: int | timedelta | None = None,
     **identity: Any,
 ) -> RecordedContext:
-    """A context to call a job with. identity: fields of headrace.jobs.RunInfo, such as owner or attempt."""
+    """Make a context to call a job with.
+
+    identity: fields of headrace.jobs.RunInfo, such as owner or attempt.
+    """
     recorder = Recorder(stop_after=stop_after, directory=workspace)
     run = RunInfo(**{"job_id": "test-job", "claim": 1, "type": "test", **identity})
     made = RecordedContext(run, params or {}, recorder, Resources(made=resources))
@@ -163,11 +173,14 @@ def run_job(
     params: Mapping[str, Any] | None = None,
     **named: Any,
 ) -> JobRun:
-    """Run a job function or class to its end, as a worker would. Not from within a running event loop, if it is async.
+    """Run a job function or class to its end, as a worker would.
 
-    Parameters are given by name; `params` takes those whose names this function needs itself. resources: objects for
-    ctx.resources. identity: further fields of headrace.jobs.RunInfo. Raises TypeError for what is no job, and
-    headrace.values.UnsupportedValue for a parameter that no value can hold.
+    An async job cannot be run from within a running event loop.
+
+    Parameters are given by name; `params` takes those whose names this function needs itself.
+    resources: objects for ctx.resources. identity: further fields of headrace.jobs.RunInfo. Raises
+    TypeError for what is no job, and headrace.values.UnsupportedValue for a parameter that no value
+    can hold.
     """
     definition = definition_of(target)
     if definition is None:

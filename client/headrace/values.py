@@ -11,8 +11,9 @@
     Enum, Decimal, UUID, Path, set, dataclasses, pydantic models, numpy scalars and arrays
                                      as `headrace._richer` says, read back in that form
 
-The plain form is what JSON can hold, with a tag where JSON has no word of its own: `{"$": "bytes", "v": …}`. It is
-the form in which the server stores values and a worker receives them. `headrace.wire` turns it into protobuf.
+The plain form is what JSON can hold, with a tag where JSON has no word of its own:
+`{"$": "bytes", "v": …}`. It is the form in which the server stores values and a worker receives
+them. `headrace.wire` turns it into protobuf.
 """
 
 import base64
@@ -41,7 +42,10 @@ __all__ = [
 ]
 
 Plain = Any
-"""A value in the plain form: None, bool, int, float, str, list, or a dict with the keys "$" and "v"."""
+"""A value in the plain form.
+
+It is None, bool, int, float, str, list, or a dict with the keys "$" and "v".
+"""
 
 DEPTH_MAX: Final = 16
 """How deep lists and maps nest: a value counts one, each list or map around it one more."""
@@ -55,7 +59,9 @@ _DURATION_MAX = 315_576_000_000 * 1_000_000  # what google.protobuf.Duration can
 
 
 class UnsupportedValue(TypeError):
-    """A value that Headrace cannot carry: a Python value of no known kind, or a kind newer than this library.
+    """A value that Headrace cannot carry.
+
+    It is a Python value of no known kind, or a value of a kind that is newer than this library.
 
     `path` says where it lies, such as `parameters[sizes][3]`; `description` what is wrong with it.
     """
@@ -70,7 +76,10 @@ class UnsupportedValue(TypeError):
 
 
 class _Carried:
-    """A type of its own in the plain form. It tells pydantic, where a program uses it, to leave instances whole."""
+    """A type of its own in the plain form.
+
+    It makes pydantic, where a program uses it, leave instances whole.
+    """
 
     __slots__ = ()
 
@@ -82,7 +91,10 @@ class _Carried:
 
 @dataclass(frozen=True, slots=True)
 class Reference(_Carried):
-    """A business entity of the caller, such as `Reference("order", "4711")`. Headrace keeps it, and does not resolve it."""
+    """A business entity of the caller, such as `Reference("order", "4711")`.
+
+    Headrace keeps it, and does not resolve it.
+    """
 
     kind: str
     id: str
@@ -92,8 +104,8 @@ class Reference(_Carried):
 class File(_Carried):
     """A file that lies elsewhere: where it is, not its content.
 
-    media_type is such as "image/png", size is in bytes, digest has its algorithm in front ("sha256:…"). They are
-    "" or None when unknown.
+    media_type is such as "image/png", size is in bytes, digest has its algorithm in front
+    ("sha256:…"). They are "" or None when unknown.
     """
 
     uri: str
@@ -111,7 +123,10 @@ def dumps(plain: Plain) -> str:
 
 
 _loads = json.JSONDecoder().decode
-"""Bound here, as _dumps is: a module of jobs that replaces json.loads for itself does so for all of its process."""
+"""The JSON decoder, bound here as `_dumps` is, so that job code cannot replace it.
+
+A job module that replaces json.loads replaces it for its whole process.
+"""
 
 
 def loads(text: str) -> Plain:
@@ -122,8 +137,9 @@ def loads(text: str) -> Plain:
 def encode(value: Any, path: str = "") -> Plain:
     """A Python value in the plain form.
 
-    Raises UnsupportedValue, its path beginning with `path`, for a type of no kind, an int beyond 64 bits, a float
-    that is not finite, a naive datetime, text that is no Unicode or holds NUL, a bad name, or nesting too deep.
+    Raises UnsupportedValue, its path beginning with `path`, for a type of no kind, an int beyond 64
+    bits, a float that is not finite, a naive datetime, text that is no Unicode or holds NUL, a bad
+    name, or nesting too deep.
     """
     try:
         return _encode(value, DEPTH_MAX)
@@ -133,7 +149,10 @@ def encode(value: Any, path: str = "") -> Plain:
 
 
 def decode(plain: Plain) -> Any:
-    """The Python value of a plain value. Raises UnsupportedValue for a tag that this library does not know."""
+    """Return the Python value of a plain value.
+
+    Raises UnsupportedValue for a tag that this library does not know.
+    """
     if type(plain) is list:
         return [decode(item) for item in plain]
     if type(plain) is not dict:

@@ -38,7 +38,10 @@ class InvalidValue(ValueError):
 
 
 class UnknownKind(InvalidValue, UnsupportedValue):
-    """A Value of a kind newer than this library: unsupported where it is read, invalid where it was sent to."""
+    """A Value of a kind newer than this library.
+
+    It is unsupported where it is read, and invalid where it was sent to.
+    """
 
 
 def to_proto(plain: Plain) -> value_pb2.Value:
@@ -57,8 +60,9 @@ def map_to_proto(target: MutableMapping[str, value_pb2.Value], values: Mapping[s
 def from_proto(value: value_pb2.Value) -> Plain:
     """The plain value of a Value.
 
-    Raises InvalidValue where no kind is set, and for a date, time, duration or size that does not exist; UnknownKind,
-    which is also a headrace.values.UnsupportedValue, for a kind newer than this library. Depth, NUL and NaN pass.
+    Raises InvalidValue where no kind is set, and for a date, time, duration or size that does not
+    exist; UnknownKind, which is also a headrace.values.UnsupportedValue, for a kind newer than this
+    library. Depth, NUL and NaN pass.
     """
     kind = value.WhichOneof("kind")
     if kind is None:
@@ -69,7 +73,10 @@ def from_proto(value: value_pb2.Value) -> Plain:
 
 
 def map_from_proto(values: Mapping[str, value_pb2.Value], field: str = "parameters") -> dict[str, Plain]:
-    """The plain values of a map field. What it raises begins its path with `field`: `parameters[width]`."""
+    """Return the plain values of a map field.
+
+    The path of an error begins with `field`, such as `parameters[width]`.
+    """
     try:
         return _entries(values)
     except InvalidValue as error:

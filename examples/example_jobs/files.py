@@ -15,9 +15,9 @@ _NAMED = 20
 def checksum(ctx: JobContext, path: str, passes: int = 1, skip: list[str] | None = None) -> str:
     """The SHA-256 of a directory tree: of the names and contents of its regular files, in order.
 
-    One tick for each file and pass. Symbolic links are not followed. Files that cannot be read are counted, and named
-    in a message. Folders with a name in skip are left out. More passes read everything again: they make the job as
-    long as one wants.
+    One tick for each file and pass. Symbolic links are not followed. Files that cannot be read are
+    counted, and named in a message. Folders with a name in skip are left out. More passes read
+    everything again: they make the job as long as one wants.
     """
     root = Path(path)
     if not root.is_dir():

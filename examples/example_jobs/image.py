@@ -11,10 +11,12 @@ from headrace.jobs import File, JobContext, job
 
 @job("image.resize")
 def resize(ctx: JobContext, file: str, width: int = 32, height: int = 32, output: str | None = None) -> File:
-    """Make an image fit into width x height, with its proportions kept; one that fits already stays as it is.
+    """Make an image fit into width x height, with its proportions kept.
 
-    file and output are paths on the machine of the worker. Without output, the result lies beside the file, under a
-    name that ends in its size, such as photo-32x21.jpg.
+    An image that fits already stays as it is.
+
+    file and output are paths on the machine of the worker. Without output, the result lies beside
+    the file, under a name that ends in its size, such as photo-32x21.jpg.
     """
     if min(width, height) < 1:
         ctx.fail("BAD_SIZE", f"width and height are at least 1, not {width} and {height}")

@@ -14,6 +14,7 @@ The map of the house, from the street inwards:
 - `store`     the durable truth: one writer thread that commits groups, claims, the log. The only room that knows SQL.
 - `work`      where jobs run: registry and loader, dispatcher, supervisor process, children. The only room that knows processes.
 
-Imports point down (`__main__ -> app -> rpc, amqp -> codec -> control -> domain`; `store -> domain`; `work -> domain`),
-and store, rpc, work and amqp never import each other: import-linter fails the build otherwise.
+Imports point down (`__main__ -> app -> rpc, amqp -> codec -> control -> domain`; `store -> domain`;
+`work -> domain`), and store, rpc, work and amqp never import each other: import-linter fails the
+build otherwise.
 """

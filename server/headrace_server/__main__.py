@@ -1,6 +1,9 @@
-"""The server's commands: argv -> Settings -> App. They join the headrace script through an entry point.
+"""The server's commands, which lead from argv to Settings to App.
 
-The script loads this module to show its help, so what brings gRPC and SQLAlchemy is imported by what uses it.
+They join the headrace script through an entry point.
+
+The script loads this module to show its help, so what brings gRPC and SQLAlchemy is imported by
+what uses it.
 """
 
 import asyncio
@@ -72,7 +75,10 @@ def doctor(
     output: Annotated[Form, typer.Option("--output", "-o", help="The form of the output.")] = Form.TABLE,
     **flags: Any,
 ) -> None:
-    """Look for what would keep a server with these settings from working. Exit code 1: there is a problem."""
+    """Look for what would keep a server with these settings from working.
+
+    The exit code is 1 when there is a problem.
+    """
     from headrace_server.doctor import Level, examine, show  # noqa: PLC0415 - see above
 
     settings = _settings(flags)

@@ -1,13 +1,13 @@
 """The composition root: with `parts`, the only module that knows everyone. Start order, stop order.
 
-Start: lock -> gRPC, that refuses -> schema and, beside it, job types -> supervisor and children -> store, recovery ->
-dispatcher -> events -> gRPC, that serves.
-The lock comes first because it says that no child of an earlier life is left: only then may claims be recovered.
-gRPC comes second because the database may be away for long: callers and balancers are told so. The supervisor is
-a program of its own, so that its children are forked from a process without gRPC's threads.
+Start: lock -> gRPC, that refuses -> schema and, beside it, job types -> supervisor and children ->
+store, recovery -> dispatcher -> events -> gRPC, that serves. The lock comes first because it says
+that no child of an earlier life is left: only then may claims be recovered. gRPC comes second
+because the database may be away for long: callers and balancers are told so. The supervisor is a
+program of its own, so that its children are forked from a process without gRPC's threads.
 
-Stop (SIGTERM): refuse submits and say NOT_SERVING -> no claims, runs may end -> watches end with UNAVAILABLE ->
-gRPC -> events -> pool -> store -> lock. A second signal ends the wait for runs.
+Stop (SIGTERM): refuse submits and say NOT_SERVING -> no claims, runs may end -> watches end with
+UNAVAILABLE -> gRPC -> events -> pool -> store -> lock. A second signal ends the wait for runs.
 """
 
 import asyncio
@@ -110,7 +110,9 @@ class App(Factories):
             await asyncio.to_thread(home.release)
 
     async def _reach_database(self) -> bool:
-        """Bring the schema up to date, however long the database is away; False when the server is to end before.
+        """Bring the schema up to date, however long the database is away.
+
+        Return False when the server is to end before that.
 
         Raises StoreRefused when to try again is no use.
         """

@@ -1,7 +1,8 @@
 """Settings: one frozen value, read once.
 
-Every setting is an environment variable with the prefix HEADRACE_ and a flag of the same name, the flag stronger;
-a file in the form NAME=value is read where HEADRACE_ENV_FILE names one. GetServerInfo shows them, secrets masked.
+Every setting is an environment variable with the prefix HEADRACE_ and a flag of the same name, the
+flag stronger; a file in the form NAME=value is read where HEADRACE_ENV_FILE names one.
+GetServerInfo shows them, secrets masked.
 """
 
 import os
@@ -19,14 +20,14 @@ from headrace_server.domain.event import EventKind
 
 DEFAULT_ADDRESS = "127.0.0.1:50551"
 JOB_ROOM_KIB = 2048
-"""What a job may need in a message besides its parameters and results."""
+"""The KiB that a job may need in a message besides its parameters and results."""
 DATABASES = ("sqlite:///", "postgresql://")
 YEARS = 100 * 365 * 86_400.0
 LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 
 
 def _parts(text: str) -> tuple[str, ...]:
-    """What commas separate."""
+    """Return the parts of a text that commas separate."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
@@ -35,7 +36,10 @@ class BadSettings(Exception):
 
 
 class Settings(BaseSettings):
-    """What an instance is told. Lengths of time in seconds, sizes in MiB where the name says so."""
+    """The settings of an instance.
+
+    Lengths of time are in seconds, and sizes are in MiB where the name says so.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="HEADRACE_", frozen=True, extra="forbid", populate_by_name=True
@@ -300,7 +304,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        # A job is answered as one message: parameters, results, and room for what else there is of it.
+        # A job is answered as one message: parameters, results, and room for what else there is of
+        # it.
         if self.max_parameters_kib + self.max_results_kib + JOB_ROOM_KIB > self.max_message_kib:
             raise ValueError(
                 f"max_parameters_kib and max_results_kib together must stay {JOB_ROOM_KIB} below max_message_kib, "
@@ -342,7 +347,10 @@ class Settings(BaseSettings):
         return Path(tempfile.gettempdir()) / f"headrace-{os.getuid()}" / name[-200:]
 
     def workspace_below(self) -> Path | None:
-        """Where everybody may write, if the folder for workspaces lies there because none was given."""
+        """The folder for temporary files, in which every user may write, or None.
+
+        Workspaces lie there when no folder was given for them. It is None when one was given.
+        """
         return None if self.workspace is not None else Path(tempfile.gettempdir())
 
     def shown(self) -> Mapping[str, str]:

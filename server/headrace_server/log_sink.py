@@ -1,11 +1,11 @@
-"""The way of a line to standard error: nobody waits for whoever reads it, or does not.
+"""Write log lines to standard error so that nothing waits for its reader.
 
     loop and threads ──put──> lines, at most ROOM bytes ──a thread──> standard error, which may be full for ever
                                  └─ no room: dropped, and counted
 
-A pipe that nobody reads takes 64 KiB and then holds whoever writes. That is the thread here, and never the event loop.
-When lines go out again, one says how many were dropped. The descriptor stays as it was inherited: to make it non-blocking
-would make it so for every process that shares it.
+A pipe that nobody reads takes 64 KiB and then holds whoever writes. That is the thread here, and
+never the event loop. When lines go out again, one says how many were dropped. The descriptor stays
+as it was inherited: to make it non-blocking would make it so for every process that shares it.
 """
 
 import os
@@ -22,7 +22,10 @@ _BATCH: Final = 64 * 1024
 
 
 class LogSink:
-    """Writes to a descriptor, which stays open. tell is asked for the line that says how many were dropped."""
+    """A writer to a descriptor, which stays open.
+
+    `tell` is asked for the line that says how many were dropped.
+    """
 
     def __init__(self, fd: int, *, room: int = ROOM) -> None:
         self.tell: Callable[[int], str] = lambda count: f"{count} lines of the log were dropped"
@@ -87,7 +90,10 @@ class LogSink:
             return batch
 
     def _tell(self) -> None:
-        """What was dropped while the last lines were written. It waits in no queue, where it would have no room either."""
+        """Write how many lines were dropped while the last ones were written.
+
+        That line waits in no queue, where it would have no room either.
+        """
         dropped = self.dropped
         if dropped > self._told:
             self._write(self.tell(dropped - self._told).encode() + b"\n")

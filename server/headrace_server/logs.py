@@ -1,7 +1,8 @@
 """Logging: the standard library's loggers, written by structlog. The only module that knows it.
 
-Nothing in a record makes a line of its own or moves a cursor: what peers have said is in many of them. JSON escapes it;
-lines for a console are escaped here, and those of a traceback begin with a mark.
+Nothing in a record makes a line of its own or moves a cursor: what peers have said is in many of
+them. JSON escapes it; lines for a console are escaped here, and those of a traceback begin with a
+mark.
 """
 
 import json
@@ -27,7 +28,10 @@ BOUND = (
     "error_id",
     "instance",
 )
-"""Keys that log calls give as `extra`: a line about a job has its job_id, and its attempt once it has one."""
+"""The keys that log calls give as `extra`.
+
+A line about a job has its job_id, and its attempt once it has one.
+"""
 
 
 SUCCESSES = "headrace_server.control.job_log.successes"

@@ -1,4 +1,6 @@
-"""What an instance is made of, and who is told of what: the part of the composition root that wires. See app for the order.
+"""Wire the parts of an instance: what it is made of, and which part reports to which.
+
+This is a part of the composition root. See app for the order.
 
 dispatcher ── progress ──> hub, outbox relay        store ── commits ──> job log, hub, timers, dispatcher, relay
 dispatcher ── stale rows ──> reconciler ──> hub, dispatcher        store ── its life ──> lives ──> dispatcher
@@ -50,13 +52,19 @@ from headrace_server.work.pool.output import OutputLimits
 from headrace_server.work.pool.pool import SILENCE, Pool
 
 EVENTS_GRACE: Final = 2.0
-"""Seconds for events that are not published at a stop; what is left is published by another, or at the next start."""
+"""Seconds at a stop for events that are not published yet.
+
+Another instance publishes what is left, or the next start does.
+"""
 
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}  # noqa: S104 - to be replaced
 
 
 def reached_at(address: str) -> str:
-    """Where a process of this machine calls a server that listens at an address."""
+    """Return the address at which a process of this machine calls a server that listens.
+
+    `address` is where the server listens.
+    """
     host, _, port = address.rpartition(":")
     return f"{_ANY.get(host, host)}:{port}"
 
@@ -68,7 +76,7 @@ def start(one: Background, ends: AsyncExitStack) -> None:
 
 
 class Factories:
-    """What makes the parts. A test replaces one of them."""
+    """The factories of the parts; a test replaces one of them."""
 
     make_store = staticmethod(SqlStore.open)
     make_dispatcher = Dispatcher
@@ -140,7 +148,7 @@ class Parts:
         )
 
     def _relay(self, make: Factories) -> OutboxRelay | NoRelay:
-        """What is broadcast, and by whom."""
+        """Make the relay of the broadcasts, or NoRelay where nothing is broadcast."""
         settings = self.settings
         if not settings.amqp_url:
             return NoRelay()
@@ -207,13 +215,16 @@ class Parts:
         ends.push_async_callback(self.relay.close, EVENTS_GRACE)
 
     def service(self) -> JobService | None:
-        """What callers of jobs are answered by."""
+        """Return the service for callers of jobs, or None on an instance that only works."""
         if self.settings.worker_only:
             return None
         return JobService(self.jobs, self.members, heartbeat=self.settings.heartbeat_interval)
 
     def admin(self, more: Callable[[], Mapping[str, int]]) -> AdminService:
-        """What operators are answered by. more: counters of the edge."""
+        """Return the service for operators.
+
+        `more`: counters of the edge.
+        """
 
         async def counters() -> Mapping[str, int]:
             return {
@@ -243,7 +254,10 @@ class Parts:
         )
 
     def _about(self) -> Callable[[], Mapping[str, Any]]:
-        """What this instance tells of itself: asked with every beat, so what stays the same is found out once."""
+        """Return a function that describes this instance.
+
+        It is called with every beat, so what stays the same is found out once.
+        """
         fixed = {
             "host": socket.gethostname(),
             "pid": os.getpid(),

@@ -1,8 +1,11 @@
-"""Text that others have given, for a line of the log or a terminal: no character of it does anything there."""
+"""Make text from others safe for a log line or a terminal, where no character of it acts."""
 
 
 def printable(text: str) -> str:
-    """The text with an escape for each character that is not printed: ends of lines, control characters, marks of direction."""
+    """Return the text with an escape for each character that is not printed.
+
+    Those are ends of lines, control characters, and marks of direction.
+    """
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)

@@ -1,9 +1,11 @@
-"""SIGUSR1: what the server is doing now. Every thread and every task tells its stack on standard error.
+"""Shows what the server is doing now, on SIGUSR1.
+
+The stack of every thread and every task is written to standard error.
 
     kill -USR1 <pid>
 
-A process that seems to hang can so be asked why, without a debugger and without being ended. The threads are told by C
-code, which needs no event loop that turns; the tasks by the loop, if it does.
+A process that seems to hang can so be asked why, without a debugger and without being ended. The
+threads are told by C code, which needs no event loop that turns; the tasks by the loop, if it does.
 """
 
 import asyncio
@@ -28,7 +30,10 @@ def _tell_tasks() -> None:
 
 
 def _awaited(coroutine: Any) -> Iterator[str]:
-    """Where it waits, and where what it waits for does: asyncio's own print_stack shows the first and fails on C code."""
+    """Yield where a coroutine waits, and where what it waits for does.
+
+    asyncio's own print_stack shows only the former, and fails on C code.
+    """
     while coroutine is not None:
         name = getattr(coroutine, "__qualname__", type(coroutine).__name__)
         frame = getattr(coroutine, "cr_frame", None)

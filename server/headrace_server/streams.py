@@ -1,15 +1,16 @@
-"""The standard streams of a server: open, never waited for, and with nothing in them that a peer has made up.
+"""Keeps the standard streams of a server open, never waited for, and free of raw peer text.
 
     log, print, warnings ─────────────────────> LogSink ──> the standard error that was inherited
     C code ──> descriptor 2, a pipe ──a thread──> log ┘                         ▲
     faulthandler ───────────────────────────────────────────────────────────────┘  a crash can be told by nobody else
 
-A descriptor below 3 that is closed at the start would be given to the first file that is opened, the database say, and
-whatever is printed would be written into it. So those that are closed are opened first, on nothing.
+A descriptor below 3 that is closed at the start would be given to the first file that is opened,
+the database say, and whatever is printed would be written into it. So those that are closed are
+opened first, on nothing.
 
-C code (gRPC's above all) writes what it likes to descriptor 2, raw text of peers among it. So that is a pipe, whose lines
-become records of the log. Its writing end does not block: C code that held the interpreter while the pipe is full would
-wait for a thread that waits for the interpreter.
+C code (gRPC's above all) writes what it likes to descriptor 2, raw text of peers among it. So that
+is a pipe, whose lines become records of the log. Its writing end does not block: C code that held
+the interpreter while the pipe is full would wait for a thread that waits for the interpreter.
 """
 
 import contextlib
@@ -60,7 +61,10 @@ def open_missing() -> None:
 
 @contextlib.contextmanager
 def taken() -> Iterator[LogSink]:
-    """Within this, standard error is the sink's: sys.stderr, descriptor 2, and what the log is to be written to."""
+    """Direct standard error to the sink within this block, and yield the sink.
+
+    That covers sys.stderr, descriptor 2, and what the log is to be written to.
+    """
     global _sink, _inherited  # noqa: PLW0603 - a process has one standard error
     before = sys.stderr
     before.flush()

@@ -1,10 +1,14 @@
-"""A real server for tests: of services that call Headrace, of jobs that run in it, and of Headrace itself.
+"""A real server for tests.
 
-    with LocalServer(tmp_path, jobs=["my_service.jobs"]) as server, headrace.Client(server.target) as client:
+The tests may be of services that call Headrace, of jobs that run in it, and of Headrace itself.
+
+    with LocalServer(tmp_path, jobs=["my_service.jobs"]) as server, headrace.Client(server.target)
+    as client:
         assert client.submit("my.job").result(10) == 42
         server.restart(clean=True)  # no jobs, new workers, the same address
 
-It is `headrace serve` in a process of its own, on an SQLite file in a folder of yours, with real workers.
+It is `headrace serve` in a process of its own, on an SQLite file in a folder of yours, with real
+workers.
 """
 
 import contextlib
@@ -28,11 +32,13 @@ class ServerEnded(Exception):
 
 
 class LocalServer:
-    """One server on a free port of loopback. Killed or stopped, it can be started again on its file and port.
+    """One server on a free port of loopback.
 
-    jobs: modules that register jobs, importable with `path` in front of the import path. settings: those of
-    headrace_server.config, by name. limit: seconds to wait for its start and its end. log: the lines that it has
-    logged, as dicts. command: what is run, with the word serve behind it.
+    After it is killed or stopped, it can be started again on its file and port.
+
+    jobs: modules that register jobs, importable with `path` in front of the import path. settings:
+    those of headrace_server.config, by name. limit: seconds to wait for its start and its end. log:
+    the lines that it has logged, as dicts. command: what is run, with the word serve behind it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What settings mean for the parts that do not know them."""
+"""Translates settings for the parts that do not read them."""
 
 from headrace_server.config import Settings
 from headrace_server.control.validate.limits import WAIT_SECONDS, Limits

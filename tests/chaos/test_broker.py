@@ -1,4 +1,6 @@
-"""The broker is in trouble under load: callers do not notice, and nothing that is broadcast is lost or out of order."""
+"""The broker is in trouble under load: callers do not notice, and nothing that is broadcast is lost
+or out of order.
+"""
 
 import statistics
 import time
@@ -40,7 +42,9 @@ def test_nothing_is_lost(
     tmp_path: Path,
     announce: Callable[[str, str], None],
 ) -> None:
-    """Stopped, killed, alarmed, unbound or cut off under load: no caller notices, and each event comes, in its order (failure cases 12, 13, 14, 15)."""
+    """Stopped, killed, alarmed, unbound or cut off under load: no caller notices, and each event
+    comes, in its order (failure cases 12, 13, 14, 15).
+    """
     with troubled.troubled(tmp_path, own_rabbitmq, jobs=JOBS, options=TROUBLES[trouble]) as world:
         trouble(world)
         report = world.settle()
@@ -51,7 +55,9 @@ def test_nothing_is_lost(
 def test_submits_cost_the_same(
     own_rabbitmq: Broker, tmp_path: Path, announce: Callable[[str, str], None]
 ) -> None:
-    """A submit takes as long with the broker away as with it there, round by round in one run (failure case 12)."""
+    """A submit takes as long with the broker away as with it there, round by round in one run
+    (failure case 12).
+    """
     up: list[float] = []
     down: list[float] = []
     with (

@@ -27,7 +27,9 @@ BACKLOG = 100
 def test_the_publisher_is_killed_while_it_publishes(
     own_rabbitmq: Broker, shared_url: str, tmp_path: Path, announce: Callable[[str, str], None]
 ) -> None:
-    """The other goes on within the lease, and each event of all jobs has come, in its order (failure cases 1, 12, 13)."""
+    """The other goes on within the lease, and each event of all jobs has come, in its order
+    (failure cases 1, 12, 13).
+    """
     with fleet(tmp_path, shared_url) as made:
         servers = [made.make(name, Doomed, workers=2, drain_time=0.2) for name in ("first", "second")]
         with (

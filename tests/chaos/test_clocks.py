@@ -35,7 +35,9 @@ def servers(tmp_path: Path, shared_url: str) -> Iterator[Fleet]:
 
 @pytest.mark.parametrize(("skew", "later"), [(HOUR, -HOUR), (-HOUR, HOUR)])
 def test_an_hour_off(servers: Fleet, tmp_path: Path, skew: int, later: int) -> None:
-    """No early takeover by one whose clock is off or stepped, or from it, and no eternal lease (failure case 18)."""
+    """No early takeover by one whose clock is off or stepped, or from it, and no eternal lease
+    (failure case 18).
+    """
     off: Any = partial(Skewed, skew=skew)
     first: Any = servers.start("off", off, workers=1)
     parameters = {"log": str(tmp_path / "log"), "gate": str(tmp_path / "gate")}
@@ -69,7 +71,9 @@ def test_an_hour_off(servers: Fleet, tmp_path: Path, skew: int, later: int) -> N
 
 @pytest.mark.parametrize("skew", [-HOUR, HOUR])
 def test_a_stop_by_another_clock(servers: Fleet, tmp_path: Path, skew: int) -> None:
-    """Asked where the clock is an hour off, a stubborn job is killed when its grace is over: not at once, nor in an hour (failure cases 4, 18)."""
+    """Asked where the clock is an hour off, a stubborn job is killed when its grace is over: not at
+    once, nor in an hour (failure cases 4, 18).
+    """
     off: Any = partial(Skewed, skew=skew)
     asked = servers.start("off", off, workers=0)
     runner: Any = servers.start("right", partial(Skewed, skew=0), workers=2)

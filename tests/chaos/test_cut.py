@@ -1,4 +1,6 @@
-"""The link between one instance and the database is cut, silently or with a reset, while another's holds."""
+"""The link between one instance and the database is cut, silently or with a reset, while another's
+holds.
+"""
 
 import signal
 import time
@@ -64,7 +66,9 @@ def await_beat(url: str, server: Server) -> None:
 def test_a_cut_instance_fences_itself(
     servers: Fleet, link: Relay, tmp_path: Path, how: Callable[[Relay], None], _number: int
 ) -> None:
-    """Its children are gone before another runs its job; it says so, and lives again when the link is back (failure case 17)."""
+    """Its children are gone before another runs its job; it says so, and lives again when the link
+    is back (failure case 17).
+    """
     cut = servers.servers["cut"]
     evidence = Evidence(tmp_path / "log", takeover=1.5 * LEASE)
     gate = tmp_path / "gate"
@@ -92,7 +96,9 @@ def test_a_cut_instance_fences_itself(
 
 
 def test_a_cut_instance_that_is_stopped_too(servers: Fleet, link: Relay, tmp_path: Path) -> None:
-    """Stopped just before it would have fenced itself, it has told its supervisor when: that waits for no silence (failure case 17)."""
+    """Stopped just before it would have fenced itself, it has told its supervisor when: that waits
+    for no silence (failure case 17).
+    """
     cut = servers.servers["cut"]
     evidence = Evidence(tmp_path / "log", takeover=1.5 * LEASE)
     gate = tmp_path / "gate"

@@ -1,4 +1,6 @@
-"""The database goes away under load, for a moment and for longer than a lease, or is not there when a server starts."""
+"""The database goes away under load, for a moment and for longer than a lease, or is not there when
+a server starts.
+"""
 
 import random
 import signal
@@ -83,7 +85,9 @@ class Through:
 
 
 def heal(storm: Storm, servers: Fleet, name: str) -> float:
-    """Wait until a job can be submitted to each server, and is run; answer the seconds that this took."""
+    """Wait until a job can be submitted to each server, and is run; answer the seconds that this
+    took.
+    """
     begun = time.monotonic()
     for number, server in enumerate(servers.servers.values()):
         with closing(server.client(timeout=60)) as client:
@@ -96,7 +100,9 @@ def heal(storm: Storm, servers: Fleet, name: str) -> float:
 def test_restarts_under_load(
     servers: Fleet, database: Cluster, tmp_path: Path, announce: Callable[[str, str], None]
 ) -> None:
-    """Restarted shorter than the lease, or its connections ended: callers are told to come again, runs go on, nothing is lost or doubled (failure cases 6, 8)."""
+    """Restarted shorter than the lease, or its connections ended: callers are told to come again,
+    runs go on, nothing is lost or doubled (failure cases 6, 8).
+    """
     chosen = seed()
     rng = random.Random(chosen)
     evidence = Evidence(tmp_path / "log")
@@ -135,7 +141,9 @@ def test_restarts_under_load(
 
 
 def test_away_longer_than_the_lease(servers: Fleet, database: Cluster, tmp_path: Path) -> None:
-    """Its runs are ended and their processes are gone; when it is back each server lives again by itself, and repeats what may be repeated (failure case 6)."""
+    """Its runs are ended and their processes are gone; when it is back each server lives again by
+    itself, and repeats what may be repeated (failure case 6).
+    """
     evidence = Evidence(tmp_path / "log", takeover=LEASE)
     made: Any = [servers.start(name, Doomed, workers=2) for name in NAMES]
     gate = tmp_path / "gate"
@@ -178,7 +186,10 @@ def heal_alone(made: list[Doomed], evidence: Evidence) -> None:
 
 @pytest.mark.parametrize(("away_", "back_"), [("stop", "start"), ("freeze", "thaw")])
 def test_away_and_back(tmp_path: Path, database: Cluster, url: str, away_: str, back_: str) -> None:
-    """Stopped or silent, and with the sessions that an operator of several nodes asks for, health follows the database: NOT_SERVING and live while it is away, SERVING again after; the job that runs is not disturbed (failure case 6)."""
+    """Stopped or silent, and with the sessions that an operator of several nodes asks for, health
+    follows the database: NOT_SERVING and live while it is away, SERVING again after; the job that
+    runs is not disturbed (failure case 6).
+    """
     gate, note = tmp_path / "gate", tmp_path / "note"
     with ExitStack() as ends:
         made = ends.enter_context(fleet(tmp_path, f"{url}?target_session_attrs=read-write"))
@@ -206,7 +217,9 @@ def test_away_and_back(tmp_path: Path, database: Cluster, url: str, away_: str, 
 
 
 def test_away_at_the_start(servers: Fleet, database: Cluster) -> None:
-    """A server that finds no database says so in its log and to balancers, tells every caller to come again, and serves on the same connections when it is there (failure case 7)."""
+    """A server that finds no database says so in its log and to balancers, tells every caller to
+    come again, and serves on the same connections when it is there (failure case 7).
+    """
     database.stop()
     with ExitStack() as ends:
         server = servers.make("early")

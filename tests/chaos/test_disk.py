@@ -1,4 +1,6 @@
-"""A database on a disk that is full, read-only or locked: real servers, a real small disk, a real lock."""
+"""A database on a disk that is full, read-only or locked: real servers, a real small disk, a real
+lock.
+"""
 
 import sqlite3
 import threading
@@ -79,7 +81,9 @@ def wal_of(disk: SmallDisk) -> int:
 
 
 def test_a_full_disk(disk: SmallDisk, tmp_path: Path) -> None:
-    """On a full disk writes are refused by name and leave nothing, reads go on, a run that ends is neither lost nor doubled; with room all goes on without a restart (failure case 9)."""
+    """On a full disk writes are refused by name and leave nothing, reads go on, a run that ends is
+    neither lost nor doubled; with room all goes on without a restart (failure case 9).
+    """
     log, gate = tmp_path / "log", tmp_path / "gate"
     with server_on(disk, tmp_path) as server, server.client(timeout=20) as client:
         pid = server.process.pid
@@ -146,7 +150,9 @@ def expect_full(error: grpc.RpcError) -> None:
 
 
 def fill_by_updates(bare: Bare, job_id: str) -> None:
-    """Change a job until there is no room for that either: what a batch that failed has got of the log is used by smaller ones."""
+    """Change a job until there is no room for that either: what a batch that failed has got of the
+    log is used by smaller ones.
+    """
     refused = 0
     for number in range(10_000):
         patch = job_service_pb2.JobPatch(description=f"changed {number}")
@@ -183,7 +189,9 @@ def ended_with(server: Server) -> tuple[int, str]:
 
 
 def test_an_end_on_a_full_disk(disk: SmallDisk, tmp_path: Path) -> None:
-    """SIGTERM ends a server that cannot store how its runs ended: it waits a while, says so, and the next start counts them as lost (failure case 9, 29)."""
+    """SIGTERM ends a server that cannot store how its runs ended: it waits a while, says so, and
+    the next start counts them as lost (failure case 9, 29).
+    """
     log, gate = tmp_path / "log", tmp_path / "gate"
     with server_on(disk, tmp_path) as server, server.client(timeout=20) as client:
         run = client.submit("chaos.work", {"log": str(log), "gate": str(gate)})
@@ -207,7 +215,9 @@ def test_an_end_on_a_full_disk(disk: SmallDisk, tmp_path: Path) -> None:
 
 
 def test_a_start_on_a_full_disk(disk: SmallDisk, tmp_path: Path) -> None:
-    """A server that finds no room for its database ends with one sentence and exit code 6, and starts when there is room (failure case 9)."""
+    """A server that finds no room for its database ends with one sentence and exit code 6, and
+    starts when there is room (failure case 9).
+    """
     server = server_on(disk, tmp_path)
     database = disk.place / "headrace.db"
     disk.fill()
@@ -241,7 +251,9 @@ def test_a_start_on_a_read_only_disk(disk: SmallDisk, tmp_path: Path) -> None:
 
 
 def test_a_start_on_a_damaged_database(tmp_path: Path) -> None:
-    """A database file that is none is refused at the start in one sentence that names it, and is left as it was."""
+    """A database file that is none is refused at the start in one sentence that names it, and is
+    left as it was.
+    """
     contents = b"This is a letter. " * 1000
     (tmp_path / "headrace.db").write_bytes(contents)
     server = Server(tmp_path)
@@ -252,7 +264,9 @@ def test_a_start_on_a_damaged_database(tmp_path: Path) -> None:
 
 
 def test_a_locked_database(tmp_path: Path) -> None:
-    """A write lock held by another process is waited for; held for longer than 5 s it is STORE_UNAVAILABLE, and no job is claimed twice (failure case 10)."""
+    """A write lock held by another process is waited for; held for longer than 5 s it is
+    STORE_UNAVAILABLE, and no job is claimed twice (failure case 10).
+    """
     log = tmp_path / "log"
     log.touch()
     with Server(tmp_path, "support.chaos_jobs,support.jobs") as server, server.client() as client:
@@ -284,7 +298,9 @@ def test_a_locked_database(tmp_path: Path) -> None:
 
 
 def test_a_submit_that_ran_out_of_time(tmp_path: Path) -> None:
-    """A submit whose deadline passed while the database was locked is one job all the same: repeated it is that one, with another body ALREADY_EXISTS (failure case 22)."""
+    """A submit whose deadline passed while the database was locked is one job all the same:
+    repeated it is that one, with another body ALREADY_EXISTS (failure case 22).
+    """
     with Server(tmp_path, "support.jobs") as server, server.client() as client:
         bare = Bare(server.target)
         with closing(sqlite3.connect(tmp_path / "headrace.db", isolation_level=None)) as other:

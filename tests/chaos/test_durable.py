@@ -93,7 +93,9 @@ def on_tcp(call: Call) -> bool:
 
 
 def test_fdatasync_comes_before_the_answer(trace: tuple[list[Call], str, str]) -> None:
-    """Between a submit's arrival and its answer its rows are written to the log and synced (acceptance 61)."""
+    """Between a submit's arrival and its answer its rows are written to the log and synced
+    (acceptance 61).
+    """
     calls, mark, job_id = trace
     answers = [
         c for c in calls if c.name in {"sendmsg", "sendto", "write"} and on_tcp(c) and job_id in c.text
@@ -110,7 +112,9 @@ def test_fdatasync_comes_before_the_answer(trace: tuple[list[Call], str, str]) -
 
 
 def test_fdatasync_comes_before_the_start(trace: tuple[list[Call], str, str]) -> None:
-    """The frame that starts a job goes to the worker after its permit was written to the log and synced."""
+    """The frame that starts a job goes to the worker after its permit was written to the log and
+    synced.
+    """
     calls, mark, job_id = trace
     frame = re.compile(rf'<UNIX[^>]*>\S*, (?:\{{.*iov_base=)?"\[\d+,\\"{job_id}')
     sent = min(

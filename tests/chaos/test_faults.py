@@ -1,6 +1,7 @@
 """A running server whose database fails once, at any statement of the lives of its jobs.
 
-The short form takes a sample of the statements, the long form takes each of them with each kind of fault.
+The short form takes a sample of the statements, the long form takes each of them with each kind of
+fault.
 """
 
 import random
@@ -54,7 +55,9 @@ class Round:
         self.log.touch()
 
     def ask(self, call: Callable[[], Answer]) -> Answer:
-        """Call, as often as a caller would: an internal error is repeated once, anything else by the client."""
+        """Call, as often as a caller would: an internal error is repeated once, anything else by
+        the client.
+        """
         try:
             return call()
         except InternalError:
@@ -142,7 +145,9 @@ def play(server: FaultyServer, at: int, kind: str) -> str:
 
 
 def test_a_fault_at_every_statement_of_a_server(server: FaultyServer) -> None:
-    """A statement that fails once, or that the server dies of, loses no job, doubles none and tells no caller what is not so (failure case 1, 9, 10, 22)."""
+    """A statement that fails once, or that the server dies of, loses no job, doubles none and tells
+    no caller what is not so (failure case 1, 9, 10, 22).
+    """
     play(server, 0, "none")
     points = server.counted()
     assert {"BEGIN IMMEDIATE", "COMMIT", "INSERT INTO job", "UPDATE job SET"} <= set(points)

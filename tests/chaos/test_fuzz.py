@@ -37,7 +37,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 async def test_nothing_that_a_caller_sends_breaks_the_server(server: Server) -> None:
-    """Random bytes, mutated and hostile requests are answered, never by INTERNAL, UNKNOWN or silence (failure cases 24, 25, 26)."""
+    """Random bytes, mutated and hostile requests are answered, never by INTERNAL, UNKNOWN or
+    silence (failure cases 24, 25, 26).
+    """
     count = figure(20_000, 1_000_000)
     pid = server.process.pid
     fuzz = Fuzz(server.target, seed())
@@ -69,7 +71,9 @@ async def test_nothing_that_a_caller_sends_breaks_the_server(server: Server) -> 
 
 
 async def test_an_unexpected_error_is_internal_and_counted(tmp_path: Path) -> None:
-    """A bug is INTERNAL with an error id and no text, the id finds the traceback in the log, and the fuzz notices."""
+    """A bug is INTERNAL with an error id and no text, the id finds the traceback in the log, and
+    the fuzz notices.
+    """
     with Server(tmp_path, command=COMMAND, heartbeat_interval=0.2) as server:
         with grpc.insecure_channel(server.target) as channel, pytest.raises(grpc.RpcError) as error:
             job_service_pb2_grpc.JobServiceStub(channel).CountJobs(job_service_pb2.CountJobsRequest())

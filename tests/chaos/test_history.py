@@ -29,7 +29,9 @@ WHOLE = ["QUEUED 0", "TO_BE_RUN 0", "RUNNING 1", "SUCCEEDED 1"]
 
 
 def story(steps: Sequence[str]) -> Iterator[JobEvent]:
-    """Events, a second apart, from words: "STATUS ATTEMPT", with "lost" behind; "stop PHASE"; "said"; "updated"."""
+    """Events, a second apart, from words: "STATUS ATTEMPT", with "lost" behind; "stop PHASE";
+    "said"; "updated".
+    """
     status, attempt = "", 0
     for revision, step in enumerate(steps, 1):
         word, *rest = step.split()
@@ -98,7 +100,9 @@ def test_histories_that_may_not_be(steps: list[str], invariant: str, said: str) 
 
 
 def test_lost_event() -> None:
-    """A gap between revisions is caught, and so is an event that came twice; what follows is no second fault."""
+    """A gap between revisions is caught, and so is an event that came twice; what follows is no
+    second fault.
+    """
     events = list(story(WHOLE))
     assert history.problems(events[:1] + events[2:]) == [(Invariant.I4, "revision 3 follows 1")]
     assert history.problems(events[1:]) == [(Invariant.I4, "revision 2 follows 0")]
@@ -126,7 +130,9 @@ def mark(words: str) -> Mark:
     ],
 )
 def test_code_that_may_not_be(lines: list[str], said: list[str]) -> None:
-    """Code that ran twice, without a permit, before it, after its end, beside itself, in part or not at all is caught."""
+    """Code that ran twice, without a permit, before it, after its end, beside itself, in part or
+    not at all is caught.
+    """
     events = list(story([*WHOLE[:3], "said", WHOLE[3]]))
     found = [f"{name.name} {text}" for name, text in run_problems(events, [mark(line) for line in lines])]
     assert len(found) == len(said)
@@ -147,7 +153,9 @@ def test_code_that_may_not_be(lines: list[str], said: list[str]) -> None:
     ],
 )
 def test_attempt_that_another_ended(lines: list[str], end: str, said: list[str]) -> None:
-    """An attempt that has the end of a run whose code never came there is caught; one that was lost or stopped needs no end."""
+    """An attempt that has the end of a run whose code never came there is caught; one that was lost
+    or stopped needs no end.
+    """
     stop = ["stop REQUESTED", "stop ENDED"] if end.startswith("ABORTED") else []
     steps = [*WHOLE[:3], "QUEUED 1 lost", "TO_BE_RUN 1", "RUNNING 2", *stop, end]
     found = list(run_problems(list(story(steps)), [mark(line) for line in lines]))
@@ -157,7 +165,9 @@ def test_attempt_that_another_ended(lines: list[str], end: str, said: list[str])
 
 
 def test_lines_of_a_side_file() -> None:
-    """Lines are read as the jobs write them; those that no history explains raise, with the invariant."""
+    """Lines are read as the jobs write them; those that no history explains raise, with the
+    invariant.
+    """
     begun = int((BEGIN + timedelta(seconds=3.5)).timestamp() * 1_000_000)
     line = f"start j 1 {begun} alone"
     whole = {"j": list(story(WHOLE))}

@@ -1,6 +1,8 @@
-"""The server is killed with SIGKILL at each step of a job's life, and started again on the same file and port.
+"""The server is killed with SIGKILL at each step of a job's life, and started again on the same
+file and port.
 
-Beside the job that is there at that moment another one runs, with a grandchild in a session of its own.
+Beside the job that is there at that moment another one runs, with a grandchild in a session of its
+own.
 """
 
 import threading
@@ -86,7 +88,9 @@ class Scene:
         self._calls.append(thread)
 
     def die_and_rise(self, phase: Phase) -> None:
-        """Wait for the death, start again at once: nothing that the old life started is left by then."""
+        """Wait for the death, start again at once: nothing that the old life started is left by
+        then.
+        """
         before = set(self.server.processes())
         assert self.grandchild in before
         assert self.server.wait() == -9
@@ -130,7 +134,9 @@ def scene(server: Doomed, tmp_path: Path) -> Iterator[Scene]:
 
 @pytest.mark.parametrize("phase", [Phase.STORING, Phase.STORED])
 def test_killed_in_a_submit(server: Doomed, scene: Scene, phase: Phase) -> None:
-    """A submit whose answer the kill has cut off makes one job when it is repeated (failure cases 1, 22)."""
+    """A submit whose answer the kill has cut off makes one job when it is repeated (failure cases
+    1, 22).
+    """
     server.choose(phase, scene.mark)
     scene.call(scene.submit, hold=False)
     scene.die_and_rise(phase)
@@ -194,7 +200,9 @@ def test_killed_with_a_permit(
 
 
 def test_killed_in_a_stop(server: Doomed, scene: Scene, tmp_path: Path) -> None:
-    """A stop that is on disk is kept: the lost run is ABORTED, confirmed, never repeated (failure cases 1, 4)."""
+    """A stop that is on disk is kept: the lost run is ABORTED, confirmed, never repeated (failure
+    cases 1, 4).
+    """
     job = scene.submit(attempts=5, hold=False, gate=str(tmp_path / "never"))
     until(lambda: scene.runs(job), "the job runs")
     scene.follow(job)
@@ -220,7 +228,9 @@ def test_killed_behind_the_end(server: Doomed, scene: Scene) -> None:
 
 
 def test_a_watch_that_resumes_hears_at_once_that_the_server_is_back(server: Doomed) -> None:
-    """Its first message is a heartbeat, long before one is due: a quiet job's watcher loses no patience over server after server."""
+    """Its first message is a heartbeat, long before one is due: a quiet job's watcher loses no
+    patience over server after server.
+    """
     with server.client() as client, grpc.insecure_channel(server.target) as channel:
         job = client.submit("test.noop", hold=True)
         request = job_service_pb2.WatchJobRequest(job_id=job.job_id, after_revision=1)

@@ -1,4 +1,6 @@
-"""More callers than a server can serve: some are refused at once, the rest is served as ever, and nothing grows."""
+"""More callers than a server can serve: some are refused at once, the rest is served as ever, and
+nothing grows.
+"""
 
 import json
 import subprocess
@@ -27,7 +29,9 @@ CACHE = 64 * MIB
 
 
 def test_overload_by_callers(tmp_path: Path) -> None:
-    """Twice three hundred submits in flight: some get RESOURCE_EXHAUSTED with RetryInfo, the rest an even service, in flat memory."""
+    """Twice three hundred submits in flight: some get RESOURCE_EXHAUSTED with RetryInfo, the rest
+    an even service, in flat memory.
+    """
     with Server(tmp_path, max_calls=MAX_CALLS, workers=1) as server, server.client(timeout=60) as client:
         client.submit("test.noop").wait(30)
         arguments = [sys.executable, "-m", "support.flood", server.target, str(IN_FLIGHT), str(SECONDS)]

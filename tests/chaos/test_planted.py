@@ -1,7 +1,8 @@
-"""Bugs planted in the running product: the checker finds each, names the invariant that it breaks, and no other.
+"""Bugs planted in the running product: the checker finds each, names the invariant that it breaks,
+and no other.
 
-A bug is a part that app.py is given in the product's place (support.checker_bugs); logs and histories are what
-the server with the bug has made of them.
+A bug is a part that app.py is given in the product's place (support.checker_bugs); logs and
+histories are what the server with the bug has made of them.
 """
 
 import threading
@@ -42,7 +43,9 @@ class Stage:
             self.server.start()
 
     def ended(self, job_id: str) -> None:
-        """Wait until the job has ended and its code has, which is not the same where there is a bug."""
+        """Wait until the job has ended and its code has, which is not the same where there is a
+        bug.
+        """
         self.witness.wait(job_id)
         until(lambda: not checker_journal.lives(self.evidence.log, job_id), "no code of it is left")
 

@@ -1,4 +1,6 @@
-"""Bugs planted in the publisher of the running product: the judge of broadcasts finds each, and says what it is."""
+"""Bugs planted in the publisher of the running product: the judge of broadcasts finds each, and
+says what it is.
+"""
 
 from pathlib import Path
 
@@ -23,7 +25,9 @@ pytestmark = pytest.mark.slow
     ],
 )
 def test_a_bug_is_found(bug: str, found: str, own_rabbitmq: Broker, tmp_path: Path) -> None:
-    """An event that is gone before it was confirmed, one that overtakes another, a chain with a foot in nothing (failure case 13)."""
+    """An event that is gone before it was confirmed, one that overtakes another, a chain with a
+    foot in nothing (failure case 13).
+    """
     tmp_path.joinpath("server").mkdir()
     with (
         Listener(own_rabbitmq.url) as listener,

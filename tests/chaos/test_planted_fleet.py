@@ -1,4 +1,6 @@
-"""Bugs of several instances, planted in one of them: the checker finds each, names the invariant that it breaks, and no other."""
+"""Bugs of several instances, planted in one of them: the checker finds each, names the invariant
+that it breaks, and no other.
+"""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -55,7 +57,9 @@ class Stage:
         until(lambda: checker_journal.starts(log, job_id) == list(attempts), f"attempts {attempts} began")
 
     def over(self, *job_ids: str) -> None:
-        """Wait until the code of jobs has ended, which is not the same as the jobs where there is a bug."""
+        """Wait until the code of jobs has ended, which is not the same as the jobs where there is a
+        bug.
+        """
         for job_id in job_ids:
             until(
                 lambda job_id=job_id: not checker_journal.lives(self.evidence.log, job_id), "no code is left"
@@ -65,7 +69,8 @@ class Stage:
 def stopped_past_its_lease(stage: Stage) -> Client:
     """A job ends where its instance is stopped, and runs again elsewhere when that goes on.
 
-    Where the end of the first run is taken for that of the second, the second is killed: it shall not come to its end.
+    Where the end of the first run is taken for that of the second, the second is killed: it shall
+    not come to its end.
     """
     ill, witness = stage.ill(workers=1)
     job_id = witness.submit("stopped", parameters={"gate": str(stage.gate), "deaf": True}, attempts=2).job_id

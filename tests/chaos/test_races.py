@@ -1,4 +1,6 @@
-"""A stop against everything that may happen in the same moment: whoever wins, there is one end, and all agree on it."""
+"""A stop against everything that may happen in the same moment: whoever wins, there is one end, and
+all agree on it.
+"""
 
 import asyncio
 from collections import Counter
@@ -39,7 +41,9 @@ async def client(server: Doomed, request: pytest.FixtureRequest) -> AsyncIterato
 
 
 async def test_stop_against_finish(server: Doomed, client: AsyncClient, tmp_path: Path) -> None:
-    """A stop at the moment of the end has one outcome, which the job and its history bear out (failure case 23)."""
+    """A stop at the moment of the end has one outcome, which the job and its history bear out
+    (failure case 23).
+    """
     hunt = Hunt(client, tmp_path, ROUNDS)
     for _ in range(ROUNDS):
         job = await hunt.submit()
@@ -51,7 +55,9 @@ async def test_stop_against_finish(server: Doomed, client: AsyncClient, tmp_path
 
 
 async def test_stop_against_claim(server: Doomed, client: AsyncClient, tmp_path: Path) -> None:
-    """A stop at the moment of the claim, with an idle worker: either no code has run, or it was stopped (failure case 4)."""
+    """A stop at the moment of the claim, with an idle worker: either no code has run, or it was
+    stopped (failure case 4).
+    """
     hunt = Hunt(client, tmp_path, ROUNDS)
     for _ in range(ROUNDS):
         job = await hunt.submit(hold=True)
@@ -64,9 +70,11 @@ async def test_stop_against_claim(server: Doomed, client: AsyncClient, tmp_path:
 async def test_stop_against_claim_of_a_slot_that_falls_free(
     server: Doomed, client: AsyncClient, tmp_path: Path
 ) -> None:
-    """A stop of a waiting job while the busy worker becomes free: it never runs, or it was stopped (failure case 4).
+    """A stop of a waiting job while the busy worker becomes free: it never runs, or it was stopped
+    (failure case 4).
 
-    A short job may wait in the worker's backlog with its permit, so what ran is what the job itself has written.
+    A short job may wait in the worker's backlog with its permit, so what ran is what the job itself
+    has written.
     """
     hunt = Hunt(client, tmp_path, ROUNDS)
 

@@ -1,4 +1,6 @@
-"""Races between instances: two that claim one job, and a stop that comes to another than the one that has the job."""
+"""Races between instances: two that claim one job, and a stop that comes to another than the one
+that has the job.
+"""
 
 import asyncio
 from collections import Counter
@@ -48,7 +50,9 @@ async def clients(
 async def test_claim_by_two(
     servers: tuple[Server, Server, Server], clients: list[AsyncClient], tmp_path: Path
 ) -> None:
-    """Two idle instances hear of a job in the same moment: exactly one runs it, and each wins its share (failure case 16)."""
+    """Two idle instances hear of a job in the same moment: exactly one runs it, and each wins its
+    share (failure case 16).
+    """
     hunt = Hunt(clients[2], tmp_path, 0)
     runs: Counter[str] = Counter()
     for _ in range(ROUNDS):
@@ -64,7 +68,9 @@ async def test_claim_by_two(
 async def test_stop_elsewhere_against_finish(
     servers: tuple[Server, Server, Server], clients: list[AsyncClient], tmp_path: Path
 ) -> None:
-    """A stop on another instance at the moment of the end has one outcome, which the job and its history bear out (failure case 23)."""
+    """A stop on another instance at the moment of the end has one outcome, which the job and its
+    history bear out (failure case 23).
+    """
     hunt = Hunt(clients[0], tmp_path, ROUNDS, stopper=clients[2])
     for _ in range(ROUNDS):
         job = await hunt.submit()
@@ -78,7 +84,9 @@ async def test_stop_elsewhere_against_finish(
 async def test_stop_elsewhere_against_claim(
     servers: tuple[Server, Server, Server], clients: list[AsyncClient], tmp_path: Path
 ) -> None:
-    """A stop on another instance at the moment of the claim: either no code has run, or it was stopped (failure case 23)."""
+    """A stop on another instance at the moment of the claim: either no code has run, or it was
+    stopped (failure case 23).
+    """
     hunt = Hunt(clients[0], tmp_path, ROUNDS, stopper=clients[2])
     for _ in range(ROUNDS):
         job = await hunt.submit(hold=True)

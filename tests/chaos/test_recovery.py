@@ -13,7 +13,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_the_promised_times_hold() -> None:
-    """A killed worker is replaced within 2 s, a killed server claims within 5 s of its start, a stop is true within 2 s of its grace period (failure cases 1, 2, 4, 5)."""
+    """A killed worker is replaced within 2 s, a killed server claims within 5 s of its start, a
+    stop is true within 2 s of its grace period (failure cases 1, 2, 4, 5).
+    """
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.recovery", str(figure(1, 20))],
         cwd=TESTS.parent,

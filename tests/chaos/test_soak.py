@@ -23,7 +23,9 @@ SECONDS = figure(30, 600)
 CALLERS = 4
 MIB = 1 << 20
 LATE = {"server_threads": 4, "worker_threads": 1}
-"""Threads that the warm-up may not have started yet: of the pools of asyncio and gRPC; that of a worker's reports."""
+"""Threads that the warm-up may not have started yet: of the pools of asyncio and gRPC; that of a
+worker's reports.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class Taken:
         )
 
     def over(self, before: "Taken") -> list[str]:
-        """The names of what has grown: memory by more than 10 % and 16 MiB, anything else at all, but for late threads."""
+        """The names of what has grown: memory by more than 10 % and 16 MiB, anything else at all,
+        but for late threads.
+        """
         now, then = asdict(self), asdict(before)
         return [
             name
@@ -94,7 +98,9 @@ def status(pid: int, name: str) -> int:
 
 
 class Caller:
-    """One of those who use the server at once: a thread, and a connection that it makes anew now and then."""
+    """One of those who use the server at once: a thread, and a connection that it makes anew now
+    and then.
+    """
 
     def __init__(self, server: Server, number: int, grown: int, until_time: float) -> None:
         self.done: Counter[str] = Counter()
@@ -234,7 +240,9 @@ def rested(server: Server) -> Taken:
 
 
 def test_a_mixed_load_leaves_nothing_behind(tmp_path: Path) -> None:
-    """After submits, watches, stops, kills, retries and floods the server rests with what it had before: descriptors, threads, processes, workspaces, log, memory."""
+    """After submits, watches, stops, kills, retries and floods the server rests with what it had
+    before: descriptors, threads, processes, workspaces, log, memory.
+    """
     grown = seed()
     server = Server(tmp_path, workers=2).start()
     try:

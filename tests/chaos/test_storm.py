@@ -1,4 +1,6 @@
-"""The server is killed again and again under load, at random and at chosen moments; then the checker goes over everything."""
+"""The server is killed again and again under load, at random and at chosen moments; then the
+checker goes over everything.
+"""
 
 import random
 import sqlite3
@@ -36,7 +38,9 @@ def server(tmp_path: Path) -> Iterator[Doomed]:
 
 
 def test_kill_storm(server: Doomed) -> None:
-    """However often the server dies under load: what was answered is there, once, and every history is whole (failure cases 1, 22, 29)."""
+    """However often the server dies under load: what was answered is there, once, and every history
+    is whole (failure cases 1, 22, 29).
+    """
     chosen = seed()
     evidence = Evidence(server.folder / "log")
     field = Alone(server, evidence)

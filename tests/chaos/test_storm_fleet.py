@@ -1,4 +1,6 @@
-"""Three servers on one PostgreSQL, one of them killed every few seconds under load; then the checker goes over everything."""
+"""Three servers on one PostgreSQL, one of them killed every few seconds under load; then the
+checker goes over everything.
+"""
 
 import random
 from collections.abc import Callable, Iterator
@@ -24,7 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(figure(300, 7200))]
 JOBS = figure(1000, 10_000)
 SERVERS = 3
 LEASE = figure(SHORT, 10.0)
-"""The long form goes by the lease that servers have by default: what they promise is said of that."""
+"""The long form goes by the lease that servers have by default: what they promise is said of that.
+"""
 EACH = figure(2, 20)
 """Kills at each chosen moment, so many at random moments again, and so many drains."""
 PROMISE = 1.5
@@ -42,7 +45,9 @@ def servers(tmp_path: Path, shared_url: str) -> Iterator[list[Doomed]]:
 def test_kill_storm_of_several(
     servers: list[Doomed], tmp_path: Path, announce: Callable[[str, str], None]
 ) -> None:
-    """However often one of three dies under load: what was answered is there, once, and others have its jobs in time (acceptance 58; failure cases 1, 16, 22)."""
+    """However often one of three dies under load: what was answered is there, once, and others have
+    its jobs in time (acceptance 58; failure cases 1, 16, 22).
+    """
     chosen = seed()
     evidence = Evidence(tmp_path / "log", takeover=PROMISE * LEASE)
     with closing(Several(servers, random.Random(f"{chosen} clients"))) as field:

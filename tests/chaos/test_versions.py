@@ -1,4 +1,6 @@
-"""This version and the next serve one PostgreSQL side by side: the next one stores more of everything, and loses nothing of it."""
+"""This version and the next serve one PostgreSQL side by side: the next one stores more of
+everything, and loses nothing of it.
+"""
 
 import json
 import random
@@ -49,7 +51,9 @@ def servers(tmp_path: Path, shared_url: str) -> Iterator[list[Doomed]]:
 def test_two_versions_in_a_storm(
     servers: list[Doomed], shared_url: str, tmp_path: Path, announce: Callable[[str, str], None]
 ) -> None:
-    """Jobs go from one to the other by retries and stops: none is lost, no call fails, and what only the next one knows stays to the letter."""
+    """Jobs go from one to the other by retries and stops: none is lost, no call fails, and what
+    only the next one knows stays to the letter.
+    """
     chosen = seed()
     evidence = Evidence(tmp_path / "log")
     with closing(Several(servers, random.Random(f"{chosen} clients"))) as field:
@@ -84,7 +88,9 @@ def stored(database: psycopg.Connection[Any]) -> Iterator[tuple[dict[str, Any], 
 
 
 def found(row: dict[str, Any], events: list[dict[str, Any]], theirs: str) -> Counter[str]:
-    """The records of a job that the next version has written, by what they are; each must be as it wrote it."""
+    """The records of a job that the next version has written, by what they are; each must be as it
+    wrote it.
+    """
     by_next = [(event, all(one in json.loads(event["body"] or "{}") for one in MORE)) for event in events]
     kept: Counter[str] = Counter()
 

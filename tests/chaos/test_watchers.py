@@ -39,7 +39,9 @@ FLAT = 32 << 20
 CALLERS = 4
 MESSAGE_KINDS = ("MESSAGE_LOGGED", "MESSAGES_DROPPED")
 KEEPALIVE, CLIENT_KEEPALIVE = 40.0, 30.0
-"""Seconds: the server pings an idle connection after 30, a client after 20, and each waits 10 for the answer."""
+"""Seconds: the server pings an idle connection after 30, a client after 20, and each waits 10 for
+the answer.
+"""
 MOVES = ["QUEUED", "TO_BE_RUN", "RUNNING", "SUCCEEDED"]
 
 
@@ -130,7 +132,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_masses_of_watchers(server: Server, tmp_path: Path) -> None:
-    """Thousands watch one server, a tenth without reading: each sees every event in order, once, and costs little (failure cases 20, 21)."""
+    """Thousands watch one server, a tenth without reading: each sees every event in order, once,
+    and costs little (failure cases 20, 21).
+    """
     count = figure(2000, 10_000)
     slow = count // 10
     pid, gate = server.process.pid, tmp_path / "gate"
@@ -196,7 +200,9 @@ def test_masses_of_watchers(server: Server, tmp_path: Path) -> None:
 
 
 def test_all_come_back_at_once(server: Server) -> None:
-    """A server that is killed with thousands of watches open serves them all again, and none misses an event (failure case 21)."""
+    """A server that is killed with thousands of watches open serves them all again, and none misses
+    an event (failure case 21).
+    """
     count = figure(2000, 10_000)
     with server.client() as client, Watchers(server.target) as watchers:
         jobs = hold(client, count // WATCHERS_OF_ONE)
@@ -218,7 +224,9 @@ def test_all_come_back_at_once(server: Server) -> None:
 
 
 def test_watchers_that_leave_are_freed(server: Server, tmp_path: Path) -> None:
-    """Watchers that cancel, or whose process is killed, are freed within a second; behind a dead link after one keepalive (failure case 19)."""
+    """Watchers that cancel, or whose process is killed, are freed within a second; behind a dead
+    link after one keepalive (failure case 19).
+    """
     count = figure(200, 1000)
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(server.client())

@@ -38,7 +38,8 @@ PAUSE = 0.01
 """Seconds that each of the others takes."""
 SHARE = 0.8
 TURNS = figure(1, 3)
-"""Measured so often, the best of each taken: what else the machine does is no fault of the poison."""
+"""Measured so often, the best of each taken: what else the machine does is no fault of the poison.
+"""
 
 
 @pytest.fixture
@@ -59,7 +60,9 @@ def witness(server: Server) -> Iterator[Witness]:
 
 
 def test_workers_are_killed(server: Server, witness: Witness) -> None:
-    """A tenth of the jobs end their worker: each is WORKER_LOST with the cause, no other is harmed, every slot is back (failure cases 2, 3, 5)."""
+    """A tenth of the jobs end their worker: each is WORKER_LOST with the cause, no other is harmed,
+    every slot is back (failure cases 2, 3, 5).
+    """
     rng = random.Random(seed())
     ways = {}
     for number in range(JOBS):
@@ -94,7 +97,9 @@ def test_workers_are_killed(server: Server, witness: Witness) -> None:
 
 
 def submit(witness: Witness, number: int, how: str, rng: random.Random) -> str:
-    """A job that ends its worker in this way, half of them with a process in a session of its own; or a harmless one."""
+    """A job that ends its worker in this way, half of them with a process in a session of its own;
+    or a harmless one.
+    """
     if not how:
         return witness.submit(f"{number}", "chaos.quick", {"pause": rng.uniform(0, 0.02)}).job_id
     orphan = witness.evidence.log.with_name("orphans") if rng.random() < 0.5 else ""
@@ -102,7 +107,8 @@ def submit(witness: Witness, number: int, how: str, rng: random.Random) -> str:
 
 
 def deaths(report: Report, evidence: Evidence) -> tuple[list[float], list[float]]:
-    """Seconds from each death to the end of its attempt, and to the next start in its slot, where one followed.
+    """Seconds from each death to the end of its attempt, and to the next start in its slot, where
+    one followed.
 
     A job dies with its last line: what it does behind that takes no time worth mentioning.
     """
@@ -125,7 +131,9 @@ def deaths(report: Report, evidence: Evidence) -> tuple[list[float], list[float]
 
 
 def test_poison(witness: Witness) -> None:
-    """A job that kills its worker each time is FAILED after max_attempts kills, and others go on (failure case 30)."""
+    """A job that kills its worker each time is FAILED after max_attempts kills, and others go on
+    (failure case 30).
+    """
     drain(witness, "warm up")
     alone, beside = [], []
     for turn in range(TURNS):
@@ -147,7 +155,9 @@ def test_poison(witness: Witness) -> None:
 
 
 def drain(witness: Witness, name: str, *, poisoned: bool = False) -> float:
-    """Seconds from the moment at which all slots become free to the last end of the jobs that wait, by the server."""
+    """Seconds from the moment at which all slots become free to the last end of the jobs that wait,
+    by the server.
+    """
     gate = witness.evidence.log.with_name(f"gate of {name}")
     blocks = [
         witness.submit(f"{name}, block {number}", parameters={"gate": str(gate)}) for number in range(WORKERS)

@@ -1,4 +1,5 @@
-"""An instance is stopped past its lease, others take its jobs over, and then it goes on as if nothing had been.
+"""An instance is stopped past its lease, others take its jobs over, and then it goes on as if
+nothing had been.
 
 zombie   runs A and B ──┐ SIGSTOP                              SIGCONT ├─ writes A's end: refused; then ends its runs,
 child A                 └─ ends, which nobody hears                    │  and is another instance from then on
@@ -118,7 +119,9 @@ def stage(servers: Fleet, tmp_path: Path) -> Iterator[Stage]:
 
 
 def test_stopped_server(stage: Stage, servers: Fleet, announce: Callable[[str, str], None]) -> None:
-    """A server that was stopped past its lease writes nothing for the runs that others have taken over, and lives again (failure case 17)."""
+    """A server that was stopped past its lease writes nothing for the runs that others have taken
+    over, and lives again (failure case 17).
+    """
     zombie = stage.zombie
     for _ in range(ROUNDS):
         (heard, killed), others = stage.fill()
@@ -143,7 +146,9 @@ def test_stopped_server(stage: Stage, servers: Fleet, announce: Callable[[str, s
 
 
 def test_stopped_tree(stage: Stage, servers: Fleet, announce: Callable[[str, str], None]) -> None:
-    """Stopped with its supervisor and its children, where nothing could fence itself, it ends its runs before it does anything else (failure case 17)."""
+    """Stopped with its supervisor and its children, where nothing could fence itself, it ends its
+    runs before it does anything else (failure case 17).
+    """
     chosen = random.Random(seed())
     for _ in range(ROUNDS):
         (first, second), others = stage.fill()

@@ -47,7 +47,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def headrace(address: str) -> Iterator[Script]:
-    """The script, for a tenant of the test's own on the server. Nothing of it runs on: that would take a core from all that follow."""
+    """The script, for a tenant of the test's own on the server.
+
+    Nothing of it runs on: that would take a core from all that follow.
+    """
     tenant = f"t-{uuid.uuid4().hex[:12]}"
     yield Script(environment(HEADRACE_TARGET=address, HEADRACE_TENANT=tenant))
     with Client(address, tenant=tenant) as client:

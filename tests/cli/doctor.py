@@ -40,7 +40,9 @@ class Doctor:
         ]
 
     def finds(self, code: int, *, before: str = "", **flags: str) -> list[dict[str, Any]]:
-        """What it finds, as machines read it; before: a shell's lines, in a mount namespace of their own."""
+        """What it finds, as machines read it; before: a shell's lines, in a mount namespace of
+        their own.
+        """
         words = [*self.words(**flags), "-o", "json"]
         if not before:
             return json.loads(self.script(*words, code=code))

@@ -117,7 +117,9 @@ def test_a_parameters_file_that_is_not_there(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_printed_is_taken_back(tmp_path: Path, value: Any, written: Any) -> None:
-    """A value of each kind is printed as JSON, maps in the order of their names, and typed or in a file is the same value again."""
+    """A value of each kind is printed as JSON, maps in the order of their names, and typed or in a
+    file is the same value again.
+    """
     text = json.dumps(notation.show(value))
     assert text == json.dumps(written)
     file = tmp_path / "p.json"

@@ -11,7 +11,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_purge_and_stop_jobs(headrace: Script, tree: Path) -> None:
-    """`purge` and `stop-jobs` show what they would do, do it when told --yes, and leave locked jobs (acceptance 43, 71, 73)."""
+    """`purge` and `stop-jobs` show what they would do, do it when told --yes, and leave locked jobs
+    (acceptance 43, 71, 73).
+    """
     words = ("submit", "files.checksum", f"path={tree}")
     done = headrace(*words, "--owner", "ann", "--wait", "-o", "name").splitlines()[0]
     locked, held = (headrace(*words, "--owner", "ann", "--hold") for _ in range(2))
@@ -47,7 +49,9 @@ def test_purge_asks(headrace: Script, tree: Path) -> None:
     [(("stop-jobs",), b"n\n"), (("update-jobs", "--priority", "7"), b"\n"), (("purge", "--stop"), b"\x04")],
 )
 def test_no_is_quiet(headrace: Script, words: tuple[str, ...], answer: bytes) -> None:
-    """Who answers n, nothing, or Ctrl-D is told nothing more: 130, no line beside the question, and no job is touched."""
+    """Who answers n, nothing, or Ctrl-D is told nothing more: 130, no line beside the question, and
+    no job is touched.
+    """
     job_id = headrace("submit", "test.noop", "--hold")
     with headrace.on_terminal(*words, "--type", "test.noop") as screen:
         screen.shows(r"Go on\? \[y/N\]:")

@@ -37,7 +37,9 @@ def test_submit_get_and_list(headrace: Script, tree: Path) -> None:
 
 
 def test_what_get_prints_submit_and_list_take_back(headrace: Script, tree: Path) -> None:
-    """Parameters as `get` prints them find their job, its defaults among them, and submit it again, typed and as a file."""
+    """Parameters as `get` prints them find their job, its defaults among them, and submit it again,
+    typed and as a file.
+    """
     job_id = headrace("submit", "files.checksum", f"path={tree}", "--hold")
     printed = json.loads(headrace("get", job_id, "-o", "json"))["spec"]["parameters"]
     assert printed["passes"] == 1  # the default
@@ -185,14 +187,18 @@ def test_what_the_server_refuses(headrace: Script, tree: Path) -> None:
 
 
 def test_options_before_and_after_the_command(headrace: Script, tree: Path) -> None:
-    """--tenant may stand on either side of the command, and the one behind it counts (acceptance 51)."""
+    """--tenant may stand on either side of the command, and the one behind it counts (acceptance
+    51).
+    """
     job_id = headrace("--tenant", "here", "submit", "files.checksum", f"path={tree}", "--hold")
     assert headrace("get", job_id, "--tenant", "here", "--format", "{job.tenant}") == "here"
     headrace.error("--tenant", "here", "get", job_id, "--tenant", "there", code=5)
 
 
 def test_choosing_what_runs(headrace: Script, tree: Path) -> None:
-    """A queue is paused, limited and listed, a tenant weighed, and all of it taken back (acceptance 53, 60)."""
+    """A queue is paused, limited and listed, a tenant weighed, and all of it taken back (acceptance
+    53, 60).
+    """
     queue, tenant = f"q-{uuid.uuid4().hex[:8]}", headrace.environment["HEADRACE_TENANT"]
     assert headrace("pause", "queue", queue) == f"queue {queue}: paused"
     said = headrace("limit", "queue", queue, "--running", "5", "--per-owner", "2")

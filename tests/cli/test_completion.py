@@ -17,7 +17,9 @@ def completed(script: Script, *words: str) -> list[str]:
 
 
 def test_types_ids_and_statuses(headrace: Script, alone: Script) -> None:
-    """Types are those of the server, ids those of the tenant's jobs; without a server there are none, and no noise."""
+    """Types are those of the server, ids those of the tenant's jobs; without a server there are
+    none, and no noise.
+    """
     job_id = headrace("submit", "test.noop", "--hold")
     assert completed(headrace, "headrace", "run", "image.") == ["image.resize"]
     assert completed(headrace, "headrace", "list", "--type", "files.") == ["files.checksum"]

@@ -9,7 +9,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_dev_tells_of_types_and_ends_and_a_second_ctrl_c(tmp_path: Path) -> None:
-    """It lists its types, says how each job ended, and that a second Ctrl-C does not wait for what runs."""
+    """It lists its types, says how each job ended, and that a second Ctrl-C does not wait for what
+    runs.
+    """
     alone = Script(environment())
     words = ["dev", "--jobs", "support.jobs", "--workers", "2", "--address", "127.0.0.1:0"]
     words += [

@@ -81,7 +81,9 @@ def test_progress_without_a_total() -> None:
 
 
 def test_a_new_attempt_begins_the_rate_anew(capsys: pytest.CaptureFixture[str]) -> None:
-    """The pause between two attempts is in no rate, even where the second goes on from where the first had come to."""
+    """The pause between two attempts is in no rate, even where the second goes on from where the
+    first had come to.
+    """
     clock = Clock()
     lines = Lines(clock)
     for clock.now, done in ((0, 1), (1, 101)):

@@ -1,4 +1,6 @@
-"""`headrace doctor`: each trouble is planted for real, found, and told in a sentence with the way out."""
+"""`headrace doctor`: each trouble is planted for real, found, and told in a sentence with the way
+out.
+"""
 
 import contextlib
 import hashlib
@@ -47,7 +49,9 @@ def listener() -> Iterator[str]:
 
 
 def test_a_sound_set_up(doctor: Doctor) -> None:
-    """Where nothing is wrong every line is ok or a warning, plain when piped, and nothing is left on disk."""
+    """Where nothing is wrong every line is ok or a warning, plain when piped, and nothing is left
+    on disk.
+    """
     lines = doctor.script(*doctor.words(jobs="support.jobs", workers="1")).splitlines()
     subjects = [line.split("  ", 1)[1].lstrip().partition(":")[0] for line in lines]
     assert subjects == ["database", "lock", "schema", "jobs", "workers", "descriptors", "temporary files", "workspace",
@@ -70,7 +74,9 @@ def test_colours_on_a_terminal(doctor: Doctor) -> None:
 
 
 def test_beside_its_server(doctor: Doctor, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A set-up that is running is well: who holds the lock and who answers are the same; for another it is taken."""
+    """A set-up that is running is well: who holds the lock and who answers are the same; for
+    another it is taken.
+    """
     with Server(doctor.folder, workers=1) as server:
         running = {"database_url": str(server.settings["database_url"]), "address": server.target}
         found = doctor.finds(0, **running)
@@ -85,7 +91,9 @@ def test_beside_its_server(doctor: Doctor, tmp_path_factory: pytest.TempPathFact
 
 
 def test_after_a_killed_server(doctor: Doctor) -> None:
-    """What a killed server left is looked at as it is, its log too: no byte changes (failure case 1)."""
+    """What a killed server left is looked at as it is, its log too: no byte changes (failure case
+    1).
+    """
     url = f"sqlite:///{doctor.folder}/jobs.db"
     server = Server(doctor.folder, workers=1, database_url=url).start()
     try:
@@ -127,7 +135,9 @@ def test_what_still_holds_the_lock(doctor: Doctor) -> None:
 
 
 def test_a_database_behind_a_link(doctor: Doctor) -> None:
-    """Behind a link the doctor looks at the file itself, its log included; one with a hard link is a problem."""
+    """Behind a link the doctor looks at the file itself, its log included; one with a hard link is
+    a problem.
+    """
     file, link = doctor.folder / "file.db", doctor.folder / "jobs.db"
     link.symlink_to(file)
     with contextlib.closing(sqlite3.connect(file)) as connection:
@@ -143,7 +153,9 @@ def test_a_database_behind_a_link(doctor: Doctor) -> None:
 
 
 def test_a_schema_that_is_older_and_one_that_is_newer(doctor: Doctor) -> None:
-    """An older schema is to be upgraded; one from the future is a problem that names both versions (acceptance 89)."""
+    """An older schema is to be upgraded; one from the future is a problem that names both versions
+    (acceptance 89).
+    """
     database = doctor.folder / "jobs.db"
     sqlite3.connect(database).close()
     sqlite3.connect(database).execute("CREATE TABLE other (x)").connection.close()
@@ -158,7 +170,9 @@ def test_a_schema_that_is_older_and_one_that_is_newer(doctor: Doctor) -> None:
 
 
 def test_a_damaged_file(doctor: Doctor) -> None:
-    """A file with bytes overwritten, or that is no database at all, is a problem that says what to do."""
+    """A file with bytes overwritten, or that is no database at all, is a problem that says what to
+    do.
+    """
     database = doctor.folder / "jobs.db"
     migrate.upgrade(f"sqlite:///{database}")
     with database.open("r+b") as file:
@@ -209,7 +223,9 @@ def test_a_full_disk(doctor: Doctor) -> None:
 
 
 def test_modules_port_and_limits(doctor: Doctor) -> None:
-    """A module that fails names its line, a taken port and too few descriptors their remedies (failure case 27)."""
+    """A module that fails names its line, a taken port and too few descriptors their remedies
+    (failure case 27).
+    """
     (doctor.folder / "broken_jobs.py").write_text("\n\nraise RuntimeError('no licence')\n")
     doctor.script = Script(environment(PYTHONPATH=f"{TESTS}:{doctor.folder}"))
     with listener() as taken:
@@ -233,7 +249,9 @@ def test_modules_port_and_limits(doctor: Doctor) -> None:
 
 
 def test_a_module_that_ends_its_process(doctor: Doctor) -> None:
-    """A module that ends whoever imports it is found among those that do not, and those are told too (failure case 27)."""
+    """A module that ends whoever imports it is found among those that do not, and those are told
+    too (failure case 27).
+    """
     (doctor.folder / "deadly_jobs.py").write_text("import os\nos.kill(os.getpid(), 11)\n")
     doctor.script = Script(environment(PYTHONPATH=f"{TESTS}:{doctor.folder}"))
     missing = f"sqlite:///{doctor.folder}/missing/jobs.db"
@@ -247,7 +265,9 @@ def test_a_module_that_ends_its_process(doctor: Doctor) -> None:
 
 
 def test_installed_modules(doctor: Doctor) -> None:
-    """What entry points name is told with the package that names it, and what a module bends is a warning (acceptance 85)."""
+    """What entry points name is told with the package that names it, and what a module bends is a
+    warning (acceptance 85).
+    """
     store = doctor.folder / "store"
     store.mkdir()
     (store / "__init__.py").touch()
@@ -277,7 +297,9 @@ def test_installed_modules(doctor: Doctor) -> None:
 
 
 def test_no_temporary_directory(doctor: Doctor) -> None:
-    """A temporary directory that is not there is a warning; none at all is a problem, and no worker can start."""
+    """A temporary directory that is not there is a warning; none at all is a problem, and no worker
+    can start.
+    """
     gone = str(doctor.folder / "gone")
     found = doctor.finds(0, before=f"export TMPDIR={gone}")
     assert of(found, "temporary files")[1].startswith(f"{gone} cannot be written, so ")
@@ -302,7 +324,9 @@ def test_bad_settings_are_usage(doctor: Doctor) -> None:
     ],
 )
 def test_the_clock(now: float, drift: float, level: Level, said: str) -> None:
-    """A year that cannot be, or a jump against the steady clock, is told; a machine's own clock is not ours to set."""
+    """A year that cannot be, or a jump against the steady clock, is told; a machine's own clock is
+    not ours to set.
+    """
     found = clock.assess(now, drift)
     assert found.level is level
     assert said in found.text

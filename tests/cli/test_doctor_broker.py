@@ -16,7 +16,9 @@ def finding(doctor: Doctor, url: str) -> tuple[str, str]:
 
 
 def test_a_broker_that_is_well(tmp_path: Path, rabbitmq: str) -> None:
-    """A broker that answers is named, and whether the exchange is there already; it is not declared by looking."""
+    """A broker that answers is named, and whether the exchange is there already; it is not declared
+    by looking.
+    """
     doctor = Doctor(tmp_path)
     for _ in range(2):
         level, text = finding(doctor, rabbitmq)

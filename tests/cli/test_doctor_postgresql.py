@@ -1,4 +1,6 @@
-"""`headrace doctor` on PostgreSQL: each trouble is made in a real server, found, and told with the way out."""
+"""`headrace doctor` on PostgreSQL: each trouble is made in a real server, found, and told with the
+way out.
+"""
 
 import secrets
 from collections.abc import Iterator
@@ -61,7 +63,9 @@ def judged(found: PostgresqlInspection, subject: str, *, durable: bool = True) -
 
 
 def test_a_sound_database(doctor: Doctor, shared_url: str) -> None:
-    """What is well is told: version, schema, instances, connections; a server that syncs nothing is a warning."""
+    """What is well is told: version, schema, instances, connections; a server that syncs nothing is
+    a warning.
+    """
     found = doctor.finds(0)
     assert of(found, "database")[1].startswith("PostgreSQL 1")
     assert of(found, "schema")[1].startswith("The tables are those of this version")
@@ -78,7 +82,9 @@ def test_a_sound_database(doctor: Doctor, shared_url: str) -> None:
 
 
 def test_beside_its_servers(doctor: Doctor, shared_url: str, tmp_path: Path) -> None:
-    """Who serves the database is told by name; a server at the address is known as one of them, or as a stranger; each takes 9 connections."""
+    """Who serves the database is told by name; a server at the address is known as one of them, or
+    as a stranger; each takes 9 connections.
+    """
     (tmp_path / "stranger").mkdir()
     with fleet(tmp_path, shared_url) as servers:
         one = servers.start("one", workers=1)
@@ -98,7 +104,9 @@ def test_beside_its_servers(doctor: Doctor, shared_url: str, tmp_path: Path) -> 
 
 
 def test_a_database_that_does_not_answer(doctor: Doctor, shared_url: str) -> None:
-    """Nobody there, no such database, a wrong password: the driver's words, and what to do about each (failure case 7)."""
+    """Nobody there, no such database, a wrong password: the driver's words, and what to do about
+    each (failure case 7).
+    """
     level, text = of(doctor.finds(1, database_url="postgresql://headrace@127.0.0.1:1/jobs"), "database")
     assert level == "problem"
     assert "Connection refused" in text
@@ -112,7 +120,9 @@ def test_a_database_that_does_not_answer(doctor: Doctor, shared_url: str) -> Non
 
 
 def test_a_user_without_rights(doctor: Doctor, shared_url: str, tmp_path: Path) -> None:
-    """A user who may not write the tables, or not make them, is told what to be granted; with the grants a server serves."""
+    """A user who may not write the tables, or not make them, is told what to be granted; with the
+    grants a server serves.
+    """
     with user(shared_url) as url:
         name = str(urlsplit(url).username)
         level, text = of(doctor.finds(1, database_url=url), "schema")
@@ -157,7 +167,9 @@ def test_an_encoding_that_cannot_hold_every_text(doctor: Doctor, shared_url: str
 
 
 def test_few_connections_left(doctor: Doctor, shared_url: str) -> None:
-    """Fewer connections than an instance takes are a problem, a limit of the user or the database counted."""
+    """Fewer connections than an instance takes are a problem, a limit of the user or the database
+    counted.
+    """
     with user(shared_url, "CONNECTION LIMIT 5") as url:
         level, text = of(doctor.finds(1, database_url=url), "connections")
         assert level == "problem"
@@ -168,7 +180,9 @@ def test_few_connections_left(doctor: Doctor, shared_url: str) -> None:
 
 
 def test_an_old_transaction(shared_url: str) -> None:
-    """A transaction that was left open is seen with its process; after an hour it is a warning that says how to end it."""
+    """A transaction that was left open is seen with its process; after an hour it is a warning that
+    says how to end it.
+    """
     assert seen(shared_url).oldest is None
     with psycopg.connect(shared_url, application_name="forgotten") as connection:
         connection.execute("SELECT count(*) FROM job")

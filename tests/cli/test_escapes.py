@@ -1,4 +1,6 @@
-"""What others have said is shown on a terminal, and never obeyed by it; in a pipe data is what was said."""
+"""What others have said is shown on a terminal, and never obeyed by it; in a pipe data is what was
+said.
+"""
 
 import json
 import os
@@ -27,7 +29,9 @@ from headrace.info import (
 )
 
 BAD = "\x1b[2J\x07\x7f\x9b31m\u202e\u2028é😀"
-"""A clear screen, a bell, a delete, a C1 sequence, a mark of direction, an end of line; then letters."""
+"""A clear screen, a bell, a delete, a C1 sequence, a mark of direction, an end of line; then
+letters.
+"""
 SAID = Record("job", f"n{BAD}", {"a": {f"k{BAD}": [BAD]}, "text": BAD})
 
 
@@ -38,7 +42,9 @@ def obeyed(text: str) -> list[str]:
 
 @pytest.mark.parametrize("form", [Form.JSON, Form.JSONL, Form.YAML])
 def test_json_and_yaml_hold_no_control_character(capsys: pytest.CaptureFixture[str], form: Form) -> None:
-    """They are escaped as the form has it, in a pipe too, and read back as they were; letters stand for themselves."""
+    """They are escaped as the form has it, in a pipe too, and read back as they were; letters stand
+    for themselves.
+    """
     Output(form).one(SAID, lambda: None)
     text = capsys.readouterr().out
     assert obeyed(text) == []
@@ -59,7 +65,9 @@ WRITERS: list[Callable[[], None]] = [
 def test_a_terminal_obeys_nothing_and_a_pipe_gets_all(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], write: Callable[[], None]
 ) -> None:
-    """A text, a name and a --format are escaped on a terminal; in a pipe they are what was said, to the letter."""
+    """A text, a name and a --format are escaped on a terminal; in a pipe they are what was said, to
+    the letter.
+    """
     write()
     assert BAD in capsys.readouterr().out
     ours, theirs = pty.openpty()
@@ -86,7 +94,9 @@ def event(detail: LoggedMessage | ResultSet) -> JobEvent:
 
 
 def test_no_line_of_a_message_looks_like_one_of_ours() -> None:
-    """The second line of a message is set in, with any kind of end of line; a name of a result has one line."""
+    """The second line of a message is set in, with any kind of end of line; a name of a result has
+    one line.
+    """
     said = event(LoggedMessage(MessageLevel.INFO, "one\r\n12:00:00 SUCCEEDED\r\x1b[2J\n", MessageSource.JOB))
     assert event_text(said) == "[info] one\n    12:00:00 SUCCEEDED\\r\\x1b[2J"
     assert event_text(event(ResultSet("a\x1b\n"))) == r"result 'a\x1b\n' set"

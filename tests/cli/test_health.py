@@ -13,7 +13,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_server_that_serves_and_drains(tmp_path: Path) -> None:
-    """SERVING is exit code 0; a server that drains is 6 with a sentence, though it is live (failure case 29)."""
+    """SERVING is exit code 0; a server that drains is 6 with a sentence, though it is live (failure
+    case 29).
+    """
     gate, note = tmp_path / "gate", tmp_path / "note"
     with Server(tmp_path, drain_time=30) as server, server.client() as client:
         probe = Script(environment(HEADRACE_TARGET=server.target))

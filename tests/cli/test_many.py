@@ -22,7 +22,9 @@ def piped(script: Script, text: str, *words: str) -> tuple[int, str, str]:
 
 
 def test_get_wait_stop_and_delete_take_many(headrace: Script) -> None:
-    """Each goes on after a job that fails, says which, and ends with the code of the first that did."""
+    """Each goes on after a job that fails, says which, and ends with the code of the first that
+    did.
+    """
     good = headrace("submit", "test.echo", "a=b")
     bad = headrace("submit", "test.fail")
     held = headrace("submit", "test.noop", "--hold")
@@ -46,7 +48,9 @@ def test_get_wait_stop_and_delete_take_many(headrace: Script) -> None:
 
 
 def test_run_and_watch_stream_lines_of_json(headrace: Script) -> None:
-    """With -o jsonl each update is a line as soon as it is there, shaped as the contract's JobUpdate."""
+    """With -o jsonl each update is a line as soon as it is there, shaped as the contract's
+    JobUpdate.
+    """
     words = [*SCRIPT, "run", "test.report", "total=3", "-o", "jsonl"]
     done = subprocess.run(
         words, env=dict(headrace.environment), capture_output=True, text=True, timeout=LIMIT, check=True

@@ -13,7 +13,9 @@ FOR_EVER = "passes:=100000000"
 
 
 def test_a_bar_with_rate_and_time_left(headrace: Script, tree: Path) -> None:
-    """The bar shows percent, ticks, rate and time left, messages stand above it, and stdout has the result alone."""
+    """The bar shows percent, ticks, rate and time left, messages stand above it, and stdout has the
+    result alone.
+    """
     with headrace.on_terminal("run", "files.checksum", f"path={tree}", "passes:=20000") as screen:
         screen.shows(r"\[info\] 10 files in")
         screen.shows(r"(?s)RUNNING.*━.*\d+%.*\d+/200000.*/s.* left")

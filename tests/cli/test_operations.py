@@ -69,7 +69,9 @@ def test_backup_and_restore_of_sqlite(tmp_path: Path) -> None:
 def test_backup_and_restore_of_postgresql(
     tmp_path: Path, shared_url: str, postgresql: Database, prefix: str
 ) -> None:
-    """A dump, made while two instances serve and restored elsewhere, is served; its ghosts are buried, what they ran is settled."""
+    """A dump, made while two instances serve and restored elsewhere, is served; its ghosts are
+    buried, what they ran is settled.
+    """
     programs = binaries()
     assert programs is not None
     dump, gate = tmp_path / "headrace.dump", tmp_path / "gate"

@@ -1,4 +1,6 @@
-"""Whatever the standard streams are, the exit code is the job's and the result is printed where it can be."""
+"""Whatever the standard streams are, the exit code is the job's and the result is printed where it
+can be.
+"""
 
 import json
 import shlex
@@ -35,7 +37,9 @@ def shell(script: Script, words: str) -> tuple[int, str, str]:
     ],
 )
 def test_a_job_that_succeeds_ends_with_0(headrace: Script, words: str, out: str, said: str | None) -> None:
-    """Streams that are closed, full, of a narrow encoding or left by their reader change nothing but what is read."""
+    """Streams that are closed, full, of a narrow encoding or left by their reader change nothing
+    but what is read.
+    """
     code, printed, beside = shell(headrace, words)
     assert (code, printed) == (0, out)
     assert "Traceback" not in beside

@@ -50,7 +50,9 @@ def test_a_template_is_filled(template: str, text: str) -> None:
     ],
 )
 def test_a_template_that_names_what_is_not_there(template: str, said: str) -> None:
-    """An unknown name is refused with those that there are, and Python's own attributes are unknown."""
+    """An unknown name is refused with those that there are, and Python's own attributes are
+    unknown.
+    """
     with pytest.raises(BadTemplate) as raised:
         Template.read(template).fill(JOB)
     assert said in str(raised.value)

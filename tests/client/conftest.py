@@ -14,7 +14,9 @@ from headrace.handle import AsyncJobHandle
 
 
 class Blocking:
-    """An AsyncClient or one of its handles, used as if it blocked: a loop runs it on a thread of its own."""
+    """An AsyncClient or one of its handles, used as if it blocked: a loop runs it on a thread of
+    its own.
+    """
 
     def __init__(self, inner: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._inner = inner

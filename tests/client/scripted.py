@@ -28,7 +28,9 @@ Connect = Callable[..., Client]
 
 @dataclass(frozen=True)
 class Failure:
-    """An answer other than a result: with a reason as Headrace gives it, without one as a transport does."""
+    """An answer other than a result: with a reason as Headrace gives it, without one as a transport
+    does.
+    """
 
     code: grpc.StatusCode
     reason: str = ""
@@ -74,8 +76,8 @@ class Hang:
 class ScriptedServer:
     """Each method takes its next step at each call; the last step stays.
 
-    A step is a response, a Failure, a Hang, a list of those for a stream, or a function of (request, context)
-    that gives one of those.
+    A step is a response, a Failure, a Hang, a list of those for a stream, or a function of
+    (request, context) that gives one of those.
     """
 
     def __init__(self, port: int = 0, credentials: grpc.ServerCredentials | None = None) -> None:

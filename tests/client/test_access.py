@@ -1,4 +1,6 @@
-"""The door by which tokens and tracing come into both clients: a secure channel, metadata, interceptors."""
+"""The door by which tokens and tracing come into both clients: a secure channel, metadata,
+interceptors.
+"""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -21,7 +23,10 @@ ENDED = [job_pb2.JobUpdate(snapshot=job()), job_pb2.JobUpdate(finished=job("SUCC
 
 @pytest.fixture
 def secure() -> Iterator[ScriptedServer]:
-    """A server that refuses channels which are not secured. Its first GetJob fails as if it were away."""
+    """A server that refuses channels which are not secured.
+
+    Its first GetJob fails as if it were away.
+    """
     server = ScriptedServer(credentials=grpc.local_server_credentials())
     server.on("GetJob", AWAY, pb.GetJobResponse(job=job()))
     server.on("WatchJob", ENDED)
@@ -54,7 +59,7 @@ class Seen(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
         self.calls: list[tuple[str, str]] = []
 
     def _pass(self, go_on: Callable[..., Any], details: Any, request: Any) -> Any:
-        self.calls.append((details.method.rpartition("/")[2], dict(details.metadata)["authorization"]))
+        self.calls.append((details.method.rpartition("/")[2], dict(tuple(details.metadata))["authorization"]))
         return go_on(details, request)
 
     intercept_unary_unary = intercept_unary_stream = _pass
@@ -68,7 +73,7 @@ class AsyncSeen:
 
     async def _pass(self, go_on: Callable[..., Any], details: Any, request: Any) -> Any:
         method = details.method if isinstance(details.method, str) else details.method.decode()
-        self.calls.append((method.rpartition("/")[2], dict(details.metadata)["authorization"]))
+        self.calls.append((method.rpartition("/")[2], dict(tuple(details.metadata))["authorization"]))
         return await go_on(details, request)
 
 
@@ -89,7 +94,9 @@ CALLS = [("GetJob", "token 1"), ("GetJob", "token 2"), ("WatchJob", "token 3")]
 
 
 def test_each_call_of_a_client_carries_what_its_access_gives(secure: ScriptedServer) -> None:
-    """An interceptor sees each attempt and each stream, with new metadata, and the server gets it, on a secure channel."""
+    """An interceptor sees each attempt and each stream, with new metadata, and the server gets it,
+    on a secure channel.
+    """
     seen = Seen()
     with Client._over(connection(secure, seen)) as client:
         assert client.get("j1").job_id == "j1"

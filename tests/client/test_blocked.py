@@ -32,7 +32,9 @@ def waited(clock: Clock, status: str) -> None:
 
 
 def test_it_is_told_what_keeps_it(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """In a worker, a wait for a job that stays QUEUED says once each that the worker may be what it waits for."""
+    """In a worker, a wait for a job that stays QUEUED says once each that the worker may be what it
+    waits for.
+    """
     monkeypatch.setenv(WORKER_VARIABLE, "1")
     waited(Clock(), "QUEUED")
     said = [record.getMessage() for record in caplog.records]

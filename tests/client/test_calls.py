@@ -21,7 +21,9 @@ UNAVAILABLE = Failure(grpc.StatusCode.UNAVAILABLE, text="scripted cut")
 def test_a_submit_carries_the_client_s_tenant_and_a_request_id_of_its_own(
     client: Client, server: ScriptedServer
 ) -> None:
-    """Each submit has another request_id, and the tenant given to the client unless the call names one."""
+    """Each submit has another request_id, and the tenant given to the client unless the call names
+    one.
+    """
     server.on("SubmitJob", pb.SubmitJobResponse(job=job("QUEUED"), existing=True))
     handle = client.submit("demo", {"n": 1})
     client.submit("demo", tenant="other", request_id="mine")
@@ -36,7 +38,9 @@ def test_a_submit_carries_the_client_s_tenant_and_a_request_id_of_its_own(
 
 
 def test_unavailable_is_repeated_with_the_same_request_id(client: Client, server: ScriptedServer) -> None:
-    """A submit that met UNAVAILABLE, or a server that stopped, is sent again as it was, so that it makes one job."""
+    """A submit that met UNAVAILABLE, or a server that stopped, is sent again as it was, so that it
+    makes one job.
+    """
     server.on(
         "SubmitJob", UNAVAILABLE, Failure(grpc.StatusCode.CANCELLED), pb.SubmitJobResponse(job=job("QUEUED"))
     )
@@ -47,7 +51,9 @@ def test_unavailable_is_repeated_with_the_same_request_id(client: Client, server
 
 
 def test_unavailable_is_raised_when_the_time_is_over(connect: Connect, server: ScriptedServer) -> None:
-    """A server that was seen and stays UNAVAILABLE is asked for as long as the call may take, then told of by name."""
+    """A server that was seen and stays UNAVAILABLE is asked for as long as the call may take, then
+    told of by name.
+    """
     server.on("GetJob", UNAVAILABLE)
     with pytest.raises(errors.Unavailable, match=server.target):
         connect(server.target, timeout=1).get("j1")
@@ -258,7 +264,9 @@ def test_wait_outlives_a_restart_that_began_before_it(connect: Connect, server: 
 def test_wait_does_not_look_for_a_server_that_was_never_there(
     connect: Connect, server: ScriptedServer
 ) -> None:
-    """A wait at an address where nobody was ever seen raises what its first call met; so does a final error."""
+    """A wait at an address where nobody was ever seen raises what its first call met; so does a
+    final error.
+    """
     server.on("WaitJob", Failure(grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"))
     with pytest.raises(errors.JobNotFound):
         connect(server.target).wait("j1")
@@ -278,7 +286,9 @@ def test_wait_does_not_look_for_a_server_that_was_never_there(
     ],
 )
 def test_calls_take_turns_among_several_servers(target: str, several: bool) -> None:
-    """A target that may name several servers has its calls take turns; one that has gone is looked for every 0.3 s."""
+    """A target that may name several servers has its calls take turns; one that has gone is looked
+    for every 0.3 s.
+    """
     options = dict(Connection.to(target, 1.0).options())
     assert ("round_robin" in str(options.get("grpc.service_config"))) is several
     assert options["grpc.max_reconnect_backoff_ms"] == 300

@@ -50,7 +50,9 @@ def test_reading_needs_no_pika() -> None:
 
 @pytest.mark.parametrize("protobuf", [False, True])
 def test_a_message_is_read_in_both_formats(protobuf: bool) -> None:
-    """JSON and protobuf give the event that a watch shows, its id and the revision before it (acceptance 77)."""
+    """JSON and protobuf give the event that a watch shows, its id and the revision before it
+    (acceptance 77).
+    """
     made = message("j1", 7, 4, status="SUCCEEDED", tenant="acme", job_type="a.b", protobuf=protobuf)
     broadcast = read(made)
     assert (broadcast.id, broadcast.source, broadcast.previous_revision) == ("j1/7", "/headrace", 4)
@@ -114,7 +116,9 @@ def test_a_message_without_headers_is_refused() -> None:
 
 
 def test_keys_bind_by_tenant_and_type() -> None:
-    """Every combination; what would be taken for a dot or a wildcard is escaped, byte by byte, and what is too long is cut."""
+    """Every combination; what would be taken for a dot or a wildcard is escaped, byte by byte, and
+    what is too long is cut.
+    """
     assert binding_keys(tenants=["acme", "büro"], types=["image.resize", "a*#~b_c-d"]) == (
         "job.*.acme.image%2Eresize",
         "job.*.acme.a%2A%23%7Eb_c-d",
@@ -142,7 +146,9 @@ def test_what_cannot_be_chosen_is_named(options: dict, says: str) -> None:
 
 
 def test_a_selection_looks_at_kind_status_tenant_and_type() -> None:
-    """All of them must fit; empty fits all; kinds are those that a server broadcasts unless told otherwise."""
+    """All of them must fit; empty fits all; kinds are those that a server broadcasts unless told
+    otherwise.
+    """
     running = read(message("j1", 2, tenant="acme", job_type="a")).event
     logged = read(message("j1", 3, message_logged={"text": "hm"})).event
     assert Selection.of((), (), ()).has(running)
@@ -166,7 +172,9 @@ def test_recent_positions_are_bounded() -> None:
 
 
 def test_a_job_that_is_held_up_waits_alone_and_in_order() -> None:
-    """Its later events stay behind the one that failed; pauses double up to a minute; other jobs are not touched."""
+    """Its later events stay behind the one that failed; pauses double up to a minute; other jobs
+    are not touched.
+    """
     now = [100.0]
     held: Held[str] = Held(clock=lambda: now[0])
     assert not held.add("a", "a1")
@@ -189,7 +197,9 @@ def test_a_job_that_is_held_up_waits_alone_and_in_order() -> None:
 
 
 def test_pauses_outlive_a_connection() -> None:
-    """What is delivered again waits for the rest of its pause: a flapping connection makes no loop hot."""
+    """What is delivered again waits for the rest of its pause: a flapping connection makes no loop
+    hot.
+    """
     now = [100.0]
     held: Held[str] = Held(clock=lambda: now[0])
     held.failed("a", "a1")

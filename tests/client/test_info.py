@@ -58,7 +58,9 @@ def test_what_is_not_set_is_none() -> None:
 
 
 def test_what_python_cannot_hold_is_none() -> None:
-    """A time beyond the calendar, a length or a policy beyond its bounds is left out, and the job is read all the same."""
+    """A time beyond the calendar, a length or a policy beyond its bounds is left out, and the job
+    is read all the same.
+    """
     message = job("RUNNING", create_time=NOON, progress={"done": 5, "message": "half"})
     message.progress.estimated_end_time.seconds = 2_009_941_816_586
     message.start_time.seconds = -(2**62)

@@ -93,7 +93,9 @@ def test_a_peer_that_is_no_grpc_server(
     "target", ["http://127.0.0.1:50551", "https://h", "grpc://h:1", "127.0.0.1:50551/v1", "h :1", "a\n"]
 )
 def test_what_is_no_target(target: str) -> None:
-    """A URL, or what has a path or a space, is refused before any call, and told from what it should be."""
+    """A URL, or what has a path or a space, is refused before any call, and told from what it
+    should be.
+    """
     with pytest.raises(errors.InvalidArgument, match="is no target: write host:port"):
         Client(target)
 

@@ -68,7 +68,9 @@ def test_the_client_needs_no_server_package() -> None:
 
 
 def test_a_client_loads_nothing_of_job_authors() -> None:
-    """Neither `import headrace` nor a use of each of its public names loads headrace.jobs or the room behind it."""
+    """Neither `import headrace` nor a use of each of its public names loads headrace.jobs or the
+    room behind it.
+    """
     loaded = (
         "import headrace, headrace.options, headrace.info, sys; [getattr(headrace, name) for name in headrace.__all__];"
         "print([name for name in sys.modules if name.startswith(('headrace._work', 'headrace.jobs'))])"
@@ -77,7 +79,7 @@ def test_a_client_loads_nothing_of_job_authors() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def verbs(kind: type) -> dict[str, list[inspect.Parameter]]:
+def methods(kind: type) -> dict[str, list[inspect.Parameter]]:
     """The public methods of a class and what they take."""
     return {
         name: list(inspect.signature(method).parameters.values())
@@ -88,14 +90,14 @@ def verbs(kind: type) -> dict[str, list[inspect.Parameter]]:
 
 def test_both_clients_have_the_same_verbs() -> None:
     """Same names, same arguments, same defaults; and so have both handles."""
-    assert verbs(client.Client) == verbs(aio.AsyncClient)
-    assert verbs(handle.JobHandle) == verbs(handle.AsyncJobHandle)
+    assert methods(client.Client) == methods(aio.AsyncClient)
+    assert methods(handle.JobHandle) == methods(handle.AsyncJobHandle)
 
 
 def docstrings(kind: type) -> str:
     """All that a class and its public methods say of themselves."""
     return "\n".join(
-        [inspect.getdoc(kind) or "", *(inspect.getdoc(getattr(kind, name)) or "" for name in verbs(kind))]
+        [inspect.getdoc(kind) or "", *(inspect.getdoc(getattr(kind, name)) or "" for name in methods(kind))]
     )
 
 

@@ -1,4 +1,6 @@
-"""What a call is told when its time is over within a repetition, and which failures are repeated at all."""
+"""What a call is told when its time is over within a repetition, and which failures are repeated at
+all.
+"""
 
 import pytest
 
@@ -7,7 +9,9 @@ from headrace.errors import DeadlineExceeded, Unavailable
 
 
 def test_the_last_answer_says_why() -> None:
-    """A call that was answered UNAVAILABLE and ran out of time while it was repeated is UNAVAILABLE, not DEADLINE_EXCEEDED."""
+    """A call that was answered UNAVAILABLE and ran out of time while it was repeated is
+    UNAVAILABLE, not DEADLINE_EXCEEDED.
+    """
     attempts = Attempts(Deadline(60))
     full = Unavailable("The database cannot be written now: database or disk is full.", retry_after=1.0)
     late = DeadlineExceeded("The server had not answered.")
@@ -33,7 +37,9 @@ def test_only_a_server_that_was_there_is_waited_for() -> None:
 
 
 def test_a_server_that_is_away_is_looked_for_twice_a_second() -> None:
-    """However long it has been away the waits stay below half a second; one that answers is given up to five."""
+    """However long it has been away the waits stay below half a second; one that answers is given
+    up to five.
+    """
     away, busy = Attempts(Deadline(60)), Attempts(Deadline(60))
     assert all(away.failed(AWAY, known=True) <= 0.5 for _ in range(100))
     answered = Unavailable(

@@ -224,7 +224,9 @@ class Traced(grpc.UnaryStreamClientInterceptor):
 
 
 def test_a_tracer_may_stand_in_between(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Watches work, and their streams end when they are left, where an interceptor has put a generator in the stream's place."""
+    """Watches work, and their streams end when they are left, where an interceptor has put a
+    generator in the stream's place.
+    """
     plain = grpc.insecure_channel
     monkeypatch.setattr(
         grpc, "insecure_channel", lambda *a, **k: grpc.intercept_channel(plain(*a, **k), Traced())

@@ -36,7 +36,9 @@ def watch(clock: Clock) -> Watch:
 
 
 def test_it_resumes_after_the_last_revision_that_it_has_shown(watch: Watch) -> None:
-    """Before the snapshot the first request is sent again; then the cursor is the snapshot's, then the event's."""
+    """Before the snapshot the first request is sent again; then the cursor is the snapshot's, then
+    the event's.
+    """
     assert not watch.request().HasField("after_revision")
     watch.failed(CUT, known=True)
     assert not watch.request().HasField("after_revision")
@@ -144,7 +146,9 @@ def test_it_ends_with(watch: Watch, error: errors.HeadraceError | None) -> None:
 def test_waits_grow_and_begin_short_again(
     watch: Watch, clock: Clock, error: errors.HeadraceError, wanted: list[float]
 ) -> None:
-    """0.1 s doubles up to 0.5 s where nobody answers, else up to 5 s, jittered to the half; a sign of the server begins anew."""
+    """0.1 s doubles up to 0.5 s where nobody answers, else up to 5 s, jittered to the half; a sign
+    of the server begins anew.
+    """
     watch.received(snapshot())
     delays = [watch.failed(error, known=True) for _ in wanted]
     assert all(full / 2 <= delay <= full for delay, full in zip(delays, wanted, strict=True))
@@ -188,7 +192,9 @@ def test_it_can_be_patient_for_ever(clock: Clock) -> None:
 
 
 def test_a_limit_that_is_over_is_not_the_servers_fault() -> None:
-    """When the caller's own time is over the error says how the job stood; only a server that never spoke is blamed."""
+    """When the caller's own time is over the error says how the job stood; only a server that never
+    spoke is blamed.
+    """
     late = errors.DeadlineExceeded("it had not answered", code="DEADLINE_EXCEEDED")
     silent = Watch(pb.WatchJobRequest(job_id="j1"), timeout=2, patience=60)
     with pytest.raises(errors.DeadlineExceeded, match="it had not answered"):

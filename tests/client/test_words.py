@@ -1,4 +1,6 @@
-"""One word for one thing: what the contract, the Python client, the mark of a job and the command call it."""
+"""One word for one thing: what the contract, the Python client, the mark of a job and the command
+call it.
+"""
 
 import inspect
 import re
@@ -80,7 +82,9 @@ def test_the_limit_of_an_attempt_is_never_called_timeout() -> None:
 
 @pytest.mark.parametrize("rpc", RPCS)
 def test_a_method_is_called_what_its_rpc_is(rpc: str) -> None:
-    """Client.release for ReleaseJob, Client.stop_jobs for StopJobs; what reads is called by what it answers."""
+    """Client.release for ReleaseJob, Client.stop_jobs for StopJobs; what reads is called by what it
+    answers.
+    """
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", rpc).lower()
     short = re.sub(r"_jobs?$", "", name)
     read = re.sub(r"^(list|get)_(job_)?", "", name)

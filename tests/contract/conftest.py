@@ -1,7 +1,7 @@
 """A store of its own for each test, on each kind of database; thrown away afterwards.
 
-Every test that asks for `url` or `store` runs on SQLite and on PostgreSQL, but for those marked only("sqlite") or
-only("postgresql").
+Every test that asks for `url` or `store` runs on SQLite and on PostgreSQL, but for those marked
+only("sqlite") or only("postgresql").
 """
 
 import shutil

@@ -1,6 +1,8 @@
-"""How a transaction begins, and what becomes of it when it begins otherwise: planted bugs are caught, the product has none.
+"""How a transaction begins, and what becomes of it when it begins otherwise: planted bugs are
+caught, the product has none.
 
-Two stores on one file claim in the same moment; before its first write each waits until the other has read too.
+Two stores on one file claim in the same moment; before its first write each waits until the other
+has read too.
 """
 
 import asyncio
@@ -28,7 +30,9 @@ BUSY_SECONDS = sqlite.BUSY_TIMEOUT_MS / 1000
 
 
 class Meeting(Faults):
-    """Where two writers meet once, between what they read and what they write: for at most so many seconds."""
+    """Where two writers meet once, between what they read and what they write: for at most so many
+    seconds.
+    """
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -88,7 +92,9 @@ async def two_stores(
 async def claims_of_two(
     url: str, way: Way, plant: pytest.MonkeyPatch
 ) -> tuple[list[Claimed | BaseException], int]:
-    """What two claims that come together get of two jobs, and the claim number of the first job afterwards."""
+    """What two claims that come together get of two jobs, and the claim number of the first job
+    afterwards.
+    """
     meeting = Meeting(way.meets)
     async with two_stores(url, way, meeting, plant) as (one, other):
         first, _ = [await submit(one), await submit(one)]
@@ -112,7 +118,9 @@ def each_has_its_own(taken: list[Claimed | BaseException]) -> None:
 async def test_begin_immediate(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two claims in the same moment: the second waits for the first, and each gets a job of its own (failure case 10, 16)."""
+    """Two claims in the same moment: the second waits for the first, and each gets a job of its own
+    (failure case 10, 16).
+    """
     taken, claims = await claims_of_two(url, PRODUCT, monkeypatch)
     each_has_its_own(taken)
     assert claims == 1
@@ -120,7 +128,9 @@ async def test_begin_immediate(
 
 
 async def test_a_planted_deferred_begin(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a plain BEGIN the same assertion fails: the loser is told `locked` at once, without the wait it was promised."""
+    """With a plain BEGIN the same assertion fails: the loser is told `locked` at once, without the
+    wait it was promised.
+    """
     began = time.monotonic()
     taken, _ = await claims_of_two(url, DEFERRED, monkeypatch)
     with pytest.raises(StoreUnavailable, match="database is locked"):
@@ -131,7 +141,9 @@ async def test_a_planted_deferred_begin(url: str, monkeypatch: pytest.MonkeyPatc
 async def test_a_planted_missing_begin(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With SQLAlchemy's and the driver's own transactions both claim one job: only the key of its history refuses the second, which is claimed anew."""
+    """With SQLAlchemy's and the driver's own transactions both claim one job: only the key of its
+    history refuses the second, which is claimed anew.
+    """
     taken, _ = await claims_of_two(url, DRIVERS_OWN, monkeypatch)
     assert caplog.text.count(TWICE) == 1
     each_has_its_own(taken)

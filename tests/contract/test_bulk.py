@@ -31,7 +31,9 @@ def verb(store: SqlStore) -> Bulk:
 async def test_pages_go_on_with_a_token(
     store: SqlStore, clock: Clock, verb: Bulk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call that has used up its time answers what it has done and a token; the next go on, until all are met once."""
+    """A call that has used up its time answers what it has done and a token; the next go on, until
+    all are met once.
+    """
     monkeypatch.setattr(bulk, "WORK_SECONDS", 0.0)
     await asyncio.gather(*(store.submit(submission(hold=True, owner="ann")) for _ in range(MANY)))
     clock.pass_time(1)
@@ -54,7 +56,9 @@ async def test_pages_go_on_with_a_token(
 
 
 async def test_what_waits_is_stopped_and_deleted(store: SqlStore, verb: Bulk) -> None:
-    """A purge that stops first leaves nothing of jobs that had not begun: no row that could be claimed, no timer."""
+    """A purge that stops first leaves nothing of jobs that had not begun: no row that could be
+    claimed, no timer.
+    """
     await asyncio.gather(*(store.submit(submission(expire_time=2 * 10**15)) for _ in range(MANY)))
     done = await verb.purge(Selection("default", Filter(types=("t",)), ""), StopFirst(ASK, 0), dry=False)
     assert (done.purged, done.stopping, done.token) == (MANY, 0, "")

@@ -51,7 +51,9 @@ async def test_what_was_done_is_answered(
     change: Callable[[Jobs, Job], Awaitable[FullJob]],
     left: tuple[str, Status],
 ) -> None:
-    """The job is answered as the change left it, not NOT_FOUND, which would say that nothing was done; only the next call is told so."""
+    """The job is answered as the change left it, not NOT_FOUND, which would say that nothing was
+    done; only the next call is told so.
+    """
     job = await make(store)
     answered = await change(jobs, job)
     assert (answered.job.description, answered.job.status) == left

@@ -22,7 +22,9 @@ def ids(claimed: list[Claimed]) -> list[str]:
 
 
 async def test_a_claim_takes_a_job_for_a_seat(store: SqlStore) -> None:
-    """A claimed job is TO_BE_RUN, names its instance and worker, has a new claim number, and comes with parameters."""
+    """A claimed job is TO_BE_RUN, names its instance and worker, has a new claim number, and comes
+    with parameters.
+    """
     made = await submit(store, parameters='{"n":1}')
     [taken] = await store.claim(
         ClaimRequest(INSTANCE, [FreeSlot("worker-7", permit=False)], frozenset({"t"}))
@@ -35,7 +37,9 @@ async def test_a_claim_takes_a_job_for_a_seat(store: SqlStore) -> None:
 
 
 async def test_claim_and_permit_share_a_commit(store: SqlStore, commits: list[Any]) -> None:
-    """For a slot whose child can begin at once the job is RUNNING, claimed and permitted in one transaction."""
+    """For a slot whose child can begin at once the job is RUNNING, claimed and permitted in one
+    transaction.
+    """
     made = await submit(store)
     commits.clear()
     [taken] = await claim(store, permit=True)
@@ -46,7 +50,9 @@ async def test_claim_and_permit_share_a_commit(store: SqlStore, commits: list[An
 
 
 async def test_only_loaded_types_are_claimed(store: SqlStore) -> None:
-    """Jobs of types that the instance does not run stay queued, even in front of those that it runs."""
+    """Jobs of types that the instance does not run stay queued, even in front of those that it
+    runs.
+    """
     await submit(store, kind="other", priority=9)
     wanted = await submit(store, kind="t")
     assert ids(await claim(store, 5, kinds=["t", "unseen"])) == [wanted.job_id]
@@ -54,7 +60,9 @@ async def test_only_loaded_types_are_claimed(store: SqlStore) -> None:
 
 
 async def test_priority_then_age(store: SqlStore, clock: Clock) -> None:
-    """Within a tenant the higher priority goes first, and within a priority the job released first, over all types."""
+    """Within a tenant the higher priority goes first, and within a priority the job released first,
+    over all types.
+    """
     given = [("t", 0), ("u", 5), ("t", 0), ("t", 5), ("u", -1)]
     made = []
     for kind, priority in given:
@@ -65,7 +73,9 @@ async def test_priority_then_age(store: SqlStore, clock: Clock) -> None:
 
 
 async def test_age_counts_from_the_release(store: SqlStore, clock: Clock) -> None:
-    """A job that was held takes its place at its release; one that is tried again keeps its first place."""
+    """A job that was held takes its place at its release; one that is tried again keeps its first
+    place.
+    """
     held = await submit(store, hold=True)
     clock.pass_time(1)
     retried = await run(store, retry=RetryPolicy(max_attempts=2, initial_backoff=0))
@@ -103,7 +113,9 @@ async def test_the_turn_goes_on_with_the_next_claim(store: SqlStore) -> None:
 
 
 async def test_seats_are_filled_from_what_there_is(store: SqlStore) -> None:
-    """When a tenant has less than its share, others fill the slots; with nothing ready a claim is empty."""
+    """When a tenant has less than its share, others fill the slots; with nothing ready a claim is
+    empty.
+    """
     only = await submit(store, tenant="a")
     rest = [await submit(store, tenant="b") for _ in range(9)]
     taken = await claim(store, 6)

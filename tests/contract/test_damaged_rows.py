@@ -1,4 +1,6 @@
-"""Rows of which a column holds what it should not: SQLite keeps any value in any column, and a file may be damaged."""
+"""Rows of which a column holds what it should not: SQLite keeps any value in any column, and a file
+may be damaged.
+"""
 
 import json
 import sqlite3
@@ -69,7 +71,9 @@ def write(other: sqlite3.Connection, table: str, column: str, value: Any, job: J
 async def test_each_is_shown_and_told_of_once(
     store: SqlStore, jobs: dict[str, Job], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each is in the list of all tenants, with what stands beside the column, and the log names the job once; counts and watches go on."""
+    """Each is in the list of all tenants, with what stands beside the column, and the log names the
+    job once; counts and watches go on.
+    """
     assert len(jobs) > 60
     for _ in range(2):
         shown = {
@@ -90,7 +94,9 @@ async def test_each_is_shown_and_told_of_once(
 
 
 async def test_nobody_is_harmed(store: SqlStore, jobs: dict[str, Job], clock: Clock) -> None:
-    """Claims, timers, takeovers and retention go on beside them, and not one of them is begun or stopped: a caller is told why."""
+    """Claims, timers, takeovers and retention go on beside them, and not one of them is begun or
+    stopped: a caller is told why.
+    """
     good = await submit(store, "good", run_after=clock.now + SECOND)
     clock.pass_time(2)
     await store.run_timers()

@@ -1,4 +1,7 @@
-"""An answer means: on disk. A process is killed after it was answered, and nothing answered is lost."""
+"""An answer means: on disk.
+
+A process is killed after it was answered, and nothing answered is lost.
+"""
 
 import subprocess
 import sys
@@ -44,7 +47,9 @@ def answered_before_death(url: str) -> list[str]:
 
 
 async def test_a_killed_process_loses_no_answered_job(url: str, database: str) -> None:
-    """Every job whose submit was answered before SIGKILL is there afterwards, whole, and is claimed once."""
+    """Every job whose submit was answered before SIGKILL is there afterwards, whole, and is claimed
+    once.
+    """
     answered = answered_before_death(url)
     store = SqlStore.open(url)
     with connected(url) as connection:

@@ -1,4 +1,6 @@
-"""The encoding of a connection is Headrace's own, whatever is said around it; a database that cannot hold every text is refused."""
+"""The encoding of a connection is Headrace's own, whatever is said around it; a database that
+cannot hold every text is refused.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace

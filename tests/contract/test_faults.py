@@ -78,7 +78,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Reference:
-    """A life without a fault: the statements of each step, its answers, what had been told and was stored after it."""
+    """A life without a fault: the statements of each step, its answers, what had been told and was
+    stored after it.
+    """
 
     points: list[list[str]]
     answers: list[str]
@@ -92,7 +94,9 @@ class Reference:
 
 
 def flat(told: Sequence[Change]) -> list[tuple[Any, ...]]:
-    """What was told, however it was bundled: each job's events in order, and each job in its last state."""
+    """What was told, however it was bundled: each job's events in order, and each job in its last
+    state.
+    """
     events = [event for change in told for event in change.events]
     last = {change.job.job_id: change.job for change in told}
     return sorted((repr(event) for event in events), key=str) + sorted(map(repr, last.values()))  # type: ignore[return-value]
@@ -130,7 +134,9 @@ async def without_fault(place: Place) -> Reference:
 
 
 def test_the_life_is_whole(reference: Reference) -> None:
-    """Each step of the life is one transaction, and together they meet every statement that writes a table."""
+    """Each step of the life is one transaction, and together they meet every statement that writes
+    a table.
+    """
     for step, points in zip(WRITES, reference.points, strict=True):
         print(f"{step.__name__:12} {len(points):2} {', '.join(points)}")
         assert (points[0], points.count("COMMIT"), points[-1]) == ("BEGIN IMMEDIATE", 1, "COMMIT")
@@ -142,7 +148,9 @@ def test_the_life_is_whole(reference: Reference) -> None:
 
 @pytest.mark.parametrize("kind", [*TROUBLE, "done, and full all the same"])
 async def test_trouble_at_every_statement(place: Place, reference: Reference, kind: str) -> None:
-    """Trouble at any statement or COMMIT: every caller of the batch is told so, nothing is stored or told, and it goes on (failure case 9, 10)."""
+    """Trouble at any statement or COMMIT: every caller of the batch is told so, nothing is stored
+    or told, and it goes on (failure case 9, 10).
+    """
     fault: Fault = TROUBLE.get(kind) or done_and_failed(DISK_FULL)
     struck = 0
     async with place.life() as life:
@@ -151,7 +159,8 @@ async def test_trouble_at_every_statement(place: Place, reference: Reference, ki
             WRITES, reference.points, reference.answers, reference.told, reference.rows, strict=True
         ):
             said = flat(life.told)
-            # What is carried out by COMMIT is carried out: that SQLite says no afterwards does not happen.
+            # What is carried out by COMMIT is carried out: that SQLite says no afterwards does not
+            # happen.
             most = len(points) - (kind not in TROUBLE)
             for at in range(1, most + 1):
                 place.faults.arm(at, fault)
@@ -174,7 +183,8 @@ async def test_trouble_at_every_statement(place: Place, reference: Reference, ki
 async def test_an_unexpected_exception_at_every_statement(
     tmp_path: Path, template: Path, reference: Reference
 ) -> None:
-    """An exception that no database raises harms at most the one piece of work that stood alone; repeated, that is done too.
+    """An exception that no database raises harms at most the one piece of work that stood alone;
+    repeated, that is done too.
 
     Claims, timers and recovery are repeated by the store itself, job by job.
     """
@@ -226,7 +236,9 @@ async def test_trouble_at_every_read(place: Place, kind: str) -> None:
 
 
 def lives_and_dies(path: Path, said: Path, at: int, fault: Fault) -> None:
-    """In a process of its own: live, note what is told and answered, and die at a point of the whole life."""
+    """In a process of its own: live, note what is told and answered, and die at a point of the
+    whole life.
+    """
     asyncio.run(_live(Place(path, Faults()), said, at, fault))
 
 
@@ -262,7 +274,9 @@ def processes() -> Iterator[Any]:
 async def test_a_kill_at_every_statement_and_after_every_commit(
     tmp_path: Path, template: Path, reference: Reference, processes: Any
 ) -> None:
-    """Killed before any statement or right after a COMMIT, a store leaves whole batches, all that it has told, and can go on (failure case 1, 22)."""
+    """Killed before any statement or right after a COMMIT, a store leaves whole batches, all that
+    it has told, and can go on (failure case 1, 22).
+    """
     empty = new_place(tmp_path, template, "empty")
     async with empty.life():
         pass
@@ -293,7 +307,9 @@ def _told_is_stored(said: Path, rows: faults_rows.Rows) -> None:
 
 
 async def _goes_on(place: Place, rows: faults_rows.Rows) -> None:
-    """The next store settles what was held; a submit whose answer never came is one job, whether it was stored or not."""
+    """The next store settles what was held; a submit whose answer never came is one job, whether it
+    was stored or not.
+    """
     made = {row[1]: row[2] for row in rows["request"]}.get("r-a")
     there = {row[0] for row in rows["job"]}
     async with place.life() as life:

@@ -1,6 +1,8 @@
-"""A fault at every statement and every COMMIT on PostgreSQL, of the life that contract/test_faults.py lives on SQLite.
+"""A fault at every statement and every COMMIT on PostgreSQL, of the life that
+contract/test_faults.py lives on SQLite.
 
-There the store is alone with its file; here connections are lost, and with them the answers of COMMITs.
+There the store is alone with its file; here connections are lost, and with them the answers of
+COMMITs.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -24,7 +26,9 @@ ASIDE = ("batch", "writer", "instance")
 
 
 class OrderedLife(Life):
-    """A life in which the claims of a step come behind all else: they have a connection of their own."""
+    """A life in which the claims of a step come behind all else: they have a connection of their
+    own.
+    """
 
     def __init__(self, store: SqlStore, clock: Clock, faults: Faults) -> None:
         super().__init__(store, clock)
@@ -33,7 +37,9 @@ class OrderedLife(Life):
         """How many points the last step had before its claims."""
 
     async def batch(self, *asked: Awaitable[Any]) -> Answers:
-        """Ask for what changes jobs in one batch; then, unless that was refused as a whole, for the claims."""
+        """Ask for what changes jobs in one batch; then, unless that was refused as a whole, for the
+        claims.
+        """
         places = {place: self._is_claim(one) for place, one in enumerate(asked)}
         answers: Answers = [StoreUnavailable("not asked")] * len(asked)
         for claims in (False, True):
@@ -95,7 +101,9 @@ Seen = tuple[list[str], int, str, Any, faults_rows.Rows]
 
 
 async def without_fault(place: Place) -> list[Seen]:
-    """Of each step: its points, how many of them before its claims, its answers, what was told, the rows."""
+    """Of each step: its points, how many of them before its claims, its answers, what was told, the
+    rows.
+    """
     seen: list[Seen] = []
     async with place.life() as life:
         for step in WRITES:
@@ -115,7 +123,9 @@ KINDS: dict[str, Fault] = {
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_trouble_at_every_statement_of_postgresql(place: Place, kind: str) -> None:
-    """Whatever is lost at any statement: the batch is refused as a whole and nothing of it is stored or told (failure case 8)."""
+    """Whatever is lost at any statement: the batch is refused as a whole and nothing of it is
+    stored or told (failure case 8).
+    """
     reference = await without_fault(place)
     struck = 0
     async with place.life() as life:
@@ -144,7 +154,9 @@ async def test_trouble_at_every_statement_of_postgresql(place: Place, kind: str)
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_every_lost_commit_of_postgresql_is_settled(place: Place, kind: str) -> None:
-    """A COMMIT whose answer is lost, whether it was carried out or not: the batch is done once, answered and told as if nothing had been (failure case 8)."""
+    """A COMMIT whose answer is lost, whether it was carried out or not: the batch is done once,
+    answered and told as if nothing had been (failure case 8).
+    """
     reference = await without_fault(place)
     async with place.life() as life:
         for step, (points, _folded, answers, told, rows) in zip(WRITES, reference, strict=True):
@@ -157,7 +169,9 @@ async def test_every_lost_commit_of_postgresql_is_settled(place: Place, kind: st
 
 @pytest.mark.timeout(600)
 async def test_a_deadlock_at_every_statement_of_postgresql(place: Place) -> None:
-    """A transaction that the server ends because another was in its way is done again, wherever that was: nobody hears of it."""
+    """A transaction that the server ends because another was in its way is done again, wherever
+    that was: nobody hears of it.
+    """
     reference = await without_fault(place)
     for first in range(1, max(len(points) for points, *_ in reference) + 1):
         async with place.life() as life:

@@ -1,4 +1,6 @@
-"""Gates: what is paused is not claimed, limits are exact, and what is closed keeps nothing else waiting."""
+"""Gates: what is paused is not claimed, limits are exact, and what is closed keeps nothing else
+waiting.
+"""
 
 import asyncio
 from collections import Counter
@@ -45,7 +47,9 @@ async def test_a_gate_is_remembered(store: SqlStore) -> None:
 
 @pytest.mark.parametrize("scope", list(Scope))
 async def test_what_is_paused_is_not_claimed(store: SqlStore, scope: Scope) -> None:
-    """A paused queue, tenant or type is left out, everything else goes on; it runs when it is resumed."""
+    """A paused queue, tenant or type is left out, everything else goes on; it runs when it is
+    resumed.
+    """
     [paused] = await queue_up(store, [{OTHER[scope]: "p", "priority": 9}])
     [other] = await queue_up(store, [{}])
     await set_gate(store, scope, "p", paused=True)
@@ -56,7 +60,9 @@ async def test_what_is_paused_is_not_claimed(store: SqlStore, scope: Scope) -> N
 
 @pytest.mark.parametrize("scope", list(Scope))
 async def test_a_limit_is_kept(store: SqlStore, scope: Scope) -> None:
-    """No more than max_running run at once of a queue, tenant or type, claimed or running; an end lets one in."""
+    """No more than max_running run at once of a queue, tenant or type, claimed or running; an end
+    lets one in.
+    """
     await queue_up(store, [{OTHER[scope]: "l", "priority": 9} for _ in range(5)])
     await queue_up(store, [{} for _ in range(4)])
     await set_gate(store, scope, "l", max_running=2)
@@ -92,7 +98,9 @@ async def test_a_limit_of_zero_is_a_pause(store: SqlStore, limit: str) -> None:
 
 @pytest.mark.parametrize("scope", list(Scope))
 async def test_each_owner_has_a_limit(store: SqlStore, scope: Scope) -> None:
-    """max_running_per_owner counts each owner of each tenant by itself, jobs without an owner as those of one."""
+    """max_running_per_owner counts each owner of each tenant by itself, jobs without an owner as
+    those of one.
+    """
     tenants = ["l"] if scope is Scope.TENANT else ["x", "y"]
     for owner in ("ann", "bob", ""):
         for tenant in tenants:
@@ -109,7 +117,9 @@ async def test_each_owner_has_a_limit(store: SqlStore, scope: Scope) -> None:
 
 
 async def test_limits_hold_together(store: SqlStore) -> None:
-    """Where a queue, a tenant, a type and owners have limits, none is passed, and what all let through is taken."""
+    """Where a queue, a tenant, a type and owners have limits, none is passed, and what all let
+    through is taken.
+    """
     for number in range(60):
         await submit(
             store,
@@ -145,7 +155,9 @@ async def test_a_limit_may_be_nothing(store: SqlStore) -> None:
 
 
 async def test_owners_at_their_limit_are_passed(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind long queues of owners at their limit the others are found, by priority, then age, and in turn when they are many."""
+    """Behind long queues of owners at their limit the others are found, by priority, then age, and
+    in turn when they are many.
+    """
     monkeypatch.setattr(candidates, "OWNERS", 4)
     await queue_up(store, [{"owner": owner, "priority": 5} for owner in "ab" for _ in range(20)])
     await set_gate(store, Scope.TENANT, "default", max_running_per_owner=1)
@@ -160,7 +172,9 @@ async def test_owners_at_their_limit_are_passed(store: SqlStore, monkeypatch: py
 
 
 async def test_a_tenant_at_its_limit_keeps_none_waiting(store: SqlStore) -> None:
-    """However many tenants in front are paused, full, or have owners at their limit: a slot goes to the next that is not."""
+    """However many tenants in front are paused, full, or have owners at their limit: a slot goes to
+    the next that is not.
+    """
     for number in range(30):
         await submit(store, tenant=f"a{number:02}", owner="ann")
         await submit(store, tenant=f"a{number:02}", owner="ann")
@@ -209,7 +223,9 @@ async def test_a_change_opens(store: SqlStore) -> None:
 async def test_what_queues_and_tenants_are_doing(
     store: SqlStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those with jobs that wait or run, or with a gate, are told by name: what waits is counted up to a bound."""
+    """Those with jobs that wait or run, or with a gate, are told by name: what waits is counted up
+    to a bound.
+    """
     monkeypatch.setattr(queue_stats, "WAITING_LIMIT", 3)
     for number in range(8):
         await submit(store, queue=f"q{number % 2}", tenant="ab"[number // 5], kind=f"k{number % 3}")
@@ -231,7 +247,9 @@ async def test_what_queues_and_tenants_are_doing(
 
 
 async def test_two_stores_keep_a_limit(store: SqlStore, url: str, clock: Clock) -> None:
-    """Two stores on one database that claim at the same time let no more through together than may run."""
+    """Two stores on one database that claim at the same time let no more through together than may
+    run.
+    """
     await queue_up(store, [{"owner": f"o{number % 4}"} for number in range(60)])
     await set_gate(store, Scope.QUEUE, "default", max_running=3, max_running_per_owner=1)
     other = SqlStore.open(url, durable=False, clock=clock)

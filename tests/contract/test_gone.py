@@ -24,7 +24,9 @@ pytestmark = pytest.mark.only("sqlite")
 async def test_a_file_that_was_taken_away(
     store: SqlStore, url: str, template: Path, commits: list[list[Change]], replaced: bool
 ) -> None:
-    """A database file that is deleted or replaced under the store is STORE_UNAVAILABLE by name: nothing is answered that no restart would find; put back, it goes on."""
+    """A database file that is deleted or replaced under the store is STORE_UNAVAILABLE by name:
+    nothing is answered that no restart would find; put back, it goes on.
+    """
     made = await submit(store)
     commits.clear()
     path = file_of(url)
@@ -46,7 +48,9 @@ async def test_a_file_that_was_taken_away(
 
 
 async def test_nothing_is_written_behind_a_deletion(store: SqlStore, url: str) -> None:
-    """A file deleted while a batch is being written takes the batch with it: its caller is told that it failed."""
+    """A file deleted while a batch is being written takes the batch with it: its caller is told
+    that it failed.
+    """
     made = await submit(store)
     aside = file_of(url).with_name("aside")
 
@@ -64,7 +68,9 @@ async def test_nothing_is_written_behind_a_deletion(store: SqlStore, url: str) -
 
 
 async def test_a_damaged_page(url: str) -> None:
-    """What lies on a damaged page is STORE_UNAVAILABLE, read or written, in SQLite's own words; what does not is answered."""
+    """What lies on a damaged page is STORE_UNAVAILABLE, read or written, in SQLite's own words;
+    what does not is answered.
+    """
     first = SqlStore.open(url, durable=False)
     made = [await submit(first, description="x" * 3000) for _ in range(50)]
     await first.close()
@@ -89,7 +95,9 @@ CONTENTS = {
 
 @pytest.mark.parametrize("kind", CONTENTS)
 def test_a_file_that_is_no_database(tmp_path: Path, kind: str) -> None:
-    """A file that is no database, or is damaged, is refused at the start in a sentence that names it; it is left as it was."""
+    """A file that is no database, or is damaged, is refused at the start in a sentence that names
+    it; it is left as it was.
+    """
     contents, said = CONTENTS[kind]
     path = tmp_path / "jobs.db"
     path.write_bytes(contents)

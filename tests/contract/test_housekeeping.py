@@ -31,7 +31,8 @@ async def kept(store: SqlStore) -> AsyncIterator[Housekeeping]:
 
 async def old(store: SqlStore, clock: Clock, count: int) -> None:
     """Jobs that ended long ago."""
-    # Not all at once: one transaction with thousands is cut off on a busy machine, which is not what is looked at here.
+    # Not all at once: one transaction with thousands is cut off on a busy machine, which is not
+    # what is looked at here.
     for begin in range(0, count, AT_ONCE):
         portion = range(begin, min(count, begin + AT_ONCE))
         jobs = await asyncio.gather(*(submit(store, kind="old", hold=True) for _ in portion))
@@ -51,7 +52,9 @@ async def test_it_sweeps_at_its_start_and_then_again(store: SqlStore, clock: Clo
 
 
 async def test_whoever_claims_waits_for_one_step_at_most(store: SqlStore, clock: Clock) -> None:
-    """While thousands of jobs are deleted, submits and claims go on: several between any two steps of the sweep."""
+    """While thousands of jobs are deleted, submits and claims go on: several between any two steps
+    of the sweep.
+    """
     steps = 12
     await old(store, clock, steps * PORTION_JOBS)
     claimed = 0

@@ -1,4 +1,6 @@
-"""What a later version has stored, and this one does not know, stays byte for byte through whatever happens to it."""
+"""What a later version has stored, and this one does not know, stays byte for byte through whatever
+happens to it.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -84,7 +86,9 @@ async def change(store: SqlStore, job: Job, what: Callable[..., Any], **given: A
 
 
 async def test_records_that_are_changed_in_part(store: SqlStore, engine: Engine) -> None:
-    """Two attempts, a retry, a stop in all its phases and an end: what is changed beside them leaves the other keys as they are."""
+    """Two attempts, a retry, a stop in all its phases and an end: what is changed beside them
+    leaves the other keys as they are.
+    """
     job = await run(store, retry=THRICE)
     said = Progress(1, 9, "x", 1)
     await change(store, job, running.progress, latest=said)
@@ -151,7 +155,9 @@ async def test_ends_that_others_write(store: SqlStore, engine: Engine, end_of: s
 
 
 async def test_a_word_that_is_not_known_stays(store: SqlStore, engine: Engine) -> None:
-    """A phase and kinds of error that this version does not know are written again with their numbers."""
+    """A phase and kinds of error that this version does not know are written again with their
+    numbers.
+    """
     job = await run(store, retry=THRICE)
     await finish(store, job, error=FAULT)
     kind = '"kind":42'
@@ -176,7 +182,9 @@ UNREADABLE = {"status": UNKNOWN, "retry": "{", "labels": "[1]", "attempts": "7",
 async def test_what_cannot_be_read_is_shown_and_left(
     store: SqlStore, engine: Engine, clock: Clock, column: str
 ) -> None:
-    """No claim, timer, stop, update, deletion, purge or sweep changes a row with a part that cannot be read; those behind it are served."""
+    """No claim, timer, stop, update, deletion, purge or sweep changes a row with a part that cannot
+    be read; those behind it are served.
+    """
     ended, waits = await end(store), await submit(store, run_after=clock.now + SECOND)
     ready, held = await submit(store), await submit(store, hold=True)
     jobs = (ended, waits, ready, held)
@@ -283,7 +291,9 @@ async def test_a_timer_of_another_kind_is_left(store: SqlStore, engine: Engine, 
 
 
 async def test_gates_keep_what_a_later_version_said(store: SqlStore, engine: Engine) -> None:
-    """A column that is not known outlives every change; when all that is known is taken back the row stays, and is not shown."""
+    """A column that is not known outlives every change; when all that is known is taken back the
+    row stays, and is not shown.
+    """
     await set_gate(store, Scope.QUEUE, "q", max_running=3)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE gate ADD COLUMN colour TEXT"))
@@ -318,7 +328,9 @@ async def test_a_gate_of_another_scope_is_shown(store: SqlStore, engine: Engine)
 async def test_a_damaged_gate_lets_nothing_through(
     store: SqlStore, engine: Engine, column: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is shown as paused, the log says so once, others are served, and an operator can say anew what it is."""
+    """It is shown as paused, the log says so once, others are served, and an operator can say anew
+    what it is.
+    """
     await set_gate(store, Scope.QUEUE, column, max_running=3)
     with engine.begin() as connection:
         connection.execute(text(f"UPDATE gate SET {column} = 'many'"))  # noqa: S608 - ours, all of it
@@ -333,7 +345,9 @@ async def test_a_damaged_gate_lets_nothing_through(
 
 
 async def test_an_instance_in_another_state_is_not_dead(store: SqlStore, engine: Engine) -> None:
-    """What it runs is not taken over, it leads on, and its row outlives the day after which the dead are forgotten."""
+    """What it runs is not taken over, it leads on, and its row outlives the day after which the
+    dead are forgotten.
+    """
     job = await run(store)
     await store.join(Instance("me", 1, {}), lease=5, life=LifeListener())
     with engine.begin() as connection:
@@ -356,7 +370,9 @@ async def test_an_instance_in_another_state_is_not_dead(store: SqlStore, engine:
 
 
 async def test_logs_and_the_outbox_keep_what_they_hold(url: str, engine: Engine, clock: Clock) -> None:
-    """Bodies of events stay as a later version has written them while their job goes on, is relayed, and others are settled."""
+    """Bodies of events stay as a later version has written them while their job goes on, is
+    relayed, and others are settled.
+    """
     store = SqlStore.open(url, durable=False, clock=clock, broadcast=frozenset(EventKind))
     try:
         job = await run(store)

@@ -1,4 +1,6 @@
-"""Leases between stores of one database: who is silent is dead to the others, and knows it before them."""
+"""Leases between stores of one database: who is silent is dead to the others, and knows it before
+them.
+"""
 
 import asyncio
 import time
@@ -85,7 +87,9 @@ async def died(store: SqlStore) -> None:
 
 
 async def test_who_beats_is_alive(here: SqlStore, there: SqlStore) -> None:
-    """Two that beat hold each other for alive for longer than the lease, and may run jobs (acceptance 66)."""
+    """Two that beat hold each other for alive for longer than the lease, and may run jobs
+    (acceptance 66).
+    """
     until = time.monotonic() + 2.5 * LEASE
     while time.monotonic() < until:
         assert here.valid()
@@ -95,7 +99,9 @@ async def test_who_beats_is_alive(here: SqlStore, there: SqlStore) -> None:
 
 
 async def test_who_is_silent_is_taken_over(here: SqlStore, there: SqlStore) -> None:
-    """A silent one knows that it is dead before the others say so; then its jobs are settled by any of them (acceptance 67)."""
+    """A silent one knows that it is dead before the others say so; then its jobs are settled by any
+    of them (acceptance 67).
+    """
     waiting, begun = await taken(there, permit=False), await taken(there)
     mine = await taken(here)
     fall_silent(there)
@@ -112,7 +118,9 @@ async def test_who_is_silent_is_taken_over(here: SqlStore, there: SqlStore) -> N
 async def test_who_lives_for_less_than_a_lease_has_not_looked_in_vain(
     here: SqlStore, there: SqlStore, url: str, clock: Clock
 ) -> None:
-    """A death is noticed though nobody lives as long as a lease: what one has seen, the next counts on (failure case 1)."""
+    """A death is noticed though nobody lives as long as a lease: what one has seen, the next counts
+    on (failure case 1).
+    """
     fall_silent(there)
     fall_silent(here)
     lives = []
@@ -140,7 +148,9 @@ async def test_the_others_are_called_to_take_over(here: SqlStore, there: SqlStor
 
 
 async def test_the_dead_claim_nothing(here: SqlStore, there: SqlStore) -> None:
-    """A claim proves in its own transaction that its instance is alive; a write of a run that was taken over hits nothing (failure case 17)."""
+    """A claim proves in its own transaction that its instance is alive; a write of a run that was
+    taken over hits nothing (failure case 17).
+    """
     job = await taken(there)
     fall_silent(there)
     await died(here)
@@ -173,7 +183,9 @@ async def test_a_late_claim_of_the_dead_does_not_stay(
 
 
 async def test_who_is_said_to_be_dead_is_told(url: str, clock: Clock) -> None:
-    """One whose row says that it is dead hears so once, runs nothing, and may join again as another."""
+    """One whose row says that it is dead hears so once, runs nothing, and may join again as
+    another.
+    """
     store = SqlStore.open(url, durable=False, clock=clock)
     told: list[int] = []
 
@@ -207,7 +219,9 @@ async def test_who_leaves_is_gone(here: SqlStore, url: str, clock: Clock) -> Non
 
 
 async def test_a_new_life_clears_up_after_the_dead(here: SqlStore, url: str, clock: Clock) -> None:
-    """A day later the rows of the dead go, with those that they needed to write; those of the living stay."""
+    """A day later the rows of the dead go, with those that they needed to write; those of the
+    living stay.
+    """
     gone = await join(url, clock, "gone")
     await submit(gone)
     await gone.close()

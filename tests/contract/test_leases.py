@@ -37,7 +37,9 @@ async def stores(url: str, deaths: Deaths) -> AsyncIterator[tuple[SqlStore, SqlS
 
 
 def lock(connection: Connection, job_id: str) -> None:
-    """Lock a job's row as the last statement of a pipeline does: behind it the server starts no clock."""
+    """Lock a job's row as the last statement of a pipeline does: behind it the server starts no
+    clock.
+    """
     cursor = connection.connection.cursor()
     cursor.executemany("UPDATE job SET description = 'locked' WHERE job_id = %s", [(job_id,)])
 
@@ -45,7 +47,9 @@ def lock(connection: Connection, job_id: str) -> None:
 async def test_what_a_dead_instance_has_locked_is_taken_over(
     stores: tuple[SqlStore, SqlStore], deaths: Deaths, database: str
 ) -> None:
-    """One that stands still in the middle of a transaction holds nothing once it is dead: its connections are ended."""
+    """One that stands still in the middle of a transaction holds nothing once it is dead: its
+    connections are ended.
+    """
     assert database == "postgresql"
     here, there = stores
     job = await submit(here)

@@ -66,7 +66,9 @@ async def test_payload_comes_when_asked_for(store: SqlStore) -> None:
 
 
 async def test_filters_of_one_field(store: SqlStore, clock: Clock) -> None:
-    """Each field of a filter selects by itself; within a list any entry matches; ranges are from inclusive to exclusive."""
+    """Each field of a filter selects by itself; within a list any entry matches; ranges are from
+    inclusive to exclusive.
+    """
     a = await submit(store, "image.resize", owner="ann", queue="fast", session_id="s1")
     clock.pass_time(1)
     b = await submit(store, "image.crop", owner="bob", tenant="default", labels={"team": "blue"})
@@ -192,7 +194,9 @@ async def test_counts_by_group(store: SqlStore) -> None:
 
 
 async def test_counting_ends_early(store: SqlStore, url: str) -> None:
-    """Counts are exact up to the limit; of more jobs the limit is counted, and said to be at least so many."""
+    """Counts are exact up to the limit; of more jobs the limit is counted, and said to be at least
+    so many.
+    """
     made = await submit(store)
     owner = sql.of_url(url).owner_engine(url)  # which may take its time
     with owner.begin() as connection:

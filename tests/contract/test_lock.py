@@ -27,7 +27,9 @@ sweeper.wait()
 
 @contextmanager
 def holder(url: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the lock; what it started (its sweeper) lives until our end of the pipe is closed."""
+    """A process that holds the lock; what it started (its sweeper) lives until our end of the pipe
+    is closed.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, url, *arguments],
         stdin=subprocess.PIPE,
@@ -53,7 +55,9 @@ def place(tmp_path: Path) -> str:
 
 
 def test_a_second_server_is_refused(place: str) -> None:
-    """While one process holds the lock another is refused at once, in a sentence that names pid and host."""
+    """While one process holds the lock another is refused at once, in a sentence that names pid and
+    host.
+    """
     with holder(place) as process:
         with pytest.raises(DatabaseInUse) as refused:
             StoreLock.take(place)
@@ -71,7 +75,9 @@ def test_a_dead_holder_leaves_nothing(place: str) -> None:
 
 
 def test_a_dead_holders_supervisor_is_waited_for(place: str) -> None:
-    """When the holder is dead and its supervisor still has the lock, the next server waits until that has ended."""
+    """When the holder is dead and its supervisor still has the lock, the next server waits until
+    that has ended.
+    """
     with holder(place, "shared") as process:
         process.send_signal(signal.SIGKILL)
         # It is dead, and not reaped: it is still in the table of processes.
@@ -89,7 +95,9 @@ def test_a_dead_holders_supervisor_is_waited_for(place: str) -> None:
 
 @pytest.mark.parametrize("share", [0, 1], ids=["beside", "database"])
 def test_the_share_of_the_supervisor_outlives_release(place: str, share: int) -> None:
-    """Releasing gives up one process's share only: while a duplicate of either lock is open the database is held."""
+    """Releasing gives up one process's share only: while a duplicate of either lock is open the
+    database is held.
+    """
     taken = StoreLock.take(place)
     duplicate = os.dup(taken.fds[share])
     taken.release()
@@ -117,7 +125,9 @@ def test_only_a_file_can_be_served(url: str) -> None:
     "query", ["uri=true&a=1", "mode=memory&uri=true", "mode=ro", "nolock=1", "vfs=unix-none"]
 )
 def test_only_a_path_names_it(place: str, query: str) -> None:
-    """Parameters of a SQLite URL are refused, naming them: with some another file would be opened than the one that is locked."""
+    """Parameters of a SQLite URL are refused, naming them: with some another file would be opened
+    than the one that is locked.
+    """
     with pytest.raises(StoreRefused, match=rf"leave out of its URL .*{query.partition('=')[0]}"):
         StoreLock.take(f"{place}?{query}")
     with pytest.raises(StoreRefused, match="leave out of its URL"):

@@ -1,4 +1,6 @@
-"""One server for one database, whatever name leads to it: real files, links and mounts, real processes."""
+"""One server for one database, whatever name leads to it: real files, links and mounts, real
+processes.
+"""
 
 import os
 import shutil
@@ -80,7 +82,9 @@ NAMES = [symlink, chain, folder, dots, hard, unlocked, swapped]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_another_process_by_another_name(path: Path, name: Callable[[Path], Path]) -> None:
-    """A served database is refused by whatever name, at once, naming the process that has it (failure case 11)."""
+    """A served database is refused by whatever name, at once, naming the process that has it
+    (failure case 11).
+    """
     with holder(url(path)) as process:
         other = url(name(path))
         with pytest.raises(DatabaseInUse, match=f"process {process.pid} on "):
@@ -92,7 +96,9 @@ def test_another_process_by_another_name(path: Path, name: Callable[[Path], Path
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_process_by_another_name(path: Path, name: Callable[[Path], Path]) -> None:
-    """A second lock in one process is refused by whatever name, and SQLite's own locks of the first stay: who looks at the file from outside takes no log away."""
+    """A second lock in one process is refused by whatever name, and SQLite's own locks of the first
+    stay: who looks at the file from outside takes no log away.
+    """
     taken = StoreLock.take(url(path))
     with closing(sqlite3.connect(path, isolation_level=None)) as served:
         served.execute("PRAGMA journal_mode=WAL")
@@ -111,7 +117,9 @@ def test_the_same_process_by_another_name(path: Path, name: Callable[[Path], Pat
 
 
 def test_a_bind_mount(path: Path) -> None:
-    """A served database that is mounted elsewhere as well is refused there, naming the process that has it."""
+    """A served database that is mounted elsewhere as well is refused there, naming the process that
+    has it.
+    """
     other = path.parent.parent / "mounted.db"
     other.touch()
     take = "import sys; from headrace_server.store import StoreLock; StoreLock.take(sys.argv[1])"
@@ -137,7 +145,9 @@ def test_a_bind_mount(path: Path) -> None:
 
 @pytest.mark.parametrize("name", [symlink, unlocked])
 def test_what_a_dead_server_left_is_waited_for(path: Path, name: Callable[[Path], Path]) -> None:
-    """While the supervisor of a killed server holds the database, the next server waits for it, by whatever name."""
+    """While the supervisor of a killed server holds the database, the next server waits for it, by
+    whatever name.
+    """
     with holder(url(path), "shared") as process:
         other = url(name(path))
         process.send_signal(signal.SIGKILL)
@@ -170,7 +180,9 @@ def test_a_file_replaced_at_the_start(path: Path) -> None:
 
 
 def test_a_second_name_that_is_not_served(path: Path) -> None:
-    """A database with two names is refused by both, in a sentence that says how to find the other; with one it is served again."""
+    """A database with two names is refused by both, in a sentence that says how to find the other;
+    with one it is served again.
+    """
     StoreLock.take(url(path)).release()
     other = hard(path)
     for each in (path, other):
@@ -199,7 +211,9 @@ def test_what_is_no_file(path: Path, make: Callable[[Path], None]) -> None:
 
 
 def test_a_restored_copy(path: Path) -> None:
-    """The documented restore, a copy put in place with the server stopped, gives a database that is served: under the old lock, and as a new file."""
+    """The documented restore, a copy put in place with the server stopped, gives a database that is
+    served: under the old lock, and as a new file.
+    """
     taken = StoreLock.take(url(path))
     with closing(sqlite3.connect(path)) as served:
         served.execute("CREATE TABLE one (x)")

@@ -1,4 +1,6 @@
-"""A COMMIT whose answer is lost, on PostgreSQL: the batch is settled, never doubled, and told once (failure case 8)."""
+"""A COMMIT whose answer is lost, on PostgreSQL: the batch is settled, never doubled, and told once
+(failure case 8).
+"""
 
 import asyncio
 import random
@@ -23,7 +25,9 @@ pytestmark = [pytest.mark.only("postgresql"), pytest.mark.slow]
 
 
 def cut_at_commit(store: SqlStore, server: Server, *, carried_out: bool) -> None:
-    """End the writer's backend at its next COMMIT: before it hears of it, or after it has carried it out."""
+    """End the writer's backend at its next COMMIT: before it hears of it, or after it has carried
+    it out.
+    """
     engine = store._engines.writes
 
     def cut(connection: Any) -> None:
@@ -40,7 +44,9 @@ def cut_at_commit(store: SqlStore, server: Server, *, carried_out: bool) -> None
 async def test_a_lost_commit_is_settled(
     store: SqlStore, postgresql: Server, commits: list[list[Change]], carried_out: bool
 ) -> None:
-    """Whether the COMMIT was carried out or not, the callers are answered as if nothing had been, and all is stored and told once."""
+    """Whether the COMMIT was carried out or not, the callers are answered as if nothing had been,
+    and all is stored and told once.
+    """
     made = await submit(store)
     commits.clear()
     cut_at_commit(store, postgresql, carried_out=carried_out)
@@ -57,7 +63,9 @@ async def test_a_lost_commit_is_settled(
 async def test_commits_cut_at_any_moment(
     store: SqlStore, postgresql: Server, commits: list[list[Change]], url: str
 ) -> None:
-    """Backends ended at random moments: what was answered is stored, what was refused is not or is found by its request_id, no event is doubled."""
+    """Backends ended at random moments: what was answered is stored, what was refused is not or is
+    found by its request_id, no event is doubled.
+    """
     chance = random.Random(seed())
     name = str(store._engines.writes.url.database)
     over = threading.Event()

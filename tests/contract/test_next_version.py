@@ -1,4 +1,6 @@
-"""What a later version has written is read, and what is damaged harms itself alone: in every walk over the store."""
+"""What a later version has written is read, and what is damaged harms itself alone: in every walk
+over the store.
+"""
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -120,7 +122,9 @@ async def jobs(store: SqlStore, engine: Engine) -> AsyncIterator[dict[str, Job]]
 async def test_lists_and_watches_show_them(
     store: SqlStore, jobs: dict[str, Job], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every job is in every list, alone, counted and watched; a word that is not known is UNKNOWN, and its end is told; of what cannot be read the log tells once."""
+    """Every job is in every list, alone, counted and watched; a word that is not known is UNKNOWN,
+    and its end is told; of what cannot be read the log tells once.
+    """
     ids = {job.job_id for job in jobs.values()}
     assert set(await found(store, page())) == ids
     counts = await store.count("default", page().filter, [Group.STATUS])
@@ -148,7 +152,9 @@ async def test_lists_and_watches_show_them(
 
 
 async def test_claims_take_what_they_can_read(store: SqlStore, jobs: dict[str, Job]) -> None:
-    """What is queued with a key more is claimed and runs by its policy; what cannot be read is passed over, and none behind it waits."""
+    """What is queued with a key more is claimed and runs by its policy; what cannot be read is
+    passed over, and none behind it waits.
+    """
     last = await submit(store)
     taken = {one.job.job_id for one in await claim(store, slots=40, kinds=[*KINDS, "t"])}
     wanted = {
@@ -167,7 +173,9 @@ async def test_claims_take_what_they_can_read(store: SqlStore, jobs: dict[str, J
 async def test_stops_and_updates_act_on_what_can_be_read(
     store: SqlStore, jobs: dict[str, Job], engine: Engine
 ) -> None:
-    """A caller can stop and change what can be read, and is told in a sentence of what cannot; of both the rest stays byte for byte."""
+    """A caller can stop and change what can be read, and is told in a sentence of what cannot; of
+    both the rest stays byte for byte.
+    """
     for name, later in LATER.items():
         job = jobs[name]
         before = stored(engine, job.job_id)
@@ -199,7 +207,9 @@ async def test_stops_and_updates_act_on_what_can_be_read(
 async def test_time_and_deaths_settle_what_can_be_read(
     store: SqlStore, jobs: dict[str, Job], clock: Clock, engine: Engine
 ) -> None:
-    """Timers, takeovers and retention go over them: no run stays for ever, and what has a status of its own stays as it is."""
+    """Timers, takeovers and retention go over them: no run stays for ever, and what has a status of
+    its own stays as it is.
+    """
     waits = await submit(store, run_after=clock.now + SECOND)
     lost = await run(store)
     clock.pass_time(2)
@@ -221,7 +231,9 @@ async def test_time_and_deaths_settle_what_can_be_read(
 async def test_events_of_a_later_version_are_told(
     store: SqlStore, engine: Engine, table: str, database: str
 ) -> None:
-    """A kind, a status, a body that is not known: the history, its tail and the relay go on behind it, in order."""
+    """A kind, a status, a body that is not known: the history, its tail and the relay go on behind
+    it, in order.
+    """
     history = []
     for columns in EVENTS:
         job = await run(store)
@@ -250,7 +262,9 @@ async def test_events_of_a_later_version_are_told(
 
 
 async def test_instances_of_a_later_version_are_listed(store: SqlStore, engine: Engine) -> None:
-    """An instance that tells more of itself, or otherwise, or is in a state that is not known, is listed as far as it is understood."""
+    """An instance that tells more of itself, or otherwise, or is in a state that is not known, is
+    listed as far as it is understood.
+    """
     await store.join(Instance("me", 1, {"types": ["t"], "workers": 1, "draining": False}), lease=None)
     with engine.begin() as connection:
         for number, about in enumerate(ABOUT):
@@ -327,7 +341,9 @@ _PROGRESS = {"done": 1, "total": 2, "message": "m", "update_time": 1}
     )
 )
 def test_no_row_raises(written: dict[str, Any]) -> None:
-    """Whatever stands in a job's row, it is read, shown, and stored again as it was where nothing of it has changed."""
+    """Whatever stands in a job's row, it is read, shown, and stored again as it was where nothing
+    of it has changed.
+    """
     row = list(_ROW)
     for name, value in written.items():
         row[rows.JOB_FIELDS.index(name)] = value if name == "status" else json.dumps(value)

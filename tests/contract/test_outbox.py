@@ -44,7 +44,9 @@ async def say(store: SqlStore, job: Job, *texts: str) -> None:
 
 
 async def test_every_event_of_the_kinds_asked_for_is_put_out(store: SqlStore) -> None:
-    """The outbox has each event of a broadcast kind as the log has it, in order, and none of another kind (acceptance 76, 77)."""
+    """The outbox has each event of a broadcast kind as the log has it, in order, and none of
+    another kind (acceptance 76, 77).
+    """
     job = await run(store)
     await say(store, job, "one", "two")
     await finish(store, job)
@@ -55,7 +57,9 @@ async def test_every_event_of_the_kinds_asked_for_is_put_out(store: SqlStore) ->
 
 
 async def test_each_names_the_one_before_it(store: SqlStore) -> None:
-    """Previous is the job's last revision of a broadcast kind, over other kinds, transactions and deletions (invariant I4)."""
+    """Previous is the job's last revision of a broadcast kind, over other kinds, transactions and
+    deletions (invariant I4).
+    """
     job = await run(store)
     await say(store, job, "one", "two", "three")
     await stop(store, job)
@@ -92,7 +96,9 @@ async def test_it_outlives_its_job(store: SqlStore) -> None:
 
 
 async def test_pages_never_part_a_job(store: SqlStore) -> None:
-    """Of each job on a page every broadcast is read, however far behind it stands; pages come to an end."""
+    """Of each job on a page every broadcast is read, however far behind it stands; pages come to an
+    end.
+    """
     job = await submit(store, hold=True)
     await asyncio.gather(*(submit(store) for _ in range(10)))
     await store.apply(job.job_id, requests.release)
@@ -130,7 +136,9 @@ async def test_the_trace_goes_with_every_event(store: SqlStore) -> None:
 
 
 async def test_what_no_queue_wants_is_set_aside(store: SqlStore) -> None:
-    """What was parked is counted and found by itself, together with what came behind it (failure case 15)."""
+    """What was parked is counted and found by itself, together with what came behind it (failure
+    case 15).
+    """
     job = await run(store)
     other = await submit(store, "other")
     mine = [one for one in await unsent(store) if one.event.job_id == job.job_id]

@@ -42,7 +42,9 @@ def fail(database: str) -> Callable[[Engine], Callable[[], None]]:
 async def test_what_calls_need_and_the_probe_does_not(
     store: SqlStore, fail: Callable[[Engine], Callable[[], None]], what: str
 ) -> None:
-    """Where a read or a write of a call has failed, one like it is tried, until it succeeds, though the database answers the probe."""
+    """Where a read or a write of a call has failed, one like it is tried, until it succeeds, though
+    the database answers the probe.
+    """
     made = await submit(store)
     heal = fail(getattr(store._engines, what))
     await store.ping(1)  # nobody has met it yet
@@ -57,7 +59,9 @@ async def test_what_calls_need_and_the_probe_does_not(
 
 
 async def test_a_write_that_others_keep_waiting(store: SqlStore, url: str, database: str) -> None:
-    """A write that waits for a lock of another process for longer than an answer may take is no answer; when it is done, all is well."""
+    """A write that waits for a lock of another process for longer than an answer may take is no
+    answer; when it is done, all is well.
+    """
     made = await submit(store)
     lock = "BEGIN IMMEDIATE" if database == "sqlite" else "BEGIN; LOCK TABLE job IN EXCLUSIVE MODE"
     with closing(connect(url, database)) as other:
@@ -101,7 +105,9 @@ async def test_a_file_that_is_gone(store: SqlStore, url: str) -> None:
 
 @pytest.mark.only("postgresql")
 async def test_a_server_that_says_nothing(url: str) -> None:
-    """A link that is silent is no answer within the time, though no error comes; it is asked anew when the link is there again."""
+    """A link that is silent is no answer within the time, though no error comes; it is asked anew
+    when the link is there again.
+    """
     whole = make_url(url)
     with Relay(f"{whole.host}:{whole.port or 5432}") as link:
         host, _, port = link.target.partition(":")
@@ -118,7 +124,9 @@ async def test_a_server_that_says_nothing(url: str) -> None:
 
 @pytest.mark.only("postgresql")
 async def test_a_server_that_takes_no_writes(store: SqlStore, url: str) -> None:
-    """A server on which transactions are read-only, such as one that has become a standby, does not count as there."""
+    """A server on which transactions are read-only, such as one that has become a standby, does not
+    count as there.
+    """
     await store.ping(1)
     name = make_url(url).database
     with psycopg.connect(url, autocommit=True) as other:
@@ -147,7 +155,9 @@ async def test_sessions_that_take_writes_are_what_may_be_asked_for(url: str, wan
 def test_sessions_that_take_none_are_refused(
     wanted: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A URL or an environment that asks for a server that takes no writes is refused, with the cause and what to write instead."""
+    """A URL or an environment that asks for a server that takes no writes is refused, with the
+    cause and what to write instead.
+    """
     url = "postgresql://127.0.0.1:1/jobs"
     if place == "url":
         url += f"?target_session_attrs={wanted}"

@@ -1,4 +1,6 @@
-"""What queries cost on SQLite: plans that seek, and claims that cost the same in front of a long queue."""
+"""What queries cost on SQLite: plans that seek, and claims that cost the same in front of a long
+queue.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -137,7 +139,9 @@ async def test_a_sweep_does_not_feel_what_stays(store: SqlStore, url: str) -> No
 
 @pytest.mark.parametrize("slots", [1, 16])
 async def test_a_claim_does_not_feel_the_queue(store: SqlStore, slots: int) -> None:
-    """A claim costs the same with 200 and with 6,000 jobs queued, jobs of unloaded types in front included."""
+    """A claim costs the same with 200 and with 6,000 jobs queued, jobs of unloaded types in front
+    included.
+    """
     await queue(store, 200)
     await queue(store, 1, kind="a-type-not-loaded")
     short = await cost(store, slots)
@@ -156,7 +160,9 @@ async def test_a_claim_does_not_feel_the_tenants(store: SqlStore) -> None:
 
 @pytest.mark.parametrize("slots", [1, 16])
 async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, slots: int) -> None:
-    """A claim costs the same behind 300 and behind 6,000 jobs of an owner who has no room for one more."""
+    """A claim costs the same behind 300 and behind 6,000 jobs of an owner who has no room for one
+    more.
+    """
     await set_gate(store, Scope.QUEUE, "default", max_running_per_owner=1)
     full = [submission(owner="full", priority=1) for _ in range(6000)]
     others = [submission(owner=f"other-{number:03}") for number in range(50)]
@@ -168,7 +174,9 @@ async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, slots: i
 
 
 async def test_the_outbox_does_not_feel_what_is_parked(url: str) -> None:
-    """A page of the outbox seeks behind its place in the index of its kind, and then by job; a backlog is counted in an index."""
+    """A page of the outbox seeks behind its place in the index of its kind, and then by job; a
+    backlog is counted in an index.
+    """
     store = SqlStore.open(url, durable=False, broadcast=DEFAULT_KINDS)
     await end(store)
     with recorded(store) as statements:

@@ -1,4 +1,6 @@
-"""What queries cost on PostgreSQL, in plans as they were carried out: each statement reads what it needs and no more."""
+"""What queries cost on PostgreSQL, in plans as they were carried out: each statement reads what it
+needs and no more.
+"""
 
 import asyncio
 import json
@@ -24,7 +26,9 @@ Plan = dict[str, Any]
 
 @contextmanager
 def carried_out(store: SqlStore) -> Iterator[list[Plan]]:
-    """The plan of every statement of the store meanwhile, with the rows that it met: auto_explain tells them."""
+    """The plan of every statement of the store meanwhile, with the rows that it met: auto_explain
+    tells them.
+    """
     plans: list[Plan] = []
 
     def hear(diagnostic: Any) -> None:
@@ -111,7 +115,9 @@ async def life(store: SqlStore, clock: Clock, number: int) -> None:
 
 
 async def test_hot_statements_seek(store: SqlStore, clock: Clock) -> None:
-    """Statements planned on empty tables, and kept, still meet a handful of rows each when there are 4,000 jobs."""
+    """Statements planned on empty tables, and kept, still meet a handful of rows each when there
+    are 4,000 jobs.
+    """
     for number in range(8):
         await life(store, clock, number)
     await asyncio.gather(*(submit(store, tenant=f"t{n % 5}", request_id=f"many-{n}") for n in range(4000)))
@@ -123,7 +129,9 @@ async def test_hot_statements_seek(store: SqlStore, clock: Clock) -> None:
 
 @pytest.mark.parametrize("slots", [1, 16])
 async def test_a_claim_does_not_feel_the_queue(store: SqlStore, slots: int) -> None:
-    """With 4,000 jobs of two types and 500 tenants queued, no step of a claim meets more rows than slots call for."""
+    """With 4,000 jobs of two types and 500 tenants queued, no step of a claim meets more rows than
+    slots call for.
+    """
     kinds = ["t", "u"]
     await claim(store, slots, kinds=kinds)
     await asyncio.gather(
@@ -139,7 +147,9 @@ async def test_a_claim_does_not_feel_the_queue(store: SqlStore, slots: int) -> N
 
 @pytest.mark.parametrize("slots", [1, 16])
 async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, slots: int) -> None:
-    """With 3,000 jobs of an owner without room in front, no step of a claim meets more rows than it looks at owners."""
+    """With 3,000 jobs of an owner without room in front, no step of a claim meets more rows than it
+    looks at owners.
+    """
     await claim(store, slots)
     await set_gate(store, Scope.QUEUE, "default", max_running=1000, max_running_per_owner=1)
     await asyncio.gather(*(submit(store, owner="full", priority=1) for _ in range(3000)))
@@ -155,7 +165,9 @@ async def test_a_claim_does_not_feel_who_is_at_a_limit(store: SqlStore, slots: i
 
 
 async def test_the_outbox_does_not_feel_what_is_parked(url: str) -> None:
-    """A page of the outbox costs the same in front of many events, and behind many that no queue wants."""
+    """A page of the outbox costs the same in front of many events, and behind many that no queue
+    wants.
+    """
     store = SqlStore.open(url, durable=False, broadcast=DEFAULT_KINDS)
     with connected(url) as connection:
         connection.exec_driver_sql(

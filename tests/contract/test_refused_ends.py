@@ -1,4 +1,6 @@
-"""What a database refuses of one job: its end is written in another form, and no other job is harmed."""
+"""What a database refuses of one job: its end is written in another form, and no other job is
+harmed.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -32,7 +34,9 @@ _TRIGGERS = {
 
 @pytest.fixture
 def refuse(url: str, database: str) -> Callable[..., None]:
-    """Has the database refuse, from now on, what matches a condition on the new row; on the old one of a DELETE."""
+    """Has the database refuse, from now on, what matches a condition on the new row; on the old one
+    of a DELETE.
+    """
 
     def make(when: str, what: str = "UPDATE") -> None:
         engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
@@ -86,7 +90,9 @@ async def ended(
 
 
 async def test_an_end_that_holds_what_cannot_be_stored(store: SqlStore) -> None:
-    """A result, or an error's text, that no database takes gives a FAILED that it takes, and the log goes on."""
+    """A result, or an error's text, that no database takes gives a FAILED that it takes, and the
+    log goes on.
+    """
     for outcome, kind in (
         (Outcome(result='"\ud800"'), ErrorKind.RESULT_NOT_SERIALIZABLE),
         (Outcome(error=replace(FAULT, message="\udfff")), ErrorKind.EXCEPTION),
@@ -112,7 +118,9 @@ async def test_an_end_that_holds_what_cannot_be_stored(store: SqlStore) -> None:
 async def test_a_named_result_that_cannot_be_stored(
     store: SqlStore, outcome: Outcome, status: Status, kind: ErrorKind | None
 ) -> None:
-    """A run does not succeed without a result that it has set: it names that; those that were taken are kept, an end of its own stays."""
+    """A run does not succeed without a result that it has set: it names that; those that were taken
+    are kept, an end of its own stays.
+    """
     job = await run(store)
     await ended(store, job, outcome, [("first", "1"), ("second", '"\ud800"'), ("third", "3")])
     full = await store.get(job.job_id, tenant="default", payload=True)
@@ -125,7 +133,9 @@ async def test_a_named_result_that_cannot_be_stored(
 
 
 async def test_messages_that_cannot_be_stored(store: SqlStore) -> None:
-    """They are counted as dropped, where the log tells of what is not kept, and the end is written as it was."""
+    """They are counted as dropped, where the log tells of what is not kept, and the end is written
+    as it was.
+    """
     job = await run(store)
     lines = [Message(1, 1, text) for text in ("one", "\udfff", "three")]
     await ended(store, job, Outcome(result='"done"'), messages=lines)
@@ -171,7 +181,9 @@ async def test_an_end_that_is_refused_in_every_form_is_written_later(
 
 
 async def test_recovery_goes_job_by_job(store: SqlStore, refuse: Callable[[str], None]) -> None:
-    """Of what a dead instance has left, one job that the database refuses to change leaves the others to be settled."""
+    """Of what a dead instance has left, one job that the database refuses to change leaves the
+    others to be settled.
+    """
     jobs = [await run(store) for _ in range(4)]
     refuse(f"NEW.job_id = '{jobs[1].job_id}'")
     assert await store.recover(LOST, confirmed=True) == 3
@@ -198,7 +210,9 @@ async def test_recovery_of_a_run_whose_next_attempt_is_refused(
 
 
 async def test_timers_go_job_by_job(store: SqlStore, clock: Clock, refuse: Callable[[str], None]) -> None:
-    """Of what is due, one job that the database refuses to change keeps no other waiting, nor the timers busy."""
+    """Of what is due, one job that the database refuses to change keeps no other waiting, nor the
+    timers busy.
+    """
     bad, good = [await submit(store, run_after=clock.now + SECOND) for _ in range(2)]
     refuse(f"NEW.job_id = '{bad.job_id}'")
     clock.pass_time(2)
@@ -212,7 +226,9 @@ async def test_timers_go_job_by_job(store: SqlStore, clock: Clock, refuse: Calla
 
 
 async def test_claims_go_job_by_job(store: SqlStore, refuse: Callable[[str], None]) -> None:
-    """A job that the database refuses to have claimed is passed over, and those behind it are claimed."""
+    """A job that the database refuses to have claimed is passed over, and those behind it are
+    claimed.
+    """
     bad = [await submit(store) for _ in range(2)]
     good = [await submit(store) for _ in range(3)]
     refuse(f"NEW.job_id <= '{bad[1].job_id}'")
@@ -222,7 +238,9 @@ async def test_claims_go_job_by_job(store: SqlStore, refuse: Callable[[str], Non
 
 
 async def test_a_purge_goes_job_by_job(store: SqlStore, refuse: Callable[..., None]) -> None:
-    """A job that the database refuses to delete stays, and those beside it go; alone it is one caller's error."""
+    """A job that the database refuses to delete stays, and those beside it go; alone it is one
+    caller's error.
+    """
     jobs = [await end(store) for _ in range(3)]
     refuse(f"OLD.job_id = '{jobs[1].job_id}'", "DELETE")
     assert await store.purge([job.job_id for job in jobs], tenant="default") == 2
@@ -238,7 +256,9 @@ async def test_a_sweep_goes_job_by_job(
     allow: Callable[[], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Jobs that the database refuses to delete keep no other, however many stand before it; they go when it does not any more."""
+    """Jobs that the database refuses to delete keep no other, however many stand before it; they go
+    when it does not any more.
+    """
     jobs = [await end(store) for _ in range(5)]
     last = jobs[-1].job_id
     refuse(f"OLD.job_id < '{last}'", "DELETE")

@@ -67,7 +67,9 @@ async def ended(store: SqlStore) -> dict[Status, Job]:
 
 
 async def test_each_status_has_its_time(store: SqlStore, clock: Clock) -> None:
-    """A job goes when the retention of its status is over, not before; without one it stays for ever."""
+    """A job goes when the retention of its status is over, not before; without one it stays for
+    ever.
+    """
     jobs = await ended(store)
     waiting = await submit(store)
     clock.pass_time(DAY)
@@ -138,7 +140,9 @@ async def test_a_portion_counts_events(store: SqlStore) -> None:
 
 
 async def test_request_ids_are_remembered_for_a_day(store: SqlStore, clock: Clock, url: str) -> None:
-    """A request_id is remembered 24 h from its submit though its job was deleted, and forgotten then."""
+    """A request_id is remembered 24 h from its submit though its job was deleted, and forgotten
+    then.
+    """
     first = submission(request_id="r")
     made = (await store.submit(first)).job.job
     await stop(store, made)
@@ -163,7 +167,9 @@ async def test_the_request_id_of_a_job_that_stays_is_not_forgotten(store: SqlSto
 
 
 async def test_purge(store: SqlStore) -> None:
-    """A purge deletes those of the named jobs that have ended, are not locked and belong to the tenant."""
+    """A purge deletes those of the named jobs that have ended, are not locked and belong to the
+    tenant.
+    """
     gone, locked, waiting = await end(store), await end(store), await submit(store)
     other = (await stop(store, await submit(store, tenant="other"))).job
     await lock(store, locked)

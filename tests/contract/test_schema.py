@@ -1,4 +1,6 @@
-"""The schema and its versions: migrations make exactly the tables of schema.py, and nothing is guessed at."""
+"""The schema and its versions: migrations make exactly the tables of schema.py, and nothing is
+guessed at.
+"""
 
 import os
 import sqlite3
@@ -82,13 +84,17 @@ def test_migrations_make_the_schema(climbed: str) -> None:
 
 @pytest.mark.only("sqlite")
 def test_migrations_make_the_schema_to_the_letter(climbed: str, template: Path, tmp_path: Path) -> None:
-    """Tables and indexes, partial ones and those without row ids included, are the same text, made at once or step by step."""
+    """Tables and indexes, partial ones and those without row ids included, are the same text, made
+    at once or step by step.
+    """
     assert climbed.endswith("/climbed.db")
     assert tables(template) == tables(tmp_path / "climbed.db")
 
 
 def test_migrations_leave_the_rows_of_a_new_database(url: str, climbed: str) -> None:
-    """A database made at once has the rows that the steps leave, its revision and the duties, and no others."""
+    """A database made at once has the rows that the steps leave, its revision and the duties, and
+    no others.
+    """
     found = rows(url)
     assert found == rows(climbed)
     assert {name for name, there in found.items() if there} == {"duty", "alembic_version"}
@@ -104,7 +110,9 @@ def test_a_new_database_needs_no_alembic(tmp_path: Path) -> None:
 
 
 def test_an_old_database_is_taken_on_from_where_it_is(tmp_path: Path) -> None:
-    """A database of the first tables gets what the later steps add, and nothing of what it has is made again."""
+    """A database of the first tables gets what the later steps add, and nothing of what it has is
+    made again.
+    """
     url = f"sqlite:///{tmp_path}/old.db"
     engine = sql.of_url(url).owner_engine(url)
     with engine.begin() as connection:
@@ -149,7 +157,9 @@ def test_a_newer_database_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("since", ["own", "0000"])
 async def test_a_newer_database_that_serves_this_version_is_served(url: str, since: str) -> None:
-    """Newer tables that say that they serve this version are opened and left as they are (failure case 29)."""
+    """Newer tables that say that they serve this version are opened and left as they are (failure
+    case 29).
+    """
     head = migrate.state(url).head
     revision = f"9999_since_{head[:4] if since == 'own' else since}"
     engine = sql.of_url(url).owner_engine(url)
@@ -170,14 +180,18 @@ async def test_a_newer_database_that_serves_this_version_is_served(url: str, sin
 
 @pytest.mark.parametrize("revision", ["9999_since_9998", "9999", "9999_since_", "0000_since_0000", "x"])
 def test_a_newer_database_that_does_not_say_so_is_refused(revision: str) -> None:
-    """Tables that serve only newer code, or say nothing that can be read, are those of a newer version."""
+    """Tables that serve only newer code, or say nothing that can be read, are those of a newer
+    version.
+    """
     found = migrate.state_of(revision)
     assert not found.known
     assert not found.serves
 
 
 def test_every_migration_says_which_code_it_serves() -> None:
-    """Revisions are numbered without a gap, in files of their names; none serves code that the one before it did not."""
+    """Revisions are numbered without a gap, in files of their names; none serves code that the one
+    before it did not.
+    """
     taken = [*ScriptDirectory.from_config(climb.configured()).walk_revisions()][::-1]
     assert steps.revisions() == [step.revision for step in taken]
     least = 0
@@ -203,7 +217,9 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.only("sqlite")
 def test_connections_are_set_up(url: str) -> None:
-    """A connection that writes waits for locks, keeps its log on disk at every commit, and holds 64 MiB of pages."""
+    """A connection that writes waits for locks, keeps its log on disk at every commit, and holds 64
+    MiB of pages.
+    """
     for durable, synchronous in ((True, 2), (False, 0)):
         engine = writer_engine(url, durable=durable)
         with engine.connect() as connection:
@@ -253,7 +269,9 @@ def made_of(url: str) -> list[tuple[str, ...]]:
 
 @pytest.mark.only("postgresql")
 def test_migrations_make_the_schema_to_the_letter_on_postgresql(url: str, climbed: str) -> None:
-    """On PostgreSQL too columns, their collations and indexes are the same, made either way; all texts compare by bytes."""
+    """On PostgreSQL too columns, their collations and indexes are the same, made either way; all
+    texts compare by bytes.
+    """
     made = made_of(url)
     assert made_of(climbed) == made
     assert {row[3] for row in made if row[2:3] == ("text",)} == {"C"}

@@ -1,4 +1,6 @@
-"""Several stores on one PostgreSQL database: no job twice, no deadlock, a log without a gap (failure case 16)."""
+"""Several stores on one PostgreSQL database: no job twice, no deadlock, a log without a gap
+(failure case 16).
+"""
 
 import asyncio
 import random
@@ -46,7 +48,9 @@ async def stores(url: str, clock: Clock) -> AsyncIterator[list[SqlStore]]:
 
 
 async def test_side_by_side_claims(stores: list[SqlStore]) -> None:
-    """Stores that claim in the same moment share the queue out: every job goes to exactly one of them."""
+    """Stores that claim in the same moment share the queue out: every job goes to exactly one of
+    them.
+    """
     made = await asyncio.gather(
         *(submit(stores[0], tenant=f"t{n % 7}", kind="tu"[n % 2]) for n in range(300))
     )
@@ -67,7 +71,9 @@ async def test_side_by_side_claims(stores: list[SqlStore]) -> None:
 
 
 class AtOnce:
-    """Jobs that are worked off by several stores, and how many of them were held at once: by gate, and by gate and owner."""
+    """Jobs that are worked off by several stores, and how many of them were held at once: by gate,
+    and by gate and owner.
+    """
 
     def __init__(self, jobs: Collection[Job]) -> None:
         self.most: Counter[str] = Counter()
@@ -124,7 +130,9 @@ async def crowd(stores: list[SqlStore], count: int) -> AtOnce:
 
 
 async def test_limits_are_exact(stores: list[SqlStore]) -> None:
-    """Stores that claim in the same moment never let more through together than a queue, a tenant, a type or an owner may run."""
+    """Stores that claim in the same moment never let more through together than a queue, a tenant,
+    a type or an owner may run.
+    """
     seen = await crowd(stores, figure(1500, 10_000))
     await seen.work(stores)
     print(f"most at once {seen.most.most_common(12)}")
@@ -146,7 +154,9 @@ async def test_a_limit_counted_in_the_lock_is_caught(stores: list[SqlStore]) -> 
 
 
 async def test_nobody_waits_for_a_gate(stores: list[SqlStore]) -> None:
-    """While another holds a gate its lanes are left out, the others are served; whoever claims is told to ask again."""
+    """While another holds a gate its lanes are left out, the others are served; whoever claims is
+    told to ask again.
+    """
     behind = await submit(stores[0], queue="limited", priority=9)
     free = await submit(stores[0])
     await set_gate(stores[0], Scope.QUEUE, "limited", max_running=5)
@@ -162,7 +172,9 @@ async def test_nobody_waits_for_a_gate(stores: list[SqlStore]) -> None:
 
 
 async def test_a_change_waits_for_claims_under_way(stores: list[SqlStore]) -> None:
-    """A pause is answered when every claim that began before it has ended: behind the answer nothing more is claimed."""
+    """A pause is answered when every claim that began before it has ended: behind the answer
+    nothing more is claimed.
+    """
     await submit(stores[0], queue="q")
     with stores[1]._engines.reads.connect() as other:
         sql.of(other).share_gates(other)
@@ -176,7 +188,9 @@ async def test_a_change_waits_for_claims_under_way(stores: list[SqlStore]) -> No
 
 
 async def test_one_request_id_from_all_sides(stores: list[SqlStore]) -> None:
-    """One request_id submitted to several stores in the same moment makes one job, and all callers get it."""
+    """One request_id submitted to several stores in the same moment makes one job, and all callers
+    get it.
+    """
     for number in range(figure(40, 400)):
         answers = await asyncio.gather(
             *(store.submit(submission(request_id=f"r{number}")) for store in stores for _ in range(2))
@@ -186,7 +200,9 @@ async def test_one_request_id_from_all_sides(stores: list[SqlStore]) -> None:
 
 
 async def test_one_of_all_sweeps(stores: list[SqlStore], clock: Clock) -> None:
-    """Of stores that come to sweep in the same moment one does, the others let a period go by; every job goes once (acceptance 75)."""
+    """Of stores that come to sweep in the same moment one does, the others let a period go by;
+    every job goes once (acceptance 75).
+    """
     soon = Retention(None, None, SECOND)
     turns = dict.fromkeys(range(len(stores)), 0)
     for _ in range(figure(20, 200)):
@@ -268,7 +284,9 @@ def seen_in_order(told: list[Change]) -> None:
 
 
 async def test_a_storm_of_batches(stores: list[SqlStore], url: str) -> None:
-    """Random batches on the same jobs from all stores: no deadlock; each store tells a job's events in order, and a tail by (writer, seq) misses none."""
+    """Random batches on the same jobs from all stores: no deadlock; each store tells a job's events
+    in order, and a tail by (writer, seq) misses none.
+    """
     told: list[list[Change]] = [[] for _ in stores]
     for store, heard in zip(stores, told, strict=True):
         store.listeners.append(Recorder(committed=heard.extend))

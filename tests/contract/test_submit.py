@@ -95,7 +95,9 @@ async def test_one_request_id_many_times_at_once(store: SqlStore, commits: list[
 
 
 async def test_request_id_outlives_its_job(store: SqlStore) -> None:
-    """A repeated submit whose job was deleted makes no second job: it is told that the first is gone."""
+    """A repeated submit whose job was deleted makes no second job: it is told that the first is
+    gone.
+    """
     ended = await end(store, request_id="r1")
     await store.delete(ended.job_id, tenant="default")
     with pytest.raises(JobNotFound, match=ended.job_id):
@@ -138,7 +140,9 @@ async def test_a_job_of_another_tenant_is_not_found(store: SqlStore) -> None:
 
 
 async def test_events_are_the_history(store: SqlStore, commits: list[list[Change]], clock: Clock) -> None:
-    """The events read back are those told at each commit: gap-free, in order, pages continuing at a revision."""
+    """The events read back are those told at each commit: gap-free, in order, pages continuing at a
+    revision.
+    """
     job = await run(store)
     clock.pass_time(1)
     messages = [Message(2, 1, f"line {number}") for number in range(5)]
@@ -166,7 +170,9 @@ async def test_results_lie_beside_the_job(store: SqlStore) -> None:
 
 
 async def test_a_new_attempt_clears_the_results(store: SqlStore) -> None:
-    """What an earlier attempt has set is gone when the next one starts, what that one sets in the same moment stays."""
+    """What an earlier attempt has set is gone when the next one starts, what that one sets in the
+    same moment stays.
+    """
     job = await run(store, retry=RetryPolicy(max_attempts=2, initial_backoff=0))
     fence = {"claim": job.claim, "instance": job.instance}
     await store.apply(job.job_id, partial(running.set_result, **fence, name="old", value="1"))

@@ -1,4 +1,6 @@
-"""The tail: what other stores commit is told once, in the order of each writer, however late it is committed."""
+"""The tail: what other stores commit is told once, in the order of each writer, however late it is
+committed.
+"""
 
 import asyncio
 import logging
@@ -79,7 +81,9 @@ def heard(stores: list[SqlStore]) -> list[list[Event]]:
 async def test_everything_of_the_others_is_told_once(
     stores: list[SqlStore], heard: list[list[Event]]
 ) -> None:
-    """Three stores change the same jobs at once: each hears every event of the others and none of its own, none twice."""
+    """Three stores change the same jobs at once: each hears every event of the others and none of
+    its own, none twice.
+    """
     own: list[list[Event]] = [[] for _ in stores]
     for events, store in zip(own, stores, strict=True):
 
@@ -106,7 +110,9 @@ async def test_everything_of_the_others_is_told_once(
 async def test_a_late_commit_is_not_missed(
     url: str, stores: list[SqlStore], heard: list[list[Event]]
 ) -> None:
-    """What was written first and committed last is told when it is committed, though later events were told before."""
+    """What was written first and committed last is told when it is committed, though later events
+    were told before.
+    """
     job = await submit(stores[0])
     with connected(url) as late:
         number = late.execute(OPEN_WRITER).scalar_one()
@@ -151,7 +157,9 @@ async def test_a_hint_is_quicker_than_the_poll(stores: list[SqlStore], heard: li
 async def test_a_hint_comes_by_any_descriptor(
     url: str, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A store whose connections have descriptors of 1024 and more hears what others commit, and logs no trouble."""
+    """A store whose connections have descriptors of 1024 and more hears what others commit, and
+    logs no trouble.
+    """
     opened = [SqlStore.open(url, durable=False, clock=clock) for _ in range(2)]
     try:
         heard: list[Event] = []
@@ -185,7 +193,9 @@ async def test_the_tail_goes_on_after_its_connection_was_lost(
 
 
 async def test_newer_tells_what_is_further_than_is_known(stores: list[SqlStore]) -> None:
-    """Of many jobs those are answered that have another revision, and by their ids those that are gone."""
+    """Of many jobs those are answered that have another revision, and by their ids those that are
+    gone.
+    """
     jobs = [await submit(stores[0]) for _ in range(3)]
     moved = (await stop(stores[1], jobs[1])).job
     known = {job.job_id: job.revision for job in jobs} | {"unknown": 1}
@@ -194,7 +204,9 @@ async def test_newer_tells_what_is_further_than_is_known(stores: list[SqlStore])
 
 
 async def test_a_claim_of_one_is_told_to_the_other(stores: list[SqlStore], heard: list[list[Event]]) -> None:
-    """A whole life on one store, claims on their own connection included, is heard on another in order."""
+    """A whole life on one store, claims on their own connection included, is heard on another in
+    order.
+    """
     job = await end(stores[0])
     await reached(lambda: len(heard[1]) == job.revision, "all is told")
     found = sorted(heard[1], key=lambda event: event.revision)

@@ -35,7 +35,9 @@ async def test_a_retry_waits_for_its_backoff(store: SqlStore, clock: Clock) -> N
 async def test_a_job_that_has_not_started_expires(
     store: SqlStore, clock: Clock, commits: list[list[Change]]
 ) -> None:
-    """Held, queued and claimed jobs whose expire_time passes are FAILED with EXPIRED, and that is told."""
+    """Held, queued and claimed jobs whose expire_time passes are FAILED with EXPIRED, and that is
+    told.
+    """
     expiry = NOON + 5 * SECOND
     claimed = await submit(store, expire_time=expiry)
     await claim(store, permit=False)
@@ -73,7 +75,9 @@ async def test_timers_follow_the_job(store: SqlStore) -> None:
 
 
 async def test_many_timers_take_several_calls(store: SqlStore, clock: Clock) -> None:
-    """A call carries out a bounded number of timers, oldest first, and answers a time in the past when more are due."""
+    """A call carries out a bounded number of timers, oldest first, and answers a time in the past
+    when more are due.
+    """
     for number in range(510):
         await submit(store, run_after=NOON + SECOND + number)
     clock.pass_time(5)
@@ -83,7 +87,9 @@ async def test_many_timers_take_several_calls(store: SqlStore, clock: Clock) -> 
 
 
 async def test_recovery_settles_what_was_held(store: SqlStore, commits: list[list[Change]]) -> None:
-    """After a death: claimed jobs go back at no cost, begun ones are tried again or FAILED, stopped ones ABORTED."""
+    """After a death: claimed jobs go back at no cost, begun ones are tried again or FAILED, stopped
+    ones ABORTED.
+    """
     again = await run(store, retry=RetryPolicy(max_attempts=2, initial_backoff=0))
     failed = await run(store)
     stopped = await run(store)

@@ -30,7 +30,9 @@ async def stores(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tup
 
 
 async def test_what_others_change_is_counted(stores: tuple[SqlStore, SqlStore]) -> None:
-    """What another store submits and claims is counted a little later, without a write of this one, and then the limit holds."""
+    """What another store submits and claims is counted a little later, without a write of this one,
+    and then the limit holds.
+    """
     here, there = stores
     for _ in range(5):
         await submit(there)
@@ -45,7 +47,9 @@ async def test_what_others_change_is_counted(stores: tuple[SqlStore, SqlStore]) 
 
 
 async def test_a_count_loses_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this store commits while a count is under way is kept; a count that fails leaves what there was."""
+    """What this store commits while a count is under way is kept; a count that fails leaves what
+    there was.
+    """
     monkeypatch.setattr(waiting_count, "RECOUNT_SECONDS", 0)
     monkeypatch.setattr(waiting_count, "IDLE_SHARE", 0)
     kept = WaitingCount(10)
@@ -81,7 +85,9 @@ async def test_no_commit_is_counted_twice(
     seen: list[int] = []
 
     def add_late(of: WaitingCount, change: int) -> None:
-        """The COMMIT has been carried out: told of it when a count is about to begin, and behind one that has begun."""
+        """The COMMIT has been carried out: told of it when a count is about to begin, and behind
+        one that has begun.
+        """
         begins.clear()
         assert begins.wait(30)
         counts.wait(0.1)
@@ -115,7 +121,9 @@ async def test_no_commit_is_counted_twice(
 
 
 def test_a_look_between_commits() -> None:
-    """It begins when the commit that is under way has been told, and the next commit when it is over; it does not wait for ever."""
+    """It begins when the commit that is under way has been told, and the next commit when it is
+    over; it does not wait for ever.
+    """
     order, told = CommitOrder(), []
 
     def look() -> None:

@@ -1,4 +1,6 @@
-"""The group commit: one transaction for what is waiting, one outcome for each, nothing told before COMMIT."""
+"""The group commit: one transaction for what is waiting, one outcome for each, nothing told before
+COMMIT.
+"""
 
 import asyncio
 import sqlite3
@@ -36,14 +38,18 @@ def pragma(store: SqlStore, text: str) -> Any:
 async def test_what_comes_together_is_committed_together(
     store: SqlStore, commits: list[list[Change]]
 ) -> None:
-    """Work that arrives while nothing runs shares a few commits, and each job of it is told once in each."""
+    """Work that arrives while nothing runs shares a few commits, and each job of it is told once in
+    each.
+    """
     await asyncio.gather(*(submit(store) for _ in range(100)))
     assert len(commits) <= 3
     assert sum(len(told) for told in commits) == 100
 
 
 async def test_changes_of_one_job_are_folded(store: SqlStore, commits: list[list[Change]]) -> None:
-    """Many changes of a job in one batch are one change to the listener: the last state and every event in order."""
+    """Many changes of a job in one batch are one change to the listener: the last state and every
+    event in order.
+    """
     job = await run(store)
     commits.clear()
     fence = {"claim": job.claim, "instance": job.instance}
@@ -63,7 +69,9 @@ async def test_changes_of_one_job_are_folded(store: SqlStore, commits: list[list
 
 
 async def test_the_listener_is_told_before_the_caller(store: SqlStore, url: str) -> None:
-    """A listener has seen a change by the time its caller is answered, and the row is readable by then."""
+    """A listener has seen a change by the time its caller is answered, and the row is readable by
+    then.
+    """
     seen: list[str] = []
 
     def listen(changes: Any) -> None:
@@ -90,7 +98,9 @@ async def test_a_listener_that_fails_harms_nobody(store: SqlStore) -> None:
 
 
 async def test_a_refusal_is_one_callers_own(store: SqlStore) -> None:
-    """In a batch, work that is refused gets its own error and changes nothing; the rest is committed."""
+    """In a batch, work that is refused gets its own error and changes nothing; the rest is
+    committed.
+    """
     jobs = [await submit(store) for _ in range(3)]
     ended = (await stop(store, jobs[0])).job
     outcomes = await asyncio.gather(
@@ -107,7 +117,9 @@ async def test_a_refusal_is_one_callers_own(store: SqlStore) -> None:
 
 
 async def test_a_poisoned_write_fails_alone(store: SqlStore, commits: list[list[Change]]) -> None:
-    """Data that the database cannot take fails its own caller; every other write of the batch is stored."""
+    """Data that the database cannot take fails its own caller; every other write of the batch is
+    stored.
+    """
     jobs = [await submit(store) for _ in range(9)]
     commits.clear()
     texts = [NO_UTF8 if number == 4 else f"text {number}" for number in range(9)]
@@ -125,7 +137,9 @@ async def test_a_poisoned_write_fails_alone(store: SqlStore, commits: list[list[
 
 
 async def test_a_decision_with_a_fault_fails_alone(store: SqlStore) -> None:
-    """An unexpected exception in a decision reaches its caller; what stood beside it in the batch is stored."""
+    """An unexpected exception in a decision reaches its caller; what stood beside it in the batch
+    is stored.
+    """
     first, second = await submit(store), await submit(store)
 
     def faulty(_job: Job, _now: int) -> Change:
@@ -140,7 +154,9 @@ async def test_a_decision_with_a_fault_fails_alone(store: SqlStore) -> None:
 
 @pytest.mark.only("sqlite")
 async def test_a_batch_that_fails_leaves_no_trace(store: SqlStore, commits: list[list[Change]]) -> None:
-    """On a full disk the writers of a batch are told STORE_UNAVAILABLE, nothing is stored; with room it goes on."""
+    """On a full disk the writers of a batch are told STORE_UNAVAILABLE, nothing is stored; with
+    room it goes on.
+    """
     kept = await submit(store)
     commits.clear()
     pragma(store, f"max_page_count = {pragma(store, 'page_count')[0]}")
@@ -160,7 +176,9 @@ async def test_a_batch_that_fails_leaves_no_trace(store: SqlStore, commits: list
 
 @pytest.mark.only("sqlite")
 async def test_a_locked_database_is_unavailable(store: SqlStore, url: str) -> None:
-    """A write lock held elsewhere for longer than the timeout is STORE_UNAVAILABLE; reads go on, writes recover."""
+    """A write lock held elsewhere for longer than the timeout is STORE_UNAVAILABLE; reads go on,
+    writes recover.
+    """
     made = await submit(store)
     pragma(store, "busy_timeout = 1")
     other = sqlite3.connect(file_of(url), isolation_level=None)
@@ -195,7 +213,9 @@ async def test_progress_is_told_without_an_event(store: SqlStore, commits: list[
 
 
 async def test_places_in_the_log_rise_without_reuse(store: SqlStore, url: str) -> None:
-    """Every event has its own place (writer, seq), counted from one without a gap, failed batches included."""
+    """Every event has its own place (writer, seq), counted from one without a gap, failed batches
+    included.
+    """
     jobs = [await submit(store) for _ in range(4)]
     await asyncio.gather(
         *(store.apply(job.job_id, describe(NO_UTF8 if job is jobs[1] else "fine")) for job in jobs),
@@ -225,7 +245,9 @@ async def test_close_writes_what_was_asked(url: str) -> None:
 async def test_a_store_that_cannot_be_opened_leaves_nothing(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the last thread that it needs is not to be had, those before it end, its connections are closed, and it can be opened later."""
+    """Where the last thread that it needs is not to be had, those before it end, its connections
+    are closed, and it can be opened later.
+    """
     start = threading.Thread.start
     wanted = [SqlStore.open(url, durable=False)]
     writers = len(wanted[0]._writers)
@@ -270,7 +292,9 @@ async def test_a_replaced_run_writes_nothing(store: SqlStore) -> None:
 
 @pytest.mark.only("sqlite")
 async def test_the_log_is_written_back_when_idle(store: SqlStore, url: str) -> None:
-    """Once nothing has come for a while the write-ahead log is cut to nothing, so an idle store is one file."""
+    """Once nothing has come for a while the write-ahead log is cut to nothing, so an idle store is
+    one file.
+    """
     await submit(store)
     log = file_of(url).with_suffix(".db-wal")
     assert log.stat().st_size > 0
@@ -281,7 +305,9 @@ async def test_the_log_is_written_back_when_idle(store: SqlStore, url: str) -> N
 
 @pytest.mark.only("sqlite")
 async def test_polls_do_not_keep_the_log(store: SqlStore, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """Claims and timers that find nothing, as a server asks them every second, do not put off the writing back."""
+    """Claims and timers that find nothing, as a server asks them every second, do not put off the
+    writing back.
+    """
     monkeypatch.setattr(writer, "IDLE_SECONDS", 0.2)
     await submit(store, "unknown")
     log = file_of(url).with_suffix(".db-wal")

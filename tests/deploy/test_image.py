@@ -46,7 +46,9 @@ def running(
 
 
 def test_the_steps_make_a_server(tmp_path: Path, shared_url: str) -> None:
-    """Every step succeeds; as compose starts it the server runs a job as its own user, passes its health check, and ends at its signal."""
+    """Every step succeeds; as compose starts it the server runs a job as its own user, passes its
+    health check, and ends at its signal.
+    """
     context = tmp_path / "context"
     context.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.slow
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SPARE = 28
-"""Seconds that a server may take beside its drain time, if its database is away: a last claim, the last writes, the ends of streams, events."""
+"""Seconds that a server may take beside its drain time, if its database is away: a last claim, the
+last writes, the ends of streams, events.
+"""
 
 
 def tool(name: str) -> str:
@@ -63,7 +65,9 @@ def test_compose_is_valid() -> None:
 
 
 def test_compose_says_what_the_server_takes() -> None:
-    """Two instances share one PostgreSQL and one RabbitMQ with settings that exist, are open to nobody beyond this machine, and have time to drain."""
+    """Two instances share one PostgreSQL and one RabbitMQ with settings that exist, are open to
+    nobody beyond this machine, and have time to drain.
+    """
     services = compose()["services"]
     assert set(services) == {"database", "broker", "one", "two"}
     for name in ("one", "two"):
@@ -99,7 +103,9 @@ def test_the_unit_is_valid(tmp_path: Path) -> None:
 
 
 def test_the_unit_says_what_the_server_needs() -> None:
-    """It has time to drain, SIGTERM reaches the server alone, a killed worker ends no service, a bad setting is not tried again."""
+    """It has time to drain, SIGTERM reaches the server alone, a killed worker ends no service, a
+    bad setting is not tried again.
+    """
     lines = unit()
     assert int(lines["TimeoutStopSec"][0]) > Settings().drain_time + SPARE
     assert lines["KillMode"] == ["mixed"]
@@ -111,7 +117,9 @@ def test_the_unit_says_what_the_server_needs() -> None:
 
 
 def test_the_filter_lets_everything_through_that_is_called(tmp_path: Path) -> None:
-    """Every system call of a server, its supervisor and its workers, with jobs that are run, stopped and killed, is in the unit's filter."""
+    """Every system call of a server, its supervisor and its workers, with jobs that are run,
+    stopped and killed, is in the unit's filter.
+    """
     listed = subprocess.run(
         [tool("systemd-analyze"), "syscall-filter", "--no-pager"], capture_output=True, text=True, check=True
     ).stdout

@@ -34,7 +34,9 @@ class Bench:
         self.channel = channel
 
     def queue(self, name: str, *keys: str, **arguments: Any) -> str:
-        """A durable queue that is bound with these keys to the exchange, which is declared as the server does."""
+        """A durable queue that is bound with these keys to the exchange, which is declared as the
+        server does.
+        """
         self.channel.exchange_declare(EXCHANGE, "topic", durable=True)
         self.channel.queue_declare(name, durable=True, arguments=arguments or None)
         for key in keys:

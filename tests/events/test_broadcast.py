@@ -20,7 +20,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_life_of_a_job(bench: Bench, server: Server) -> None:
-    """Created and every change of status are broadcast, with revision, tenant, type and the final flag (acceptance 76, 77)."""
+    """Created and every change of status are broadcast, with revision, tenant, type and the final
+    flag (acceptance 76, 77).
+    """
     queue = bench.queue("all", "job.#")
     with server, server.client(tenant="a.b") as client:
         job = client.submit("test.echo", {"data": "secret"})
@@ -66,7 +68,9 @@ def test_kinds_format_and_source_are_settings(bench: Bench, server: Server) -> N
 
 @pytest.mark.parametrize("form", ["json", "protobuf"])
 def test_parameters_and_results_where_a_setting_has_them_in(bench: Bench, server: Server, form: str) -> None:
-    """With events_payload_kib the creation carries the parameters and the end the results, up to that size; a watch never does."""
+    """With events_payload_kib the creation carries the parameters and the end the results, up to
+    that size; a watch never does.
+    """
     queue = bench.queue("all", "job.#")
     server.settings |= {"events_payload_kib": "1", "events_format": form}
     with server, server.client() as client:
@@ -99,7 +103,9 @@ def test_parameters_and_results_where_a_setting_has_them_in(bench: Bench, server
 
 
 def test_the_trace_of_a_job(bench: Bench, server: Server) -> None:
-    """The traceparent of the submitting call is with the job, its code, and each of its events; one that is not valid is none."""
+    """The traceparent of the submitting call is with the job, its code, and each of its events; one
+    that is not valid is none.
+    """
     queue = bench.queue("all", "job.#")
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     with server, server.client() as client, grpc.insecure_channel(server.target) as channel:
@@ -115,7 +121,9 @@ def test_the_trace_of_a_job(bench: Bench, server: Server) -> None:
 
 
 def test_progress_on_demand(bench: Bench, server: Server) -> None:
-    """Progress is broadcast where a setting says how often, under keys of its own and without a revision (acceptance 76)."""
+    """Progress is broadcast where a setting says how often, under keys of its own and without a
+    revision (acceptance 76).
+    """
     events, progress = bench.queue("events", "job.#"), bench.queue("progress", "progress.#")
     server.settings["events_progress_interval"] = 0.001
     with server, server.client() as client:
@@ -129,7 +137,9 @@ def test_progress_on_demand(bench: Bench, server: Server) -> None:
 
 
 def test_an_exchange_that_is_there_is_used_as_it_is(bench: Bench, server: Server) -> None:
-    """An exchange that an operator has declared otherwise, with an alternate for what no queue wants, is not fought over."""
+    """An exchange that an operator has declared otherwise, with an alternate for what no queue
+    wants, is not fought over.
+    """
     bench.channel.exchange_declare("unwanted", "fanout", durable=True)
     bench.channel.exchange_declare(
         EXCHANGE, "topic", durable=True, arguments={"alternate-exchange": "unwanted"}
@@ -143,7 +153,9 @@ def test_an_exchange_that_is_there_is_used_as_it_is(bench: Bench, server: Server
 
 
 def test_what_no_queue_wants_is_kept_and_counted(bench: Bench, server: Server, folder: Path) -> None:
-    """Unroutable events wait, are counted and logged, and hold up no other job's; a queue gets them in order (failure case 15)."""
+    """Unroutable events wait, are counted and logged, and hold up no other job's; a queue gets them
+    in order (failure case 15).
+    """
     queue = bench.queue("wanted", "job.*.wanted.#")
     with server:
         with server.client(tenant="unwanted") as client:
@@ -167,7 +179,9 @@ def test_what_no_queue_wants_is_kept_and_counted(bench: Bench, server: Server, f
 
 
 def test_what_no_queue_wants_may_be_dropped(bench: Bench, server: Server) -> None:
-    """With events_unroutable=drop a queue that is bound to one status gets its events, and nothing waits."""
+    """With events_unroutable=drop a queue that is bound to one status gets its events, and nothing
+    waits.
+    """
     queue = bench.queue("ends", "job.SUCCEEDED.#")
     server.settings["events_unroutable"] = "drop"
     with server, server.client(tenant="ü" * 100) as client:
@@ -181,7 +195,9 @@ def test_what_no_queue_wants_may_be_dropped(bench: Bench, server: Server) -> Non
 
 
 def test_without_a_broker_jobs_run(folder: Path, rabbitmq: str, bench: Bench) -> None:
-    """Where no broker answers, jobs are taken and run, their events wait, and the next start brings them (failure case 12)."""
+    """Where no broker answers, jobs are taken and run, their events wait, and the next start brings
+    them (failure case 12).
+    """
     queue = bench.queue("all", "job.#")
     server = Server(folder, amqp_url="amqp://guest:hidden@127.0.0.1:1/")
     try:

@@ -37,7 +37,9 @@ def ask(bench: Bench, body: bytes, kind: str = STOP, content_type: str = "applic
 
 
 def test_a_job_is_stopped(bench: Bench, server: Server, tmp_path: Path) -> None:
-    """A StopJob command stops a running job, waits for its end and answers as the call does (acceptance 42)."""
+    """A StopJob command stops a running job, waits for its end and answers as the call does
+    (acceptance 42).
+    """
     note = tmp_path / "note"
     with server.client() as client:
         job = client.submit("test.obedient", {"started": str(note)})
@@ -55,7 +57,9 @@ def test_a_job_is_stopped(bench: Bench, server: Server, tmp_path: Path) -> None:
 
 
 def test_what_is_no_command_is_set_aside(bench: Bench, server: Server) -> None:
-    """Invalid commands are answered as the call would be, and go to the queue's dead letters; an unknown job is no invalid command."""
+    """Invalid commands are answered as the call would be, and go to the queue's dead letters; an
+    unknown job is no invalid command.
+    """
     server.stop()
     bench.channel.queue_delete(QUEUE)
     bench.channel.queue_declare("dead", durable=True)
@@ -82,7 +86,9 @@ def test_what_is_no_command_is_set_aside(bench: Bench, server: Server) -> None:
 
 
 def test_a_command_waits_for_a_server(bench: Bench, server: Server) -> None:
-    """A command that comes while no server runs is carried out by the next; without an address to answer to it is just done."""
+    """A command that comes while no server runs is carried out by the next; without an address to
+    answer to it is just done.
+    """
     with server.client() as client:
         job = client.submit("test.noop", hold=True)
     server.stop()

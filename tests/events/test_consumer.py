@@ -1,4 +1,7 @@
-"""The consumer of status events, on a real RabbitMQ. The messages are made by hand, as docs/events.md describes them."""
+"""The consumer of status events, on a real RabbitMQ.
+
+The messages are made by hand, as docs/events.md describes them.
+"""
 
 import os
 import signal
@@ -67,7 +70,9 @@ def test_positions_of_ones_own_outlive_the_consumer(rabbitmq: str) -> None:
 
 
 def test_only_what_was_asked_for_is_shown(rabbitmq: str) -> None:
-    """Tenants and types are chosen by the broker, by their escaped names; kinds and statuses by the consumer."""
+    """Tenants and types are chosen by the broker, by their escaped names; kinds and statuses by the
+    consumer.
+    """
     wanted = {"tenant": "büro", "job_type": "a.b", "words": ("b%C3%BCro", "a%2Eb")}
     with exchange(rabbitmq) as made:
         options = {"statuses": ["RUNNING", "FAILED"], "tenants": ["büro"], "types": ["a.b", "c"]}
@@ -89,7 +94,9 @@ def test_only_what_was_asked_for_is_shown(rabbitmq: str) -> None:
 
 @pytest.mark.slow
 def test_a_handler_that_fails_holds_up_its_job_alone(rabbitmq: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The event is shown again after a pause, the later ones of its job behind it; those of others go on."""
+    """The event is shown again after a pause, the later ones of its job behind it; those of others
+    go on.
+    """
     failures = iter([True, True])
 
     def handle(event: info.JobEvent) -> None:
@@ -110,7 +117,9 @@ def test_a_handler_that_fails_holds_up_its_job_alone(rabbitmq: str, caplog: pyte
 
 
 def test_what_cannot_be_handled_is_rejected_when_a_limit_was_set(rabbitmq: str) -> None:
-    """After max_attempts the event goes to the dead-letter exchange, if the queue has one; so do messages of others."""
+    """After max_attempts the event goes to the dead-letter exchange, if the queue has one; so do
+    messages of others.
+    """
     with exchange(rabbitmq) as made:
         made.channel.queue_declare("dead", durable=True)
         arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
@@ -128,7 +137,9 @@ def test_what_cannot_be_handled_is_rejected_when_a_limit_was_set(rabbitmq: str) 
 
 
 def test_an_event_that_a_kill_interrupts_is_shown_again(rabbitmq: str) -> None:
-    """Until the handler has returned, the event belongs to the queue: the next consumer gets it, in its place."""
+    """Until the handler has returned, the event belongs to the queue: the next consumer gets it, in
+    its place.
+    """
     entered, leave = threading.Event(), threading.Event()
 
     def handle(_event: info.JobEvent) -> None:
@@ -176,7 +187,9 @@ def test_a_consumer_that_was_stopped_does_not_begin(rabbitmq: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_it_in_order(rabbitmq: str, how: signal.Signals) -> None:
-    """stop() in a handler of signals ends it with what it has in hand; Ctrl-C is a KeyboardInterrupt, and what it breaks off comes again."""
+    """stop() in a handler of signals ends it with what it has in hand; Ctrl-C is a
+    KeyboardInterrupt, and what it breaks off comes again.
+    """
     script = (
         "import signal, threading\n"
         "from headrace.events import EventConsumer\n"
@@ -216,7 +229,9 @@ def test_signals_end_it_in_order(rabbitmq: str, how: signal.Signals) -> None:
 
 @pytest.mark.slow
 def test_a_handler_that_takes_longer_than_the_heartbeat_keeps_the_connection(own_rabbitmq: Broker) -> None:
-    """The broker cuts a client that is silent for two heartbeats; the handler's time is none of the connection's."""
+    """The broker cuts a client that is silent for two heartbeats; the handler's time is none of the
+    connection's.
+    """
     leave = threading.Event()
     began = threading.Event()
 
@@ -247,7 +262,9 @@ def names(broker: Broker) -> set[object]:
 
 @pytest.mark.slow
 def test_a_broker_that_is_restarted_is_found_again(own_rabbitmq: Broker) -> None:
-    """Stopped and started while it consumes: no event is lost, none shown twice, and the order holds (failure case 13)."""
+    """Stopped and started while it consumes: no event is lost, none shown twice, and the order
+    holds (failure case 13).
+    """
     with Listening(own_rabbitmq.url) as listening:
         with exchange(own_rabbitmq.url) as made:
             made.publish(*(message("a", revision) for revision in range(1, 51)))
@@ -261,7 +278,9 @@ def test_a_broker_that_is_restarted_is_found_again(own_rabbitmq: Broker) -> None
 
 @pytest.mark.slow
 def test_connections_that_the_broker_closes_are_made_again(own_rabbitmq: Broker) -> None:
-    """Closed by its management command, with unacknowledged events in hand: they come again, and are shown once."""
+    """Closed by its management command, with unacknowledged events in hand: they come again, and
+    are shown once.
+    """
     entered, leave = threading.Event(), threading.Event()
 
     def handle(event: info.JobEvent) -> None:
@@ -293,7 +312,9 @@ def test_a_queue_that_was_deleted_is_declared_again(rabbitmq: str) -> None:
 
 
 def test_an_exchange_that_was_deleted_is_bound_again(rabbitmq: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the exchange the broker forgets its bindings, and tells nobody: they are declared again now and then."""
+    """With the exchange the broker forgets its bindings, and tells nobody: they are declared again
+    now and then.
+    """
     monkeypatch.setattr(link, "BIND_AGAIN", 0.1)
     monkeypatch.setattr(link, "TICK", 0.1)
     with exchange(rabbitmq) as made, Listening(rabbitmq) as listening:
@@ -332,7 +353,9 @@ def test_a_second_consumer_of_the_queue_stands_by(rabbitmq: str) -> None:
 
 
 def test_a_broker_that_refuses_is_told_at_once(rabbitmq: str) -> None:
-    """A wrong password, a missing virtual host, a queue that was declared otherwise: starting again is no help."""
+    """A wrong password, a missing virtual host, a queue that was declared otherwise: starting again
+    is no help.
+    """
     with exchange(rabbitmq) as made:
         made.channel.queue_declare("listening", durable=True)
         for url in (rabbitmq, rabbitmq.replace(":guest@", ":wrong@"), f"{rabbitmq}-missing"):

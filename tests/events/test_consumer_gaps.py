@@ -40,7 +40,9 @@ def history(job: JobHandle) -> list[JobEvent]:
 
 
 def test_a_consumer_shows_what_a_watch_shows(rabbitmq: str, client: Client) -> None:
-    """Every change of status and the creation, with the same revisions and details (acceptance 76, 77)."""
+    """Every change of status and the creation, with the same revisions and details (acceptance 76,
+    77).
+    """
     with Listening(rabbitmq, client=client) as listening, exchange(rabbitmq) as made:
         made.publish(message("declared", 1))
         listening.waits_for(1)
@@ -53,7 +55,9 @@ def test_a_consumer_shows_what_a_watch_shows(rabbitmq: str, client: Client) -> N
 def test_a_gap_is_filled_from_the_history(
     rabbitmq: str, client: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Messages that were lost are shown before the next one of their job: those that would have come, each once."""
+    """Messages that were lost are shown before the next one of their job: those that would have
+    come, each once.
+    """
     caplog.set_level("INFO", "headrace.events")
     positions: dict[str, int] = {}
     started, gate = tmp_path / "started", tmp_path / "gate"
@@ -84,7 +88,9 @@ def test_a_gap_is_filled_from_the_history(
 
 
 def test_a_filled_gap_keeps_to_what_was_asked_for(rabbitmq: str, client: Client, tmp_path: Path) -> None:
-    """From a mapping of one's own the consumer knows that it has seen nothing of a job: it reads from the beginning."""
+    """From a mapping of one's own the consumer knows that it has seen nothing of a job: it reads
+    from the beginning.
+    """
     started, gate = tmp_path / "started", tmp_path / "gate"
     with exchange(rabbitmq) as made:
         with Listening(rabbitmq) as first:
@@ -110,7 +116,9 @@ def test_without_a_client_a_gap_is_told(rabbitmq: str, caplog: pytest.LogCapture
 
 
 def test_a_gap_waits_for_its_server(rabbitmq: str, server: Server, client: Client) -> None:
-    """While the server cannot say what is missing its job waits, and others go on; nothing is skipped."""
+    """While the server cannot say what is missing its job waits, and others go on; nothing is
+    skipped.
+    """
     with exchange(rabbitmq) as made:
         with Listening(rabbitmq, client=client, positions={"other": 1}) as listening:
             made.publish(message("other", 2))

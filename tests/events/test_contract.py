@@ -24,7 +24,9 @@ COMMANDS = "headrace.commands"
 
 
 def keep(part: Any, schema: str) -> None:
-    """Fail unless it is valid by a schema of the document, and has no field that this does not name."""
+    """Fail unless it is valid by a schema of the document, and has no field that this does not
+    name.
+    """
     closed = {
         name: {"additionalProperties": False, **one}
         if one.get("properties") and "Headers" not in name
@@ -75,7 +77,9 @@ def read(body: bytes, form: str) -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["json", "protobuf"])
 def test_broadcasts_are_as_described(bench: Bench, server: Server, form: str) -> None:
-    """Events of jobs of every outcome, in both forms, and progress, have the keys, headers and bodies of the document (acceptance 76, 77)."""
+    """Events of jobs of every outcome, in both forms, and progress, have the keys, headers and
+    bodies of the document (acceptance 76, 77).
+    """
     events, progress = bench.queue("events", "job.#"), bench.queue("progress", "progress.#")
     server.settings |= {
         "events_kinds": ALL_KINDS,
@@ -113,7 +117,9 @@ def test_broadcasts_are_as_described(bench: Bench, server: Server, form: str) ->
 
 @pytest.mark.slow
 def test_commands_and_answers_are_as_described(bench: Bench, server: Server, tmp_path: Path) -> None:
-    """A StopJob command of the document is obeyed, and both kinds of answer are as it says (acceptance 42)."""
+    """A StopJob command of the document is obeyed, and both kinds of answer are as it says
+    (acceptance 42).
+    """
     note = tmp_path / "note"
     server.settings["command_queue"] = COMMANDS
     with server, server.client() as client:

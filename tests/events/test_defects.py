@@ -26,7 +26,9 @@ def broadcast(revision: int) -> Broadcast:
 
 
 async def test_the_publisher_outlives_a_defect(rabbitmq: str, bench: Bench) -> None:
-    """Progress that cannot be written is left out; any other defect costs a connection, which is told and made anew."""
+    """Progress that cannot be written is left out; any other defect costs a connection, which is
+    told and made anew.
+    """
     bench.queue("here", "#")
     broker = Broker(
         [rabbitmq], "headrace.events", Envelope("test", *FORMATS["json"], progress_body), name="test"

@@ -80,7 +80,9 @@ def secured(rabbitmq: str, certificate: Path) -> Iterator[str]:
 
 
 def test_a_certificate_is_verified(bench: Bench, folder: Path, secured: str, certificate: Path) -> None:
-    """Events go over TLS to a broker whose certificate the URL makes known, and to none whose certificate is unknown."""
+    """Events go over TLS to a broker whose certificate the URL makes known, and to none whose
+    certificate is unknown.
+    """
     queue = bench.queue("all", "job.#")
     server = Server(folder, amqp_url=secured)
     with server, server.client() as client:

@@ -1,4 +1,6 @@
-"""AMQP and gRPC are two views of one log: all jobs of all outcomes; and others than pika can read it."""
+"""AMQP and gRPC are two views of one log: all jobs of all outcomes; and others than pika can read
+it.
+"""
 
 import asyncio
 import random
@@ -89,7 +91,9 @@ def all_of_them(rng: random.Random) -> list[Make]:
 
 
 def test_two_views_of_one_log(rabbitmq: str, tmp_path: Path, announce: Callable[[str, str], None]) -> None:
-    """Over 2,000 jobs of all outcomes what came over AMQP is, job by job, what ListJobEvents and WatchJob show (acceptance 76, 77)."""
+    """Over 2,000 jobs of all outcomes what came over AMQP is, job by job, what ListJobEvents and
+    WatchJob show (acceptance 76, 77).
+    """
     folder = tmp_path / "server"
     folder.mkdir()
     with (
@@ -119,7 +123,9 @@ def test_two_views_of_one_log(rabbitmq: str, tmp_path: Path, announce: Callable[
 
 @pytest.mark.parametrize("form", ["json", "protobuf"])
 async def test_another_library_reads_them(rabbitmq: str, tmp_path: Path, form: str) -> None:
-    """A consumer on aio-pika gets every event, and the cloudevents package parses it, whatever its body is written in."""
+    """A consumer on aio-pika gets every event, and the cloudevents package parses it, whatever its
+    body is written in.
+    """
     tmp_path.joinpath("server").mkdir()
     server = Server(tmp_path / "server", amqp_url=rabbitmq, events_format=form)
     connection = await aio_pika.connect(rabbitmq)
@@ -165,7 +171,9 @@ def kept(message: AbstractIncomingMessage) -> Message:
 
 
 def check_as_cloudevent(message: AbstractIncomingMessage) -> None:
-    """Parse it by the binding of CloudEvents for RabbitMQ, and compare what that says with the body."""
+    """Parse it by the binding of CloudEvents for RabbitMQ, and compare what that says with the
+    body.
+    """
     headers: Any = message.headers
     event = from_rabbitmq_event(RabbitMQMessage(headers, message.content_type, message.body))
     body = kept(message).event

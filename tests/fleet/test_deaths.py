@@ -34,7 +34,9 @@ def lives(server: Server) -> dict[int, Instance]:
 
 
 def test_a_killed_instance_is_taken_over(servers: Fleet, tmp_path: Path) -> None:
-    """The job of a killed instance runs again on another while attempts are left, and is FAILED as INSTANCE_LOST when none are (acceptance 67; failure case 1)."""
+    """The job of a killed instance runs again on another while attempts are left, and is FAILED as
+    INSTANCE_LOST when none are (acceptance 67; failure case 1).
+    """
     api = servers.start("api", workers=0)
     for name in ("one", "two"):
         servers.start(name)
@@ -70,7 +72,9 @@ def test_a_killed_instance_is_taken_over(servers: Fleet, tmp_path: Path) -> None
 
 
 def test_an_instance_tells_what_it_is_doing(servers: Fleet, tmp_path: Path) -> None:
-    """ListInstances, asked of any: who lives, what each serves and holds, and who has died (acceptance 66)."""
+    """ListInstances, asked of any: who lives, what each serves and holds, and who has died
+    (acceptance 66).
+    """
     api, worker = servers.start("api", workers=0), servers.start("worker", workers=3, queues="mail,default")
     pid = worker.process.pid
     with api.client() as client:
@@ -97,7 +101,9 @@ def test_an_instance_tells_what_it_is_doing(servers: Fleet, tmp_path: Path) -> N
 def test_a_claim_that_was_never_begun_costs_nothing(
     servers: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job that a dead instance had claimed and not begun is QUEUED again, its attempts as before (acceptance 68)."""
+    """A job that a dead instance had claimed and not begun is QUEUED again, its attempts as before
+    (acceptance 68).
+    """
     api = servers.start("api", workers=0)
     monkeypatch.setenv("SLOW_IMPORT_GATE", str(tmp_path / "never"))  # its workers never come up
     slow = servers.start("slow", jobs="support.jobs,support.slow_import")

@@ -28,7 +28,9 @@ def pair(servers: Fleet) -> tuple[Server, Server]:
 
 
 def test_one_takes_the_job_another_runs_it(servers: Fleet) -> None:
-    """An API-only instance submits, watches and waits; a worker elsewhere is woken and runs it at once (acceptance 63, 81)."""
+    """An API-only instance submits, watches and waits; a worker elsewhere is woken and runs it at
+    once (acceptance 63, 81).
+    """
     api, worker = pair(servers)
     with api.client() as client:
         waits = []
@@ -50,7 +52,9 @@ def test_one_takes_the_job_another_runs_it(servers: Fleet) -> None:
 
 
 def test_a_worker_only_instance(servers: Fleet) -> None:
-    """It runs jobs, refuses callers at once by a reason, and answers operators and balancers (acceptance 81)."""
+    """It runs jobs, refuses callers at once by a reason, and answers operators and balancers
+    (acceptance 81).
+    """
     api = servers.start("api", workers=0)
     worker = servers.start("worker", worker_only=True)
     with worker.client() as client:
@@ -79,7 +83,9 @@ def test_a_worker_only_instance(servers: Fleet) -> None:
 
 
 def test_a_stop_reaches_the_instance_that_runs_the_job(servers: Fleet, tmp_path: Path) -> None:
-    """StopJob on an instance that does not have the job: the flag is seen, the job ends ABORTED (acceptance 44)."""
+    """StopJob on an instance that does not have the job: the flag is seen, the job ends ABORTED
+    (acceptance 44).
+    """
     api, _worker = pair(servers)
     name, note = started(tmp_path)
     with api.client() as client:
@@ -93,7 +99,9 @@ def test_a_stop_reaches_the_instance_that_runs_the_job(servers: Fleet, tmp_path:
 
 
 def test_a_kill_reaches_the_instance_that_runs_the_job(servers: Fleet, tmp_path: Path) -> None:
-    """A job that ignores its stop is killed with its processes, asked from elsewhere (failure case 4)."""
+    """A job that ignores its stop is killed with its processes, asked from elsewhere (failure case
+    4).
+    """
     api, worker = pair(servers)
     name, note = started(tmp_path)
     with api.client() as client:

@@ -1,4 +1,6 @@
-"""Limits over several servers: as many run at once as may, by what their code notes itself, whoever claims."""
+"""Limits over several servers: as many run at once as may, by what their code notes itself, whoever
+claims.
+"""
 
 import time
 from collections import Counter
@@ -66,10 +68,11 @@ def more(most: Counter[str]) -> bool:
 
 
 def crowd(servers: Fleet, kind: Any, folder: Path, waves: int = WAVES) -> Counter[str]:
-    """Waves of jobs under limits, on three servers of four workers; answer the most of each kind that ran at once.
+    """Waves of jobs under limits, on three servers of four workers; answer the most of each kind
+    that ran at once.
 
-    A wave is let go when all of it is there, so that the three claim in the same moment. The last is the one in which
-    more run than may.
+    A wave is let go when all of it is there, so that the three claim in the same moment. The last
+    is the one in which more run than may.
     """
     log = folder / "log"
     three = [servers.start(name, kind, workers=4) for name in SERVERS]
@@ -101,17 +104,23 @@ def crowd(servers: Fleet, kind: Any, folder: Path, waves: int = WAVES) -> Counte
 
 
 def test_limits_over_several_servers(servers: Fleet, tmp_path: Path) -> None:
-    """Three servers run of a queue, a tenant, a type and an owner exactly as many jobs at once as may, and all of them in the end (acceptance 41)."""
+    """Three servers run of a queue, a tenant, a type and an owner exactly as many jobs at once as
+    may, and all of them in the end (acceptance 41).
+    """
     assert crowd(servers, Doomed, tmp_path) == MAY
 
 
 def test_a_limit_counted_too_soon_is_found(servers: Fleet, tmp_path: Path) -> None:
-    """With a planted bug, what runs is counted by the statement that locks the gate: more run at once than may, and this is seen."""
+    """With a planted bug, what runs is counted by the statement that locks the gate: more run at
+    once than may, and this is seen.
+    """
     assert more(crowd(servers, partial(Planted, bug="CountsInTheLock"), tmp_path, MANY_WAVES))
 
 
 def test_what_is_opened_is_claimed_elsewhere_at_once(servers: Fleet) -> None:
-    """A queue or a tenant resumed, or a limit widened, on one instance: another claims at once, without its poll of a second."""
+    """A queue or a tenant resumed, or a limit widened, on one instance: another claims at once,
+    without its poll of a second.
+    """
     api = servers.start("api", workers=0)
     servers.start("worker", workers=1)
     with api.client() as client:
@@ -131,7 +140,8 @@ def test_what_is_opened_is_claimed_elsewhere_at_once(servers: Fleet) -> None:
 def _until_it_ran(client: Client, shut: Callable[[], object], reopen: Callable[[], object]) -> float:
     shut()
     job: JobHandle = client.submit("test.noop")
-    # Once this has run, the other has looked and passed the first by: no hint of a submit is still on its way.
+    # Once this has run, the other has looked and passed the first by: no hint of a submit is still
+    # on its way.
     client.run("test.echo", {"value": 1}, tenant="open", queue="open")
     begun = time.monotonic()
     reopen()
@@ -140,7 +150,9 @@ def _until_it_ran(client: Client, shut: Callable[[], object], reopen: Callable[[
 
 
 def test_room_made_elsewhere_is_claimed_at_once(servers: Fleet, tmp_path: Path) -> None:
-    """A job under a full limit ends on one instance: another that waits behind the limit claims at once, without its poll of a second."""
+    """A job under a full limit ends on one instance: another that waits behind the limit claims at
+    once, without its poll of a second.
+    """
     api = servers.start("api", workers=0)
     for name in ("a", "b"):
         servers.start(name, workers=2, queues=name)

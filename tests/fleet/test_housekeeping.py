@@ -1,4 +1,6 @@
-"""Housekeeping where several instances share a database: one of them at a time, and for the jobs of all."""
+"""Housekeeping where several instances share a database: one of them at a time, and for the jobs of
+all.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +25,9 @@ def swept(server: Server) -> int:
 
 
 def test_each_job_is_swept_by_one_instance(servers: Fleet) -> None:
-    """Of instances that sweep, one deletes each job, an instance with sweeps=false none; when one is killed the other goes on (acceptance 72, 75, 81)."""
+    """Of instances that sweep, one deletes each job, an instance with sweeps=false none; when one
+    is killed the other goes on (acceptance 72, 75, 81).
+    """
     api = servers.start("api", workers=0, sweeps=False, **FAST)
     fleet = [servers.start(name, **FAST) for name in "ab"]
     with api.client() as client:
@@ -40,7 +44,9 @@ def test_each_job_is_swept_by_one_instance(servers: Fleet) -> None:
 
 
 def test_a_purge_reaches_the_instance_that_runs_the_job(servers: Fleet, tmp_path: Path) -> None:
-    """PurgeJobs on an instance that has no workers stops a job that runs elsewhere, and deletes it once it has ended (acceptance 73)."""
+    """PurgeJobs on an instance that has no workers stops a job that runs elsewhere, and deletes it
+    once it has ended (acceptance 73).
+    """
     api = servers.start("api", workers=0)
     servers.start("worker")
     started, cleaned = tmp_path / "started", tmp_path / "cleaned"
@@ -64,7 +70,9 @@ def last(client: Client, job_id: str) -> str:
 
 
 def test_a_watch_elsewhere_ends_with_a_purge(servers: Fleet) -> None:
-    """Who watches a job on one instance that another purges is told of its end, or that it is gone: the watch does not stay."""
+    """Who watches a job on one instance that another purges is told of its end, or that it is gone:
+    the watch does not stay.
+    """
     one, other = (servers.start(name, workers=0) for name in "ab")
     with one.client() as watching, other.client() as purging, ThreadPoolExecutor(20) as threads:
         for _ in range(5):

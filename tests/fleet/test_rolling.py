@@ -51,7 +51,9 @@ def refused(server: Server) -> Refusal:
 
 
 def test_a_rolling_restart(servers: Fleet, tmp_path: Path) -> None:
-    """Two instances restarted in turn under load: no caller sees an error, each job ends well after one start (failure case 29, acceptance 82)."""
+    """Two instances restarted in turn under load: no caller sees an error, each job ends well after
+    one start (failure case 29, acceptance 82).
+    """
     note = tmp_path / "note"
     pair = [servers.start(name, drain_time=30) for name in ("one", "two")]
     with Client(target_of(pair)) as client, Load(target_of(pair), parameters={"log": str(note)}) as load:
@@ -65,7 +67,9 @@ def test_a_rolling_restart(servers: Fleet, tmp_path: Path) -> None:
 
 
 def test_what_a_draining_instance_holds(servers: Fleet, tmp_path: Path) -> None:
-    """Runs may end within the drain time, under a lease that is kept; a second signal stops what is left, which runs elsewhere if it may (failure case 29, acceptance 82)."""
+    """Runs may end within the drain time, under a lease that is kept; a second signal stops what is
+    left, which runs elsewhere if it may (failure case 29, acceptance 82).
+    """
     note, gate, never = tmp_path / "note", tmp_path / "gate", tmp_path / "never"
     one = servers.start("one", drain_time=600, workers=3)
     with one.client() as client:
@@ -104,7 +108,9 @@ def test_what_a_draining_instance_holds(servers: Fleet, tmp_path: Path) -> None:
 
 
 def test_two_versions_side_by_side(servers: Fleet, tmp_path: Path) -> None:
-    """An instance of the next version adds to the tables under load; old ones serve on, are started again on them, and are replaced (failure case 29)."""
+    """An instance of the next version adds to the tables under load; old ones serve on, are started
+    again on them, and are replaced (failure case 29).
+    """
     note, folder = tmp_path / "note", tmp_path / "migrations"
     revision = tables.migrations(folder)
     command = (sys.executable, "-m", "support.next_version", str(folder))

@@ -19,7 +19,9 @@ def counts(client: Client) -> dict[str, int]:
 
 
 def test_types_of_several_instances(servers: Fleet) -> None:
-    """ListJobTypes names what the instance that is asked takes, and counts the live ones with workers that have loaded it (acceptance 10)."""
+    """ListJobTypes names what the instance that is asked takes, and counts the live ones with
+    workers that have loaded it (acceptance 10).
+    """
     api = servers.start("api", workers=0, jobs="support.jobs,support.chaos_jobs")
     servers.start("one", workers=1)
     both = servers.start("both", workers=1, jobs="support.jobs,support.chaos_jobs")
@@ -35,7 +37,9 @@ def test_types_of_several_instances(servers: Fleet) -> None:
 
 
 def test_who_drains_runs_no_more_types(servers: Fleet, tmp_path: Path) -> None:
-    """An instance that drains is not counted, asked by itself or by another, though it lives and holds a job."""
+    """An instance that drains is not counted, asked by itself or by another, though it lives and
+    holds a job.
+    """
     api = servers.start("api", workers=0)
     worker = servers.start("worker", workers=1, drain_time=60)
     gate = tmp_path / "gate"

@@ -1,7 +1,8 @@
-"""The running server, through the public client, against what callers know: a caller's own small model.
+"""The running server, through the public client, against what callers know: a caller's own small
+model.
 
-What workers do in between is theirs, so a job that was released is known by what it must come to; a held job is known
-exactly. Each example has a tenant of its own on one server.
+What workers do in between is theirs, so a job that was released is known by what it must come to; a
+held job is known exactly. Each example has a tenant of its own on one server.
 """
 
 import uuid
@@ -146,7 +147,9 @@ class ServerAgainstCaller(RuleBasedStateMachine):
         etag=st.sampled_from(["", "right", "wrong"]),
     )
     def update(self, number: int, changes: dict[str, Any], etag: str) -> None:
-        """Fields change once; an old etag, or a priority after the end, is refused and changes nothing."""
+        """Fields change once; an old etag, or a priority after the end, is refused and changes
+        nothing.
+        """
         if (job_id := self._pick(number)) is None:
             return
         known = self.jobs[job_id]
@@ -189,7 +192,9 @@ class ServerAgainstCaller(RuleBasedStateMachine):
 
     @rule(number=which, after=st.integers(0, 3))
     def watch(self, number: int, after: int) -> None:
-        """A watch from a revision shows every event behind it, in order, and the end; the history is the same."""
+        """A watch from a revision shows every event behind it, in order, and the end; the history
+        is the same.
+        """
         if (job_id := self._pick(number)) is None or (self.jobs[job_id].held and not self.jobs[job_id].end):
             return
         known = self.jobs[job_id]
@@ -257,7 +262,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.mark.timeout(figure(900, 7200))  # what fails is made small first
 def test_the_server_is_what_callers_know(server: Server) -> None:
-    """Whatever callers do in whatever order, each answer, list, count, history and watch is what the ones before it have made so."""
+    """Whatever callers do in whatever order, each answer, list, count, history and watch is what
+    the ones before it have made so.
+    """
     with server.client() as client:
         machine = hypothesis.seed(seed())(
             type("Machine", (ServerAgainstCaller,), {"server": server, "shared": client})

@@ -1,7 +1,9 @@
-"""The store against the model: whatever is asked, alone or together, they say the same and hold the same.
+"""The store against the model: whatever is asked, alone or together, they say the same and hold the
+same.
 
-A rule asks one thing, or several in one batch; time passes; the store is closed or abandoned and opened again. After
-each step every job, every history, the counts and what was told of the commits are compared, and the rows themselves.
+A rule asks one thing, or several in one batch; time passes; the store is closed or abandoned and
+opened again. After each step every job, every history, the counts and what was told of the commits
+are compared, and the rows themselves.
 """
 
 import asyncio
@@ -53,7 +55,9 @@ LIMIT = 3
 CLAIM = 2
 """The phase of claims."""
 TRIES = 3
-"""Of what is asked while the database is away, which a machine that stands still for seconds can bring about."""
+"""Of what is asked while the database is away, which a machine that stands still for seconds can
+bring about.
+"""
 HERE, THERE = "here", "there"
 TENANTS = ("acme", "birch", "cedar")
 TYPES = ("red", "red.dark", "blue")
@@ -63,7 +67,9 @@ EVERYTHING = Page(None, Filter(), Order.CREATE_TIME_ASC, 1000, after=None, paylo
 
 @dataclass(frozen=True)
 class Asked:
-    """Something that is asked of both: when in a batch it is done (0 first), and how each of them is asked."""
+    """Something that is asked of both: when in a batch it is done (0 first), and how each of them
+    is asked.
+    """
 
     phase: int
     of_model: Callable[[Any], Any]
@@ -149,7 +155,9 @@ class Place(Protocol):
     rows: Any
     """A connection that reads rows as sqlite3.Row does."""
     claims_apart: bool
-    """Whether claims have a connection of their own, so that others in a batch may come before or after them."""
+    """Whether claims have a connection of their own, so that others in a batch may come before or
+    after them.
+    """
 
     def close(self) -> None:
         """Give it back."""
@@ -241,7 +249,9 @@ class StoreAgainstModel(RuleBasedStateMachine):
     @precondition(lambda self: self.steps % 6 == 0)
     @rule(abandon=st.booleans(), confirmed=st.booleans())
     def dies(self, *, abandon: bool, confirmed: bool) -> None:
-        """Another life: the store is closed, or left as a kill leaves it; the next one settles what was held."""
+        """Another life: the store is closed, or left as a kill leaves it; the next one settles what
+        was held.
+        """
         if abandon:
             self.abandoned.append(self.store)
         else:
@@ -295,7 +305,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
                 unwritten = [isinstance(answer, StoreUnavailable) for answer in answers]
                 if not any(unwritten):
                     break
-                # The machine stood still, and the database gave the transaction up: nothing of it is stored.
+                # The machine stood still, and the database gave the transaction up: nothing of it
+                # is stored.
                 assert all(unwritten), answers
                 print(f"asked again: {answers[0]}")
             return answers
@@ -436,7 +447,9 @@ class StoreAgainstModel(RuleBasedStateMachine):
         return self._apply(job_id, decide, of_model)
 
     def _possible(self, known: Record, deed: str, what: Any) -> tuple[str, Any]:
-        """What the run of a job may do now: a claim is permitted once, and says nothing before; a permit is unused only then."""
+        """What the run of a job may do now: a claim is permitted once, and says nothing before; a
+        permit is unused only then.
+        """
         if known.status == "TO_BE_RUN" and deed not in ("return_permit", "finish"):
             if known.job_id in self.permits:
                 return "return_permit", None
@@ -468,7 +481,9 @@ class StoreAgainstModel(RuleBasedStateMachine):
 
     @invariant()
     def they_agree(self) -> None:
-        """Every job, the histories of those that were touched, the counts, what was told, and the rows."""
+        """Every job, the histories of those that were touched, the counts, what was told, and the
+        rows.
+        """
         self.steps += 1
         # On this thread: what lists and reads do on theirs is for `lists` and `teardown`.
         stored = {full.job.job_id: full for full in self.store._ask(lambda c: listing.find(c, EVERYTHING))}
@@ -501,8 +516,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
                 self.loop.run_until_complete(store.close())
             self.loop.close()
             self.place.close()
-            # Hypothesis keeps what it has tried. Left to the collector, thousands of examples make it stand still in
-            # the middle of a transaction for as long as a database waits.
+            # Hypothesis keeps what it has tried. Left to the collector, thousands of examples make
+            # it stand still in the middle of a transaction for as long as a database waits.
             gc.collect()
             gc.freeze()
 
@@ -572,7 +587,9 @@ def agree(place: Callable[[], Place], examples: int) -> None:
 
 @pytest.mark.timeout(figure(900, 7200))  # what fails is made small first
 def test_the_store_is_the_model(tmp_path: Path) -> None:
-    """Whatever callers, runs, time and deaths do, alone or in one batch, the store is what the model says: no refusal changes anything, no event is missing, and nothing derived drifts."""
+    """Whatever callers, runs, time and deaths do, alone or in one batch, the store is what the
+    model says: no refusal changes anything, no event is missing, and nothing derived drifts.
+    """
     template = tmp_path / "empty.db"
     migrate.upgrade(f"sqlite:///{template}")
     agree(partial(File, template), figure(200, 2000))

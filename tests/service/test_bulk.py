@@ -21,7 +21,9 @@ def ids(client: Client, **filters: object) -> set[str]:
 
 
 def test_stop_many(client: Client, note: Path) -> None:
-    """StopJobs stops those that match and have not ended, by filter or by ids, and counts them; validate_only only counts (acceptance 43)."""
+    """StopJobs stops those that match and have not ended, by filter or by ids, and counts them;
+    validate_only only counts (acceptance 43).
+    """
     running = client.submit("test.obedient", {"started": str(note)}, owner="ann")
     until(note.exists, "it runs")
     held = [
@@ -39,7 +41,9 @@ def test_stop_many(client: Client, note: Path) -> None:
 
 
 def test_update_many(client: Client) -> None:
-    """UpdateJobs changes the expiry of all that match and have not ended, so that they expire; validate_only only counts (acceptance 46, 47, 49)."""
+    """UpdateJobs changes the expiry of all that match and have not ended, so that they expire;
+    validate_only only counts (acceptance 46, 47, 49).
+    """
     held = [client.submit("test.noop", hold=True, owner=owner) for owner in ("ann", "ann", "bob")]
     held[1].stop()
     now: JobChanges = {"expire_time": timedelta(0)}
@@ -58,7 +62,9 @@ def test_update_many(client: Client) -> None:
 
 
 def test_purge(client: Client) -> None:
-    """PurgeJobs deletes what matches and has ended, counts what is locked or has not, and may be repeated (acceptance 71, 73, 74)."""
+    """PurgeJobs deletes what matches and has ended, counts what is locked or has not, and may be
+    repeated (acceptance 71, 73, 74).
+    """
     done, locked, other = (client.submit("test.echo", {"x": 1}, owner=o) for o in ("ann", "ann", "bob"))
     for job in (done, locked, other):
         job.wait(30)
@@ -76,7 +82,9 @@ def test_purge(client: Client) -> None:
 
 
 def test_purge_stops_what_runs(client: Client, note: Path, tmp_path: Path) -> None:
-    """With stop_first a job that runs is stopped, cleans up, ends, and only then is deleted; one that waits goes at once (acceptance 73)."""
+    """With stop_first a job that runs is stopped, cleans up, ends, and only then is deleted; one
+    that waits goes at once (acceptance 73).
+    """
     cleaned = tmp_path / "cleaned"
     running = client.submit("test.obedient", {"started": str(note), "cleaned": str(cleaned)})
     until(note.exists, "it runs")
@@ -95,7 +103,9 @@ def test_purge_stops_what_runs(client: Client, note: Path, tmp_path: Path) -> No
 
 
 def test_purge_that_does_not_wait(client: Client, note: Path) -> None:
-    """A job that runs still when a purge answers is there, told to stop, and goes with a later purge (acceptance 73)."""
+    """A job that runs still when a purge answers is there, told to stop, and goes with a later
+    purge (acceptance 73).
+    """
     job = client.submit("test.stubborn", {"started": str(note)})
     until(note.exists, "it runs")
     every = {"types": "test.*", "stop_first": True}
@@ -119,7 +129,9 @@ def test_tenants_are_apart(client: Client) -> None:
 
 
 def test_what_is_refused(client: Client) -> None:
-    """An empty filter and a grace period that is too long are refused, each by its field (failure case 26)."""
+    """An empty filter and a grace period that is too long are refused, each by its field (failure
+    case 26).
+    """
     for verb in (client.stop_jobs, client.purge_jobs):
         with pytest.raises(InvalidArgument) as refused:
             verb()

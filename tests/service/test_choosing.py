@@ -1,4 +1,6 @@
-"""What runs: queues, tenants and types that are limited, paused or weighed, by servers that serve some queues."""
+"""What runs: queues, tenants and types that are limited, paused or weighed, by servers that serve
+some queues.
+"""
 
 import base64
 import json
@@ -29,7 +31,9 @@ def six(tmp_path: Path) -> Iterator[Client]:
 
 
 def most_at_once(note: Path, mine: str) -> int:
-    """Of the runs that wrote to a file, and whose tag begins like this, the most that ran at the same time."""
+    """Of the runs that wrote to a file, and whose tag begins like this, the most that ran at the
+    same time.
+    """
     now = most = 0
     for line in note.read_text().splitlines():
         what, tag, _ = line.split()
@@ -46,7 +50,9 @@ def started(note: Path) -> Counter[str]:
 
 
 def test_limits_on_running_jobs(six: Client, note: Path, gate: Path) -> None:
-    """A queue, a tenant, a type and each owner run no more jobs at once than they may, whatever waits; others run past them (acceptance 41)."""
+    """A queue, a tenant, a type and each owner run no more jobs at once than they may, whatever
+    waits; others run past them (acceptance 41).
+    """
     six.update_gate("QUEUE", "narrow", max_running=2)
     six.update_gate("TENANT", "small", max_running=1)
     six.update_gate("TYPE", "test.echo", max_running=0)
@@ -78,7 +84,9 @@ def test_limits_on_running_jobs(six: Client, note: Path, gate: Path) -> None:
 
 
 def test_tenants_take_turns(server_with_one_worker: Client, note: Path) -> None:
-    """A tenant with a long queue does not starve the others: one job of each in a round, three of one that weighs 3 (acceptance 52)."""
+    """A tenant with a long queue does not starve the others: one job of each in a round, three of
+    one that weighs 3 (acceptance 52).
+    """
     client = server_with_one_worker
     client.pause_queue("default")
     for tenant, count in (("big", 12), ("mid", 4), ("tiny", 2)):
@@ -98,7 +106,9 @@ def test_tenants_take_turns(server_with_one_worker: Client, note: Path) -> None:
 
 
 def test_a_paused_tenant_and_queue(six: Client, note: Path, gate: Path) -> None:
-    """Of a paused tenant or queue nothing is started, what runs goes on, submits are taken; resumed, it runs (acceptance 53)."""
+    """Of a paused tenant or queue nothing is started, what runs goes on, submits are taken;
+    resumed, it runs (acceptance 53).
+    """
     running = six.submit("test.record", {"log": str(note), "gate": str(gate), "tag": "r"}, tenant="p")
     until(lambda: started(note)["r"], "it runs")
     assert six.pause_tenant("p").paused
@@ -122,7 +132,9 @@ def test_a_paused_tenant_and_queue(six: Client, note: Path, gate: Path) -> None:
 
 
 def test_a_server_of_some_queues(tmp_path: Path) -> None:
-    """Jobs name their queue, and a server that serves some queues runs jobs of those only (acceptance 60)."""
+    """Jobs name their queue, and a server that serves some queues runs jobs of those only
+    (acceptance 60).
+    """
     with Server(tmp_path, workers=2, queues="mail,video") as running, running.client() as client:
         other = client.submit("test.noop", priority=9)
         for queue in ("mail", "video"):
@@ -135,7 +147,9 @@ def test_a_server_of_some_queues(tmp_path: Path) -> None:
 
 
 def test_a_server_of_no_jobs(tmp_path: Path) -> None:
-    """A server without workers takes calls and runs nothing; another on the same database runs what it took."""
+    """A server without workers takes calls and runs nothing; another on the same database runs what
+    it took.
+    """
     with Server(tmp_path, workers=0) as answering, answering.client() as client:
         job = client.submit("test.noop")
         with pytest.raises(DeadlineExceeded, match="still QUEUED"):
@@ -185,7 +199,9 @@ def test_pages_of_queues(client: Client, server: Server) -> None:
 
 @pytest.mark.parametrize("place", [["a\ud83d"], ["\ude00"], ["a\0"], [7], [None], []])
 def test_a_token_that_was_tampered_with_is_refused(client: Client, server: Server, place: list[Any]) -> None:
-    """A page token that names a place no name can have, half a character or NUL among them, is refused as such (failure case 26)."""
+    """A page token that names a place no name can have, half a character or NUL among them, is
+    refused as such (failure case 26).
+    """
     for name in ("page-1", "page-2"):
         client.pause_queue(name)
     with grpc.insecure_channel(server.target) as channel:
@@ -201,7 +217,9 @@ def test_a_token_that_was_tampered_with_is_refused(client: Client, server: Serve
 
 
 def test_a_token_of_a_later_version_is_read(client: Client, server: Server) -> None:
-    """A page token that says more than this version asks for goes on where it says: two versions answer side by side in an upgrade."""
+    """A page token that says more than this version asks for goes on where it says: two versions
+    answer side by side in an upgrade.
+    """
     for name in ("page-1", "page-2"):
         client.pause_queue(name)
     with grpc.insecure_channel(server.target) as channel:

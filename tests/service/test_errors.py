@@ -171,7 +171,9 @@ FILTERS = {
 
 @pytest.mark.parametrize("field", FILTERS)
 def test_bad_filters_are_named(channel: grpc.Channel, field: str) -> None:
-    """A filter that is too large for the database or makes no sense is INVALID_ARGUMENT by its field (failure case 26)."""
+    """A filter that is too large for the database or makes no sense is INVALID_ARGUMENT by its
+    field (failure case 26).
+    """
     for call, request in (
         (Stub(channel).ListJobs, job_service_pb2.ListJobsRequest(filter=FILTERS[field])),
         (Stub(channel).CountJobs, job_service_pb2.CountJobsRequest(filter=FILTERS[field])),
@@ -186,7 +188,9 @@ def test_bad_filters_are_named(channel: grpc.Channel, field: str) -> None:
     ("size", "length"), [(0, 100), (1, 1), (1000, 105), (1001, 105), ((1 << 31) - 1, 105)]
 )
 def test_page_sizes_are_clamped(channel: grpc.Channel, size: int, length: int) -> None:
-    """A page size of 0 is 100 and one over 1000 is 1000, of jobs and of events; below 0 it is refused (failure case 26)."""
+    """A page size of 0 is 100 and one over 1000 is 1000, of jobs and of events; below 0 it is
+    refused (failure case 26).
+    """
     tenant = f"pages-{uuid.uuid4().hex[:8]}"
     spec = job_pb2.JobSpec(type="test.noop")
     stub = Stub(channel)
@@ -209,7 +213,9 @@ def test_page_sizes_are_clamped(channel: grpc.Channel, size: int, length: int) -
 
 
 def test_a_token_belongs_to_its_query_and_tenant(channel: grpc.Channel) -> None:
-    """A page token of another tenant, filter, order, job, start or method is refused as such (failure case 26)."""
+    """A page token of another tenant, filter, order, job, start or method is refused as such
+    (failure case 26).
+    """
     tenant, other = (f"tokens-{uuid.uuid4().hex[:8]}" for _ in range(2))
     stub = Stub(channel)
     spec = job_pb2.JobSpec(type="test.noop")
@@ -278,7 +284,9 @@ BAD_TEXTS = {
 @pytest.mark.parametrize("bad", [b"\xffAD", b"B\xc0\x80", b"\xed\xa0\x80", b"BA\xe2"])
 @pytest.mark.parametrize("field", BAD_TEXTS)
 def test_text_that_is_not_utf8_is_named(channel: grpc.Channel, field: str, bad: bytes) -> None:
-    """A text that is not UTF-8 is INVALID_ARGUMENT naming the field and the message type (failure case 25)."""
+    """A text that is not UTF-8 is INVALID_ARGUMENT naming the field and the message type (failure
+    case 25).
+    """
     body = BAD_TEXTS[field].SerializeToString().replace(b"BAD", bad)
     with pytest.raises(grpc.RpcError) as error:
         channel.unary_unary("/headrace.v1.JobService/SubmitJob")(body)  # type: ignore[misc]
@@ -325,7 +333,9 @@ def test_bytes_that_do_not_decode_of_other_services(channel: grpc.Channel) -> No
 
 
 def test_methods_that_there_are_not(channel: grpc.Channel) -> None:
-    """A call of an unknown method or service is UNIMPLEMENTED, whatever it sends, and GetServerInfo counts it."""
+    """A call of an unknown method or service is UNIMPLEMENTED, whatever it sends, and GetServerInfo
+    counts it.
+    """
     admin = admin_service_pb2_grpc.AdminServiceStub(channel)
 
     def counted() -> int:
@@ -353,7 +363,9 @@ def test_requests_over_the_transport_limit(channel: grpc.Channel) -> None:
 
 
 def test_a_result_over_the_limit(server: Server) -> None:
-    """A result over 1 MiB ends its job as FAILED(RESULT_TOO_LARGE), and job, page and history stay readable (failure case 24)."""
+    """A result over 1 MiB ends its job as FAILED(RESULT_TOO_LARGE), and job, page and history stay
+    readable (failure case 24).
+    """
     with server.client(tenant=f"large-{uuid.uuid4().hex[:8]}") as client:
         job = client.submit("test.large", {"size": 5 << 20})
         ended = job.wait(60)
@@ -365,7 +377,9 @@ def test_a_result_over_the_limit(server: Server) -> None:
 
 
 def test_health_and_reflection(channel: grpc.Channel) -> None:
-    """The standard health service says SERVING, lists what it knows, and reflection lists the services."""
+    """The standard health service says SERVING, lists what it knows, and reflection lists the
+    services.
+    """
     health = health_pb2_grpc.HealthStub(channel)
     for service in ("", "headrace.v1.JobService"):
         answer = health.Check(health_pb2.HealthCheckRequest(service=service))

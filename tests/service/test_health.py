@@ -18,7 +18,9 @@ FOLLOW = ("", "headrace.v1.JobService", "headrace.v1.AdminService")
 
 
 def test_health_tells_that_the_server_drains(tmp_path: Path, gate: Path) -> None:
-    """A watch of the health says SERVING, then NOT_SERVING as soon as the server drains; jobs go on meanwhile (failure case 29)."""
+    """A watch of the health says SERVING, then NOT_SERVING as soon as the server drains; jobs go on
+    meanwhile (failure case 29).
+    """
     with Server(tmp_path, drain_time=30) as server, server.client() as client:
         job = client.submit("test.record", {"log": str(tmp_path / "note"), "gate": str(gate)})
         until(lambda: job.refresh().status == "RUNNING", "the job runs")
@@ -39,7 +41,9 @@ def test_health_tells_that_the_server_drains(tmp_path: Path, gate: Path) -> None
 
 @pytest.mark.slow
 def test_health_follows_the_database(tmp_path: Path, note: Path, gate: Path) -> None:
-    """Without its database a server says NOT_SERVING within 2 s, is live, logs why calls are UNAVAILABLE, and its runs go on; SERVING again when calls are answered."""
+    """Without its database a server says NOT_SERVING within 2 s, is live, logs why calls are
+    UNAVAILABLE, and its runs go on; SERVING again when calls are answered.
+    """
     file = tmp_path / "headrace.db"
     with Server(tmp_path) as server, server.client(timeout=0.4) as client:
         job = client.submit("test.record", {"log": str(note), "gate": str(gate)})

@@ -28,7 +28,9 @@ def lonely(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.mark.parametrize("how", ["wait", "watch"])
 def test_a_parent_on_the_last_worker_is_told_so(lonely: Server, how: str) -> None:
-    """A job that waits for another on the only worker has a message that says what keeps both; the other runs when it is gone."""
+    """A job that waits for another on the only worker has a message that says what keeps both; the
+    other runs when it is gone.
+    """
     with lonely.client() as client:
         parent = client.submit("parent.waits", {"how": how})
         with closing(parent.watch(include_messages=True, timeout=60)) as updates:

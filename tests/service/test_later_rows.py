@@ -1,4 +1,6 @@
-"""A server over rows that it has not written itself: each is shown as far as it is understood, and everybody is served."""
+"""A server over rows that it has not written itself: each is shown as far as it is understood, and
+everybody is served.
+"""
 
 import sqlite3
 from pathlib import Path
@@ -49,7 +51,9 @@ def look(client: Client, ended: str, held: str, unknown: str) -> None:
 
 
 def test_a_server_over_rows_of_another_version(tmp_path: Path) -> None:
-    """Lists, watches, histories, stops and runs go on over rows with more keys, unknown words and numbers beyond all bounds."""
+    """Lists, watches, histories, stops and runs go on over rows with more keys, unknown words and
+    numbers beyond all bounds.
+    """
     with Server(tmp_path, workers=1) as server:
         with server.client() as client:
             done = client.submit("test.record", {"log": str(tmp_path / "log"), "tag": "done"})

@@ -26,7 +26,9 @@ def runs(note: Path) -> list[tuple[str, str]]:
 
 
 def test_killed_and_started_again(tmp_path: Path, note: Path, gate: Path) -> None:
-    """After SIGKILL: what was answered is there, RUNNING follows the attempt rule, no process is left (failure case 1)."""
+    """After SIGKILL: what was answered is there, RUNNING follows the attempt rule, no process is
+    left (failure case 1).
+    """
     server = Server(tmp_path).start()
     try:
         with server.client() as client:
@@ -58,7 +60,9 @@ def test_killed_and_started_again(tmp_path: Path, note: Path, gate: Path) -> Non
 
 
 def test_grandchildren_die_with_a_killed_server(tmp_path: Path, note: Path) -> None:
-    """A job deep in C and its setsid grandchild are gone within 2 s of their server (failure cases 1, 5)."""
+    """A job deep in C and its setsid grandchild are gone within 2 s of their server (failure cases
+    1, 5).
+    """
     server = Server(tmp_path).start()
     try:
         with server.client() as client:
@@ -75,7 +79,9 @@ def test_grandchildren_die_with_a_killed_server(tmp_path: Path, note: Path) -> N
 
 
 def test_watch_goes_on_after_a_restart(tmp_path: Path, note: Path, gate: Path) -> None:
-    """A watcher sees the kill and the restart as one history: no event lost, none twice (failure case 1)."""
+    """A watcher sees the kill and the restart as one history: no event lost, none twice (failure
+    case 1).
+    """
     server = Server(tmp_path).start()
     try:
         with server.client() as client:
@@ -101,7 +107,9 @@ def test_watch_goes_on_after_a_restart(tmp_path: Path, note: Path, gate: Path) -
 
 
 def test_submits_during_a_kill(tmp_path: Path) -> None:
-    """Whatever is answered while the server is killed and restarted is there once, also when retried (failure case 22)."""
+    """Whatever is answered while the server is killed and restarted is there once, also when
+    retried (failure case 22).
+    """
     server = Server(tmp_path).start()
     answered: dict[str, str] = {}
     stop = threading.Event()
@@ -140,7 +148,9 @@ def test_submits_during_a_kill(tmp_path: Path) -> None:
 
 
 def test_second_server_is_refused(tmp_path: Path) -> None:
-    """A second server on one file refuses to start and names the process that holds it (failure case 11)."""
+    """A second server on one file refuses to start and names the process that holds it (failure
+    case 11).
+    """
     with Server(tmp_path) as server:
         second = subprocess.run(
             [sys.executable, "-m", "headrace_server", "serve", "--address", "127.0.0.1:0"],
@@ -190,7 +200,9 @@ def test_drain_lets_jobs_finish(tmp_path: Path, note: Path, gate: Path) -> None:
 
 
 def test_drain_ends_what_does_not_finish(tmp_path: Path, note: Path) -> None:
-    """After the drain time a job is ended, never SUCCEEDED, and follows the attempt rule (acceptance 82)."""
+    """After the drain time a job is ended, never SUCCEEDED, and follows the attempt rule
+    (acceptance 82).
+    """
     server = Server(tmp_path, drain_time=0.1).start()
     with server.client() as client:
         jobs = [
@@ -242,7 +254,9 @@ def test_broken_job_module(tmp_path: Path) -> None:
 
 
 def test_job_that_the_pool_refuses(tmp_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job claimed for a worker that does not come up goes back to QUEUED at no cost, and runs later (acceptance 70)."""
+    """A job claimed for a worker that does not come up goes back to QUEUED at no cost, and runs
+    later (acceptance 70).
+    """
     monkeypatch.setenv("SLOW_IMPORT_GATE", str(gate))
     with Server(tmp_path, jobs="support.crashing_import", workers=1) as server, server.client() as client:
         job = client.submit("crashing.noop")

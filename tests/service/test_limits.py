@@ -1,4 +1,6 @@
-"""Every limit: what is over it is refused with a sentence that names the setting, counted, and shown by GetServerInfo."""
+"""Every limit: what is over it is refused with a sentence that names the setting, counted, and
+shown by GetServerInfo.
+"""
 
 import sqlite3
 import subprocess
@@ -40,7 +42,9 @@ def impatient(server: Server) -> Iterator[Client]:
 
 
 def test_waiting_jobs(tmp_path: Path) -> None:
-    """Beyond max_waiting_jobs a submit is QUEUE_FULL with RetryInfo; a repeated one and a restart count rightly."""
+    """Beyond max_waiting_jobs a submit is QUEUE_FULL with RetryInfo; a repeated one and a restart
+    count rightly.
+    """
     with Server(tmp_path, max_waiting_jobs=3, workers=0) as server, impatient(server) as client:
         jobs = [client.submit("test.noop", hold=number == 0, request_id=str(number)) for number in range(3)]
         with pytest.raises(Overloaded, match="max_waiting_jobs") as full:
@@ -62,7 +66,9 @@ def test_waiting_jobs(tmp_path: Path) -> None:
 
 
 def test_the_client_waits_for_room(tmp_path: Path, gate: Path) -> None:
-    """A submit to a full queue goes through as soon as there is room: the client does what RetryInfo says."""
+    """A submit to a full queue goes through as soon as there is room: the client does what
+    RetryInfo says.
+    """
     with Server(tmp_path, max_waiting_jobs=1, workers=1) as server, server.client() as client:
         client.submit("test.record", {"log": str(tmp_path / "log"), "gate": str(gate)})
         until(lambda: client.count(statuses=["RUNNING"]).total == 1, "the first job runs")
@@ -74,7 +80,9 @@ def test_the_client_waits_for_room(tmp_path: Path, gate: Path) -> None:
 
 
 def test_watchers(tmp_path: Path) -> None:
-    """Beyond max_watchers a watch, a wait, a run and a stop that waits are refused and nothing is done for them."""
+    """Beyond max_watchers a watch, a wait, a run and a stop that waits are refused and nothing is
+    done for them.
+    """
     with (
         Server(tmp_path, max_watchers=2, workers=0) as server,
         impatient(server) as client,
@@ -151,7 +159,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def test_calls(tmp_path: Path) -> None:
-    """Beyond max_calls a call is TOO_MANY_CALLS at once; health, GetServerInfo and calls that wait are let in."""
+    """Beyond max_calls a call is TOO_MANY_CALLS at once; health, GetServerInfo and calls that wait
+    are let in.
+    """
     with (
         Server(tmp_path, max_calls=3, workers=0) as server,
         server.client(timeout=20) as client,
@@ -178,7 +188,9 @@ def test_calls(tmp_path: Path) -> None:
 
 
 def test_calls_by_size(tmp_path: Path) -> None:
-    """Beyond max_calls_mib of requests a call is TOO_MANY_CALLS; one that is larger alone is served."""
+    """Beyond max_calls_mib of requests a call is TOO_MANY_CALLS; one that is larger alone is
+    served.
+    """
     with Server(tmp_path, max_calls_mib=1, workers=0) as server, ExitStack() as open_:
         stub = job_service_pb2_grpc.JobServiceStub(open_.enter_context(grpc.insecure_channel(server.target)))
         spec = job_pb2.JobSpec(type="test.echo")
@@ -197,7 +209,9 @@ def test_calls_by_size(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["GetJob", "WatchJob", "StopJob"])
 def test_unread_answers(tmp_path: Path, method: str) -> None:
-    """What a client does not read is bounded, counted, and given back when its connection is cut; others are served meanwhile."""
+    """What a client does not read is bounded, counted, and given back when its connection is cut;
+    others are served meanwhile.
+    """
     settings = {"max_unread_mib_per_connection": 8, "max_unread_time": 3, "workers": 0}
     with Server(tmp_path, **settings) as server, server.client() as client:
         job = client.submit("test.echo", {"x": "x" * 900_000}, hold=True)
@@ -224,7 +238,9 @@ def test_unread_answers(tmp_path: Path, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["JobService/GetJob", "AdminService/GetServerInfo"])
 def test_many_small_unread_answers(tmp_path: Path, method: str) -> None:
-    """What gRPC keeps of each unread call counts with its answer, however small: it is bounded, for AdminService too, and the connection is cut."""
+    """What gRPC keeps of each unread call counts with its answer, however small: it is bounded, for
+    AdminService too, and the connection is cut.
+    """
     settings = {"max_unread_mib_per_connection": 4, "max_unread_time": 2, "workers": 0}
     with Server(tmp_path, **settings) as server, server.client() as client:
         job = client.submit("test.noop", hold=True)
@@ -240,7 +256,9 @@ def test_many_small_unread_answers(tmp_path: Path, method: str) -> None:
 
 
 def test_unread_answers_of_all(tmp_path: Path) -> None:
-    """Beyond max_unread_mib in all a call is TOO_MANY_CALLS, whoever asks; GetServerInfo is answered, and all is well when they have gone."""
+    """Beyond max_unread_mib in all a call is TOO_MANY_CALLS, whoever asks; GetServerInfo is
+    answered, and all is well when they have gone.
+    """
     with Server(tmp_path, max_unread_mib=4, workers=0) as server, impatient(server) as client:
         job = client.submit("test.echo", {"x": "x" * 900_000}, hold=True)
         request = job_service_pb2.GetJobRequest(job_id=job.job_id).SerializeToString()
@@ -255,7 +273,9 @@ def test_unread_answers_of_all(tmp_path: Path) -> None:
 
 
 def test_call_time(tmp_path: Path) -> None:
-    """A call over max_call_time is given up: DEADLINE_EXCEEDED, with a sentence that tells what may have happened."""
+    """A call over max_call_time is given up: DEADLINE_EXCEEDED, with a sentence that tells what may
+    have happened.
+    """
     with Server(tmp_path, max_call_time=2, workers=0) as server, server.client() as client:
         client.submit("test.noop", hold=True)
         with locked(tmp_path), pytest.raises(DeadlineExceeded, match="max_call_time") as error:
@@ -265,7 +285,9 @@ def test_call_time(tmp_path: Path) -> None:
 
 
 def test_sizes(tmp_path: Path) -> None:
-    """Messages, parameters, results and pages have settings, and what is over them is named (failure case 24)."""
+    """Messages, parameters, results and pages have settings, and what is over them is named
+    (failure case 24).
+    """
     settings = {"max_message_kib": 2200, "max_parameters_kib": 64, "max_results_kib": 64, "max_page_size": 2}
     with Server(tmp_path, **settings) as server, server.client() as client:
         with pytest.raises(InvalidArgument, match=r"spec\.parameters"):
@@ -306,7 +328,9 @@ def test_settings_that_do_not_fit_each_other(tmp_path: Path) -> None:
 
 
 def test_disk_space(tmp_path: Path) -> None:
-    """On a full disk jobs that need a workspace wait and no others; the log warns first; room lets them go on (acceptance 65)."""
+    """On a full disk jobs that need a workspace wait and no others; the log warns first; room lets
+    them go on (acceptance 65).
+    """
     settings = {"workspace": tmp_path / "disk/jobs", "warn_free_disk_mib": 6, "min_free_disk_mib": 3}
     with (
         small_disk(tmp_path / "disk", 8 * 1024) as disk,
@@ -336,7 +360,9 @@ def test_disk_space(tmp_path: Path) -> None:
 @pytest.mark.deep
 @pytest.mark.parametrize("what", ["progress", "messages", "stdout", "results"])
 def test_a_flood_harms_nobody(tmp_path: Path, what: str) -> None:
-    """A job that floods is held back itself: jobs beside it run, its stop is true, memory stays flat (failure case 28)."""
+    """A job that floods is held back itself: jobs beside it run, its stop is true, memory stays
+    flat (failure case 28).
+    """
     with Server(tmp_path, workers=2, max_messages_per_attempt=500) as server, server.client() as client:
         client.submit("test.noop").wait(30)
         flood = client.submit("test.flood_for_ever", {"what": what})

@@ -58,7 +58,9 @@ def test_search_by_parameter(client: Client) -> None:
 
 
 def test_a_filter_means_what_a_submit_does(client: Client) -> None:
-    """A job is found by what it was submitted with, by what that was made of, and by its defaults (acceptance 38)."""
+    """A job is found by what it was submitted with, by what that was made of, and by its defaults
+    (acceptance 38).
+    """
     given = {"count": "32", "span": 5, "when": "2026-11-22", "names": ("a", "b")}
     job = client.submit("test.typed", given, hold=True).job_id
     client.submit("test.typed", {"count": 33, "ratio": 1, "names": ["a"]}, hold=True)
@@ -94,7 +96,9 @@ def test_orders(client: Client) -> None:
 
 
 def test_pages(client: Client) -> None:
-    """Pages by key lose and repeat nothing while jobs come, and a token belongs to its query (acceptance 37, failure case 26)."""
+    """Pages by key lose and repeat nothing while jobs come, and a token belongs to its query
+    (acceptance 37, failure case 26).
+    """
     jobs = [client.submit("test.noop", hold=True).job_id for _ in range(7)]
     first = client.list_page(page_size=3)
     client.submit("test.noop", hold=True)
@@ -114,7 +118,9 @@ def test_pages(client: Client) -> None:
 
 
 def test_full_lists_of_large_jobs(client: Client) -> None:
-    """A page of full jobs ends early rather than grow over what a message can hold (failure case 24)."""
+    """A page of full jobs ends early rather than grow over what a message can hold (failure case
+    24).
+    """
     jobs = {client.submit("test.echo", {"x": b"y" * 600_000}, hold=True).job_id for _ in range(5)}
     page = client.list_page(view="FULL", page_size=100)
     assert 0 < len(page) < 5
@@ -174,7 +180,9 @@ def test_all_tenants(client: Client) -> None:
 
 
 def test_update(client: Client) -> None:
-    """Priority, description, labels and dates can be changed, with an etag that guards (acceptance 49, 50)."""
+    """Priority, description, labels and dates can be changed, with an etag that guards (acceptance
+    49, 50).
+    """
     job = client.submit("test.noop", hold=True)
     before = job.refresh()
     after = job.update(priority=7, description="new", labels={"a": "b"}, etag=before.etag)

@@ -13,7 +13,9 @@ TESTS = Path(__file__).parents[1]
 
 
 def test_clean_and_restart(tmp_path: Path) -> None:
-    """A test can start a server, and start it again clean: no jobs, new workers, the same address (acceptance 83)."""
+    """A test can start a server, and start it again clean: no jobs, new workers, the same address
+    (acceptance 83).
+    """
     with LocalServer(tmp_path, ["support.jobs"], path=[TESTS]) as server, Client(server.target) as client:
         first = client.submit("test.context").result(30)
         before = server.target

@@ -33,7 +33,9 @@ def life(server: Server, job_id: str, last: str) -> list[dict[str, Any]]:
 
 
 def test_the_life_of_a_job_is_found_by_its_id(talkative: Server) -> None:
-    """Each step of a job is a line with its id, and with its attempt once it has one (acceptance 87)."""
+    """Each step of a job is a line with its id, and with its attempt once it has one (acceptance
+    87).
+    """
     policy = RetryPolicy(max_attempts=2, initial_backoff=timedelta(milliseconds=1))
     with talkative.client() as client:
         job = client.submit("test.flaky", {"until": 2}, request_id="call-1", retry_policy=policy)
@@ -56,7 +58,9 @@ def test_the_life_of_a_job_is_found_by_its_id(talkative: Server) -> None:
 
 
 def test_a_stop_and_an_end_without_success_are_told_at_info(talkative: Server, note: Path) -> None:
-    """Who asked what, each step of the escalation, and how it ended: each with job and attempt (acceptance 87)."""
+    """Who asked what, each step of the escalation, and how it ended: each with job and attempt
+    (acceptance 87).
+    """
     with talkative.client() as client:
         job = client.submit("test.stubborn", {"started": str(note)})
         until(note.exists, "the job runs")
@@ -76,7 +80,9 @@ def test_a_stop_and_an_end_without_success_are_told_at_info(talkative: Server, n
 
 
 def test_a_lost_worker_is_a_warning_with_its_job(talkative: Server) -> None:
-    """The loss of a worker names job, attempt and worker; so does the failure that comes of it (acceptance 87)."""
+    """The loss of a worker names job, attempt and worker; so does the failure that comes of it
+    (acceptance 87).
+    """
     with talkative.client() as client:
         job = client.submit("test.die", {"how": "exit"})
         job.wait(30)
@@ -101,7 +107,9 @@ def test_at_info_what_goes_well_is_not_told(tmp_path: Path) -> None:
 
 
 def test_what_a_job_logs_is_told_with_its_id(talkative: Server) -> None:
-    """Lines of ctx.log are messages of the job, found by its id, with their level and fields (acceptance 87)."""
+    """Lines of ctx.log are messages of the job, found by its id, with their level and fields
+    (acceptance 87).
+    """
     with talkative.client() as client:
         job = client.submit("test.logs", {"rows": 3})
         job.wait(30)

@@ -1,4 +1,6 @@
-"""docs/jobs.md: its modules are loaded by a server as they stand, and their jobs do what the page says."""
+"""docs/jobs.md: its modules are loaded by a server as they stand, and their jobs do what the page
+says.
+"""
 
 import re
 import sys

@@ -1,4 +1,6 @@
-"""The pages say what is so: docs/testing.md runs as it stands, and no page names an RPC that there is not."""
+"""The pages say what is so: docs/testing.md runs as it stands, and no page names an RPC that there
+is not.
+"""
 
 import os
 import re

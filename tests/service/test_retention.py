@@ -29,7 +29,9 @@ def swept(client: Client) -> int:
 
 
 def test_retention_by_status(tmp_path: Path) -> None:
-    """A job goes when the time of its status is over, with parameters and history; other statuses and locked jobs stay (acceptance 71, 72, 74)."""
+    """A job goes when the time of its status is over, with parameters and history; other statuses
+    and locked jobs stay (acceptance 71, 72, 74).
+    """
     with Server(tmp_path, **FAST, retention_aborted=0) as server, server.client() as client:
         locked = client.submit("test.echo", {"x": 1}, hold=True)
         locked.update(locked=True)
@@ -52,7 +54,9 @@ def test_retention_by_status(tmp_path: Path) -> None:
 
 
 def test_a_server_that_does_not_sweep(tmp_path: Path) -> None:
-    """With sweeps=false nothing is deleted, however old it is; with sweeps it goes at the start (acceptance 81)."""
+    """With sweeps=false nothing is deleted, however old it is; with sweeps it goes at the start
+    (acceptance 81).
+    """
     with Server(tmp_path, **FAST, sweeps=False) as server, server.client() as client:
         job = client.submit("test.noop")
         end = job.wait(30).end_time

@@ -154,7 +154,9 @@ def test_large_parameters(client: Client) -> None:
 
 
 def test_output_is_captured(client: Client) -> None:
-    """What goes to stdout and stderr by Python, descriptors, subprocesses and C becomes messages (failure case 28)."""
+    """What goes to stdout and stderr by Python, descriptors, subprocesses and C becomes messages
+    (failure case 28).
+    """
     job = client.submit("test.output")
     job.wait(30)
     logged = {(e.detail.text, str(e.detail.source)) for e in job.events() if e.kind == "MESSAGE_LOGGED"}
@@ -231,7 +233,9 @@ def test_all_dates_and_durations(client: Client) -> None:
 
 
 def test_orphans_end_with_their_job(client: Client, note: Path) -> None:
-    """A process that a job leaves behind, in a session of its own, is gone when the job has ended (failure case 5)."""
+    """A process that a job leaves behind, in a session of its own, is gone when the job has ended
+    (failure case 5).
+    """
     client.submit("test.orphan", {"note": str(note)}).wait(30)
     pid = int(note.read_text())
     assert not Path(f"/proc/{pid}").exists()

@@ -41,7 +41,9 @@ def test_stop_of_a_queued_job(client: Client, note: Path) -> None:
 
 @pytest.mark.slow
 def test_stop_of_a_claimed_job(tmp_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that is claimed and not yet permitted is ABORTED at once (acceptance 44, failure case 4)."""
+    """A job that is claimed and not yet permitted is ABORTED at once (acceptance 44, failure case
+    4).
+    """
     monkeypatch.setenv("SLOW_IMPORT_GATE", str(gate))
     with Server(tmp_path, jobs="support.slow_import", workers=1) as server, server.client() as client:
         job = client.submit("slow.noop")
@@ -55,7 +57,9 @@ def test_stop_of_a_claimed_job(tmp_path: Path, gate: Path, monkeypatch: pytest.M
 
 @pytest.mark.slow
 def test_stop_of_a_permitted_job(tmp_path: Path, gate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job stopped behind the commit of its permit and before its answer runs no code (acceptance 44, failure case 4)."""
+    """A job stopped behind the commit of its permit and before its answer runs no code (acceptance
+    44, failure case 4).
+    """
     monkeypatch.setenv("SLOW_IMPORT_GATE", str(gate))
     server = Server(tmp_path, jobs="support.slow_import", workers=1, command=late_answers.COMMAND)
     with server, server.client() as client:
@@ -68,7 +72,9 @@ def test_stop_of_a_permitted_job(tmp_path: Path, gate: Path, monkeypatch: pytest
 
 
 def test_stop_of_an_obedient_job(client: Client, note: Path, tmp_path: Path) -> None:
-    """A running job sees the flag and the reason, and can clean up (acceptance 42, 44, failure case 4)."""
+    """A running job sees the flag and the reason, and can clean up (acceptance 42, 44, failure case
+    4).
+    """
     cleaned = tmp_path / "cleaned"
     job = client.submit("test.obedient", {"started": str(note), "cleaned": str(cleaned)})
     until(note.exists, "the job runs")
@@ -95,7 +101,9 @@ def test_an_awaiting_job_is_stopped(client: Client, note: Path) -> None:
 
 
 def test_job_that_ignores_everything(client: Client, note: Path, tmp_path: Path) -> None:
-    """A job deep in C that ignores signals, and its setsid child, are gone within 2 s of the grace period (failure cases 4, 5)."""
+    """A job deep in C that ignores signals, and its setsid child, are gone within 2 s of the grace
+    period (failure cases 4, 5).
+    """
     child = tmp_path / "child"
     job = client.submit("test.stubborn", {"started": str(note), "grandchild": str(child)})
     until(note.exists, "the job runs")
@@ -110,7 +118,9 @@ def test_job_that_ignores_everything(client: Client, note: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_neighbours_of_a_stubborn_job_work_on(client: Client, note: Path) -> None:
-    """While a job ignores its stop, the other worker goes on: dozens of jobs end meanwhile (failure case 4)."""
+    """While a job ignores its stop, the other worker goes on: dozens of jobs end meanwhile (failure
+    case 4).
+    """
     job = client.submit("test.stubborn", {"started": str(note)})
     until(note.exists, "the job runs")
     job.stop(grace_period=1.5)
@@ -156,7 +166,9 @@ def test_a_return_that_never_saw_the_stop(client: Client, note: Path, gate: Path
 
 
 def test_stop_of_a_finished_or_unknown_job(client: Client) -> None:
-    """A finished job is ALREADY_FINISHED and unchanged; an unknown one NOT_FOUND (acceptance 30, 45)."""
+    """A finished job is ALREADY_FINISHED and unchanged; an unknown one NOT_FOUND (acceptance 30,
+    45).
+    """
     job = client.submit("test.noop")
     before = job.wait(30)
     result = job.stop()
@@ -175,7 +187,9 @@ def test_a_stop_forbids_another_attempt(client: Client, note: Path) -> None:
 
 
 def test_stop_races_the_end(client: Client) -> None:
-    """Whenever a stop comes, there is one terminal status and the answer agrees with it (failure case 23)."""
+    """Whenever a stop comes, there is one terminal status and the answer agrees with it (failure
+    case 23).
+    """
     seen = set()
     for number in range(60):
         job = client.submit("test.noop")

@@ -60,7 +60,9 @@ def listens(address: str) -> bool:
 
 @pytest.mark.parametrize("closed", [[2], [0, 1, 2]], ids=str)
 def test_streams_that_are_closed(tmp_path: Path, closed: list[int]) -> None:
-    """A server that is started with standard streams closed runs jobs, and no file of its own is in their place."""
+    """A server that is started with standard streams closed runs jobs, and no file of its own is in
+    their place.
+    """
     process, address = started(tmp_path, closed)
     try:
         until(lambda: listens(address), "the server listens")
@@ -76,7 +78,9 @@ def test_streams_that_are_closed(tmp_path: Path, closed: list[int]) -> None:
 
 
 def test_a_stderr_that_nobody_reads(tmp_path: Path) -> None:
-    """While nobody reads standard error every call is answered and jobs run, it stays as it was inherited, and the server can end."""
+    """While nobody reads standard error every call is answered and jobs run, it stays as it was
+    inherited, and the server can end.
+    """
     process, address = started(tmp_path, stderr=subprocess.PIPE, pipesize=4096)
     try:
         assert process.stderr
@@ -111,7 +115,9 @@ def goaway(target: str, debug: bytes) -> None:
 
 
 def test_what_a_peer_says_makes_no_line(server: Server) -> None:
-    """The debug text of a GOAWAY, which gRPC's C code prints raw, is in records of the log with every odd character escaped."""
+    """The debug text of a GOAWAY, which gRPC's C code prints raw, is in records of the log with
+    every odd character escaped.
+    """
     goaway(server.target, b'x\n{"event": "all is well"}\r\x1b[2J')
     until(lambda: server.logged('{"event": "all is well"}\r\x1b[2J'), "the peer's words, in a record")
     assert not [entry for entry in server.log if entry["level"] == "raw" or entry["event"] == "all is well"]

@@ -48,7 +48,9 @@ def test_view_basic_leaves_out_what_is_large(client: Client) -> None:
 
 
 def test_double_submit_is_one_job(client: Client) -> None:
-    """The same request_id with the same spec is one job; with another it is refused (acceptance 6, failure case 22)."""
+    """The same request_id with the same spec is one job; with another it is refused (acceptance 6,
+    failure case 22).
+    """
     first = client.submit("test.echo", {"x": 1}, request_id="r1")
     again = client.submit("test.echo", {"x": 1}, request_id="r1")
     assert (again.job_id, again.existing) == (first.job_id, True)
@@ -58,7 +60,9 @@ def test_double_submit_is_one_job(client: Client) -> None:
 
 
 def test_unknown_type_is_refused(client: Client) -> None:
-    """An unknown type is INVALID_ARGUMENT, and the error names what exists (acceptance 9, failure case 27)."""
+    """An unknown type is INVALID_ARGUMENT, and the error names what exists (acceptance 9, failure
+    case 27).
+    """
     with pytest.raises(UnknownType, match=r"test\.echo") as refused:
         client.submit("test.ecko")
     assert refused.value.fields[0].field == "spec.type"
@@ -76,7 +80,9 @@ def test_every_bad_parameter_is_named(client: Client) -> None:
 
 
 def test_parameter_names_are_bounded(client: Client) -> None:
-    """A parameter's name is 1 to 100 characters; names are unique because they are a map (acceptance 18)."""
+    """A parameter's name is 1 to 100 characters; names are unique because they are a map
+    (acceptance 18).
+    """
     with pytest.raises(InvalidArgument):
         client.submit("test.echo", {"x" * 101: 1})
     assert client.submit("test.echo", {"x" * 100: 1}).result(30) == {"x" * 100: 1}
@@ -107,7 +113,9 @@ def test_parameters_fit_the_signature(client: Client) -> None:
 
 
 def test_run_after_is_kept(client: Client) -> None:
-    """A job with run_after starts at its time, not before, and within 100 ms when a slot is free (acceptance 5)."""
+    """A job with run_after starts at its time, not before, and within 100 ms when a slot is free
+    (acceptance 5).
+    """
     client.submit("test.noop").wait(30)
     at = datetime.now(UTC) + timedelta(seconds=0.5)
     job = client.submit("test.noop", run_after=at).wait(30)
@@ -126,7 +134,9 @@ def test_expiry_is_prompt(client: Client) -> None:
 
 
 def test_description_owner_session(client: Client) -> None:
-    """Description, owner and session are kept, and the job's code sees them and its tenant (acceptance 13, 54, 56)."""
+    """Description, owner and session are kept, and the job's code sees them and its tenant
+    (acceptance 13, 54, 56).
+    """
     job = client.submit(
         "test.context", description="nightly", owner="ada", session_id="s1", labels={"team": "x"}
     )

@@ -12,7 +12,9 @@ from support.server import Server, until
 
 
 def test_watch_of_a_job_that_runs(client: Client) -> None:
-    """A watch shows a snapshot, every transition in order, and finished with the result (acceptance 76, 78)."""
+    """A watch shows a snapshot, every transition in order, and finished with the result (acceptance
+    76, 78).
+    """
     job = client.submit("test.report", hold=True)
     watch = job.watch(include_messages=True)
     first = next(watch)
@@ -29,7 +31,9 @@ def test_watch_of_a_job_that_runs(client: Client) -> None:
 
 
 def test_progress_whose_end_lies_beyond_the_calendar(client: Client, gate: Path) -> None:
-    """It is shown by every reader without the estimate, and the tenant's lists show the other jobs beside it."""
+    """It is shown by every reader without the estimate, and the tenant's lists show the other jobs
+    beside it.
+    """
     other = client.submit("test.noop")
     other.wait(30)
     job = client.submit("test.far", {"gate": str(gate)})
@@ -118,7 +122,9 @@ def test_wait_answers_at_the_end_or_when_time_is_over(client: Client, gate: Path
 
 
 def test_a_slow_watcher_misses_nothing(client: Client, gate: Path) -> None:
-    """A watcher that reads late gets every event, and others are served meanwhile (failure case 20)."""
+    """A watcher that reads late gets every event, and others are served meanwhile (failure case
+    20).
+    """
     job = client.submit("test.report", hold=True)
     slow = job.watch(include_messages=True)
     next(slow)

@@ -1,4 +1,6 @@
-"""Workers that die, freeze or run out of memory, by real signals and limits: what it costs, and whom."""
+"""Workers that die, freeze or run out of memory, by real signals and limits: what it costs, and
+whom.
+"""
 
 import os
 import signal
@@ -51,7 +53,9 @@ def moves(job: JobHandle) -> list[str]:
 
 
 def test_a_worker_killed_from_outside(tmp_path: Path) -> None:
-    """SIGKILL of a worker, as by the kernel's OOM killer: noticed within 1 s, its slot refilled within 2 s, and the job beside it goes on (failure cases 2, 3)."""
+    """SIGKILL of a worker, as by the kernel's OOM killer: noticed within 1 s, its slot refilled
+    within 2 s, and the job beside it goes on (failure cases 2, 3).
+    """
     with Server(tmp_path, workers=2) as server, server.client() as client:
         gate, first, second, third = (tmp_path / name for name in ("gate", "first", "second", "third"))
         beside = client.submit("test.hold", {"started": str(first), "gate": str(gate)})
@@ -90,7 +94,9 @@ def test_out_of_memory_by_a_limit(single: Server) -> None:
 
 
 def test_jobs_that_wait_in_a_worker_lose_nothing(single: Server, tmp_path: Path) -> None:
-    """Jobs handed ahead to a worker that dies are given back without cost: each ends well at its first attempt (failure case 3)."""
+    """Jobs handed ahead to a worker that dies are given back without cost: each ends well at its
+    first attempt (failure case 3).
+    """
     with single.client() as client:
         for job in [client.submit("test.die", {"how": "not"}) for _ in range(30)]:
             job.wait(30)  # so short a type is handed ahead
@@ -113,7 +119,9 @@ def test_jobs_that_wait_in_a_worker_lose_nothing(single: Server, tmp_path: Path)
 
 
 def test_a_stop_of_a_permitted_job(single: Server, tmp_path: Path) -> None:
-    """A job that is RUNNING by its permit, and not begun by its frozen worker, is ABORTED at once and never runs (failure case 4)."""
+    """A job that is RUNNING by its permit, and not begun by its frozen worker, is ABORTED at once
+    and never runs (failure case 4).
+    """
     note = tmp_path / "note"
     with single.client() as client:
         with frozen(pid_of(client)):
@@ -136,7 +144,9 @@ def test_a_stop_of_a_permitted_job(single: Server, tmp_path: Path) -> None:
 def test_a_stop_of_a_finishing_job(
     single: Server, tmp_path: Path, grace: float, outcome: str, status: str
 ) -> None:
-    """A stop after the code has returned, while its worker clears up: it has ended first, or is killed; one outcome, and nothing stays on disk (failure case 4)."""
+    """A stop after the code has returned, while its worker clears up: it has ended first, or is
+    killed; one outcome, and nothing stays on disk (failure case 4).
+    """
     with single.client() as client:
         pid = pid_of(client)
         for number in range(10):
@@ -166,7 +176,9 @@ def test_a_stop_of_a_finishing_job(
 
 
 def test_a_poison_job(tmp_path: Path) -> None:
-    """A job that kills its worker at each attempt is FAILED after max_attempts kills; others keep 80 % of their throughput (failure case 30)."""
+    """A job that kills its worker at each attempt is FAILED after max_attempts kills; others keep
+    80 % of their throughput (failure case 30).
+    """
     with Server(tmp_path, workers=2) as server, server.client() as client:
         for job in [client.submit("test.pause") for _ in range(20)]:
             job.wait(30)

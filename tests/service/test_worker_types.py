@@ -1,4 +1,6 @@
-"""Workers get runs of the types that they have loaded, and no others; what differs from the server is told, and mended."""
+"""Workers get runs of the types that they have loaded, and no others; what differs from the server
+is told, and mended.
+"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -47,7 +49,9 @@ def _up(client: Client, workers: int) -> None:
 
 
 def _start_anew(client: Client, workers: int, told: Callable[[], bool]) -> None:
-    """Have workers start anew, one after the other, until that has been told: the one in reserve may have loaded what was before."""
+    """Have workers start anew, one after the other, until that has been told: the one in reserve
+    may have loaded what was before.
+    """
     for _ in range(2):
         assert client.submit("half.crash").wait(30).status == "FAILED"
         _up(client, workers)
@@ -57,7 +61,9 @@ def _start_anew(client: Client, workers: int, told: Callable[[], bool]) -> None:
 
 
 def test_a_worker_that_cannot_work_takes_nothing(tmp_path: Path, module: Path) -> None:
-    """A worker whose module does not load gets no job of it: the log and ListJobTypes say so, and a repair is noticed."""
+    """A worker whose module does not load gets no job of it: the log and ListJobTypes say so, and a
+    repair is noticed.
+    """
     with Server(tmp_path, jobs=module.stem, workers=3) as server, server.client() as client:
         _up(client, 3)
         module.write_text(BROKEN)
@@ -77,7 +83,9 @@ def test_a_worker_that_cannot_work_takes_nothing(tmp_path: Path, module: Path) -
 
 
 def test_a_module_that_comes_to_end_its_process(tmp_path: Path, module: Path) -> None:
-    """A module that from now on ends whoever imports it is left out by workers that start anew: they run what else there is."""
+    """A module that from now on ends whoever imports it is left out by workers that start anew:
+    they run what else there is.
+    """
     (tmp_path / "other_jobs.py").write_text(SOUND.replace("half.", "other."))
     with Server(tmp_path, jobs=f"other_jobs,{module.stem}", workers=1) as server, server.client() as client:
         _up(client, 1)
@@ -97,7 +105,9 @@ CHANGED = (
 
 
 def test_a_type_that_changes_on_the_disk(tmp_path: Path, module: Path) -> None:
-    """Where a signature has changed on the disk, the first worker that starts anew is told of, and server and workers follow."""
+    """Where a signature has changed on the disk, the first worker that starts anew is told of, and
+    server and workers follow.
+    """
     with Server(tmp_path, jobs=module.stem, workers=3) as server, server.client() as client:
         _up(client, 3)
         module.write_text(CHANGED)
@@ -114,7 +124,9 @@ def test_a_type_that_changes_on_the_disk(tmp_path: Path, module: Path) -> None:
 
 
 def test_a_type_that_no_worker_loads_says_so(tmp_path: Path, module: Path) -> None:
-    """Its jobs stay QUEUED, and it is counted and named as served by nobody; once a worker loads it they run."""
+    """Its jobs stay QUEUED, and it is counted and named as served by nobody; once a worker loads it
+    they run.
+    """
     with Server(tmp_path, jobs=module.stem, workers=1) as server, server.client() as client:
         _up(client, 1)
         module.write_text(BROKEN)

@@ -1,4 +1,5 @@
-"""What was broadcast, judged: the events of each job on AMQP are those that gRPC shows, in their order.
+"""What was broadcast, judged: the events of each job on AMQP are those that gRPC shows, in their
+order.
 
     with Listener(url) as listener:              (support.listener) an independent consumer that keeps every message
         …                                        jobs are submitted and end, things break
@@ -6,10 +7,11 @@
 
     histories, watches                           what ListJobEvents and WatchJob say, over the generated stubs
 
-Duplicates are dropped by ce-id, and must be alike but for that they came twice. What is left of a job must be, one by
-one and in the order in which it came, the events of the broadcast kinds: none lost, none before its turn, none that is
-not in the history, each naming the one before it as its previous revision. Each message must also be what docs/events.md
-says of the envelope; that is written here anew, and not asked of the product.
+Duplicates are dropped by ce-id, and must be alike but for that they came twice. What is left of a
+job must be, one by one and in the order in which it came, the events of the broadcast kinds: none
+lost, none before its turn, none that is not in the history, each naming the one before it as its
+previous revision. Each message must also be what docs/events.md says of the envelope; that is
+written here anew, and not asked of the product.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,6 @@
-"""Messages as a server broadcasts them, made by hand: of the contract's stubs and docs/events.md, not of the server's code."""
+"""Messages as a server broadcasts them, made by hand: of the contract's stubs and docs/events.md,
+not of the server's code.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +36,9 @@ def message(
     protobuf: bool = False,
     **kind: dict[str, Any],
 ) -> Message:
-    """An event: a change to this status, if no kind is given. previous: the revision before, if none is given. words: escaped."""
+    """An event: a change to this status, if no kind is given. previous: the revision before, if
+    none is given. words: escaped.
+    """
     detail = kind or {"status_changed": {"to": f"JOB_STATUS_{status}"}}
     event = job_pb2.JobEvent(
         job_id=job_id,

@@ -1,4 +1,5 @@
-"""RabbitMQ for tests: one node for the session (support.services), a virtual host of its own for each test that asks.
+"""RabbitMQ for tests: one node for the session (support.services), a virtual host of its own for
+each test that asks.
 
 rabbitmq        the URL of a fresh virtual host; in the broker that HEADRACE_TEST_AMQP_URL names, if it does
 own_rabbitmq    a broker that the test may stop, kill, alarm and cut; its url is that of a fresh virtual host
@@ -43,7 +44,9 @@ def rabbitmq(rabbitmq_node: Node | None) -> Iterator[str]:
 
 @pytest.fixture
 def own_rabbitmq(rabbitmq_own_node: Broker) -> Iterator[Broker]:
-    """A running broker whose url is that of a virtual host of this test's own; whatever the test does, it runs afterwards."""
+    """A running broker whose url is that of a virtual host of this test's own; whatever the test
+    does, it runs afterwards.
+    """
     with rabbitmq_own_node.vhost():
         yield rabbitmq_own_node
         if not rabbitmq_own_node.running:

@@ -1,4 +1,6 @@
-"""Jobs for servers and workers that are killed: each start and end of their code is a line of the side file."""
+"""Jobs for servers and workers that are killed: each start and end of their code is a line of the
+side file.
+"""
 
 import ctypes
 import os
@@ -30,7 +32,8 @@ def work(
     good_from: int = 1,
     deaf: bool = False,
 ) -> object:
-    """Note the start, wait for a gate, and end as told; before attempt `good_from` always by an exception.
+    """Note the start, wait for a gate, and end as told; before attempt `good_from` always by an
+    exception.
 
     deaf: it does not look whether it is to stop.
     """
@@ -83,7 +86,9 @@ def die(how: str) -> NoReturn:
 
 
 def exhaust_memory() -> NoReturn:
-    """Allocate up to the limit of the address space, and end there as C code does whose malloc has failed."""
+    """Allocate up to the limit of the address space, and end there as C code does whose malloc has
+    failed.
+    """
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, resource.RLIM_INFINITY))
     kept = []
@@ -94,7 +99,9 @@ def exhaust_memory() -> NoReturn:
 
 
 def spawn(note: str, lock: int) -> None:
-    """Start a process in a session of its own that ignores SIGTERM and holds the job's lock, and note its pid."""
+    """Start a process in a session of its own that ignores SIGTERM and holds the job's lock, and
+    note its pid.
+    """
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, pass_fds=[lock])
     append(note, str(process.pid))

@@ -4,7 +4,8 @@
     witness = Witness(evidence, client)               (support.checker_witness) a client whose answers are kept
     …                                                 the side file is written by the jobs of support.chaos_jobs
     judge(evidence, client)                           reads the jobs and their histories from the server, prints a
-                                                      report, and raises Broken with every violation that it found
+                                                      report, and raises Broken with every violation
+                                                      that it found
     check_job, check_runs                             for tests of a few jobs: histories and side file alone
 
     I1 answered means stored        submits and stops that were answered, against the server
@@ -15,13 +16,14 @@
     I6 one request_id, one job      answers, and the list of all jobs
     I7 stops                        times on the server, the side file
 
-I5 and I7 are also asked of the kernel: no process of a job lives when its end was answered. That holds for runs that
-were taken over too: the supervisor of a dead or stopped server kills them before the lease is over. Only where that was
-stopped as well, with the code itself, nobody can: such runs are named by the test (Evidence.frozen). They may stand
-beside the next attempt, and say in the side file that they end, until they are found and killed.
+I5 and I7 are also asked of the kernel: no process of a job lives when its end was answered. That
+holds for runs that were taken over too: the supervisor of a dead or stopped server kills them
+before the lease is over. Only where that was stopped as well, with the code itself, nobody can:
+such runs are named by the test (Evidence.frozen). They may stand beside the next attempt, and say
+in the side file that they end, until they are found and killed.
 
-Times of the side file and of the server are compared as they are: both come from the clock of one machine, which
-nobody steps meanwhile.
+Times of the side file and of the server are compared as they are: both come from the clock of one
+machine, which nobody steps meanwhile.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,7 +52,10 @@ class Broken(AssertionError):
 
 
 def check_job(client: Client, job_id: str) -> tuple[JobInfo, list[JobEvent]]:
-    """One job that has ended, and its history. Raises AssertionError when they break an invariant."""
+    """One job that has ended, and its history.
+
+    Raises AssertionError when they break an invariant.
+    """
     job = client.get(job_id)
     events = list(client.events(job_id))
     _raise(job_id, job_problems(job, events))
@@ -58,7 +63,10 @@ def check_job(client: Client, job_id: str) -> tuple[JobInfo, list[JobEvent]]:
 
 
 def check_runs(lines: Iterable[str], histories: Mapping[str, Sequence[JobEvent]]) -> None:
-    """Lines of a side file against the histories of all its jobs. Raises AssertionError when they break an invariant."""
+    """Lines of a side file against the histories of all its jobs.
+
+    Raises AssertionError when they break an invariant.
+    """
     marks = checker_journal.parse(lines)
     assert {mark.job_id for mark in marks} <= histories.keys(), "a job wrote lines, and has no history"
     for job_id, events in histories.items():
@@ -71,7 +79,10 @@ def _raise(job_id: str, problems: Iterable[Problem]) -> None:
 
 
 def judge(evidence: Evidence, client: Client) -> Report:
-    """Check everything, print the report, raise Broken when any invariant is. Every job should have ended."""
+    """Check everything, print the report, raise Broken when any invariant is.
+
+    Every job should have ended.
+    """
     report = Report(evidence.kills)
     marks = evidence.marks()
     for job_id in evidence.job_ids():

@@ -141,7 +141,9 @@ class AbortsFirst(DoomedDispatcher):
 
 
 class RequeuesFirst(DoomedDispatcher):
-    """A job queued again without its old child killed: a timeout ends the attempt, and nobody tells the child."""
+    """A job queued again without its old child killed: a timeout ends the attempt, and nobody tells
+    the child.
+    """
 
     def begun(self, slot: str, run: RunKey) -> None:  # noqa: ARG002 - the run knows its slot
         """Let the attempt end by its timeout."""
@@ -220,7 +222,9 @@ def _trust(subscription: Subscription, revision: int) -> list[Event] | None:
 
 
 class OneSeq(DoomedStore):
-    """A tail by one number, and watches that show what it brings: the product's read the log where they see a gap."""
+    """A tail by one number, and watches that show what it brings: the product's read the log where
+    they see a gap.
+    """
 
     @classmethod
     def open(cls, url: str, **options: Any) -> Self:

@@ -22,9 +22,11 @@ class AnsweredStop:
 
 
 class Evidence:
-    """What clients called and were answered, what watchers saw, where the side file is, when there was no server.
+    """What clients called and were answered, what watchers saw, where the side file is, when there
+    was no server.
 
-    takeover: where there are several servers, the seconds in which the others have what a dead one has held.
+    takeover: where there are several servers, the seconds in which the others have what a dead one
+    has held.
     """
 
     def __init__(self, log: Path, *, takeover: float | None = None) -> None:

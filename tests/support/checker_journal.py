@@ -3,8 +3,9 @@
     start JOB ATTEMPT MICROSECONDS alone|beside
     end JOB ATTEMPT MICROSECONDS
 
-A run holds a lock of its job from before its start line until no process of it is left: the kernel lets go of it,
-not the code. So "beside" means that an earlier run of the job was alive, whatever the server believed.
+A run holds a lock of its job from before its start line until no process of it is left: the kernel
+lets go of it, not the code. So "beside" means that an earlier run of the job was alive, whatever
+the server believed.
 """
 
 import fcntl
@@ -58,7 +59,10 @@ def starts(log: Path, job_id: str) -> list[int]:
 
 
 def lives(log: Path, job_id: str) -> bool:
-    """Whether any process of the job's code lives. Only for a job that will not start: the asking takes its lock."""
+    """Whether any process of the job's code lives.
+
+    Only for a job that will not start: the asking takes its lock.
+    """
     try:
         with _open_lock(log, job_id) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -12,7 +12,9 @@ SHOWN = 10
 
 
 class Report:
-    """The jobs of a run, what was called, which kills hit what, and for each invariant what broke it."""
+    """The jobs of a run, what was called, which kills hit what, and for each invariant what broke
+    it.
+    """
 
     def __init__(self, kills: Mapping[str, int]) -> None:
         self.kills = kills

@@ -1,4 +1,6 @@
-"""Invariant I5 by the side file: what the code of a job wrote itself, against the runs that its history knows."""
+"""Invariant I5 by the side file: what the code of a job wrote itself, against the runs that its
+history knows.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -25,7 +27,10 @@ class Run:
 
 
 def runs(events: Iterable[JobEvent]) -> list[Run]:
-    """The runs of a history. A permit's time is taken before its COMMIT, an end's behind the end of the code."""
+    """The runs of a history.
+
+    A permit's time is taken before its COMMIT, an end's behind the end of the code.
+    """
     found: list[Run] = []
     open_run: tuple[int, datetime] | None = None
     for event in events:
@@ -42,9 +47,11 @@ def runs(events: Iterable[JobEvent]) -> list[Run]:
 def run_problems(
     events: Sequence[JobEvent], marks: Sequence[Mark], frozen: Collection[int] = ()
 ) -> Iterator[Problem]:
-    """What is wrong with the lines of a job: twice, beside each other, without a permit, outside of their run, missing.
+    """What is wrong with the lines of a job: twice, beside each other, without a permit, outside of
+    their run, missing.
 
-    frozen: attempts that nobody could end before they were taken over; behind their end they may still be there.
+    frozen: attempts that nobody could end before they were taken over; behind their end they may
+    still be there.
     """
     known = runs(events)
     stopped = bool(stop_phases(events))
@@ -88,8 +95,8 @@ def _spoke(events: Iterable[JobEvent]) -> set[int]:
 def _ended(events: Iterable[JobEvent]) -> set[int]:
     """The attempts that ended by the doing of their code: it returned, or raised an exception.
 
-    Whoever ends an attempt so has seen that code end. An attempt that ended so while its code did not was ended by
-    another: by a run that had been replaced.
+    Whoever ends an attempt so has seen that code end. An attempt that ended so while its code did
+    not was ended by another: by a run that had been replaced.
     """
     ended = set()
     for event in events:

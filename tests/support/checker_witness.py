@@ -26,7 +26,10 @@ class Witness:
         attempts: int = 1,
         **options: Any,
     ) -> JobHandle:
-        """Submit what this request_id stands for: a job of support.chaos_jobs, described by it. No wait between attempts."""
+        """Submit what this request_id stands for: a job of support.chaos_jobs, described by it.
+
+        No wait between attempts.
+        """
         with self.evidence.calling("submit", self.client.target):
             job = self.client.submit(
                 job_type,

@@ -1,9 +1,10 @@
-"""A server that has another clock than its machine: an hour ahead, or behind, and stepped while it runs.
+"""A server that has another clock than its machine: an hour ahead, or behind, and stepped while it
+runs.
 
 python -m support.clocks FILE serve
 
-The file says by how many seconds. What tells the time in the server's process is off by that; stopwatches are not, as
-where the clock of a machine is.
+The file says by how many seconds. What tells the time in the server's process is off by that;
+stopwatches are not, as where the clock of a machine is.
 """
 
 import sys

@@ -1,4 +1,5 @@
-"""PostgreSQL for tests: one server for the session (support.services), a database of its own for each test that asks.
+"""PostgreSQL for tests: one server for the session (support.services), a database of its own for
+each test that asks.
 
 shared_url    a database with its tables, for stores and servers that share it
 module_url    the same, for all tests of a module
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from support.postgresql import Server
 
 TEMPORARY = Path(tempfile.gettempdir())
-"""That of the machine: the one that tests have later is closed to the user whom the server runs as."""
+"""That of the machine: the one that tests have later is closed to the user whom the server runs as.
+"""
 SHARED = "postgresql_template"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Have the server started before the test: else it would be taken for something that the test leaves behind."""
+    """Have the server started before the test: else it would be taken for something that the test
+    leaves behind.
+    """
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     names: list[str] = getattr(item, "fixturenames", [])
     if parameters.get("database") == "postgresql" or not {"shared_url", "module_url"}.isdisjoint(names):
@@ -33,7 +37,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def postgresql(pytestconfig: pytest.Config) -> "Iterator[Server]":
-    """A PostgreSQL server. A missing one fails in CI and for root, who can install it; else its tests are skipped."""
+    """A PostgreSQL server.
+
+    A missing one fails in CI and for root, who can install it; else its tests are skipped.
+    """
     from support.postgresql import cluster  # noqa: PLC0415 - see the module
 
     running = cluster(services.started(pytestconfig, services.POSTGRESQL))
@@ -49,7 +56,9 @@ def postgresql(pytestconfig: pytest.Config) -> "Iterator[Server]":
 
 @pytest.fixture(scope="session")
 def prefix() -> str:
-    """What the names of this session's databases begin with: a server that was given may serve others too."""
+    """What the names of this session's databases begin with: a server that was given may serve
+    others too.
+    """
     return f"headrace_test_{secrets.token_hex(4)}"
 
 

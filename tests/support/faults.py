@@ -5,8 +5,8 @@
         store = SqlStore.open(url)          # each of its connections is counted
     faults.arm(7, DISK_FULL)                # the seventh statement from now on fails, once
 
-A point is whatever the driver is asked: an execute, an executemany, a COMMIT, a ROLLBACK of a transaction that is
-open; pragmas are none. The product is not changed, and does not know.
+A point is whatever the driver is asked: an execute, an executemany, a COMMIT, a ROLLBACK of a
+transaction that is open; pragmas are none. The product is not changed, and does not know.
 """
 
 import os
@@ -34,7 +34,9 @@ def fails(error: Exception) -> Fault:
 
 
 def taken_back(error: Exception) -> Fault:
-    """The statement fails, and SQLite has rolled the transaction back by itself, as it does after some errors."""
+    """The statement fails, and SQLite has rolled the transaction back by itself, as it does after
+    some errors.
+    """
 
     def fault(connection: sqlite3.Connection, _act: Act) -> Any:
         sqlite3.Connection.rollback(connection)
@@ -65,7 +67,9 @@ def does_and_dies(_connection: sqlite3.Connection, act: Act) -> Any:
 
 
 def _anew(error: Exception) -> Exception:
-    """The error without where it was raised before: a traceback keeps the connection that it went through."""
+    """The error without where it was raised before: a traceback keeps the connection that it went
+    through.
+    """
     return type(error)(*error.args)
 
 
@@ -121,7 +125,8 @@ class _Connection(sqlite3.Connection):
         return super().cursor(_Cursor)
 
     def commit(self) -> None:
-        # By hand: the driver's own commit() does nothing outside a transaction, as SQLAlchemy asks at times.
+        # By hand: the driver's own commit() does nothing outside a transaction, as SQLAlchemy asks
+        # at times.
         if self.in_transaction:
             self.faults.reach("COMMIT", self, super().commit)
 

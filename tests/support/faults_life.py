@@ -1,7 +1,7 @@
 """A life in which the store does each kind of its work, step by step, always the same.
 
-Times, ids and batches are fixed, so two lives leave the same rows and have told the same. A step that failed as a
-whole can be done again.
+Times, ids and batches are fixed, so two lives leave the same rows and have told the same. A step
+that failed as a whole can be done again.
 """
 
 import asyncio
@@ -36,7 +36,9 @@ Step = Callable[["Life"], Awaitable[Answers]]
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """What is put into the store's queue within shares one batch: no other thread has its turn meanwhile."""
+    """What is put into the store's queue within shares one batch: no other thread has its turn
+    meanwhile.
+    """
     interval = sys.getswitchinterval()
     sys.setswitchinterval(10)
     try:

@@ -1,7 +1,8 @@
-"""Faults of PostgreSQL, planted under SQLAlchemy in connections and cursors of the driver's own class.
+"""Faults of PostgreSQL, planted under SQLAlchemy in connections and cursors of the driver's own
+class.
 
-As support.faults does it for SQLite: a point is whatever the driver is asked. A connection that is to be lost is really
-lost: its backend is ended by another connection, and waited for.
+As support.faults does it for SQLite: a point is whatever the driver is asked. A connection that is
+to be lost is really lost: its backend is ended by another connection, and waited for.
 """
 
 import time
@@ -74,7 +75,8 @@ class Faults:
         """A point."""
         if connection.info.get_parameters().get("application_name") not in ENGINES:
             return act()
-        # What SQLAlchemy asks of a new connection, and whether an old one is alive; and a count that is made now and then.
+        # What SQLAlchemy asks of a new connection, and whether an old one is alive; and a count
+        # that is made now and then.
         if not what[0].isupper() or "each_tenant" in what:
             return act()
         self.passed.append(" ".join(what.split()[:3]))

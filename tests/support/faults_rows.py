@@ -1,4 +1,6 @@
-"""The rows of a database, read as they lie on the disk, and whether they agree: plain SQL, of the product its tables' names."""
+"""The rows of a database, read as they lie on the disk, and whether they agree: plain SQL, of the
+product its tables' names.
+"""
 
 import json
 import sqlite3
@@ -81,7 +83,8 @@ def read(path: Path) -> Rows:
 
 
 def check(path: Path, *, whole: bool = True) -> None:
-    """Raise unless the rows agree: each job has its whole history, and what is derived is what follows from the jobs.
+    """Raise unless the rows agree: each job has its whole history, and what is derived is what
+    follows from the jobs.
 
     whole: have SQLite check its pages and indexes too.
     """

@@ -2,8 +2,9 @@
 
     python -m support.faults_server serve       the product, over connections that are planted
 
-The choice is a file with a number and a kind of fault: the statement of that number from then on is the one. What was
-struck is written to another file. The choice is taken away before the fault, so a server that died of it goes on.
+The choice is a file with a number and a kind of fault: the statement of that number from then on is
+the one. What was struck is written to another file. The choice is taken away before the fault, so a
+server that died of it goes on.
 """
 
 import sys
@@ -63,7 +64,10 @@ class FaultyServer(Server):
 
 
 class ChosenFaults(Faults):
-    """Faults of the thread that writes, armed by the file. How often a test reads is not always the same."""
+    """Faults of the thread that writes, armed by the file.
+
+    How often a test reads is not always the same.
+    """
 
     def reach(self, what: str, connection: Any, act: Act, part: Act | None = None) -> Any:
         """A point, or the one."""

@@ -1,4 +1,5 @@
-"""How much a test that breaks things does: a short form in `make test-deep`, a long one in `make test-chaos`.
+"""How much a test that breaks things does: a short form in `make test-deep`, a long one in
+`make test-chaos`.
 
     figure(500, 2000)    how many: the short form's number, or the long form's
     guard(2)             seconds: five times the promise in the short form, the promise itself in the long form
@@ -15,7 +16,9 @@ Number = TypeVar("Number", int, float)
 
 LONG = os.environ.get("HEADRACE_LONG", "") not in ("", "0")
 SLACK = 5
-"""A loaded machine is slow: in CI a bound is there to notice a hang, in the long form it is the promise."""
+"""A loaded machine is slow: in CI a bound is there to notice a hang, in the long form it is the
+promise.
+"""
 
 
 def figure(short: Number, long: Number) -> Number:

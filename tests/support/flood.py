@@ -2,8 +2,8 @@
 
     python -m support.flood TARGET IN_FLIGHT SECONDS
 
-Prints one JSON object: how many calls were answered with which code, how many refusals came without RetryInfo, and the
-longest time between two calls that were served.
+Prints one JSON object: how many calls were answered with which code, how many refusals came without
+RetryInfo, and the longest time between two calls that were served.
 """
 
 import asyncio

@@ -12,7 +12,9 @@ from support.server import until
 
 
 class Follower:
-    """Follows a job to its end, through every death of its server; what went wrong is raised by updates()."""
+    """Follows a job to its end, through every death of its server; what went wrong is raised by
+    updates().
+    """
 
     def __init__(
         self, evidence: Evidence, job_id: str, watch: Generator[Update, None, None], target: str

@@ -1,4 +1,5 @@
-"""Requests for a fuzz: valid, hostile, mutated and no requests at all, for every method that there is.
+"""Requests for a fuzz: valid, hostile, mutated and no requests at all, for every method that there
+is.
 
     tame       every field is set as a caller would: nearly all are accepted
     wild       a tame one in which some fields hold what no caller would send
@@ -8,7 +9,8 @@
     massive    one field repeated thousands of times
     oversize   more than a message may have
 
-What is made grows from (seed, index) and from what the server has answered so far: jobs, tokens, etags.
+What is made grows from (seed, index) and from what the server has answered so far: jobs, tokens,
+etags.
 """
 
 import random
@@ -38,7 +40,9 @@ PLAIN = ("GetServerInfo", "ListJobTypes", "Check", "List", "Watch")
 WEIGHTS = [0.25 if method.name in PLAIN else 1 for method in METHODS.values()]
 MESSAGE_BYTES = 4 << 20
 BAD_TEXTS = (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82")
-"""A byte that is none of UTF-8's, an overlong NUL, a surrogate, a character beyond the last, half a character."""
+"""A byte that is none of UTF-8's, an overlong NUL, a surrogate, a character beyond the last, half a
+character.
+"""
 SHOWN = 3000
 
 
@@ -108,7 +112,9 @@ class Requests:
 
 
 def _deep(rng: random.Random) -> bytes:
-    """A SubmitJobRequest with one parameter: a list of a list of a list … deeper than protobuf itself makes one."""
+    """A SubmitJobRequest with one parameter: a list of a list of a list … deeper than protobuf
+    itself makes one.
+    """
     value = b""
     for _ in range(rng.choice((30, 49, 60, 5000))):
         value = _field(10, _field(1, value))

@@ -1,7 +1,8 @@
 """Sending what support.fuzz makes, many at a time, and judging each answer.
 
-An answer is good when it came within LIMIT seconds and is OK or says what was wrong with the request: a code that
-a caller can cause, with an ErrorInfo, and with the field or the message type where the request was invalid.
+An answer is good when it came within LIMIT seconds and is OK or says what was wrong with the
+request: a code that a caller can cause, with an ErrorInfo, and with the field or the message type
+where the request was invalid.
 """
 
 import asyncio
@@ -24,7 +25,9 @@ TICK = 0.05
 IN_FLIGHT = 48
 CHANNELS = 4
 READ = 3
-"""Messages read of a stream before it is cancelled: the first within LIMIT, the others when they come at once."""
+"""Messages read of a stream before it is cancelled: the first within LIMIT, the others when they
+come at once.
+"""
 AT_ONCE = 0.3
 
 Code = grpc.StatusCode
@@ -83,7 +86,9 @@ class Outcome:
 
 
 class Clock:
-    """Seconds that this process had: those in which it was busy or kept waiting itself are nobody's hang."""
+    """Seconds that this process had: those in which it was busy or kept waiting itself are nobody's
+    hang.
+    """
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -98,7 +103,10 @@ class Clock:
 
 
 class Fuzz:
-    """One run against one server. It keeps the number of jobs small by deleting those it has forgotten."""
+    """One run against one server.
+
+    It keeps the number of jobs small by deleting those it has forgotten.
+    """
 
     def __init__(self, target: str, seed: int) -> None:
         self.known = Known()

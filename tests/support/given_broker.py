@@ -1,4 +1,5 @@
-"""The broker that HEADRACE_TEST_AMQP_URL names: a virtual host of one's own there, by the HTTP API of its management plugin.
+"""The broker that HEADRACE_TEST_AMQP_URL names: a virtual host of one's own there, by the HTTP API
+of its management plugin.
 
 The API is expected 10,000 ports above AMQP, as 15672 is of 5672; the user is an administrator.
 """
@@ -18,7 +19,10 @@ API_ABOVE = 10_000
 
 @contextmanager
 def vhost(url: str) -> Iterator[str]:
-    """A virtual host for as long as the block lasts, and its URL. Raises OSError where the API refuses."""
+    """A virtual host for as long as the block lasts, and its URL.
+
+    Raises OSError where the API refuses.
+    """
     parts = urlsplit(url)
     name = f"headrace-test-{secrets.token_hex(4)}"
     _ask(parts, "PUT", f"vhosts/{name}", {})

@@ -4,7 +4,8 @@
     job_problems(job, events)      the same, and the job as it stands agrees with its history
     watch_problems(updates, …)     what a watcher was shown is the history: nothing lost, nothing twice
 
-Each gives (invariant, sentence) for whatever is wrong; support.checker adds what is known from elsewhere.
+Each gives (invariant, sentence) for whatever is wrong; support.checker adds what is known from
+elsewhere.
 """
 
 import re
@@ -63,7 +64,10 @@ def moves() -> frozenset[tuple[str, str]]:
 
 
 class _Walk:
-    """A history walked through, event by event. Behind a gap nothing is known but what the next event says."""
+    """A history walked through, event by event.
+
+    Behind a gap nothing is known but what the next event says.
+    """
 
     def __init__(self) -> None:
         self.revision = 0
@@ -207,7 +211,9 @@ def stop_phases(events: Iterable[JobEvent]) -> list[StopPhase]:
 
 
 def watch_problems(updates: Sequence[Any], history: Sequence[JobEvent]) -> Iterator[Problem]:
-    """What keeps a watch with messages from being a snapshot, every event behind it once, and the end."""
+    """What keeps a watch with messages from being a snapshot, every event behind it once, and the
+    end.
+    """
     first, last = updates[0], updates[-1]
     if not isinstance(first, Snapshot) or not isinstance(last, Finished):
         yield Invariant.I4, f"a watch began with {first} and ended with {last}"

@@ -20,7 +20,9 @@ GRACE = 10.0
 
 
 class Hunt:
-    """Rounds of a race. The stop's delay is moved towards the other side of the race after each round.
+    """Rounds of a race.
+
+    The stop's delay is moved towards the other side of the race after each round.
 
     stopper: the client that stops, where it is not the one that submits.
     """

@@ -1,8 +1,10 @@
-"""What `docker build` and `docker run` would do, without docker: a Dockerfile's steps, word for word.
+"""What `docker build` and `docker run` would do, without docker: a Dockerfile's steps, word for
+word.
 
-Each stage has a file system of its own: the machine's, seen through an overlay that keeps what is written in memory. All of
-it is in a mount namespace, and goes with its last process. RUN is carried out as root below that root; what FROM names is
-not looked at, so the machine's Python stands in for the image's.
+Each stage has a file system of its own: the machine's, seen through an overlay that keeps what is
+written in memory. All of it is in a mount namespace, and goes with its last process. RUN is carried
+out as root below that root; what FROM names is not looked at, so the machine's Python stands in for
+the image's.
 
     FROM a AS build ──> overlay ── COPY, RUN … ──┐ COPY --from=build
     FROM b          ──> overlay ── RUN, ENV … <──┘ ──> CMD, as USER, in WORKDIR, with ENV alone
@@ -48,7 +50,9 @@ class Image:
     def run(
         self, folder: Path, mounts: Mapping[Path, str], environment: Mapping[str, str]
     ) -> "subprocess.Popen[bytes]":
-        """Make it, its file systems mounted on an empty folder, and start its command; mounts are read-only."""
+        """Make it, its file systems mounted on an empty folder, and start its command; mounts are
+        read-only.
+        """
         given = {**self.environment, **environment}
         words = [
             "chroot", "$R", "setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups", "env", "-i",

@@ -123,7 +123,9 @@ def report(ctx: JobContext, total: int = 10, gate: str = "") -> File:
 
 @job("test.far")
 def far(ctx: JobContext, gate: str) -> str:
-    """Says that it will end beyond every calendar, then what no message can carry; returns how that was refused."""
+    """Says that it will end beyond every calendar, then what no message can carry; returns how that
+    was refused.
+    """
     ctx.set_progress(1, 2**63 - 1, "far")
     while not Path(gate).exists():
         time.sleep(0.005)

@@ -3,11 +3,13 @@
     python keeper.py PROGRAM [ARGUMENT …]
 
     SIGTERM -> SIGTERM for the program        SIGUSR1 -> SIGKILL for it
-    the program has ended, or whoever started the keeper -> SIGKILL for all that is below the keeper, which then ends
+    the program has ended, or whoever started the keeper -> SIGKILL for all that is below the
+    keeper, which then ends
 
-A broker starts helpers that detach themselves, every minute anew. Their parents end at once, and an orphan goes to the
-nearest subreaper above it. A pytest that has a pool is one (headrace_server.work.linux.process_tree) and reaps nobody else's
-processes, so they stayed as zombies there and were taken for leaks of whatever test was running. Here they end.
+A broker starts helpers that detach themselves, every minute anew. Their parents end at once, and an
+orphan goes to the nearest subreaper above it. A pytest that has a pool is one
+(headrace_server.work.linux.process_tree) and reaps nobody else's processes, so they stayed as
+zombies there and were taken for leaks of whatever test was running. Here they end.
 """
 
 import ctypes

@@ -2,8 +2,8 @@
 
     python -m support.late_answers serve        the product, with its store replaced through app.py
 
-What the store tells of its commits, and the answer to each write, are two ways to the same loop: under load the second
-may come behind what was committed later.
+What the store tells of its commits, and the answer to each write, are two ways to the same loop:
+under load the second may come behind what was committed later.
 """
 
 import asyncio

@@ -1,18 +1,22 @@
 """A pytest plugin: a test that leaves a process, a file, a thread or a descriptor behind fails.
 
-Before each test the guard looks at what there is, fixtures of wider scope included, and after it again. What is
-new and does not go within a moment is an error of that test. It knows its own:
+Before each test the guard looks at what there is, fixtures of wider scope included, and after it
+again. What is new and does not go within a moment is an error of that test. It knows its own:
 
-- processes by a mark in the environment, and as descendants of this process below none that was there before,
-  so those of a server that other tests share are none of its business;
-- files in a temporary directory that this process has to itself, and in the folders of the checkout that have changed;
-- threads of Python, descriptors and the environment of this process: what a test starts later would have that too;
-- what this process is like (support.likeness): signals, limits, logging, working directory, modules and more.
+- processes by a mark in the environment, and as descendants of this process below none that was
+  there before, so those of a server that other tests share are none of its business;
+- files in a temporary directory that this process has to itself, and in the folders of the checkout
+  that have changed;
+- threads of Python, descriptors and the environment of this process: what a test starts later would
+  have that too;
+- what this process is like (support.likeness): signals, limits, logging, working directory, modules
+  and more.
 
-Where tests run side by side nobody can say whose a file in the checkout is: then it is looked at once, at the end, by
-whoever started the workers, and what is new there fails the run.
+Where tests run side by side nobody can say whose a file in the checkout is: then it is looked at
+once, at the end, by whoever started the workers, and what is new there fails the run.
 
-What took the place of something alike is no leak: a test may kill and restart a server that it shares with others.
+What took the place of something alike is no leak: a test may kill and restart a server that it
+shares with others.
 """
 
 import gc
@@ -41,9 +45,13 @@ PATIENCE = 10.0
 
 MARK = "LEAK_GUARD"
 EVENTS_KEPT = 64
-"""Event and poll descriptors that may be new: gRPC keeps those of closed channels for the next ones."""
+"""Event and poll descriptors that may be new: gRPC keeps those of closed channels for the next
+ones.
+"""
 POLLER_SOCKETS = 2
-"""Unix sockets that may be new: the pair of gRPC's event loops stays until the next of them is made."""
+"""Unix sockets that may be new: the pair of gRPC's event loops stays until the next of them is
+made.
+"""
 _STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"})
 _EVENTS = ("anon_inode:[eventfd]", "anon_inode:[eventpoll]")
 _ITS_OWN = frozenset({MARK, "TMPDIR", "PYTEST_CURRENT_TEST"})
@@ -71,7 +79,8 @@ class Checkout:
     """The folders of a checkout, as they were at first."""
 
     def __init__(self, root: Path) -> None:
-        # A file that is made or removed changes the time of its folder: files need not be looked at.
+        # A file that is made or removed changes the time of its folder: files need not be looked
+        # at.
         self._listed = {folder: _names(folder) for folder in _folders(root)}
 
     def look(self) -> dict[str, int]:
@@ -79,7 +88,9 @@ class Checkout:
         return {folder: _changed(folder) for folder in self._listed}
 
     def new(self, before: dict[str, int]) -> list[str]:
-        """The files that were not there at first, a line for each, of the folders that have changed since then."""
+        """The files that were not there at first, a line for each, of the folders that have changed
+        since then.
+        """
         return [
             f"file {folder}/{name}"
             for folder, changed in self.look().items()
@@ -147,7 +158,9 @@ def pytest_configure_node(node: WorkerController) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Look again when all workers have ended: a file that a test has left in the checkout fails the run."""
+    """Look again when all workers have ended: a file that a test has left in the checkout fails the
+    run.
+    """
     if checkout := session.config.stash.get(_CHECKOUT, None):
         left = session.config.stash[_LEFT] = checkout.new({})
         if left:
@@ -212,7 +225,9 @@ def _restore(variables: dict[str, str | None]) -> None:
 
 
 def _not_replaced(gone: Iterable[str], new: Iterable[str]) -> list[str]:
-    """Of what is new, what did not take the place of something alike: the same words, but for numbers."""
+    """Of what is new, what did not take the place of something alike: the same words, but for
+    numbers.
+    """
     room = Counter(map(_alike, gone))
     left = []
     for name in new:
@@ -228,7 +243,8 @@ def _alike(name: str) -> str:
 
 
 def _processes(spared: set[int], mark: str, outer: str | None) -> list[str]:
-    """Those that bear the mark, and those below this process that are neither spared nor below one that is.
+    """Those that bear the mark, and those below this process that are neither spared nor below one
+    that is.
 
     Those that bear the outer mark belong to a fixture of wider scope.
     """

@@ -28,9 +28,12 @@ class Likeness:
         self._modules = dict(sys.modules)
 
     def changed(self, folder: str) -> list[str]:
-        """What is otherwise now, in words; folder: whose modules are of one test, so none may stay that is from there."""
+        """What is otherwise now, in words; folder: whose modules are of one test, so none may stay
+        that is from there.
+        """
         now = dict(_traits())
-        # A logger that is new may have come with a library, and have the level that this one gives it.
+        # A logger that is new may have come with a library, and have the level that this one gives
+        # it.
         levels = {name: logger.level for name, logger in _loggers() if name in self._loggers}
         return [
             *(what for what, trait in self._traits.items() if now[what] != trait),

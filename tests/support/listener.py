@@ -1,12 +1,14 @@
-"""An independent consumer of broadcasts: plain pika, a durable queue bound to all of them, every message kept.
+"""An independent consumer of broadcasts: plain pika, a durable queue bound to all of them, every
+message kept.
 
     with Listener(url) as listener:
         …
         listener.hears_the_end_of(job_ids)      waits until the last event of each has come
         listener.messages
 
-It knows nothing of the product but the name of the exchange. It acknowledges what it has kept, and comes back by itself
-when its connection breaks: what it had not acknowledged comes again then, as with any consumer.
+It knows nothing of the product but the name of the exchange. It acknowledges what it has kept, and
+comes back by itself when its connection breaks: what it had not acknowledged comes again then, as
+with any consumer.
 """
 
 import contextlib
@@ -33,7 +35,10 @@ logging.getLogger("pika").setLevel(logging.CRITICAL)  # a broker that is away is
 
 
 class Listener:
-    """Keeps what comes, in its order. With paused=True it only has its queue, and the broker keeps what comes."""
+    """Keeps what comes, in its order.
+
+    With paused=True it only has its queue, and the broker keeps what comes.
+    """
 
     def __init__(self, url: str, *, exchange: str = EXCHANGE, key: str = ALL, paused: bool = False) -> None:
         self.messages: list[Message] = []

@@ -1,4 +1,6 @@
-"""An EventConsumer that runs on a thread and keeps what it was shown; and messages put into its exchange by hand."""
+"""An EventConsumer that runs on a thread and keeps what it was shown; and messages put into its
+exchange by hand.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -71,7 +73,9 @@ class Listening:
 
 
 class Exchange:
-    """The exchange of events, by hand: what is published is on the broker's disk when it returns, and in a queue."""
+    """The exchange of events, by hand: what is published is on the broker's disk when it returns,
+    and in a queue.
+    """
 
     def __init__(self, channel: Any) -> None:
         self.channel = channel

@@ -17,7 +17,8 @@ def target_of(servers: Sequence[Server]) -> str:
 
 
 class Load:
-    """Threads that submit jobs and wait for them or watch them, one client each, until the block ends.
+    """Threads that submit jobs and wait for them or watch them, one client each, until the block
+    ends.
 
     Nothing that a client raises is caught: what its users would see ends the load, and the test.
     """

@@ -1,7 +1,8 @@
-"""What a store of jobs is, said a second time: a pure model, written from docs/state_machine.md and the contract.
+"""What a store of jobs is, said a second time: a pure model, written from docs/state_machine.md and
+the contract.
 
-It shares no line with the product: statuses, kinds and phases are words, a refusal is the name of an error. What the
-store does with tables, batches and transactions is here a dict of records.
+It shares no line with the product: statuses, kinds and phases are words, a refusal is the name of
+an error. What the store does with tables, batches and transactions is here a dict of records.
 """
 
 from collections.abc import Iterable, Sequence
@@ -124,7 +125,11 @@ class Record:
 
 
 class Model:
-    """Jobs by id. Each method is what a caller, the clock or a run does; it answers, or raises Refused and changes nothing."""
+    """Jobs by id.
+
+    Each method is what a caller, the clock or a run does; it answers, or raises Refused and changes
+    nothing.
+    """
 
     def __init__(self, now: int) -> None:
         self.now = now
@@ -240,7 +245,9 @@ class Model:
     def claimed(
         self, taken: Sequence[str], slots: Sequence[bool], types: Iterable[str], instance: str
     ) -> None:
-        """Raise unless these are the jobs that a claim must take: all there are or as many as slots, the best of each tenant, tenants in turn."""
+        """Raise unless these are the jobs that a claim must take: all there are or as many as
+        slots, the best of each tenant, tenants in turn.
+        """
         ready = self.ready(types)
         left = {
             tenant: [job for job in ready if job.tenant == tenant] for tenant in {j.tenant for j in ready}

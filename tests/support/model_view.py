@@ -1,4 +1,6 @@
-"""A job of the store and a record of the model, each as the same plain dict: so they can be compared field by field."""
+"""A job of the store and a record of the model, each as the same plain dict: so they can be
+compared field by field.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""A job that waits for a job of the same server. How long until it is warned is shortened here, in the workers alone."""
+"""A job that waits for a job of the same server.
+
+How long until it is warned is shortened here, in the workers alone.
+"""
 
 from headrace import Client
 from headrace._flows import blocked, wait

@@ -9,9 +9,10 @@ Nothing is changed but that each part looks, at its moment, whether it is the on
     STORING   STORED         CLAIMED  PERMITTING  PERMITTED       SENT      BEGUN  RUNNING    │ ENDING    ENDED
                                                                           STOPPING        FINISHING
 
-The choice is a file with a phase and the description of a job. It is removed before the kill, so the server that is
-started again goes on. A claim and its permit share one transaction in the product where a child is idle; for
-CLAIMED, PERMITTING and APART they are asked for one after the other, as it is when a child is being started.
+The choice is a file with a phase and the description of a job. It is removed before the kill, so
+the server that is started again goes on. A claim and its permit share one transaction in the
+product where a child is idle; for CLAIMED, PERMITTING and APART they are asked for one after the
+other, as it is when a child is being started.
 """
 
 import os

@@ -1,4 +1,5 @@
-"""A PostgreSQL of the tests' own: a private cluster, or the server that HEADRACE_TEST_POSTGRESQL_URL names.
+"""A PostgreSQL of the tests' own: a private cluster, or the server that
+HEADRACE_TEST_POSTGRESQL_URL names.
 
     with cluster() as server:                 # initdb and start: about a second; ended by its process id
         url = server.create("jobs")           # an empty database
@@ -8,8 +9,8 @@
     with own() as made:                   # one that may be stopped and started: made.stop(), made.start()
         server = Server(made.url)
 
-PostgreSQL refuses to run as root: then it runs as the user postgres. Nothing of it outlives the process that started
-it, not even when that is killed.
+PostgreSQL refuses to run as root: then it runs as the user postgres. Nothing of it outlives the
+process that started it, not even when that is killed.
 """
 
 import contextlib
@@ -57,7 +58,10 @@ ctypes.CDLL(None).prctl(1, {int(signal.SIGINT)})  # PR_SET_PDEATHSIG: it ends wi
 os.execv(sys.argv[1], sys.argv[1:])
 """,
 )
-"""Runs a command as the user. Not by preexec_fn or user=: that forks, and gRPC may be at work in this process."""
+"""Runs a command as the user.
+
+Not by preexec_fn or user=: that forks, and gRPC may be at work in this process.
+"""
 
 
 class Server:
@@ -68,7 +72,10 @@ class Server:
         self._admin = psycopg.connect(url, autocommit=True)
 
     def create(self, name: str, *, template: str = "") -> str:
-        """A database, and its URL. Without a template its language sorts otherwise than its bytes do."""
+        """A database, and its URL.
+
+        Without a template its language sorts otherwise than its bytes do.
+        """
         options = sql.SQL("TEMPLATE {}").format(sql.Identifier(template))
         if not template:
             options = sql.SQL("TEMPLATE template0 ENCODING 'UTF8'")
@@ -82,7 +89,9 @@ class Server:
         self._admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def terminate(self, database: str, purpose: str = "") -> int:
-        """End the connections of a database whose application_name begins like this; answer how many there were."""
+        """End the connections of a database whose application_name begins like this; answer how
+        many there were.
+        """
         ended = self._admin.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND application_name LIKE %s",
             (database, f"{purpose}%"),
@@ -106,7 +115,10 @@ def binaries() -> Path | None:
 
 @contextmanager
 def cluster(given: str | None = None) -> Iterator[Server]:
-    """A server for as long as the block lasts: the given one, or one of its own. Raises FileNotFoundError when there is none."""
+    """A server for as long as the block lasts: the given one, or one of its own.
+
+    Raises FileNotFoundError when there is none.
+    """
     given = os.environ.get(GIVEN) or given
     with contextlib.nullcontext(given) if given else own() as made:
         server = Server(made if isinstance(made, str) else made.url)
@@ -133,7 +145,10 @@ class Cluster:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it accepts connections. On the main thread: it ends with the thread that starts it."""
+        """Start it, and wait until it accepts connections.
+
+        On the main thread: it ends with the thread that starts it.
+        """
         settings = [f"--{name}={value}" for name, value in self._settings.items()]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -167,7 +182,9 @@ class Cluster:
         self.freeze(signal.SIGCONT)
 
     def stop(self, how: int = signal.SIGINT) -> None:
-        """End it: SIGINT cuts clients off and shuts down in order, SIGQUIT leaves recovery to the next start."""
+        """End it: SIGINT cuts clients off and shuts down in order, SIGQUIT leaves recovery to the
+        next start.
+        """
         process, self._process = self._process, None
         if process is None:
             return
@@ -181,7 +198,10 @@ class Cluster:
 
 @contextmanager
 def own(settings: Mapping[str, str] = SETTINGS) -> Iterator[Cluster]:
-    """A cluster that has been started, for as long as the block lasts. Raises FileNotFoundError without the programs."""
+    """A cluster that has been started, for as long as the block lasts.
+
+    Raises FileNotFoundError without the programs.
+    """
     programs = binaries()
     if programs is None:
         raise FileNotFoundError(MISSING)

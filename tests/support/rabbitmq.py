@@ -1,4 +1,5 @@
-"""A RabbitMQ of the tests' own: one private node in the foreground, that can be stopped, killed and started again.
+"""A RabbitMQ of the tests' own: one private node in the foreground, that can be stopped, killed and
+started again.
 
     with own() as broker:                 # about six seconds; ended by its process ids, its epmd too
         with broker.vhost() as url:       # a virtual host of one's own: some milliseconds
@@ -8,8 +9,9 @@
 
     Node(*broker.address)                 # the same for another process, which can neither stop nor start it
 
-Its node name, ports, data, log, cookie and epmd are its own, and all listen on loopback only: it disturbs no other
-broker of the machine. It runs as whoever runs the tests. Nothing of it outlives the process that started it.
+Its node name, ports, data, log, cookie and epmd are its own, and all listen on loopback only: it
+disturbs no other broker of the machine. It runs as whoever runs the tests. Nothing of it outlives
+the process that started it.
 """
 
 import json
@@ -97,12 +99,17 @@ class Node:
         self.ctl("await_startup")
 
     def ctl(self, *arguments: str) -> str:
-        """What a rabbitmqctl command prints: a third of a second each. Raises RuntimeError with its words if it fails."""
+        """What a rabbitmqctl command prints: a third of a second each.
+
+        Raises RuntimeError with its words if it fails.
+        """
         return self._output([str(PROGRAMS / "rabbitmqctl"), "-q", *arguments])
 
     @contextmanager
     def vhost(self) -> Iterator[str]:
-        """A virtual host for as long as the block lasts, and its URL: exchanges and queues of others are not in it."""
+        """A virtual host for as long as the block lasts, and its URL: exchanges and queues of
+        others are not in it.
+        """
         name = f"test-{secrets.token_hex(4)}"
         self._evaluate(
             f'rabbit_vhost:add(<<"{name}">>, <<"tests">>), '
@@ -118,7 +125,9 @@ class Node:
 
     @contextmanager
     def alarm(self) -> Iterator[None]:
-        """The memory alarm is on for as long as the block lasts: the broker blocks whoever publishes."""
+        """The memory alarm is on for as long as the block lasts: the broker blocks whoever
+        publishes.
+        """
         self.ctl("set_vm_memory_high_watermark", "0")
         try:
             yield
@@ -127,7 +136,9 @@ class Node:
                 self.ctl("set_vm_memory_high_watermark", WATERMARK)
 
     def close_connections(self, reason: str = "a test") -> None:
-        """Have the broker close every connection to the virtual host in use, by its management command."""
+        """Have the broker close every connection to the virtual host in use, by its management
+        command.
+        """
         self.ctl("close_all_connections", "-p", self._vhost, reason)
 
     def connections(self) -> list[dict[str, object]]:
@@ -160,7 +171,8 @@ class Node:
     def _evaluate(self, expression: str) -> None:
         """Have the node evaluate Erlang: a hundred times as fast as rabbitmqctl."""
         cookie = (self._folder / ".erlang.cookie").read_text().strip()
-        # A name of its own: else all calls have the same, and the node refuses the second of two at once.
+        # A name of its own: else all calls have the same, and the node refuses the second of two at
+        # once.
         caller = f"call-{secrets.token_hex(4)}"
         command = ["erl_call", "-h", caller, "-n", self.node, "-c", cookie, "-e"]
         answer = self._output(command, f"{expression}, done.\n")
@@ -185,7 +197,10 @@ class Node:
 
 
 class Broker(Node):
-    """A node of one's own: its data and its programs. It is started and stopped on the main thread: it ends with its starter."""
+    """A node of one's own: its data and its programs.
+
+    It is started and stopped on the main thread: it ends with its starter.
+    """
 
     def __init__(self, folder: Path, epmd: str) -> None:
         name = f"headrace-{secrets.token_hex(8)}@localhost"
@@ -225,7 +240,9 @@ class Broker(Node):
 
     @contextmanager
     def vhost(self) -> Iterator[str]:
-        """The same; a node that is down is started for it: what one test could not mend is not the next one's trouble."""
+        """The same; a node that is down is started for it: what one test could not mend is not the
+        next one's trouble.
+        """
         if not self.running:
             self.start()
         with super().vhost() as url:
@@ -265,7 +282,8 @@ class Broker(Node):
 
 @contextmanager
 def own(*, ready: bool = True) -> Iterator[Broker]:
-    """A node that has been started, for as long as the block lasts; not waited for unless it is to be ready.
+    """A node that has been started, for as long as the block lasts; not waited for unless it is to
+    be ready.
 
     Raises FileNotFoundError without the programs.
     """

@@ -8,7 +8,9 @@ from grpc_status import rpc_status
 
 
 class Refusal(NamedTuple):
-    """Code, reason and fields of an answer, how long to wait before the next try (0: nothing was said), the sentence."""
+    """Code, reason and fields of an answer, how long to wait before the next try (0: nothing was
+    said), the sentence.
+    """
 
     code: grpc.StatusCode
     reason: str

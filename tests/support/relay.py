@@ -28,12 +28,16 @@ class Relay:
         self.target = f"127.0.0.1:{self._listener.getsockname()[1]}"
 
     def cut(self) -> None:
-        """From now on what is sent over the present connections is lost, and they stay open; later ones work."""
+        """From now on what is sent over the present connections is lost, and they stay open; later
+        ones work.
+        """
         self._cut.set()
         self._cut = threading.Event()
 
     def fall_silent(self) -> None:
-        """Whatever is sent is lost, over later connections too, and all stay open: until the link heals."""
+        """Whatever is sent is lost, over later connections too, and all stay open: until the link
+        heals.
+        """
         self._cut.set()
 
     def reset(self) -> None:

@@ -30,7 +30,9 @@ def until(fact: Callable[[], Any], what: str, limit: float = DEFAULT_LIMIT) -> A
 
 
 class Server(LocalServer):
-    """A LocalServer with the jobs of support.jobs, which marks what it starts and leaves nothing behind."""
+    """A LocalServer with the jobs of support.jobs, which marks what it starts and leaves nothing
+    behind.
+    """
 
     def __init__(
         self,
@@ -66,9 +68,12 @@ class Server(LocalServer):
         until(lambda: not self.processes(), "no process of the server is left")
 
     def close(self) -> None:
-        """End it; fail if it does not end when told, or leaves a process behind. Its log is shown with a failure.
+        """End it; fail if it does not end when told, or leaves a process behind.
 
-        Where a test is failing already it is killed: what its drain would find to say must not hide why.
+        Its log is shown with a failure.
+
+        Where a test is failing already it is killed: what its drain would find to say must not hide
+        why.
         """
         try:
             if self.process.poll() is None:

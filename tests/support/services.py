@@ -1,12 +1,14 @@
-"""What tests that run side by side share: one PostgreSQL and one RabbitMQ, started once by whoever starts the workers.
+"""What tests that run side by side share: one PostgreSQL and one RabbitMQ, started once by whoever
+starts the workers.
 
     pytest -n 4 ── starts ──> PostgreSQL, RabbitMQ
         │ their addresses
         ├──> worker gw0: databases and virtual hosts of its own in them
         └──> worker gw1: …
 
-Without workers nothing is started here: the fixtures of support.databases and support.brokers start what is asked for.
-A service that is named by the environment, or is missing, is theirs to judge too.
+Without workers nothing is started here: the fixtures of support.databases and support.brokers start
+what is asked for. A service that is named by the environment, or is missing, is theirs to judge
+too.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""The clients of a kill storm: they submit, stop and watch while the server is killed, and go on when it is back."""
+"""The clients of a kill storm: they submit, stop and watch while the server is killed, and go on
+when it is back.
+"""
 
 import random
 import threading
@@ -104,7 +106,9 @@ class Storm:
         self._watches: list[Follower] = []
 
     def begin(self) -> None:
-        """Let the clients loose: half of the watchers stay with jobs that are held until the submits are over."""
+        """Let the clients loose: half of the watchers stay with jobs that are held until the
+        submits are over.
+        """
         witness = self.witness()
         for number in range(WATCHERS // 2):
             job = witness.submit(f"held {number}", "chaos.quick", hold=True)
@@ -185,7 +189,9 @@ class Storm:
         return witness.submit(request, kind.type, kind.parameters, attempts=kind.attempts, **kind.options)
 
     def _persist(self, call: Callable[[], Any]) -> Any:
-        """Ask until there is an answer, as a caller does who cannot know what became of the last call."""
+        """Ask until there is an answer, as a caller does who cannot know what became of the last
+        call.
+        """
         while True:
             try:
                 return call()
@@ -193,7 +199,9 @@ class Storm:
                 self._over.wait(TICK)
 
     def _watch(self) -> None:
-        """Keep as many watches open, each on a job that was submitted a moment ago, one more with each tick."""
+        """Keep as many watches open, each on a job that was submitted a moment ago, one more with
+        each tick.
+        """
         rng = random.Random(f"{self._seed} watcher")
         witnesses = [self.witness() for _ in range(max(CONNECTIONS, WATCHERS // STREAMS))]
         while not self._over.wait(TICK):

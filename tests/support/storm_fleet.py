@@ -1,4 +1,6 @@
-"""Several servers on one PostgreSQL in a storm: who dies, what it held, and how soon others had that."""
+"""Several servers on one PostgreSQL in a storm: who dies, what it held, and how soon others had
+that.
+"""
 
 import random
 import time
@@ -23,7 +25,10 @@ MISSED = 10.0
 
 
 class Several(Field):
-    """Servers of one database. Clients are spread over them: some know one, some know all and begin with another."""
+    """Servers of one database.
+
+    Clients are spread over them: some know one, some know all and begin with another.
+    """
 
     def __init__(self, servers: Sequence[Doomed], rng: random.Random) -> None:
         self._servers = servers
@@ -64,7 +69,8 @@ class Several(Field):
     def fallen(self) -> Doomed | None:
         """Wait for the one that has died of what was chosen, and spare the others.
 
-        Where several claim, one of them may have begun its claim before the choice, and take the job at one go.
+        Where several claim, one of them may have begun its claim before the choice, and take the
+        job at one go.
         """
         deadline = time.monotonic() + MISSED
         while not (dead := [server for server in self._servers if server.process.poll() is not None]):
@@ -98,7 +104,8 @@ def _ours(instance: str, server: Doomed) -> bool:
 def takeovers(deaths: Iterable[tuple[datetime, Sequence[Held]]], report: Report) -> list[float]:
     """From each death to the event that took each of its jobs over; seconds.
 
-    Left out is what the dead had written itself before it died, and came to its end behind the look.
+    Left out is what the dead had written itself before it died, and came to its end behind the
+    look.
     """
     found = []
     for died, held in deaths:

@@ -52,7 +52,9 @@ class Field(ABC):
 
     @abstractmethod
     def fallen(self) -> Doomed | None:
-        """Wait for the one that has died of what was chosen; None when the moment has passed everybody by."""
+        """Wait for the one that has died of what was chosen; None when the moment has passed
+        everybody by.
+        """
 
     @abstractmethod
     def held(self, dead: Doomed) -> list[Held]:
@@ -188,7 +190,9 @@ class Killer:
                 self._call(lambda job_id=job_id: self.witness.stop(job_id, grace=0))  # type: ignore[misc] # mypy knows no defaults of lambdas
 
     def _choose(self, phase: Phase, request: str) -> None:
-        """Have a server die with a job of its own; the call that leads there is answered in the next life."""
+        """Have a server die with a job of its own; the call that leads there is answered in the
+        next life.
+        """
         # A witness of one server: what is under way to it when it dies is known.
         witness = Witness(self.evidence, self.storm.client_of(self.field.any()))
         if phase is Phase.STOPPING:

@@ -1,4 +1,6 @@
-"""What a kill has hit: found out after the fact, from what the dead server has left and the calls that hang."""
+"""What a kill has hit: found out after the fact, from what the dead server has left and the calls
+that hang.
+"""
 
 import shutil
 import sqlite3
@@ -49,7 +51,9 @@ SELECT job_id, status, revision, attempt, stop IS NOT NULL, instance FROM job WH
 
 
 def moments(held: Iterable[Held], calls: set[str], evidence: Evidence) -> set[Moment]:
-    """What has just been hit: by what the dead server held, and by the verbs of calls to it that were under way."""
+    """What has just been hit: by what the dead server held, and by the verbs of calls to it that
+    were under way.
+    """
     marks = {(mark.verb, mark.job_id, mark.attempt) for mark in checker_journal.read(evidence.log)}
     hit = {moment for verb, moment in CALLS.items() if verb in calls}
     for job in held:

@@ -1,4 +1,6 @@
-"""A kill storm from its first submit to the last question: what each storm does, whatever stands in it."""
+"""A kill storm from its first submit to the last question: what each storm does, whatever stands in
+it.
+"""
 
 from headrace.info import ErrorKind
 from support.checker import judge

@@ -1,4 +1,5 @@
-"""A server that broadcasts under load while its broker is in trouble; and the troubles that a broker can have.
+"""A server that broadcasts under load while its broker is in trouble; and the troubles that a
+broker can have.
 
 with troubled(tmp_path, broker) as world:
     stopped(world)                  jobs go on to be submitted and to end meanwhile
@@ -29,7 +30,9 @@ MORE = figure(24, 240)
 """Jobs that are submitted in each trouble."""
 HEARD_SECONDS = 60.0
 QUICK = "heartbeat=2&blocked_connection_timeout=1&stack_timeout=2"
-"""Of a URL: seconds after which a silent or a blocked connection is given up, for a test's patience."""
+"""Of a URL: seconds after which a silent or a blocked connection is given up, for a test's
+patience.
+"""
 
 
 class Pool:
@@ -79,7 +82,10 @@ class World:
         until(lambda: self.logged(text) >= times, f"it is said: {text}")
 
     def settle(self) -> broadcast_judge.Report:
-        """Everything ends and is judged, by the checker and by what was heard. No caller had noticed anything."""
+        """Everything ends and is judged, by the checker and by what was heard.
+
+        No caller had noticed anything.
+        """
         self.storm.allowed = self.storm.jobs
         self.storm.submitted()
         report = settle(self.storm, self.evidence)
@@ -109,7 +115,9 @@ class World:
 def troubled(
     folder: Path, broker: Broker, *, jobs: int, options: str = "", servers: list[Doomed] | None = None
 ) -> Iterator[World]:
-    """Servers, by default one on SQLite, that reach their broker by a link; and so many jobs at most for them."""
+    """Servers, by default one on SQLite, that reach their broker by a link; and so many jobs at
+    most for them.
+    """
     chosen = seed()
     with ExitStack() as ends:
         link = ends.enter_context(Relay(urlsplit(broker.url).netloc.rpartition("@")[2]))
@@ -123,7 +131,8 @@ def troubled(
             ends.callback(server.close)
             server.start()
         evidence = Evidence(folder / "log")
-        # Its servers are not killed: a call that takes longer than this is one that the broker has disturbed.
+        # Its servers are not killed: a call that takes longer than this is one that the broker has
+        # disturbed.
         storm = Storm(Pool(servers), evidence, chosen, jobs, impatience=guard(IMPATIENT))
         ends.callback(storm.close)
         world = World(broker, servers, listener, link, evidence, storm)

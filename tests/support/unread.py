@@ -1,4 +1,5 @@
-"""A client that asks and does not read: its HTTP/2 gives the server no room beyond the first 64 KiB, and answers pings.
+"""A client that asks and does not read: its HTTP/2 gives the server no room beyond the first 64
+KiB, and answers pings.
 
 with NotReading(target) as client:
     client.ask("/headrace.v1.JobService/GetJob", request, times=500)

@@ -1,9 +1,11 @@
-"""Watchers in masses, in a process of their own: what they do costs the test that measures the server nothing.
+"""Watchers in masses, in a process of their own: what they do costs the test that measures the
+server nothing.
 
     python -m support.watchers TARGET      commands on standard input, one answer to each on standard output
 
-A watcher is the client's own watch (headrace._flows.watch) on a bare stream: it resumes where it was, and notes every
-event that arrived, twice or not. A slow one reads its snapshot and then nothing until it is told.
+A watcher is the client's own watch (headrace._flows.watch) on a bare stream: it resumes where it
+was, and notes every event that arrived, twice or not. A slow one reads its snapshot and then
+nothing until it is told.
 """
 
 import asyncio
@@ -194,7 +196,9 @@ class Watchers:
         return int(self._ask("ended"))
 
     def delays(self, jobs: Sequence[str]) -> list[float]:
-        """Seconds from event to client, sorted, of every event of these jobs since they were asked for last."""
+        """Seconds from event to client, sorted, of every event of these jobs since they were asked
+        for last.
+        """
         return list(self._ask("delays", jobs=list(jobs)))
 
     def cancel(self) -> None:
@@ -202,7 +206,9 @@ class Watchers:
         self._ask("cancel")
 
     def seen(self) -> list[tuple[str, list[tuple[int, str]], int, str]]:
-        """For each watcher: its job, revision and status of each event, how often it was told the end, its error."""
+        """For each watcher: its job, revision and status of each event, how often it was told the
+        end, its error.
+        """
         return [
             (job_id, [(revision, status) for revision, status in events], finished, error)
             for job_id, events, finished, error in self._ask("seen")

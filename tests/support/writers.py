@@ -1,7 +1,7 @@
 """Who wrote what into the log of a shared database: the fence, asked of the rows themselves.
 
-Every event names its writer, a number that one store has to itself; every attempt names its instance. What a run says
-must have been written by the process that had the attempt.
+Every event names its writer, a number that one store has to itself; every attempt names its
+instance. What a run says must have been written by the process that had the attempt.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,9 @@ ORDER BY job.job_id, revision_
 
 
 def stale_writes(url: str) -> list[str]:
-    """Sentences about what was written for a run by a process that did not have it, or had it no longer."""
+    """Sentences about what was written for a run by a process that did not have it, or had it no
+    longer.
+    """
     with psycopg.connect(url) as connection:
         rows = connection.execute(_QUESTION, ([int(kind) for kind in BY_RUNS],)).fetchall()
     return list(_stale(rows))

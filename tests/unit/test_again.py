@@ -1,4 +1,6 @@
-"""When a claim is asked for again: only those that met a full gate cost one when something ends elsewhere."""
+"""When a claim is asked for again: only those that met a full gate cost one when something ends
+elsewhere.
+"""
 
 from headrace_server.domain.event import Event, EventKind
 from headrace_server.domain.job import Status
@@ -22,7 +24,9 @@ ENDED = moved(Status.RUNNING, Status.SUCCEEDED)
 
 
 def test_an_end_elsewhere_costs_a_claim_where_a_gate_was_full() -> None:
-    """A claim that met no full gate, or filled all its slots, is not asked for again when a job elsewhere ends; one that left slots free before a full gate is."""
+    """A claim that met no full gate, or filled all its slots, is not asked for again when a job
+    elsewhere ends; one that left slots free before a full gate is.
+    """
     told: list[str] = []
     again = ClaimRetry(lambda: told.append("claim"))
     again.answered(taken(full=False), 2, again.made)
@@ -39,7 +43,9 @@ def test_an_end_elsewhere_costs_a_claim_where_a_gate_was_full() -> None:
 
 
 def test_only_what_lets_go_makes_room() -> None:
-    """A job that goes back to its queue makes room; what is claimed, begun or stopped in its queue, and what is logged, does not."""
+    """A job that goes back to its queue makes room; what is claimed, begun or stopped in its queue,
+    and what is logged, does not.
+    """
     told: list[str] = []
     again = ClaimRetry(lambda: told.append("claim"))
     again.answered(taken(full=True), 1, again.made)
@@ -57,7 +63,9 @@ def test_only_what_lets_go_makes_room() -> None:
 
 
 def test_room_made_during_a_claim_is_not_missed() -> None:
-    """What ends elsewhere while a claim is under way, which may not have seen it, has it asked for once more."""
+    """What ends elsewhere while a claim is under way, which may not have seen it, has it asked for
+    once more.
+    """
     told: list[str] = []
     again = ClaimRetry(lambda: told.append("claim"))
     made = again.made

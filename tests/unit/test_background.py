@@ -30,7 +30,9 @@ class Worker(Background):
 async def test_a_defect_is_logged_and_it_begins_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is named in the log each time that it fails, goes on until it is closed, and has ended then."""
+    """It is named in the log each time that it fails, goes on until it is closed, and has ended
+    then.
+    """
     monkeypatch.setattr(background, "PAUSE", 0)
     worker = Worker()
     await worker.close()  # never begun

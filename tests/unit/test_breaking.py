@@ -84,7 +84,9 @@ def test_a_break_that_is_meant_is_where_the_next_comparison_begins(
 def test_a_fresh_clone_of_main_is_compared_with_the_last_meant_break(
     repository: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], detached: bool
 ) -> None:
-    """Where main is all there is, as in CI, and where there is no main, everything since that commit has to fit."""
+    """Where main is all there is, as in CI, and where there is no main, everything since that
+    commit has to fit.
+    """
     commit(repository, "two is gone again", "one")
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", str(repository), str(clone))

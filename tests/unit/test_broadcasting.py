@@ -1,4 +1,6 @@
-"""The pump between outbox and broker, against a broker that does its worst: the store is real, the broker is played."""
+"""The pump between outbox and broker, against a broker that does its worst: the store is real, the
+broker is played.
+"""
 
 import asyncio
 import random
@@ -109,7 +111,9 @@ async def happen(broker: UnsteadyBroker, fact: Callable[[], Awaitable[bool]]) ->
 
 @pytest.mark.asyncio
 async def test_what_cannot_be_published_is_kept(tmp_path: Path) -> None:
-    """Where what no queue wants is let go, an event that cannot be put into a message stays, and holds up its own job only."""
+    """Where what no queue wants is let go, an event that cannot be put into a message stays, and
+    holds up its own job only.
+    """
     url = f"sqlite:///{tmp_path}/jobs.db"
     migrate.upgrade(url)
     store = SqlStore.open(url, durable=False, broadcast=DEFAULT_KINDS)
@@ -135,7 +139,9 @@ async def test_what_cannot_be_published_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_nothing_is_lost_or_out_of_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through refusals, breakdowns and queues that are missing for a while each job's events arrive, in order, one at a time (failure cases 12, 13, 15)."""
+    """Through refusals, breakdowns and queues that are missing for a while each job's events
+    arrive, in order, one at a time (failure cases 12, 13, 15).
+    """
     monkeypatch.setattr(relay, "REFUSED_PAUSE", 0.01)
     monkeypatch.setattr(relay, "PARKED_PERIOD", 0.05)
     chance = random.Random(seed())

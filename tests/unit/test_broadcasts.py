@@ -37,7 +37,9 @@ EVENTS: list[tuple[EventKind, Status, Mapping[str, Any]]] = [
 def test_json_is_the_mapping_of_protobuf(
     kind: EventKind, status: Status, body: Mapping[str, Any], attempt: int, at: int
 ) -> None:
-    """The JSON of an event is, byte by byte, what protobuf makes of the contract's message, for each of two jobs."""
+    """The JSON of an event is, byte by byte, what protobuf makes of the contract's message, for
+    each of two jobs.
+    """
     encode = FORMATS["json"][1]
     for job_id, tenant in (("one", "default"), ("two", 'Zürich "a"\\')):
         event = Event(job_id, tenant, "some.type", 7, at, attempt, status, kind, body)

@@ -1,4 +1,6 @@
-"""The broker that tests break: it keeps what is durable, tells virtual hosts apart and alarms when told."""
+"""The broker that tests break: it keeps what is durable, tells virtual hosts apart and alarms when
+told.
+"""
 
 import pika
 import pika.exceptions

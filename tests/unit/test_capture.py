@@ -35,7 +35,9 @@ def test_a_line_is_shown_in_parts_and_nothing_twice() -> None:
 
 
 def test_the_last_state_of_a_bar_counts() -> None:
-    """Of what carriage returns write over the last state is shown, in front of or behind which they stand, and each once."""
+    """Of what carriage returns write over the last state is shown, in front of or behind which they
+    stand, and each once.
+    """
     capture = _capture()
     assert _texts(capture, b"\r1 %\r2 %\r3 %") == []
     assert _shown(capture) == ["3 %"]
@@ -57,7 +59,9 @@ def test_no_character_is_cut() -> None:
 
 
 def test_a_long_bar_keeps_its_budget_and_a_flood_of_states_does_not() -> None:
-    """States that are written over count little, so a long bar is not cut, and a flood of them is at last."""
+    """States that are written over count little, so a long bar is not cut, and a flood of them is
+    at last.
+    """
     capture = _capture(size=1000)
     for _ in range(1000):
         _texts(capture, b"\r" + b"#" * 20)

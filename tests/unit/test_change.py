@@ -55,7 +55,9 @@ def test_waits_for_run_after() -> None:
 
 
 def test_release_is_idempotent() -> None:
-    """Releasing a released job changes nothing, even after its end; one that ended while held cannot be released."""
+    """Releasing a released job changes nothing, even after its end; one that ended while held
+    cannot be released.
+    """
     job = requests.release(new(hold=True), NOW).job
     assert requests.release(job, NOW).events == ()
     assert requests.release(finish(started()).job, NOW).events == ()
@@ -123,7 +125,9 @@ def test_retry_rules(kind: ErrorKind) -> None:
     ],
 )
 def test_a_wait_is_bounded_whatever_the_policy_says(policy: RetryPolicy) -> None:
-    """A policy that an earlier version has stored unchecked gives waits up to a year, so that every end can be written."""
+    """A policy that an earlier version has stored unchecked gives waits up to a year, so that every
+    end can be written.
+    """
     assert all(0 <= policy.backoff(attempt) <= BACKOFF_MAX for attempt in (1, 2, 3, 1000))
     queued = finish(started(retry=policy), error=BROKEN).job
     assert queued.status is Status.QUEUED
@@ -137,7 +141,9 @@ def in_short(job: Job, refusal: str = "refused", **outcome: object) -> Job:
 
 
 def test_an_end_in_short() -> None:
-    """It is FAILED without another attempt, with the kind that it had and no word of the job's; a stop makes it ABORTED."""
+    """It is FAILED without another attempt, with the kind that it had and no word of the job's; a
+    stop makes it ABORTED.
+    """
     job = started(retry=RetryPolicy(max_attempts=5))
     ended = in_short(job, "cannot encode 'ü😀\0'\nmore", error=BROKEN)
     assert (ended.status, ended.error and ended.error.kind) == (Status.FAILED, ErrorKind.EXCEPTION)
@@ -178,7 +184,9 @@ def test_retry_waits_for_its_time() -> None:
     ],
 )
 def test_truth_of_a_stop(outcome: dict[str, object], status: Status) -> None:
-    """With a stop: a return that the stop had not reached, or that insists, is SUCCEEDED; all else is ABORTED."""
+    """With a stop: a return that the stop had not reached, or that insists, is SUCCEEDED; all else
+    is ABORTED.
+    """
     job = finish(stopped(started(retry=RetryPolicy(max_attempts=5))), **outcome).job
     assert job.status is status
     assert job.stop is not None
@@ -193,7 +201,9 @@ def test_stop_before_the_start_is_immediate(hold: bool) -> None:
 
 
 def test_second_stop_only_brings_the_kill_forward() -> None:
-    """A later stop with as much grace changes nothing; one with less moves kill_time, and the log says so."""
+    """A later stop with as much grace changes nothing; one with less moves kill_time, and the log
+    says so.
+    """
     job = stopped(started(), grace=100)
     assert stopped(job, grace=100) == job
     again = requests.request_stop(job, NOW + 5, grace=50, reason="", requested_by="")
@@ -204,7 +214,9 @@ def test_second_stop_only_brings_the_kill_forward() -> None:
 
 @pytest.mark.parametrize("off", [-3600, 3600])
 def test_second_stop_by_another_clock(off: int) -> None:
-    """Who is asked an hour off: the shorter grace counts, and kill_time stays between the request and what it was."""
+    """Who is asked an hour off: the shorter grace counts, and kill_time stays between the request
+    and what it was.
+    """
     job = stopped(started(), grace=100)
     later = requests.request_stop(job, NOW + off, grace=50, reason="", requested_by="").job
     assert later.stop is not None
@@ -313,7 +325,9 @@ ACTS = {
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(ACTS)), st.integers(0, 3_000_000)), max_size=40))
 def test_any_history_is_legal(acts: list[tuple[str, int]]) -> None:
-    """Whatever happens in whatever order: moves are legal, revisions gap-free, a terminal job never moves again."""
+    """Whatever happens in whatever order: moves are legal, revisions gap-free, a terminal job never
+    moves again.
+    """
     job = new(retry=RetryPolicy(max_attempts=3), expire_time=NOW + 9_000_000)
     now, revision = NOW, job.revision
     for name, pause in acts:

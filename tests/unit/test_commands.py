@@ -1,4 +1,6 @@
-"""Whatever comes as a command gets an answer, and nothing of it is an internal error unless it is one."""
+"""Whatever comes as a command gets an answer, and nothing of it is an internal error unless it is
+one.
+"""
 
 import asyncio
 import json
@@ -48,7 +50,9 @@ def apply(body: bytes, *, kind: str = STOP, content_type: str = "", error: Excep
 @example(b'{"gracePeriod": "1e999s"}', False)
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_answered(body: bytes, protobuf: bool) -> None:
-    """Bytes are a StopJob request, or are refused as none: in JSON and in protobuf (failure case 25)."""
+    """Bytes are a StopJob request, or are refused as none: in JSON and in protobuf (failure case
+    25).
+    """
     answer = apply(body, content_type=PROTOBUF if protobuf else "application/json")
     if answer.verdict is Verdict.DONE:
         assert answer.kind == STOPPED
@@ -67,7 +71,9 @@ def test_any_bytes_are_answered(body: bytes, protobuf: bool) -> None:
     ids=["unknown job", "store away", "defect"],
 )
 def test_what_goes_wrong_is_an_answer(error: Exception, verdict: Verdict, code: int) -> None:
-    """An unknown job is an answer, a store that is away leaves the command in its queue, and a defect tells an error id only."""
+    """An unknown job is an answer, a store that is away leaves the command in its queue, and a
+    defect tells an error id only.
+    """
     answer = apply(b'{"jobId": "x"}', error=error)
     assert answer.verdict is verdict
     said = json.loads(answer.body)

@@ -98,7 +98,9 @@ def test_a_long_traceback_loses_its_middle() -> None:
 
 
 def test_an_exception_that_cannot_be_shown() -> None:
-    """An exception whose own words fail, or are no text for a database, still ends the job in words."""
+    """An exception whose own words fail, or are no text for a database, still ends the job in
+    words.
+    """
 
     class Mute(Exception):
         def __str__(self) -> str:
@@ -120,7 +122,9 @@ def test_an_exception_that_cannot_be_shown() -> None:
 
 
 def test_fail() -> None:
-    """ctx.fail gives the job's own code, past `except Exception`, and asks for a retry only when told to."""
+    """ctx.fail gives the job's own code, past `except Exception`, and asks for a retry only when
+    told to.
+    """
 
     def give_up(ctx: JobContext, retry: bool) -> None:
         try:
@@ -171,7 +175,9 @@ def test_succeed() -> None:
 
 
 def test_steps() -> None:
-    """A failure names the innermost step that it left, nested ones by their path, and none outside of any."""
+    """A failure names the innermost step that it left, nested ones by their path, and none outside
+    of any.
+    """
 
     def load(ctx: JobContext, where: str) -> None:
         with ctx.step("load"), ctx.step("parse"):

@@ -32,6 +32,8 @@ def test_every_error_has_a_code_and_none_is_left_over() -> None:
 
 @pytest.mark.parametrize("reason", sorted(CODES))
 def test_the_client_knows_every_reason_and_code(reason: str) -> None:
-    """Each reason has a class in the client, and so has its code, for an answer that lost its details."""
+    """Each reason has a class in the client, and so has its code, for an answer that lost its
+    details.
+    """
     assert BY_REASON[reason].__name__ == RAISED[reason]
     assert CODES[reason].name in BY_CODE

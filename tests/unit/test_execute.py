@@ -52,7 +52,9 @@ def test_a_class() -> None:
 
 
 def test_setup_failures() -> None:
-    """What keeps the code from starting is SETUP_FAILED: parameters, a class or a resource that cannot be made."""
+    """What keeps the code from starting is SETUP_FAILED: parameters, a class or a resource that
+    cannot be made.
+    """
 
     def one(_ctx: JobContext, a: int) -> int:
         return a
@@ -105,7 +107,9 @@ def test_richer_types() -> None:
 
 
 def test_a_richer_type_that_does_not_fit() -> None:
-    """A value that cannot become what the annotation asks for is SETUP_FAILED, naming the parameter."""
+    """A value that cannot become what the annotation asks for is SETUP_FAILED, naming the
+    parameter.
+    """
 
     def rich(_ctx: JobContext, who: UUID) -> None: ...
 
@@ -116,7 +120,9 @@ def test_a_richer_type_that_does_not_fit() -> None:
 
 
 def test_results_that_no_value_holds() -> None:
-    """A result of no kind is RESULT_NOT_SERIALIZABLE, whether returned or set, and names where it lies."""
+    """A result of no kind is RESULT_NOT_SERIALIZABLE, whether returned or set, and names where it
+    lies.
+    """
 
     def named(ctx: JobContext) -> None:
         ctx.set_result("x", float("nan"))
@@ -131,7 +137,9 @@ def test_results_that_no_value_holds() -> None:
 
 
 def test_results_that_are_too_large() -> None:
-    """Results over 1 MiB together are RESULT_TOO_LARGE; a name that is set again counts once, and a job may react."""
+    """Results over 1 MiB together are RESULT_TOO_LARGE; a name that is set again counts once, and a
+    job may react.
+    """
     half = "x" * (results.RESULTS_MAX // 2)
 
     def again(ctx: JobContext) -> str:

@@ -1,4 +1,6 @@
-"""headrace._work.fingerprint: two versions of a type are told apart, and one is the same in every process."""
+"""headrace._work.fingerprint: two versions of a type are told apart, and one is the same in every
+process.
+"""
 
 import subprocess
 import sys
@@ -118,7 +120,9 @@ def it(
 
 
 def test_the_same_in_every_process(tmp_path: Path) -> None:
-    """Defaults that are made at the import, lambdas and sets make no other version in another process, and pydantic is not asked."""
+    """Defaults that are made at the import, lambdas and sets make no other version in another
+    process, and pydantic is not asked.
+    """
     (tmp_path / "same.py").write_text(HEADER + RICH)
     plain = "from headrace.jobs import job\n@job('it')\ndef it(ctx, a: int): ...\n"
     (tmp_path / "plain.py").write_text(plain)

@@ -37,7 +37,9 @@ class _FastMore(_Fast):
 @pytest.mark.parametrize(("slow", "fast"), [(_Slow, _Fast), (_SlowMore, _FastMore)])
 @pytest.mark.parametrize("given", [("a",), ("a", {"k": "v"}, 5)])
 def test_it_has_the_values_of_its_frozen_form(slow: Any, fast: Any, given: tuple[Any, ...]) -> None:
-    """By place, by name and by default; equal to its like, and to no other; replaced as every dataclass."""
+    """By place, by name and by default; equal to its like, and to no other; replaced as every
+    dataclass.
+    """
     made = fast(*given)
     assert repr(made).replace("Fast", "Slow") == repr(slow(*given))
     assert made == fast(**dict(zip(("name", "labels", "count"), given, strict=False)))

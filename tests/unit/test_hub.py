@@ -21,7 +21,9 @@ NOW = 1_700_000_000_000_000
 
 
 class Log:
-    """The two reads that a watch makes, over a history of one job; what is committed is published when told."""
+    """The two reads that a watch makes, over a history of one job; what is committed is published
+    when told.
+    """
 
     def __init__(self) -> None:
         created = requests.create("j", "t", Spec(type="x"), NOW, hold=False)
@@ -69,7 +71,9 @@ def watch(log: Log, hub: Hub, **options: object) -> Watch:
 
 
 async def test_row_read_before_its_commit_is_published() -> None:
-    """Two watchers, one of which has read a row that was not published yet: both see every event once."""
+    """Two watchers, one of which has read a row that was not published yet: both see every event
+    once.
+    """
     log, hub = Log(), Hub(100_000)
     early = watch(log, hub).updates()
     assert isinstance(await anext(early), Snapshot)
@@ -89,7 +93,9 @@ async def test_row_read_before_its_commit_is_published() -> None:
 
 
 async def test_a_feed_behind_what_is_kept_reads_the_log() -> None:
-    """A watcher that is further behind than the topic's events reads the rest from the log, in order."""
+    """A watcher that is further behind than the topic's events reads the rest from the log, in
+    order.
+    """
     log, hub = Log(), Hub(100_000)
     slow = watch(log, hub).updates()
     await anext(slow)
@@ -119,7 +125,9 @@ async def test_a_watcher_that_does_not_read_holds_a_few_events() -> None:
 
 
 async def test_many_watchers_let_others_pass() -> None:
-    """What is ready meanwhile runs before the last of many watchers of one job is woken, and all are woken."""
+    """What is ready meanwhile runs before the last of many watchers of one job is woken, and all
+    are woken.
+    """
     log, hub = Log(), Hub(100_000)
     woken: list[str] = []
 
@@ -188,7 +196,9 @@ async def test_nobody_watching_keeps_nothing() -> None:
 
 
 async def test_a_closing_hub_ends_watches() -> None:
-    """When the server shuts down a watch ends with Draining, one of a job that has ended with finished."""
+    """When the server shuts down a watch ends with Draining, one of a job that has ended with
+    finished.
+    """
     log, hub = Log(), Hub(100_000)
     following = watch(log, hub).updates()
     await anext(following)
@@ -217,7 +227,9 @@ def test_chain_is_all_or_nothing() -> None:
 
 
 async def test_events_that_come_on_two_ways_are_shown_once_in_order() -> None:
-    """One instance's own commits may overtake what the tail brings of another's: a watcher sees each once, in order."""
+    """One instance's own commits may overtake what the tail brings of another's: a watcher sees
+    each once, in order.
+    """
     log, hub = Log(), Hub(100_000)
     following = watch(log, hub).updates()
     await anext(following)
@@ -230,7 +242,9 @@ async def test_events_that_come_on_two_ways_are_shown_once_in_order() -> None:
 
 
 async def test_what_never_came_as_an_event_is_found_on_the_row() -> None:
-    """A later row lets a watcher read the log, up to the end; progress made elsewhere is shown, the older never."""
+    """A later row lets a watcher read the log, up to the end; progress made elsewhere is shown, the
+    older never.
+    """
     log, hub = Log(), Hub(100_000)
     following = watch(log, hub).updates()
     await anext(following)

@@ -123,7 +123,9 @@ def test_a_retry_policy_of_other_types_is_refused(fields: dict[str, Any]) -> Non
     ],
 )
 def test_what_a_type_says_is_bounded_as_a_submit_is(settings: dict[str, Any], words: str) -> None:
-    """A type whose timeout or policy no job could have is refused where it is written, in a sentence that names it."""
+    """A type whose timeout or policy no job could have is refused where it is written, in a
+    sentence that names it.
+    """
     with pytest.raises((ValueError, TypeError), match=f"a.b is.*{words}|of a.b {words}"):
         job("a.b", **settings)(lambda _ctx: None)
     made = type("Made", (Job,), {"type": "a.b", "run": lambda _self, _ctx: None, **settings})
@@ -133,7 +135,9 @@ def test_what_a_type_says_is_bounded_as_a_submit_is(settings: dict[str, Any], wo
 
 
 def test_functions_and_classes_are_found(write: Write) -> None:
-    """A module's marked functions, its classes with a type of their own and its resources are found."""
+    """A module's marked functions, its classes with a type of their own and its resources are
+    found.
+    """
     name = write(
         "found",
         """
@@ -263,7 +267,9 @@ def test_a_class_without_run(write: Write) -> None:
     [("retry = RetryPolicy(3)", "retry_policy"), ("timeout = timedelta(minutes=5)", "attempt_timeout")],
 )
 def test_a_class_that_says_it_by_another_name_is_told(write: Write, line: str, right: str) -> None:
-    """An attribute that looks like a setting and is none is refused, on a base class too, with the name it should have."""
+    """An attribute that looks like a setting and is none is refused, on a base class too, with the
+    name it should have.
+    """
     name = write(
         "missed",
         f"""
@@ -306,7 +312,9 @@ def test_entry_points(write: Write, tmp_path: Path) -> None:
 
 
 def test_a_package_is_all_its_modules(write: Write) -> None:
-    """A package loads what its modules register at any depth, each once, and leaves out tests, skipped ones and __main__."""
+    """A package loads what its modules register at any depth, each once, and leaves out tests,
+    skipped ones and __main__.
+    """
     write("shop.__init__", "from shop.images import resize")
     write("shop.images", '@job("shop.resize")\ndef resize(ctx): ...')
     write("shop.deep.__init__", "")
@@ -329,7 +337,9 @@ def test_a_package_is_all_its_modules(write: Write) -> None:
 
 
 def test_an_entry_point_that_names_a_package(write: Write, tmp_path: Path) -> None:
-    """It loads what the modules of the package register, as `--jobs` does; one that names no module is told, and the others load."""
+    """It loads what the modules of the package register, as `--jobs` does; one that names no module
+    is told, and the others load.
+    """
     write("store.__init__", "")
     write("store.orders", '@job("store.write.commit_order")\ndef order(ctx): ...')
     info = tmp_path / "store-1.0.dist-info"
@@ -346,7 +356,9 @@ def test_an_entry_point_that_names_a_package(write: Write, tmp_path: Path) -> No
 
 
 def test_a_resource_is_made_once_and_closed(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    """Resources are made on first use, once, and those that yielded are closed, the last made first."""
+    """Resources are made on first use, once, and those that yielded are closed, the last made
+    first.
+    """
     write(
         "resources",
         """

@@ -24,7 +24,9 @@ ERROR = {"kind": 1, "message": "m", "code": "", "type": "", "step": "", "traceba
 
 
 def later(frame: bytes) -> bytes:
-    """A frame with one more name in each of its records, one more part in its header, and one more still."""
+    """A frame with one more name in each of its records, one more part in its header, and one more
+    still.
+    """
     header, text = frames.decode(frame)
     wider = [{**part, "colour": "red"} if isinstance(part, dict) else part for part in header]
     return frames.encode([*wider, {"colour": "red"}, 5], text)
@@ -37,7 +39,9 @@ def test_a_run_with_more() -> None:
 
 
 def test_a_run_with_less() -> None:
-    """A field that an earlier version does not send has its default; one at its default is not sent."""
+    """A field that an earlier version does not send has its default; one at its default is not
+    sent.
+    """
     least = RunInfo("j", 1, "t")
     assert not [field.name for field in fields(RunInfo) if field.default == getattr(RUN, field.name)]
     assert frames.decode(frames.run_frame(7, least)) == ([7, {"job_id": "j", "claim": 1, "type": "t"}], "{}")
@@ -82,7 +86,9 @@ QUERY = ("tenant", Filter(owners=("me",)), Order.CREATE_TIME_DESC)
 
 
 def test_a_page_token_with_more() -> None:
-    """A place that says more than this version asks for is read; one that says less, or of another query, is refused."""
+    """A place that says more than this version asks for is read; one that says less, or of another
+    query, is refused.
+    """
     assert pages.read_token(QUERY, pages.make_token(QUERY, (5, "j", "red")), (int, str)) == (5, "j")
     for token in (pages.make_token(QUERY, (5,)), pages.make_token(("other", *QUERY[1:]), (5, "j"))):
         with pytest.raises(InvalidPageToken):
@@ -93,7 +99,9 @@ def test_a_page_token_with_more() -> None:
 
 
 def test_a_page_token_of_a_filter_with_one_more_field() -> None:
-    """A filter to which a later version has added a field that is not used is the same query; one that uses it is another."""
+    """A filter to which a later version has added a field that is not used is the same query; one
+    that uses it is another.
+    """
     wider: Any = make_dataclass("Filter", [("colours", tuple, ())], bases=(Filter,), frozen=True)
     same = asked_with(wider(owners=("me",)))
     token = pages.make_token(same, (5, "j"))

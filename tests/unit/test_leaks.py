@@ -1,4 +1,6 @@
-"""The leak guard of the tests: each kind of leak is planted, in a run of its own, and caught in its test."""
+"""The leak guard of the tests: each kind of leak is planted, in a run of its own, and caught in its
+test.
+"""
 
 import os
 import re
@@ -93,7 +95,9 @@ def run(checkout: Path, *chosen: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.slow
 def test_a_file_in_the_checkout_fails_a_run_side_by_side(checkout: Path) -> None:
-    """With workers no test is blamed for a file in the checkout: it is named once, at the end, and the run fails."""
+    """With workers no test is blamed for a file in the checkout: it is named once, at the end, and
+    the run fails.
+    """
     done = run(checkout, "-n", "2", "test_leaky.py::test_clean", "test_leaky.py::test_file_in_the_checkout")
     assert done.returncode == 1, done.stdout
     assert f"left behind in the checkout\nfile {checkout}/folder/left.txt" in re.sub(
@@ -104,7 +108,9 @@ def test_a_file_in_the_checkout_fails_a_run_side_by_side(checkout: Path) -> None
 
 
 def test_each_leak_is_an_error_of_its_test(checkout: Path, tmp_path: Path) -> None:
-    """A child, an orphan, files, a thread, a descriptor, a variable, a changed process: each is named, in its test alone; clean tests pass."""
+    """A child, an orphan, files, a thread, a descriptor, a variable, a changed process: each is
+    named, in its test alone; clean tests pass.
+    """
     done = run(checkout)
     for pid in (checkout / "pids").read_text().split():
         os.kill(int(pid), signal.SIGKILL)

@@ -1,4 +1,6 @@
-"""When an instance takes itself and others for dead: by its own stopwatch, and by nobody's clock (failure case 18)."""
+"""When an instance takes itself and others for dead: by its own stopwatch, and by nobody's clock
+(failure case 18).
+"""
 
 import random
 from collections.abc import Iterator
@@ -18,7 +20,9 @@ class Watch:
         self.now = 1000.0
 
     def look(self, beat: int, after: float = TIMES.look, still: float = 0.0) -> bool:
-        """Look after so many seconds: whether the other is dead. still: what others have told of it."""
+        """Look after so many seconds: whether the other is dead. still: what others have told of
+        it.
+        """
         self.now += after
         return "other" in self.observer.look({"other": Beat(beat, still)}, self.now)
 
@@ -91,7 +95,9 @@ def test_one_that_comes_back_begins_anew() -> None:
 
 
 def test_what_others_have_seen_counts() -> None:
-    """One that begins to look goes on from there, and what it has seen itself counts where that is more."""
+    """One that begins to look goes on from there, and what it has seen itself counts where that is
+    more.
+    """
     watch = Watch()
     assert not watch.look(7, still=8.0)
     assert not watch.look(7)
@@ -104,7 +110,9 @@ def test_what_others_have_seen_counts() -> None:
 
 
 def test_what_is_news_is_told() -> None:
-    """That one has missed several beats, by who has seen more than all know; what is known, and what beats, is not told."""
+    """That one has missed several beats, by who has seen more than all know; what is known, and
+    what beats, is not told.
+    """
     watch = Watch()
     for _ in range(3):
         watch.look(7)
@@ -118,7 +126,9 @@ def test_what_is_news_is_told() -> None:
 
 
 def test_one_s_own_lease_is_counted_from_the_sending() -> None:
-    """An answer that took long proves what was true when it was asked for; a late answer does not take anything back."""
+    """An answer that took long proves what was true when it was asked for; a late answer does not
+    take anything back.
+    """
     own = OwnLease(TIMES, 100.0)
     assert own.deadline == 100 + TIMES.lease - TIMES.margin
     own.answered(103.0)
@@ -146,7 +156,9 @@ def lives(rng: random.Random) -> Iterator[tuple[float, float]]:
 
 @pytest.mark.parametrize("skew", [-3600.0, 0.0, 3600.0])
 def test_nobody_is_dead_to_others_before_it_is_to_itself(skew: float) -> None:
-    """In any course of beats and looks: by stopwatches that are hours apart the holder ends first, and the others not much later."""
+    """In any course of beats and looks: by stopwatches that are hours apart the holder ends first,
+    and the others not much later.
+    """
     rng = random.Random(18)
     for _ in range(500):
         beats = list(lives(rng))
@@ -167,7 +179,9 @@ def test_nobody_is_dead_to_others_before_it_is_to_itself(skew: float) -> None:
 
 
 def test_observers_that_follow_each_other_agree() -> None:
-    """However short they live and whenever they read what the others have told: nobody is dead before it is so to itself, nor for ever alive."""
+    """However short they live and whenever they read what the others have told: nobody is dead
+    before it is so to itself, nor for ever alive.
+    """
     rng = random.Random(19)
     for _ in range(300):
         beats = list(lives(rng))

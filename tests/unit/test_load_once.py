@@ -16,7 +16,9 @@ def run(ctx) -> int: return 1
 
 
 def test_a_module_is_looked_into_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its own name and by that of its package: it has its jobs, and says once why it does not load."""
+    """By its own name and by that of its package: it has its jobs, and says once why it does not
+    load.
+    """
     package = tmp_path / "named_twice"
     (package / "deep").mkdir(parents=True)
     for name, text in (("__init__", ""), ("deep/__init__", ""), ("deep/jobs", JOB), ("broken", "1 / 0")):

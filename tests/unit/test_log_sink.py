@@ -30,7 +30,9 @@ def read(fd: int, until: bytes) -> bytes:
 
 
 def test_lines_come_out_in_order(pipe: tuple[int, int]) -> None:
-    """Lines are written in the order in which they were put, whatever characters are in them, and all of them before close."""
+    """Lines are written in the order in which they were put, whatever characters are in them, and
+    all of them before close.
+    """
     sink = LogSink(pipe[1])
     for number in range(100):
         sink.put(f"line {number} é \udcff")
@@ -42,7 +44,9 @@ def test_lines_come_out_in_order(pipe: tuple[int, int]) -> None:
 
 
 def test_nobody_reads(pipe: tuple[int, int]) -> None:
-    """On a pipe that nobody reads nothing waits: what has no room is dropped and counted, and told once there is a reader; the descriptor stays blocking."""
+    """On a pipe that nobody reads nothing waits: what has no room is dropped and counted, and told
+    once there is a reader; the descriptor stays blocking.
+    """
     os.write(pipe[1], b"\n" * FULL)
     sink = LogSink(pipe[1], room=5000)
     sink.tell = lambda count: f"dropped {count}"
@@ -60,7 +64,9 @@ def test_nobody_reads(pipe: tuple[int, int]) -> None:
 
 
 def test_an_end_that_is_not_waited_for(pipe: tuple[int, int]) -> None:
-    """Close gives up on a pipe that nobody reads when its time is over, and what is put later is dropped."""
+    """Close gives up on a pipe that nobody reads when its time is over, and what is put later is
+    dropped.
+    """
     sink = LogSink(pipe[1])
     sink.put("x" * FULL * 2)
     sink.close(0.01)
@@ -84,7 +90,9 @@ def test_a_reader_that_has_gone() -> None:
 
 
 def test_a_descriptor_that_another_has_made_non_blocking(pipe: tuple[int, int]) -> None:
-    """Where a process that shares the descriptor has made it non-blocking, every line is written all the same."""
+    """Where a process that shares the descriptor has made it non-blocking, every line is written
+    all the same.
+    """
     os.set_blocking(pipe[1], False)
     sink = LogSink(pipe[1])
     for number in range(2 * FULL // 100):

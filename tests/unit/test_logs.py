@@ -27,7 +27,9 @@ def root() -> Iterator[logging.Logger]:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_what_others_have_said(root: logging.Logger, form: str) -> None:
-    """In a text, a value or an exception: a record is the lines that begin like one or with a mark, and each character of them can be printed."""
+    """In a text, a value or an exception: a record is the lines that begin like one or with a mark,
+    and each character of them can be printed.
+    """
     ours, theirs = os.pipe()
     sink = LogSink(theirs)
     logs.configure("info", form, sink)

@@ -1,4 +1,6 @@
-"""headrace_server.work.catalog.portable: the schemas that travel to the server, and those that stay with the code of the jobs."""
+"""headrace_server.work.catalog.portable: the schemas that travel to the server, and those that stay
+with the code of the jobs.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -72,7 +74,9 @@ def _made(adapter: Any, value: Any) -> Any:
 
 @pytest.mark.parametrize("annotation", PORTABLE, ids=str)
 def test_a_schema_that_travels_says_the_same(annotation: Any) -> None:
-    """Through JSON and back it takes, refuses, converts and dumps every value as the annotation itself does."""
+    """Through JSON and back it takes, refuses, converts and dumps every value as the annotation
+    itself does.
+    """
     itself = TypeAdapter(annotation)
     form = portable_or_none(_travelling(annotation, itself))
     assert form is not None

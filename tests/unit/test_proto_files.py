@@ -1,4 +1,6 @@
-"""What clients in other languages take from proto/: the options of their generators, and the service config."""
+"""What clients in other languages take from proto/: the options of their generators, and the
+service config.
+"""
 
 import json
 from pathlib import Path
@@ -15,7 +17,9 @@ FILES = (value_pb2, job_pb2, job_service_pb2, admin_service_pb2)
 
 @pytest.mark.parametrize("module", FILES)
 def test_a_file_says_what_its_code_is_called_in_each_language(module: object) -> None:
-    """One Go package, one Java package with a file for each class, one namespace in C# and PHP, one prefix in Objective-C."""
+    """One Go package, one Java package with a file for each class, one namespace in C# and PHP, one
+    prefix in Objective-C.
+    """
     options: FileOptions = module.DESCRIPTOR.GetOptions()  # type: ignore[attr-defined] # a generated module
     assert options.go_package == "headrace/v1;headracev1"
     assert (options.java_package, options.java_multiple_files) == ("com.headrace.v1", True)
@@ -48,6 +52,8 @@ def test_the_null_is_googles() -> None:
 
 
 def test_the_service_config_to_copy_names_every_method() -> None:
-    """proto/headrace/v1/service_config.json has a retry policy for every unary method that there is."""
+    """proto/headrace/v1/service_config.json has a retry policy for every unary method that there
+    is.
+    """
     copied = json.loads((PROTO / "service_config.json").read_text())
     assert copied == service_config(), "they differ: run 'make service-config'"

@@ -122,7 +122,9 @@ class Colour(str, Enum):
 
 
 def test_given_parameters_are_normalised(load_text: Load) -> None:
-    """Each parameter becomes what its annotation asks for; one that is not given has its default, likewise."""
+    """Each parameter becomes what its annotation asks for; one that is not given has its default,
+    likewise.
+    """
     registry = load_text(
         "@job('it')\ndef it(ctx, n: int, ratio: float = 1, on: date = None, left: int = 7): ..."
     )
@@ -147,7 +149,9 @@ def test_given_parameters_are_normalised(load_text: Load) -> None:
     ],
 )
 def test_defaults_are_stored(load_text: Load, annotation: str, default: str, stored: Any) -> None:
-    """A default is stored as if it had been given, so that the job is found by it; what is given goes before."""
+    """A default is stored as if it had been given, so that the job is found by it; what is given
+    goes before.
+    """
     registry = load_text(f"{RICH}@job('it')\ndef it(ctx, x{annotation} = {default}): ...")
     checked = _check(registry)
     assert checked == {"x": stored}
@@ -160,7 +164,9 @@ def test_defaults_are_stored(load_text: Load, annotation: str, default: str, sto
     [("", "object()"), (": int", "None"), ("", "Colour.RED"), ("", "[Colour.RED]"), (": Colour", "'red'")],
 )
 def test_defaults_that_a_worker_could_not_make_anew(load_text: Load, annotation: str, default: str) -> None:
-    """A default that no value stands for, or that would come back as another, is left to the function."""
+    """A default that no value stands for, or that would come back as another, is left to the
+    function.
+    """
     registry = load_text(f"{RICH}@job('it')\ndef it(ctx, x{annotation} = {default}): ...")
     assert _check(registry) == {}
 
@@ -241,7 +247,9 @@ def test_every_bad_field_is_named(load_text: Load) -> None:
 
 
 def test_some_parameters_alone(load_text: Load) -> None:
-    """Where only some are given, as in a filter, they are converted as a submit's are, and none is missing."""
+    """Where only some are given, as in a filter, they are converted as a submit's are, and none is
+    missing.
+    """
     registry = load_text("@job('it')\ndef it(ctx, need: int, ratio: float): ...")
     assert asyncio.run(registry.check("it", {"ratio": 1}, whole=False)) == {"ratio": 1.0}
     with pytest.raises(InvalidParameter, match="no such parameter"):
@@ -249,7 +257,9 @@ def test_some_parameters_alone(load_text: Load) -> None:
 
 
 def test_what_no_value_holds_is_refused(load_text: Load) -> None:
-    """A parameter that becomes what no value holds is a violation: a naive time, a number beyond 64 bits."""
+    """A parameter that becomes what no value holds is a violation: a naive time, a number beyond 64
+    bits.
+    """
     registry = load_text("@job('it')\ndef it(ctx, at: datetime = None, n: int = 0): ...")
     assert _refused(registry, at="2026-01-01T00:00:00", n="9" * 30) == {
         "spec.parameters[at]": "A datetime has a time zone; this one is naive.",
@@ -265,7 +275,9 @@ def test_a_kind_from_the_future_is_refused(load_text: Load) -> None:
 
 
 def test_an_error_of_the_jobs_own_type_is_refused(load_text: Load) -> None:
-    """A type of the job that raises while it is checked refuses the call, and does not break the server."""
+    """A type of the job that raises while it is checked refuses the call, and does not break the
+    server.
+    """
     registry = load_text(
         """
         from pydantic import BeforeValidator
@@ -288,7 +300,9 @@ def test_an_error_of_the_jobs_own_type_is_refused(load_text: Load) -> None:
     ],
 )
 def test_whatever_a_validator_raises(load_text: Load, raised: str, said: str) -> None:
-    """Whatever a type of the job raises at its check is a violation in bounded words, also one that cannot be described."""
+    """Whatever a type of the job raises at its check is a violation in bounded words, also one that
+    cannot be described.
+    """
     registry = load_text(
         f"""
         from pydantic import BeforeValidator
@@ -305,7 +319,9 @@ def test_whatever_a_validator_raises(load_text: Load, raised: str, said: str) ->
 
 
 def test_a_class_that_does_not_take_back_what_it_gives(load_text: Load) -> None:
-    """Where the plain form of a checked value is not taken again, what was given is stored: the worker makes the same of it."""
+    """Where the plain form of a checked value is not taken again, what was given is stored: the
+    worker makes the same of it.
+    """
     registry = load_text(
         """
         from pydantic import AfterValidator, Json
@@ -324,7 +340,9 @@ def test_a_class_that_does_not_take_back_what_it_gives(load_text: Load) -> None:
 
 
 def test_a_class_with_a_validator_of_its_own(load_text: Load) -> None:
-    """A class of which JSON Schema can say nothing is a parameter like any other, and shown as one that takes anything."""
+    """A class of which JSON Schema can say nothing is a parameter like any other, and shown as one
+    that takes anything.
+    """
     registry = load_text(
         """
         from pydantic_core import core_schema
@@ -345,7 +363,9 @@ def test_a_class_with_a_validator_of_its_own(load_text: Load) -> None:
 
 
 def test_what_is_told_of_a_type_is_bounded(load_text: Load) -> None:
-    """A type whose words, defaults or schema are huge or no text is told in bounds, and runs: the others can be listed."""
+    """A type whose words, defaults or schema are huge or no text is told in bounds, and runs: the
+    others can be listed.
+    """
     registry = load_text(
         f"""
         @job("it")
@@ -386,7 +406,9 @@ def test_more_parameters(load_text: Load, signature: str, schema: Any) -> None:
 
 
 def test_no_annotations_accept_anything(load_text: Load) -> None:
-    """A parameter without an annotation takes any value, and a class whose run has ctx alone any parameters."""
+    """A parameter without an annotation takes any value, and a class whose run has ctx alone any
+    parameters.
+    """
     registry = load_text("@job('it')\ndef it(ctx, x): ...")
     for value in (None, [1, {"a": b"x"}], File("x"), datetime(2026, 1, 1, tzinfo=UTC)):
         assert _check(registry, x=value) == {"x": value}
@@ -399,7 +421,9 @@ def test_a_class_that_declares_nothing(load_text: Load) -> None:
 
 
 def test_infos(load_text: Load) -> None:
-    """A type tells its description, its defaults in microseconds, and the schemas of what it takes and gives."""
+    """A type tells its description, its defaults in microseconds, and the schemas of what it takes
+    and gives.
+    """
     registry = load_text(
         '''
         @job("it", retry_policy=RetryPolicy(3, timedelta(seconds=2), 1.5, timedelta(minutes=1)), attempt_timeout=timedelta(minutes=5))

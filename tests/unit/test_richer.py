@@ -1,4 +1,6 @@
-"""Values of richer types go both ways in one form: as parameters, as results, with annotations and without."""
+"""Values of richer types go both ways in one form: as parameters, as results, with annotations and
+without.
+"""
 
 import enum
 import json
@@ -87,7 +89,9 @@ def test_without_annotations(annotation: Any, value: Any, form: Any) -> None:
 
 @pytest.mark.parametrize(("annotation", "value", "form"), VALUES)
 def test_the_check_accepts_what_it_has_made(annotation: Any, value: Any, form: Any) -> None:
-    """What is stored of a submit is the form, and fits the signature again in the worker, names of fields included."""
+    """What is stored of a submit is the form, and fits the signature again in the worker, names of
+    fields included.
+    """
     check = JobType(_job(annotation).__headrace_job__).check
     stored = check({"value": encode(value)})
     assert stored == {"value": encode(form)}

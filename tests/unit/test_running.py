@@ -54,7 +54,9 @@ def report(done: int, total: int | None, *, after: int) -> ProgressReport:
 async def follow(
     store: OneRow, *decisions: Decision, look: Callable[[ActiveRun], object] = lambda _active: None
 ) -> list[bool]:
-    """Write the decisions in one go, and wait until that is done; answer when the run was held back, and let go."""
+    """Write the decisions in one go, and wait until that is done; answer when the run was held
+    back, and let go.
+    """
     tasks: list[asyncio.Task[None]] = []
 
     def spawn(coroutine: Coroutine[None, None, None]) -> None:
@@ -103,7 +105,9 @@ async def computed(said: ProgressReport) -> Progress:
 async def test_an_estimate_lies_within_the_calendar_or_is_unknown(
     said: ProgressReport, end: int | None
 ) -> None:
-    """When a job will end is computed while it is a time that can be told; beyond year 9999, nobody knows."""
+    """When a job will end is computed while it is a time that can be told; beyond year 9999, nobody
+    knows.
+    """
     made = await computed(said)
     assert made.estimated_end_time == end
     assert answers.update(made) is not None
@@ -126,7 +130,9 @@ async def test_an_estimate_lies_within_the_calendar_or_is_unknown(
 async def test_an_estimate_counts_what_the_run_has_done(
     total: int, said: list[tuple[int, float]], left: float | None
 ) -> None:
-    """Time left is what is to be done at the rate between the first report of the attempt and the latest."""
+    """Time left is what is to be done at the rate between the first report of the attempt and the
+    latest.
+    """
     made: list[Progress] = []
 
     def look(active: ActiveRun) -> None:
@@ -158,7 +164,9 @@ def defective(_job: Job, _now: int) -> Change:
 
 
 async def test_a_defective_write_does_not_keep_the_run_from_ending() -> None:
-    """Where one of several writes raises what nobody expects, the others are written, the end among them."""
+    """Where one of several writes raises what nobody expects, the others are written, the end among
+    them.
+    """
     store = OneRow(started())
     await follow(store, defective, finish)
     assert store.job.status is Status.SUCCEEDED
@@ -178,7 +186,9 @@ def message(job: Job, now: int) -> Change:
 
 
 async def test_a_run_that_says_more_than_the_store_takes_is_held_back() -> None:
-    """From so many waiting writes on the run is held back, once, until they are written; none is lost."""
+    """From so many waiting writes on the run is held back, once, until they are written; none is
+    lost.
+    """
     store = OneRow(started(), away=2)
     assert await follow(store, *[message] * (CROWD - 1)) == []
     assert store.job.message_count == CROWD - 1

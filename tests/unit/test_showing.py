@@ -84,7 +84,9 @@ def without(whole: dict[str, Any], path: str) -> dict[str, Any]:
 def test_one_part_is_left_out(
     fields: Mapping[str, Any], missing: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All of the job is shown but the part that cannot be, and the log tells of it once, however often it is asked for."""
+    """All of the job is shown but the part that cannot be, and the log tells of it once, however
+    often it is asked for.
+    """
     whole = shown(a_job())
     broken = a_job(**fields)
     assert [shown(broken) for _ in range(3)] == [without(whole, missing)] * 3
@@ -122,7 +124,9 @@ def test_a_bad_value_is_left_out(payload: Payload, missing: str) -> None:
 
 
 def test_a_history_goes_on_behind_a_bad_event(caplog: pytest.LogCaptureFixture) -> None:
-    """An event whose body cannot be shown is one without a kind, at its revision; its broadcast goes out too."""
+    """An event whose body cannot be shown is one without a kind, at its revision; its broadcast
+    goes out too.
+    """
     for body in ({}, {"from": "x", "to": 4}, {"from": 3, "to": 2**40}):
         event = Event("j", "t", "copy", 5, NOW, 1, Status.RUNNING, EventKind.STATUS_CHANGED, body)
         message = event_message.job_event(event)
@@ -147,7 +151,9 @@ def test_progress_that_cannot_be_shown_is_no_update() -> None:
 
 
 def test_more_types_than_an_answer_holds() -> None:
-    """Types of job beyond what one answer holds are listed without what is long of them, and what failed in short."""
+    """Types of job beyond what one answer holds are listed without what is long of them, and what
+    failed in short.
+    """
     long = {"parameters_schema": "s" * 1000, "description": "d" * 1000}
     given = [answers.job_type(TypeInfo(f"it.{n}", "m", **long), 1) for n in range(3)]
     given.append(answers.job_type(TypeInfo("", "broken", load_error="e" * 1000), 0))

@@ -27,13 +27,17 @@ EVERY = Spec(
 
 
 def test_every_field_of_the_contract_is_one_of_the_record() -> None:
-    """JobSpec has the fields of Spec and its parameters; what is called otherwise stands in the table."""
+    """JobSpec has the fields of Spec and its parameters; what is called otherwise stands in the
+    table.
+    """
     named = {spec_fields.TURNED[name].field if name in spec_fields.TURNED else name for name in SPEC_FIELDS}
     assert named - spec_fields.BESIDE == set(job_pb2.JobSpec.DESCRIPTOR.fields_by_name) - {"parameters"}
 
 
 def test_every_field_comes_back_from_the_contract() -> None:
-    """A spec that is written as a message and read again is the same, and none of its fields is at its default."""
+    """A spec that is written as a message and read again is the same, and none of its fields is at
+    its default.
+    """
     assert not [name for name, value in values_of(EVERY).items() if value == getattr(Spec("t"), name)]
     given = spec_fields.read_spec(spec_fields.spec_message(EVERY), EVERY.traceparent)
     assert (given.spec, given.parameters, given.has_retry) == (EVERY, {}, True)

@@ -23,7 +23,9 @@ def _run(function: Any, **given: Any) -> JobRun:
 
 
 def test_a_stop_ends_the_job_at_its_next_report() -> None:
-    """The next use of the context raises JobStopped, past `except Exception`, and the clean-up can still report."""
+    """The next use of the context raises JobStopped, past `except Exception`, and the clean-up can
+    still report.
+    """
 
     def work(ctx: JobContext) -> None:
         try:
@@ -224,7 +226,9 @@ def test_sigterm_between_jobs_is_nothing() -> None:
 
 
 def test_sigterm_at_any_line_leaves_the_next_job_alone() -> None:
-    """Signals that hit a short job at whatever line: it ends as returned or stopped, and nothing is left of it."""
+    """Signals that hit a short job at whatever line: it ends as returned or stopped, and nothing is
+    left of it.
+    """
 
     def short(_ctx: JobContext) -> str:
         return "done"

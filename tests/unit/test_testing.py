@@ -125,7 +125,9 @@ def test_progress_is_not_negative(call: Callable[[JobContext], None]) -> None:
     ],
 )
 def test_progress_counts_in_64_bits(call: Callable[[JobContext], None]) -> None:
-    """Ticks that no message can carry are refused where the job says them, and what was said before stays."""
+    """Ticks that no message can carry are refused where the job says them, and what was said before
+    stays.
+    """
     ctx = context()
     ctx.set_progress(1, 2**63 - 1)
     with pytest.raises(ValueError, match=r"counts to 2\*\*63 - 1"):
@@ -153,7 +155,9 @@ def test_track_of_a_length_that_cannot_be_counted() -> None:
 
 
 def test_track() -> None:
-    """Track counts the items of an iterable when their turn is over, and its length where it has one."""
+    """Track counts the items of an iterable when their turn is over, and its length where it has
+    one.
+    """
     ctx = context()
     assert list(ctx.track("ab")) == ["a", "b"]
     assert list(ctx.track(iter("c"), total=1)) == ["c"]
@@ -195,7 +199,9 @@ def test_messages_are_clean() -> None:
 
 
 def test_log() -> None:
-    """Records of ctx.log become messages by level, with their fields and tracebacks, and carry the job's identity."""
+    """Records of ctx.log become messages by level, with their fields and tracebacks, and carry the
+    job's identity.
+    """
     ctx = context(job_id="j")
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
@@ -255,7 +261,9 @@ def test_the_workspace_of_run_job() -> None:
 
 
 def test_a_workspace_that_was_not_announced() -> None:
-    """A job that uses a workspace without saying so is told how to say so, in its unit test already."""
+    """A job that uses a workspace without saying so is told how to say so, in its unit test
+    already.
+    """
 
     @job("test.folder")
     def folder(ctx: JobContext) -> str:
@@ -298,7 +306,9 @@ def test_what_is_no_job() -> None:
 
 
 def test_stop_after_reports_or_time() -> None:
-    """A stop comes after so many reports, so much time, or when the test asks for it; its reason is readable then."""
+    """A stop comes after so many reports, so much time, or when the test asks for it; its reason is
+    readable then.
+    """
     ctx = context(stop_after=1)
     ctx.advance()
     with pytest.raises(JobStopped):

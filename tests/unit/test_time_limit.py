@@ -30,7 +30,9 @@ async def for_ever(_request: Any, _context: Any) -> None:
 
 
 async def test_a_call_over_its_time_is_ended_and_its_task_goes_on() -> None:
-    """Each call over its time raises CallTooLong, however many there are, and its task is as if it had not been cancelled."""
+    """Each call over its time raises CallTooLong, however many there are, and its task is as if it
+    had not been cancelled.
+    """
     async with limited(0.01, for_ever) as handler:
 
         async def call() -> int:
@@ -67,7 +69,9 @@ async def test_a_call_that_its_caller_cancels_is_cancelled() -> None:
 
 
 async def test_what_a_call_gives_within_its_time_is_its_answer() -> None:
-    """Answers and errors pass as they are, and so does the answer of a call that goes on after its time."""
+    """Answers and errors pass as they are, and so does the answer of a call that goes on after its
+    time.
+    """
 
     async def answer(request: Any, _context: Any) -> Any:
         if request == "late":

@@ -209,7 +209,9 @@ def test_bytes(value: bytes) -> None:
 
 
 def test_numpy() -> None:
-    """Scalars of numpy are the Python numbers that they are, arrays are lists; what Python has no number for is refused."""
+    """Scalars of numpy are the Python numbers that they are, arrays are lists; what Python has no
+    number for is refused.
+    """
     for scalar, number in [
         (np.int8(3), 3),
         (np.uint64(7), 7),
@@ -228,7 +230,9 @@ def test_numpy() -> None:
 
 
 def test_times_of_numpy() -> None:
-    """A time of numpy that Python has too is that; one in nanoseconds is refused, for it would come as a bare number."""
+    """A time of numpy that Python has too is that; one in nanoseconds is refused, for it would come
+    as a bare number.
+    """
     assert encode(np.datetime64("2020-01-02")) == encode(date(2020, 1, 2))
     assert encode(np.array([5, 6], "m8[s]")) == encode([timedelta(seconds=5), timedelta(seconds=6)])
     for value in (

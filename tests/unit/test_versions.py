@@ -1,4 +1,6 @@
-"""The versions that must agree: the generator's pin, the client's floors, and what the stubs were stamped with."""
+"""The versions that must agree: the generator's pin, the client's floors, and what the stubs were
+stamped with.
+"""
 
 import re
 import tomllib
@@ -39,6 +41,8 @@ def test_protobuf_floor_is_the_stamp_of_the_stubs() -> None:
 
 
 def test_the_client_is_light() -> None:
-    """Without an extra, nothing is installed but grpcio, grpcio-status, protobuf and what they need."""
+    """Without an extra, nothing is installed but grpcio, grpcio-status, protobuf and what they
+    need.
+    """
     names = {re.split(r"[>=<]", dependency)[0] for dependency in PROJECT["project"]["dependencies"]}
     assert names == {"grpcio", "grpcio-status", "protobuf"}

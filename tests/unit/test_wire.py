@@ -104,7 +104,9 @@ def test_a_duration_has_one_sign() -> None:
 
 
 def test_a_kind_from_the_future() -> None:
-    """A kind that this library does not know is UnsupportedValue for a client and InvalidValue for a server."""
+    """A kind that this library does not know is UnsupportedValue for a client and InvalidValue for
+    a server.
+    """
     newer = Value.FromString(b"\xfa\x01\x02hi")  # field 31
     with pytest.raises(UnsupportedValue, match="newer version") as caught:
         from_proto(newer)

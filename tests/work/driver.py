@@ -1,6 +1,8 @@
-"""A server process for tests that end it: it has a lock and a pool with one run, and waits for its end.
+"""A server process for tests that end it: it has a lock and a pool with one run, and waits for its
+end.
 
-Its argument is a JSON object: folder, silence. When the run stands, a file "pids" has the numbers of the processes.
+Its argument is a JSON object: folder, silence. When the run stands, a file "pids" has the numbers
+of the processes.
 """
 
 import asyncio

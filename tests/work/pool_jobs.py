@@ -1,4 +1,7 @@
-"""The jobs that the tests of the pool run. They tell what they do by files, so that a test waits for facts."""
+"""The jobs that the tests of the pool run.
+
+They tell what they do by files, so that a test waits for facts.
+"""
 
 import _thread
 import asyncio
@@ -152,7 +155,9 @@ def threaded(ctx: JobContext, started: str) -> None:
 
 @job("grandchildren", workspace=True)
 def grandchildren(ctx: JobContext, pids: str, stay: bool = False) -> None:
-    """Start processes that try to get away: a session of their own, an orphan's orphan, an empty environment."""
+    """Start processes that try to get away: a session of their own, an orphan's orphan, an empty
+    environment.
+    """
     ctx.workspace.joinpath("file").write_text("left")
     shell = "setsid sleep 1000 & echo $!; (setsid sleep 1000 & echo $!); exec sleep 1000"
     process = subprocess.Popen(["sh", "-c", shell], stdout=subprocess.PIPE, env={}, start_new_session=True)
@@ -320,7 +325,9 @@ def locked(ctx: JobContext, started: str = "", how: str = "") -> int:
 
 @job("grouped")
 async def grouped(ctx: JobContext, started: str, tasks: int) -> None:
-    """Look for a stop in one of some coroutines that belong together; the others are in the middle of something."""
+    """Look for a stop in one of some coroutines that belong together; the others are in the middle
+    of something.
+    """
     note(started, os.getpid())
 
     async def look() -> None:
@@ -338,7 +345,9 @@ async def grouped(ctx: JobContext, started: str, tasks: int) -> None:
 
 
 def _hurry() -> None:
-    """End a call that takes too long, as the job itself has it: everything is as before then, but for what was cut off."""
+    """End a call that takes too long, as the job itself has it: everything is as before then, but
+    for what was cut off.
+    """
 
     def late(_number: int, _frame: object) -> None:
         raise TimeoutError

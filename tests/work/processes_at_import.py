@@ -1,4 +1,6 @@
-"""A module of jobs that starts a process while it is loaded, and makes a lock that processes of its jobs share."""
+"""A module of jobs that starts a process while it is loaded, and makes a lock that processes of its
+jobs share.
+"""
 
 import multiprocessing
 import subprocess

@@ -29,7 +29,9 @@ FALLS = [
 
 @pytest.mark.parametrize(("how", "cause"), FALLS)
 async def test_one_run_is_lost_and_no_other(tmp_path: Path, how: str, cause: str) -> None:
-    """A run that ends its process is told with the cause; those behind it were never begun (failure cases 2, 3)."""
+    """A run that ends its process is told with the cause; those behind it were never begun (failure
+    cases 2, 3).
+    """
     async with workshop(tmp_path, size=2) as shop:
         other, _pid = await shop.started("gate", slot="worker-2", path=tmp_path / "go")
         before = shop.send("noop")
@@ -72,7 +74,9 @@ async def test_a_child_that_nobody_understands_is_replaced(tmp_path: Path, text:
     [("memory", "MemoryError"), ("sys.exit", "SystemExit"), ("interrupt", "KeyboardInterrupt")],
 )
 async def test_exceptions_do_not_end_the_process(tmp_path: Path, how: str, type_name: str) -> None:
-    """MemoryError, SystemExit and KeyboardInterrupt are errors of the run; the child goes on (failure case 3)."""
+    """MemoryError, SystemExit and KeyboardInterrupt are errors of the run; the child goes on
+    (failure case 3).
+    """
     async with workshop(tmp_path) as shop:
         pid = shop.pool.pid("worker-1")
         outcome = await shop.run("fall", how=how)
@@ -84,7 +88,9 @@ async def test_exceptions_do_not_end_the_process(tmp_path: Path, how: str, type_
 
 
 async def test_a_child_killed_at_any_moment_leaves_every_run_known(tmp_path: Path) -> None:
-    """Over many kills under load each run is finished, lost as begun, or never begun: one, once (failure cases 2, 3)."""
+    """Over many kills under load each run is finished, lost as begun, or never begun: one, once
+    (failure cases 2, 3).
+    """
     async with workshop(tmp_path, size=2) as shop:
         sent = []
         for kill in range(30):
@@ -128,7 +134,9 @@ async def test_not_ready_while_modules_load(tmp_path: Path, monkeypatch: pytest.
 async def test_a_module_that_ends_the_process_is_tried_ever_more_slowly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loss says why the child could not start; the waits double; it is ready once the module loads."""
+    """The loss says why the child could not start; the waits double; it is ready once the module
+    loads.
+    """
     monkeypatch.setenv("IMPORT_GATE", str(tmp_path / "gate"))
     modules = ("work.falling_import", "work.pool_jobs")
     async with workshop(tmp_path, modules=modules, ready=False) as shop:
@@ -159,7 +167,9 @@ async def test_an_idle_child_that_dies_is_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["return", "raise", "exit", "stay"])
 async def test_the_workspace_goes_at_any_end(tmp_path: Path, how: str) -> None:
-    """A workspace with a read-only directory and a tree too deep for a path is removed, whoever has to do it."""
+    """A workspace with a read-only directory and a tree too deep for a path is removed, whoever has
+    to do it.
+    """
     async with workshop(tmp_path) as shop:
         key = shop.send("workspace", path=tmp_path / "path", how=how)
         path = Path(await note_of(tmp_path / "path"))
@@ -176,7 +186,9 @@ async def test_the_workspace_goes_at_any_end(tmp_path: Path, how: str) -> None:
 
 
 def test_a_removal_that_was_killed_is_taken_up(tmp_path: Path) -> None:
-    """A workspace that its child had half removed when it was killed is removed to the end, its bin too."""
+    """A workspace that its child had half removed when it was killed is removed to the end, its bin
+    too.
+    """
     path = tmp_path / "job-0-1"
     for place in ("job-0-1.bin/0/left", "job-0-1.bin/7", "job-0-1/anew"):
         (tmp_path / place).mkdir(parents=True)
@@ -209,7 +221,9 @@ async def test_200_runs_leave_nothing_behind(tmp_path: Path) -> None:
 
 
 async def test_close_leaves_nothing_behind(tmp_path: Path) -> None:
-    """After close no process and no descriptor of the pool is left, whatever was running; every slot is lost."""
+    """After close no process and no descriptor of the pool is left, whatever was running; every
+    slot is lost.
+    """
     own = open_fds()
     for _ in range(3):
         async with workshop(tmp_path, size=3) as shop:

@@ -15,7 +15,9 @@ async def shop(tmp_path: Path) -> AsyncIterator[Workshop]:
 
 
 async def test_no_state_of_the_streams_ends_a_worker(shop: Workshop) -> None:
-    """A job that bends its streams ends with its result; the next one of the same worker prints as if it had not been."""
+    """A job that bends its streams ends with its result; the next one of the same worker prints as
+    if it had not been.
+    """
     hows = (
         "closed",
         "detached",

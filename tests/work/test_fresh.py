@@ -7,7 +7,9 @@ from work.pool_support import workshop
 
 
 async def test_a_fresh_type_shares_its_process_with_no_run(tmp_path: Path) -> None:
-    """Its runs, and those of other types around them, handed over one by one or together: none before it and none after it."""
+    """Its runs, and those of other types around them, handed over one by one or together: none
+    before it and none after it.
+    """
     async with workshop(tmp_path) as shop:
         keys = [shop.send(name) for name in ("worker", "alone", "alone", "worker", "worker", "alone")]
         results = [json.loads((await shop.recorder.outcome(key)).result or "") for key in keys]

@@ -1,4 +1,6 @@
-"""Whose files are removed: only what Headrace has made and can prove, never through a link or a mount."""
+"""Whose files are removed: only what Headrace has made and can prove, never through a link or a
+mount.
+"""
 
 import fcntl
 import os
@@ -38,7 +40,9 @@ def precious(tmp_path: Path) -> Path:
 
 
 def test_a_folder_with_other_things(precious: Path) -> None:
-    """A folder that was there before keeps its mode and every file; the server's own folder in it is private, and goes."""
+    """A folder that was there before keeps its mode and every file; the server's own folder in it
+    is private, and goes.
+    """
     before, mode = contents(precious), precious.stat().st_mode
     home = InstanceDirectory.take(precious)
     workspace.make(workspace.path_of(home.path, "job-1", 1))
@@ -50,7 +54,9 @@ def test_a_folder_with_other_things(precious: Path) -> None:
 
 
 def test_what_a_dead_server_left(precious: Path) -> None:
-    """The home of a dead server is removed by the next, with workspaces and half-removed ones; the home of one that lives stays."""
+    """The home of a dead server is removed by the next, with workspaces and half-removed ones; the
+    home of one that lives stays.
+    """
     before = contents(precious)
     dead = InstanceDirectory.take(precious)
     deep = dead.path / "job-0-1" / "a" / "b"
@@ -125,7 +131,9 @@ def test_what_cannot_be_proved_stays(tmp_path: Path, make: Callable[[Path], None
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_what_belongs_to_another_stays(tmp_path: Path) -> None:
-    """A folder with the right name and mark that belongs to another user stays, and a root that does is refused by name."""
+    """A folder with the right name and mark that belongs to another user stays, and a root that
+    does is refused by name.
+    """
     planted = InstanceDirectory.take(tmp_path)
     os.close(planted.fd)
     os.close(planted._root)
@@ -140,7 +148,9 @@ def test_what_belongs_to_another_stays(tmp_path: Path) -> None:
 
 
 async def test_a_link_in_the_place_of_a_workspace(tmp_path: Path, precious: Path) -> None:
-    """Wherever a job puts a link, what it leads to stays, and the link goes: at the job's end, at its worker's death."""
+    """Wherever a job puts a link, what it leads to stays, and the link goes: at the job's end, at
+    its worker's death.
+    """
     before = contents(precious)
     async with workshop(tmp_path) as shop:
         for how in [f"{place} {end}" for place in ("instead", "bin", "below") for end in ("returns", "dies")]:
@@ -159,7 +169,9 @@ async def test_a_link_in_the_place_of_a_workspace(tmp_path: Path, precious: Path
 
 
 def test_a_link_that_a_dead_server_left(tmp_path: Path, precious: Path) -> None:
-    """Links in the home of a dead server go at the next start, in the place of workspaces and bins too; what they lead to stays."""
+    """Links in the home of a dead server go at the next start, in the place of workspaces and bins
+    too; what they lead to stays.
+    """
     before = contents(precious)
     dead = InstanceDirectory.take(tmp_path / "root")
     for name in ("job-1-1", "job-1-1.bin", "job-2-1.bin", "job-3-1"):
@@ -193,7 +205,9 @@ assert not workspace.remove(folder / "job-3")
 
 
 def test_a_mount_in_a_workspace(tmp_path: Path, precious: Path) -> None:
-    """Where a job has mounted something in its workspace, or on it, the mount and what it shows stay as they are."""
+    """Where a job has mounted something in its workspace, or on it, the mount and what it shows
+    stay as they are.
+    """
     before, mode = contents(precious), precious.stat().st_mode
     (tmp_path / "home").mkdir()
     run = ["unshare", "--mount", sys.executable, "-c", MOUNTED, tmp_path / "home", precious]
@@ -227,7 +241,9 @@ for mode in (0, 0o100, 0o200, 0o300, 0o400, 0o500, 0o600):
 
 
 def test_folders_without_rights(tmp_path: Path) -> None:
-    """Folders that a job has made unreadable, unwritable or impassable are removed, by a user without privileges too."""
+    """Folders that a job has made unreadable, unwritable or impassable are removed, by a user
+    without privileges too.
+    """
     subprocess.run([sys.executable, "-c", UNPRIVILEGED, tmp_path], check=True)
     assert not list(tmp_path.iterdir())
 
@@ -266,7 +282,9 @@ def foreign(place: Path, _target: Path) -> None:
 def test_the_folder_of_temporary_files(
     tmp_path: Path, precious: Path, plant: Callable[[Path, Path], None], depth: int
 ) -> None:
-    """Where everybody may write, a folder that another has made beforehand is refused in a sentence, and nothing is touched."""
+    """Where everybody may write, a folder that another has made beforehand is refused in a
+    sentence, and nothing is touched.
+    """
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     root = temporary / "headrace-0" / "jobs.db"
@@ -285,7 +303,9 @@ def test_the_folder_of_temporary_files(
 def test_a_home_that_a_job_has_replaced(
     tmp_path: Path, precious: Path, plant: Callable[[Path, Path], None]
 ) -> None:
-    """Where a job has put a link or a file in the place of the home, the next workspace is made all the same, and what it leads to stays."""
+    """Where a job has put a link or a file in the place of the home, the next workspace is made all
+    the same, and what it leads to stays.
+    """
     before = contents(precious)
     home = InstanceDirectory.take(tmp_path / "root")
     home.path.rename(tmp_path / "moved")
@@ -307,7 +327,9 @@ def test_a_home_that_a_job_has_replaced(
 def test_a_root_that_is_no_folder(
     tmp_path: Path, precious: Path, plant: Callable[[Path, Path], None]
 ) -> None:
-    """A root that is no folder, or lies below one that is none, is refused in a sentence, and stays."""
+    """A root that is no folder, or lies below one that is none, is refused in a sentence, and
+    stays.
+    """
     place = tmp_path / "place"
     plant(place, precious / "nothing")
     before = contents(tmp_path)
@@ -318,7 +340,9 @@ def test_a_root_that_is_no_folder(
 
 
 def test_a_root_that_is_left_empty() -> None:
-    """A setting without a value is the folder in the temporary directory, not the one that somebody stands in."""
+    """A setting without a value is the folder in the temporary directory, not the one that somebody
+    stands in.
+    """
     assert Settings(workspace="").workspace_root() == Settings().workspace_root()
 
 

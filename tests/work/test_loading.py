@@ -86,7 +86,9 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
 async def test_a_module_that_breaks_its_process(
     opened: Open, text: str, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A module that ends, kills, blinds or holds up the process that imports it is named in the log, and the others load."""
+    """A module that ends, kills, blinds or holds up the process that imports it is named in the
+    log, and the others load.
+    """
     # Enough for the sound ones on a busy machine; only where one hangs is it waited for.
     async with opened(6, first=SOUND, breaks=text, last=SOUND.replace("plain", "other")) as loading:
         assert loading.registry.names == {"plain", "rich", "other"}
@@ -99,7 +101,9 @@ async def test_a_module_that_breaks_its_process(
 
 
 async def test_what_a_module_bends(opened: Open, caplog: pytest.LogCaptureFixture) -> None:
-    """What a module does to the process is told by name, put back for the next one, and never done to the server."""
+    """What a module does to the process is told by name, put back for the next one, and never done
+    to the server.
+    """
     bends = """
         import logging, os, signal, socket, sys, threading, time
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -145,7 +149,9 @@ async def test_what_a_module_bends(opened: Open, caplog: pytest.LogCaptureFixtur
 
 
 async def test_what_a_worker_needs_is_put_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A module that leaves too low limits and no way to import is named, workers put that back, and the modules behind it have their types."""
+    """A module that leaves too low limits and no way to import is named, workers put that back, and
+    the modules behind it have their types.
+    """
     modules = ["work.starving_module", "work.process_jobs"]
     loading = Loading(modules, entry_points=False, load_seconds=30)
     try:
@@ -187,7 +193,9 @@ threading.Thread(target=lambda: (time.sleep(0.1), os._exit(5)), daemon=True).sta
 async def test_a_module_that_ends_the_process_later(
     opened: Open, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    """A module by whose thread the process ends while another is imported, or none any more, is the one that is left out."""
+    """A module by whose thread the process ends while another is imported, or none any more, is the
+    one that is left out.
+    """
     monkeypatch.setattr("headrace_server.work.loading._MOMENT", 0.5)
     async with opened(breaks=LATER, last=f"import time\ntime.sleep({seconds}){SOUND}") as loading:
         loading.keep(lambda: None)
@@ -214,14 +222,18 @@ sys.modules[__name__] = Module()
 
 
 async def test_a_module_that_replaces_what_it_is_loaded_with(opened: Open) -> None:
-    """JSON that a module replaces for itself, and an odd object that it puts in its own place, keep no other from loading."""
+    """JSON that a module replaces for itself, and an odd object that it puts in its own place, keep
+    no other from loading.
+    """
     async with opened(first=REPLACED, last=SOUND) as loading:
         assert {one.type: one.load_error for one in loading.registry.infos()} == {"plain": "", "rich": ""}
         assert await loading.registry.check("rich", {"n": 4}) == {"colour": "red", "n": 4}
 
 
 async def test_checks(opened: Open) -> None:
-    """Plain types are checked here, others by the loader, which gives up after a second and goes on."""
+    """Plain types are checked here, others by the loader, which gives up after a second and goes
+    on.
+    """
     async with opened(jobs=SOUND) as loading:
         check = loading.registry.check
         assert await check("plain", {"n": "3"}) == {"n": 3}
@@ -254,7 +266,9 @@ def _states_below(pid: int) -> list[str]:
 
 @pytest.mark.parametrize(("deadly", "said"), [(2, "exited with code 3"), (3, "took longer than 1 s")])
 async def test_a_check_that_breaks_the_loader(opened: Open, deadly: int, said: str) -> None:
-    """A check that ends or stops the loader is UNAVAILABLE in a sentence; plain types go on, and another loader is there soon."""
+    """A check that ends or stops the loader is UNAVAILABLE in a sentence; plain types go on, and
+    another loader is there soon.
+    """
     async with opened(jobs=SOUND) as loading:
         check = loading.registry.check
         loads = asyncio.Event()
@@ -282,7 +296,9 @@ async def test_a_repair_is_noticed(opened: Open, tmp_path: Path) -> None:
 
 
 async def test_types_of_a_module_that_breaks_later_stay(opened: Open, tmp_path: Path) -> None:
-    """What was loaded once stays known while its module is broken, and is checked by the loader that has it."""
+    """What was loaded once stays known while its module is broken, and is checked by the loader
+    that has it.
+    """
     async with opened(jobs=SOUND) as loading:
         loading.keep(lambda: None)
         (tmp_path / "jobs.py").write_text("def half(\n")
@@ -294,7 +310,9 @@ async def test_types_of_a_module_that_breaks_later_stay(opened: Open, tmp_path: 
 
 
 async def test_processes_that_a_module_starts(opened: Open, tmp_path: Path) -> None:
-    """What a module starts when it is imported is gone with the loader, in a session of its own or not."""
+    """What a module starts when it is imported is gone with the loader, in a session of its own or
+    not.
+    """
     text = f"""
         import os, subprocess, sys
         child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
@@ -309,7 +327,9 @@ async def test_processes_that_a_module_starts(opened: Open, tmp_path: Path) -> N
 
 
 async def test_what_it_writes_goes_nowhere(opened: Open, capfd: pytest.CaptureFixture[str]) -> None:
-    """A module may write without end: the loader does not wait for a reader, and the server's streams stay clean."""
+    """A module may write without end: the loader does not wait for a reader, and the server's
+    streams stay clean.
+    """
     text = "import os, sys\nfor n in range(100):\n    print('x' * 10_000)\n    os.write(2, b'y' * 10_000)\n"
     async with opened(writes=text + SOUND) as loading:
         assert loading.registry.names == {"plain", "rich"}

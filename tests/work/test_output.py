@@ -13,7 +13,9 @@ INFO, WARNING = 2, 3
 
 
 async def test_every_way_of_writing_is_captured(tmp_path: Path) -> None:
-    """print, os.write, a subprocess and printf in C are messages of the run, the last line without an end too."""
+    """print, os.write, a subprocess and printf in C are messages of the run, the last line without
+    an end too.
+    """
     async with workshop(tmp_path) as shop:
         key = shop.send("write")
         await shop.recorder.outcome(key)
@@ -25,7 +27,9 @@ async def test_every_way_of_writing_is_captured(tmp_path: Path) -> None:
 
 
 async def test_output_is_told_before_the_end_and_of_its_own_run(tmp_path: Path) -> None:
-    """Of 300 runs that write, each has its own lines and no other's, all told between begun and finished."""
+    """Of 300 runs that write, each has its own lines and no other's, all told between begun and
+    finished.
+    """
     async with workshop(tmp_path) as shop:
         keys = [shop.send("speak", word=f"word-{number}") for number in range(300)]
         await shop.recorder.outcome(keys[-1])
@@ -39,7 +43,9 @@ async def test_output_is_told_before_the_end_and_of_its_own_run(tmp_path: Path) 
 
 
 async def test_bytes_that_are_no_text(tmp_path: Path) -> None:
-    """NUL is left out, what is no UTF-8 is marked, a long line becomes pieces of at most 4 KiB cut between characters."""
+    """NUL is left out, what is no UTF-8 is marked, a long line becomes pieces of at most 4 KiB cut
+    between characters.
+    """
     async with workshop(tmp_path) as shop:
         key = shop.send("bytes")
         await shop.recorder.outcome(key)
@@ -51,7 +57,9 @@ async def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_a_flood_is_cut_and_blocks_nobody(tmp_path: Path) -> None:
-    """A hundred megabytes are read to the end; what is kept is the limit, one message says so, the rest is counted (failure case 28)."""
+    """A hundred megabytes are read to the end; what is kept is the limit, one message says so, the
+    rest is counted (failure case 28).
+    """
     async with workshop(tmp_path, size=2, output=OutputLimits(100_000)) as shop:
         start = time.monotonic()
         key = shop.send("flood", lines=1_000_000)
@@ -72,7 +80,9 @@ async def test_a_flood_is_cut_and_blocks_nobody(tmp_path: Path) -> None:
 
 
 async def test_print_and_messages_keep_their_order(tmp_path: Path) -> None:
-    """What one thread prints to either stream and logs by ctx.message comes in that order, unfinished lines too."""
+    """What one thread prints to either stream and logs by ctx.message comes in that order,
+    unfinished lines too.
+    """
     rounds = 60
     expected = []
     for number in range(rounds):
@@ -89,7 +99,9 @@ async def test_print_and_messages_keep_their_order(tmp_path: Path) -> None:
 
 
 async def test_output_without_an_end_is_shown(tmp_path: Path) -> None:
-    """A begun line shows while the job is silent, and only its rest later; a bar shows its last state, and each state once."""
+    """A begun line shows while the job is silent, and only its rest later; a bar shows its last
+    state, and each state once.
+    """
     async with workshop(tmp_path, modules=["work.rude_jobs"]) as shop:
         key = shop.send("bar", seen=tmp_path / "seen")
         await shop.recorder.until(lambda: shop.recorder.texts(key, STDOUT) == ["working"], "the begun line")

@@ -1,4 +1,6 @@
-"""A child that does not come on where no timeout of a job counts: each state has its time, and a line in the log."""
+"""A child that does not come on where no timeout of a job counts: each state has its time, and a
+line in the log.
+"""
 
 import os
 import signal
@@ -22,7 +24,9 @@ def hasten(monkeypatch: pytest.MonkeyPatch, *names: str, tell: float = 0.05, kil
 async def test_a_child_that_hangs_at_its_exit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A child that hangs at its exit with every signal blocked is told of and killed; the run behind it does not wait for that."""
+    """A child that hangs at its exit with every signal blocked is told of and killed; the run
+    behind it does not wait for that.
+    """
     hasten(monkeypatch, "LEAVING")
     async with workshop(tmp_path, max_jobs_per_child=1) as shop:
         pid = shop.pool.pid("worker-1")
@@ -41,7 +45,9 @@ async def test_a_child_that_hangs_at_its_exit(
 async def test_a_child_that_takes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A child that does not take the run that it was handed is killed, and the run comes back unused."""
+    """A child that does not take the run that it was handed is killed, and the run comes back
+    unused.
+    """
     hasten(monkeypatch, "TAKING")
     async with workshop(tmp_path) as shop:
         pid = shop.pool.pid("worker-1")
@@ -55,7 +61,9 @@ async def test_a_child_that_takes_nothing(
 
 
 async def test_the_time_counts_from_the_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step that is expected again is expected from when it was first; the same one of the next run, from now; nothing, not at all."""
+    """A step that is expected again is expected from when it was first; the same one of the next
+    run, from now; nothing, not at all.
+    """
     now = 0.0
     monkeypatch.setattr(overdue.time, "monotonic", lambda: now)
     killed: list[float] = []
@@ -88,7 +96,9 @@ async def test_a_child_that_does_not_start(
 async def test_a_reserve_that_does_not_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A reserve whose imports hang is told of, killed and followed by another; no slot is lost with it."""
+    """A reserve whose imports hang is told of, killed and followed by another; no slot is lost with
+    it.
+    """
     gate = tmp_path / "gate"
     monkeypatch.setenv("IMPORT_GATE", str(gate))
     gate.touch()

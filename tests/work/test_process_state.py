@@ -36,7 +36,9 @@ async def different(shop: Workshop, hows: list[str], straight: dict[str, Any]) -
 
 
 async def test_what_a_run_bends_the_next_finds_straight(tmp_path: Path) -> None:
-    """Timers, signals, limits, identity, environment, streams, settings: the next job, in the same worker, finds none of it."""
+    """Timers, signals, limits, identity, environment, streams, settings: the next job, in the same
+    worker, finds none of it.
+    """
     hows = [how for how in (*BENT, *BENT_LONG) if os.getuid() == 0 or how not in AS_ROOT]
     async with workshop(tmp_path, modules=["work.leftover_jobs"]) as shop:
         straight = value(await shop.run("look"))
@@ -48,7 +50,9 @@ async def test_what_a_run_bends_the_next_finds_straight(tmp_path: Path) -> None:
 async def test_what_cannot_be_put_back_ends_the_worker(
     tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The run keeps its result, the next job has another process, and the log names the type and the thing."""
+    """The run keeps its result, the next job has another process, and the log names the type and
+    the thing.
+    """
     async with workshop(tmp_path, modules=["work.leftover_jobs"]) as shop:
         pid = value(await shop.run("bend", how=how))
         assert value(await shop.run("look"))["pid"] != pid
@@ -58,7 +62,9 @@ async def test_what_cannot_be_put_back_ends_the_worker(
 
 
 async def test_what_changes_while_a_resource_is_made_stays(tmp_path: Path) -> None:
-    """The variable that a resource has set is there for the next job, the one that the job has set is not."""
+    """The variable that a resource has set is there for the next job, the one that the job has set
+    is not.
+    """
     async with workshop(tmp_path, modules=["work.leftover_jobs"]) as shop:
         for other in ("one", "two"):
             assert value(await shop.run("use-setting", other=other)) == {

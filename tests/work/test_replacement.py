@@ -9,7 +9,9 @@ pytestmark = pytest.mark.slow
 
 
 async def test_after_its_number_of_runs_a_child_is_replaced(tmp_path: Path) -> None:
-    """A backlog longer than a child's number of runs is run to its end, in order, each once; nothing is lost."""
+    """A backlog longer than a child's number of runs is run to its end, in order, each once;
+    nothing is lost.
+    """
     async with workshop(tmp_path, max_jobs_per_child=10) as shop:
         keys = [shop.send("append", path=tmp_path / "order") for _ in range(95)]
         await shop.recorder.outcome(keys[-1])
@@ -52,7 +54,9 @@ async def test_a_child_that_has_grown_is_replaced(tmp_path: Path) -> None:
 
 
 async def test_a_child_killed_while_it_retires_loses_nothing(tmp_path: Path) -> None:
-    """SIGKILL at the moment of a replacement costs no run: each is finished, or told as lost or never begun."""
+    """SIGKILL at the moment of a replacement costs no run: each is finished, or told as lost or
+    never begun.
+    """
     async with workshop(tmp_path, max_jobs_per_child=1) as shop:
         keys = []
         for _ in range(40):

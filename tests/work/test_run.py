@@ -28,7 +28,9 @@ async def test_run_and_finish(tmp_path: Path) -> None:
 
 
 async def test_an_unknown_type_is_refused(tmp_path: Path) -> None:
-    """A run of a type that the child has not loaded is given back without having begun, and the next one runs."""
+    """A run of a type that the child has not loaded is given back without having begun, and the
+    next one runs.
+    """
     async with workshop(tmp_path) as shop:
         (ready,) = shop.recorder.of("ready")
         assert "quick" not in ready[2]
@@ -40,7 +42,9 @@ async def test_an_unknown_type_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_slot_is_renewed(tmp_path: Path) -> None:
-    """A slot that is renewed does first what it was handed, is not lost, and gets a child that loads anew."""
+    """A slot that is renewed does first what it was handed, is not lost, and gets a child that
+    loads anew.
+    """
     async with workshop(tmp_path) as shop:
         before = shop.pool.pid("worker-1")
         first = shop.send("append", path=tmp_path / "order")
@@ -67,7 +71,9 @@ async def test_backlog_keeps_its_order(tmp_path: Path) -> None:
 
 
 async def test_recall_of_a_busy_child_takes_everything_behind_the_run(tmp_path: Path) -> None:
-    """What waits behind a run is taken back at once, also what found no room in the socket, and never begins."""
+    """What waits behind a run is taken back at once, also what found no room in the socket, and
+    never begins.
+    """
     async with workshop(tmp_path) as shop:
         first, _pid = await shop.started("gate", path=tmp_path / "go")
         behind = [shop.send("echo", text="x" * 5000) for _ in range(300)]
@@ -83,7 +89,9 @@ async def test_recall_of_a_busy_child_takes_everything_behind_the_run(tmp_path: 
 
 @pytest.mark.slow
 async def test_recall_races_the_child_for_every_frame(tmp_path: Path) -> None:
-    """Of many frames recalled while the child takes them, each is recalled or run: none both, none neither."""
+    """Of many frames recalled while the child takes them, each is recalled or run: none both, none
+    neither.
+    """
     async with workshop(tmp_path) as shop:
         recalled: set[Any] = set()
         sent: set[Any] = set()
@@ -115,7 +123,9 @@ async def test_large_parameters_and_results(tmp_path: Path) -> None:
 
 
 async def test_reports_are_thinned_out_and_complete(tmp_path: Path) -> None:
-    """A hundred thousand steps give few reports, the last before the end always; messages and results all come."""
+    """A hundred thousand steps give few reports, the last before the end always; messages and
+    results all come.
+    """
     async with workshop(tmp_path) as shop:
         steps = 100_000
         start = time.monotonic()
@@ -164,7 +174,9 @@ async def spoilt(tmp_path: Path) -> Any:
 
 
 async def test_a_job_finds_its_surroundings_straight(spoilt: Workshop) -> None:
-    """Streams, working directory and SIGTERM are put back after a job that closed, left and ignored them."""
+    """Streams, working directory and SIGTERM are put back after a job that closed, left and ignored
+    them.
+    """
     key = spoilt.send("write")
     await spoilt.recorder.outcome(key)
     assert "print" in spoilt.recorder.texts(key, 2)

@@ -77,7 +77,9 @@ async def driver(folder: Path, silence: float = 8.0) -> AsyncIterator[Driver]:
 
 
 async def test_a_killed_server_takes_everything_with_it(tmp_path: Path) -> None:
-    """After SIGKILL of the server no process of a run is left within 2 s, and only then is the lock free (failure case 1)."""
+    """After SIGKILL of the server no process of a run is left within 2 s, and only then is the lock
+    free (failure case 1).
+    """
     async with driver(tmp_path) as server:
         start = time.monotonic()
         server.process.kill()
@@ -86,7 +88,9 @@ async def test_a_killed_server_takes_everything_with_it(tmp_path: Path) -> None:
 
 
 async def test_a_silent_server_is_taken_for_dead(tmp_path: Path) -> None:
-    """A server that is stopped (SIGSTOP) keeps its lock, but its runs are killed when the silence was too long."""
+    """A server that is stopped (SIGSTOP) keeps its lock, but its runs are killed when the silence
+    was too long.
+    """
     async with driver(tmp_path, silence=1.0) as server:
         server.process.send_signal(signal.SIGSTOP)
         assert server.below.alive()
@@ -136,7 +140,9 @@ async def test_a_killed_supervisor_is_replaced(tmp_path: Path) -> None:
 
 
 async def test_a_stuck_supervisor_is_replaced(tmp_path: Path) -> None:
-    """A supervisor that answers nothing (SIGSTOP) is killed after the silence, and another takes its place."""
+    """A supervisor that answers nothing (SIGSTOP) is killed after the silence, and another takes
+    its place.
+    """
     async with workshop(tmp_path, silence=1.0) as shop:
         supervisor = shop.pool.supervisor_pid
         assert supervisor is not None
@@ -147,7 +153,9 @@ async def test_a_stuck_supervisor_is_replaced(tmp_path: Path) -> None:
 
 
 async def test_the_supervisor_ignores_what_ends_servers(tmp_path: Path) -> None:
-    """SIGINT, SIGTERM and SIGHUP to the supervisor end nothing: a Ctrl-C is for the server to judge."""
+    """SIGINT, SIGTERM and SIGHUP to the supervisor end nothing: a Ctrl-C is for the server to
+    judge.
+    """
     async with workshop(tmp_path) as shop:
         supervisor = shop.pool.supervisor_pid
         assert supervisor is not None

@@ -1,4 +1,6 @@
-"""One loaded worker in reserve: a slot that has lost its worker to a run does not wait for the imports of the next."""
+"""One loaded worker in reserve: a slot that has lost its worker to a run does not wait for the
+imports of the next.
+"""
 
 import asyncio
 import os
@@ -24,7 +26,9 @@ async def spare_of(shop: Workshop, but: int | None = None) -> int:
 
 
 async def test_the_spare_takes_the_slot_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no import comes to its end any more, the run behind an interrupted one still has a worker."""
+    """Where no import comes to its end any more, the run behind an interrupted one still has a
+    worker.
+    """
     gate = tmp_path / "gate"
     monkeypatch.setenv("IMPORT_GATE", str(gate))
     gate.touch()
@@ -64,9 +68,11 @@ async def test_a_spare_that_dies_is_followed_by_another(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_a_storm_of_stops_keeps_the_throughput(tmp_path: Path) -> None:
-    """While each hundredth run is interrupted and costs its worker, the others keep 80 % of their throughput.
+    """While each hundredth run is interrupted and costs its worker, the others keep 80 % of their
+    throughput.
 
-    86 to 102 % were measured beside a load of 12 on two cores; asserted with room for a machine that does other things.
+    86 to 102 % were measured beside a load of 12 on two cores; asserted with room for a machine
+    that does other things.
     """
 
     async def lane(shop: Workshop, slot: str, *, storm: bool) -> int:

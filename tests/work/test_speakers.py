@@ -18,7 +18,9 @@ async def shop(tmp_path: Path) -> AsyncIterator[Workshop]:
 async def test_threads_of_modules_and_resources_speak_for_no_run(
     shop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What they print is no message of any job, and cuts none of its lines; the log names each thread once."""
+    """What they print is no message of any job, and cuts none of its lines; the log names each
+    thread once.
+    """
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             key = shop.send("beside")
@@ -32,7 +34,9 @@ async def test_threads_of_modules_and_resources_speak_for_no_run(
 
 
 async def test_threads_that_work_for_a_run_speak_for_it(shop: Workshop) -> None:
-    """What a job's own threads print, and what it gives to an executor or a loop that is kept, is its output, in each job."""
+    """What a job's own threads print, and what it gives to an executor or a loop that is kept, is
+    its output, in each job.
+    """
     for _ in range(3):
         key = shop.send("by-hands")
         await shop.recorder.outcome(key)
@@ -42,7 +46,9 @@ async def test_threads_that_work_for_a_run_speak_for_it(shop: Workshop) -> None:
 
 @pytest.mark.parametrize("long", [False, True])
 async def test_finalizers_speak_for_the_run_that_left_them(shop: Workshop, long: bool) -> None:
-    """What is left to the garbage collector is collected at the end of its run, and not in the next one."""
+    """What is left to the garbage collector is collected at the end of its run, and not in the next
+    one.
+    """
     for number in range(3):
         key, behind = shop.send("leave-garbage", word=str(number), long=long), shop.send("collect")
         await shop.recorder.outcome(behind)

@@ -34,7 +34,9 @@ async def test_flag_is_for_one_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("type_name", ["sleeper", "async-sleeper"])
 async def test_sigterm_raises_in_code_that_does_not_look(tmp_path: Path, type_name: str) -> None:
-    """A job that never uses its context ends by JobStopped; what it was using dies with its child, and another follows."""
+    """A job that never uses its context ends by JobStopped; what it was using dies with its child,
+    and another follows.
+    """
     async with workshop(tmp_path) as shop:
         key, pid = await shop.started(type_name)
         shop.pool.flag_stop("worker-1", key, "now")
@@ -58,7 +60,9 @@ async def test_late_sigterm_does_nothing(tmp_path: Path) -> None:
 
 
 async def test_sigterm_is_not_enough_for_c_code_and_sigkill_is(tmp_path: Path) -> None:
-    """A loop in C code outlives flag and SIGTERM; SIGKILL ends it, and the slot is ready again (failure case 4)."""
+    """A loop in C code outlives flag and SIGTERM; SIGKILL ends it, and the slot is ready again
+    (failure case 4).
+    """
     async with workshop(tmp_path) as shop:
         key, pid = await shop.started("stubborn")
         shop.pool.flag_stop("worker-1", key, "now")
@@ -71,7 +75,9 @@ async def test_sigterm_is_not_enough_for_c_code_and_sigkill_is(tmp_path: Path) -
 
 
 async def test_no_process_outlives_its_run(tmp_path: Path) -> None:
-    """Sessions of their own, orphans of orphans and an empty environment: all are gone when the run has ended (failure case 5)."""
+    """Sessions of their own, orphans of orphans and an empty environment: all are gone when the run
+    has ended (failure case 5).
+    """
     async with workshop(tmp_path) as shop:
         key = shop.send("grandchildren", pids=tmp_path / "pids")
         pids = [int(pid) for pid in (await note_of(tmp_path / "pids")).split()]
@@ -94,7 +100,9 @@ async def test_no_process_outlives_a_kill(tmp_path: Path) -> None:
 
 
 async def test_threads_of_a_stopped_run_end_with_their_process(tmp_path: Path) -> None:
-    """A stopped run that leaves a thread is finished only when its process is gone; the slot is not lost."""
+    """A stopped run that leaves a thread is finished only when its process is gone; the slot is not
+    lost.
+    """
     async with workshop(tmp_path) as shop:
         key, pid = await shop.started("threaded")
         witness = Witness(pid)

@@ -4,16 +4,16 @@ import time
 
 from huey import SqliteHuey
 
-from benchmarks.peers import verbs
+from benchmarks.peers import commands
 
 PAUSE = 0.001
-huey = SqliteHuey("bench", filename=verbs.SERVICE, fsync=True, timeout=60)
+huey = SqliteHuey("bench", filename=commands.SERVICE, fsync=True, timeout=60)
 
 
 @huey.task()
 def noop() -> bool:
     """Note the time, and have a result: None would not be kept."""
-    verbs.clock.note()
+    commands.clock.note()
     return True
 
 
@@ -24,4 +24,4 @@ def run() -> None:
         time.sleep(PAUSE)
 
 
-VERBS = {"submits": verbs.submits(noop), "lone": verbs.lone(run)}
+VERBS = {"submits": commands.submits(noop), "lone": commands.lone(run)}

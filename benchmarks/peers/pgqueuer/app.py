@@ -11,27 +11,30 @@ from pgqueuer import AsyncpgDriver, AsyncpgPoolDriver, PgQueuer, Queries
 from pgqueuer.core.completion import CompletionWatcher
 from pgqueuer.models import Job
 
-from benchmarks.peers import verbs
+from benchmarks.peers import commands
 
 BATCH = 100
 
 
 async def _work() -> None:
-    """Be a worker. Not by the command: pgqueuer 1.6.0's fails with the typer that pip finds for it."""
-    made = PgQueuer(AsyncpgDriver(await asyncpg.connect(verbs.SERVICE)))
+    """Be a worker.
+
+    Not by the command: pgqueuer 1.6.0's fails with the typer that pip finds for it.
+    """
+    made = PgQueuer(AsyncpgDriver(await asyncpg.connect(commands.SERVICE)))
 
     @made.entrypoint("noop")
     async def noop(job: Job) -> None:
         """Note the time."""
         del job
-        verbs.clock.note()
+        commands.clock.note()
 
     await made.run(batch_size=BATCH)
 
 
 @asynccontextmanager
 async def _queries() -> AsyncIterator[Queries]:
-    async with asyncpg.create_pool(verbs.SERVICE, min_size=1, max_size=10) as pool:
+    async with asyncpg.create_pool(commands.SERVICE, min_size=1, max_size=10) as pool:
         yield Queries(AsyncpgPoolDriver(pool))
 
 
@@ -42,7 +45,7 @@ async def _prepare() -> None:
 
 async def _submits(count: int, in_flight: int) -> float:
     async with _queries() as queries:
-        return await verbs.submits_async(lambda: queries.enqueue("noop", None), count, in_flight)
+        return await commands.submits_async(lambda: queries.enqueue("noop", None), count, in_flight)
 
 
 async def _batches(count: int, size: int) -> float:
@@ -51,11 +54,11 @@ async def _batches(count: int, size: int) -> float:
         async def batch(jobs: int) -> None:
             await queries.enqueue(["noop"] * jobs, [None] * jobs, [0] * jobs)
 
-        return await verbs.batches_async(batch, count, size)
+        return await commands.batches_async(batch, count, size)
 
 
 async def _lone(count: int) -> list[tuple[float, float]]:
-    driver = AsyncpgDriver(await asyncpg.connect(verbs.SERVICE))
+    driver = AsyncpgDriver(await asyncpg.connect(commands.SERVICE))
     async with (
         _queries() as queries,
         CompletionWatcher(driver, queries=Queries(driver), debounce=timedelta(milliseconds=1)) as watcher,
@@ -65,7 +68,7 @@ async def _lone(count: int) -> list[tuple[float, float]]:
             (job,) = await queries.enqueue("noop", None)
             await watcher.wait_for(job)
 
-        return await verbs.lone_async(run, count)
+        return await commands.lone_async(run, count)
 
 
 VERBS = {

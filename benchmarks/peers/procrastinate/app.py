@@ -5,16 +5,16 @@ import asyncio
 from procrastinate import App, PsycopgConnector
 from procrastinate.jobs import Status
 
-from benchmarks.peers import verbs
+from benchmarks.peers import commands
 
 PAUSE = 0.001
-app = App(connector=PsycopgConnector(conninfo=verbs.SERVICE, min_size=1, max_size=10))
+app = App(connector=PsycopgConnector(conninfo=commands.SERVICE, min_size=1, max_size=10))
 
 
 @app.task(name="noop")
 async def noop() -> None:
     """Note the time."""
-    verbs.clock.note()
+    commands.clock.note()
 
 
 async def _prepare() -> None:
@@ -24,7 +24,7 @@ async def _prepare() -> None:
 
 async def _submits(count: int, in_flight: int) -> float:
     async with app.open_async():
-        return await verbs.submits_async(noop.defer_async, count, in_flight)
+        return await commands.submits_async(noop.defer_async, count, in_flight)
 
 
 async def _batches(count: int, size: int) -> float:
@@ -33,7 +33,7 @@ async def _batches(count: int, size: int) -> float:
         async def batch(jobs: int) -> None:
             await noop.batch_defer_async(*[{} for _ in range(jobs)])
 
-        return await verbs.batches_async(batch, count, size)
+        return await commands.batches_async(batch, count, size)
 
 
 async def _run() -> None:
@@ -44,7 +44,7 @@ async def _run() -> None:
 
 async def _lone(count: int) -> list[tuple[float, float]]:
     async with app.open_async():
-        return await verbs.lone_async(_run, count)
+        return await commands.lone_async(_run, count)
 
 
 VERBS = {

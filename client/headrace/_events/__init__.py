@@ -1,1 +1,4 @@
-"""What headrace.events shows: status events from RabbitMQ, read and consumed. Only link.py and address.py know pika."""
+"""The implementation of headrace.events: reading and consuming status events from RabbitMQ.
+
+Only link.py and address.py import pika.
+"""

@@ -1,4 +1,7 @@
-"""The URL of a broker's node: what it says, and what it leaves to us. For whoever consumes, and for the server."""
+"""Reading the URL of a broker node, and filling in what the URL leaves open.
+
+Both the consumer and the server use it.
+"""
 
 import ssl
 from typing import Final
@@ -14,8 +17,9 @@ CONNECT: Final = 5.0
 def node(url: str, name: str) -> pika.URLParameters:
     """How to connect. Raises ValueError, in a sentence, for what cannot be used.
 
-    name: what the connection is called in the broker's own lists. For amqps:// the broker's certificate is verified;
-    cacertfile, certfile and keyfile in the query are those of RabbitMQ's own URI specification.
+    name: what the connection is called in the broker's own lists. For amqps:// the broker's
+    certificate is verified; cacertfile, certfile and keyfile in the query are those of RabbitMQ's
+    own URI specification.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("amqp", "amqps") or not parts.hostname:

@@ -31,22 +31,22 @@ class _HistoryUnread(Exception):
 class EventConsumer:
     """Consumes the status events of jobs from a durable queue, and hands each to a handler.
 
-    queue: its name; declared, bound and kept: what happens while nobody consumes waits there. handler: called with one
-    JobEvent after the other, on the thread of run(); when it returns, the event is acknowledged.
-    url: amqp:// or amqps://, several nodes of a cluster separated by commas; left out, that of the environment's
-    HEADRACE_AMQP_URL or AMQP_URL.
-    statuses, tenants, types: only events with one of these; empty means any. kinds: those to be shown, which the server
-    must broadcast (its setting events_kinds). exchange: the server's events_exchange.
-    client: fills gaps. positions: how far each job has come, by its id; a mapping of yours that is kept somewhere makes
-    restarts seamless, and is taken to know every job that was ever seen. Left out: the last 10,000 jobs, in memory, each
-    from the first event that comes.
-    prefetch: how many events are held unacknowledged, at most.
-    max_attempts: how often the handler is given an event that it fails on, before the event is rejected for good; None:
-    until it succeeds.
-    queue_arguments: those the queue is declared with. Left out: one consumer of the queue is active at a time, so that
-    several copies of a service keep the order, and another takes over when one ends.
+    queue: its name; declared, bound and kept: what happens while nobody consumes waits there.
+    handler: called with one JobEvent after the other, on the thread of run(); when it returns, the
+    event is acknowledged. url: amqp:// or amqps://, several nodes of a cluster separated by commas;
+    left out, that of the environment's HEADRACE_AMQP_URL or AMQP_URL. statuses, tenants, types:
+    only events with one of these; empty means any. kinds: those to be shown, which the server must
+    broadcast (its setting events_kinds). exchange: the server's events_exchange. client: fills
+    gaps. positions: how far each job has come, by its id; a mapping of yours that is kept somewhere
+    makes restarts seamless, and is taken to know every job that was ever seen. Left out: the last
+    10,000 jobs, in memory, each from the first event that comes. prefetch: how many events are held
+    unacknowledged, at most. max_attempts: how often the handler is given an event that it fails on,
+    before the event is rejected for good; None: until it succeeds. queue_arguments: those the queue
+    is declared with. Left out: one consumer of the queue is active at a time, so that several
+    copies of a service keep the order, and another takes over when one ends.
 
-    headrace.events has the whole story. Raises InvalidArgument for what cannot be, ModuleNotFoundError without pika.
+    headrace.events has the whole story. Raises InvalidArgument for what cannot be,
+    ModuleNotFoundError without pika.
     """
 
     def __init__(
@@ -80,18 +80,21 @@ class EventConsumer:
         self._max_attempts = max_attempts
         self._held: Held[tuple[Any, Broadcast]] = Held()
         self._stopped = False
-        # Of all queues of Python this one alone can be written to by a signal handler that interrupts its reader.
+        # Of all queues of Python this one alone can be written to by a signal handler that
+        # interrupts its reader.
         self._inbox: SimpleQueue[Any] = SimpleQueue()
         self._pika = _link_module()
         topology = self._pika.Topology(exchange, queue, self._selection.keys(), queue_arguments)
         self._link = self._pika.Link(_url(url), topology, prefetch, self._inbox)
 
     def run(self) -> None:
-        """Consumes until stop() is called; then returns, when the handler has. A consumer runs once.
+        """Consumes events until stop() is called, then returns once the handler has returned.
 
-        Connections that are lost are made again, without end. Raises BrokerRefused when the broker is reached at first
-        and refuses. Ctrl-C goes on as KeyboardInterrupt: the event that it interrupted, and those not yet handled, stay
-        in the queue.
+        A consumer runs once.
+
+        Connections that are lost are made again, without end. Raises BrokerRefused when the broker
+        is reached at first and refuses. Ctrl-C goes on as KeyboardInterrupt: the event that it
+        interrupted, and those not yet handled, stay in the queue.
         """
         if self._stopped:
             return
@@ -106,7 +109,10 @@ class EventConsumer:
             self._link.close()
 
     def stop(self) -> None:
-        """Makes run() return when the handler is done with its event. From any thread, and from a signal handler."""
+        """Makes run() return once the handler is done with its event.
+
+        It may be called from any thread and from a signal handler.
+        """
         self._stopped = True
         self._inbox.put(None)
 
@@ -167,7 +173,10 @@ class EventConsumer:
         self._held.settled(event.job_id)
 
     def _hand_over(self, broadcast: Broadcast) -> None:
-        """Shows an event, and before it those that should have come first. A duplicate is dropped."""
+        """Passes an event to the handler, preceded by any events that are missing before it.
+
+        A duplicate is dropped.
+        """
         event, previous = broadcast.event, broadcast.previous_revision
         known = self._positions.get(event.job_id, 0 if self._knows_all else previous)
         if event.revision <= known:
@@ -190,7 +199,10 @@ class EventConsumer:
         log.info("Job %s: %d events that did not come were read from its history", event.job_id, shown)
 
     def _show(self, event: JobEvent) -> bool:
-        """Calls the handler, if the event is one that was asked for; either way the job has come so far."""
+        """Calls the handler if the event was asked for, and records the position either way.
+
+        Returns whether the event was asked for.
+        """
         wanted = self._selection.has(event)
         if wanted:
             self._handler(event)
@@ -199,7 +211,11 @@ class EventConsumer:
 
 
 def _read_on(history: Iterator[JobEvent]) -> JobEvent | None:
-    """The next event of a history; None at its end. Raises _HistoryUnread where the server cannot say."""
+    """Returns the next event of a history, or None at its end.
+
+    Raises _HistoryUnread when the server cannot say. None also stands for a job that no longer
+    exists.
+    """
     try:
         return next(history, None)
     except JobNotFound as error:

@@ -1,4 +1,4 @@
-"""What reading and consuming events can raise, beside what a handler raises itself.
+"""The errors of reading and consuming events, apart from those that a handler raises.
 
 HeadraceError
 ├── InvalidBroadcast    a message that is no event of Headrace, or cannot be read; a ValueError too
@@ -9,8 +9,14 @@ from headrace.errors import HeadraceError
 
 
 class InvalidBroadcast(HeadraceError, ValueError):
-    """A message that is no event of Headrace, or one that cannot be read. The text says what is wrong with it."""
+    """A message that is not an event of Headrace, or cannot be read.
+
+    The text says what is wrong with it.
+    """
 
 
 class BrokerRefused(HeadraceError):
-    """The broker was reached and refuses what a consumer needs: a wrong password, a missing right, another queue."""
+    """The broker was reached and refuses what the consumer needs.
+
+    Examples are a wrong password, a missing right, or a queue that was declared differently.
+    """

@@ -1,9 +1,12 @@
-"""Jobs whose next event could not be handled yet: each waits alone, its later events behind it, in order.
+"""Keeps jobs whose next event could not be handled yet.
 
-A message that is given back to RabbitMQ comes again behind those that the consumer holds already, so a job's events
-would change places; and at once, so a handler that fails would be called thousands of times a second. Instead the
-message is kept, unacknowledged, and its handler is called again after a pause. How many messages are kept is bounded
-by the prefetch count: when all of it waits, the broker sends no more.
+Each job waits on its own, and its later events wait behind the failed one, in order.
+
+A message that is given back to RabbitMQ comes again behind those that the consumer holds already,
+so a job's events would change places; and at once, so a handler that fails would be called
+thousands of times a second. Instead the message is kept, unacknowledged, and its handler is called
+again after a pause. How many messages are kept is bounded by the prefetch count: when all of it
+waits, the broker sends no more.
 """
 
 import time
@@ -43,7 +46,10 @@ class Held(Generic[D]):
         return True
 
     def failed(self, job_id: str, delivery: D) -> float:
-        """Puts a delivery that was not handled in front of its job's. Answers the pause until it is due again."""
+        """Puts a delivery that was not handled at the front of the queue of its job.
+
+        Returns the pause, in seconds, until it is due again.
+        """
         job = self._jobs.setdefault(job_id, _Job())
         job.waiting.appendleft(delivery)
         job.failures += 1

@@ -1,13 +1,16 @@
-"""A queue of RabbitMQ, consumed on a thread of its own. With address.py, the only place of the client that knows pika.
+"""Consumes a queue of RabbitMQ on a thread of its own.
+
+Apart from address.py, this is the only module of the client that imports pika.
 
     broker ══ link thread: heartbeats, reconnecting, declaring ══▶ inbox ──▶ the thread that handles events
                                        ▲                                                  │
                                        └──────────── settle(delivery) ◀───────────────────┘
 
-pika's connection belongs to one thread, and a broker cuts a connection that is silent for two heartbeats: a handler
-that took longer on that thread would lose it, and get the same event again. So the connection has this thread and the
-handler its caller's. Each connection puts `Connected` into the inbox before its deliveries: what came before was
-delivered by a connection that is gone, and the broker will deliver it again.
+pika's connection belongs to one thread, and a broker cuts a connection that is silent for two
+heartbeats: a handler that took longer on that thread would lose it, and get the same event again.
+So the connection has this thread and the handler its caller's. Each connection puts `Connected`
+into the inbox before its deliveries: what came before was delivered by a connection that is gone,
+and the broker will deliver it again.
 """
 
 import logging
@@ -30,13 +33,20 @@ from headrace.errors import InvalidArgument
 TICK = 5.0
 """Seconds that the link looks at its connection without being woken, at most."""
 BIND_AGAIN = 30.0
-"""Seconds after which the bindings are declared again: somebody may have deleted the exchange, and made it anew."""
+"""Seconds after which the bindings are declared again.
+
+The exchange may have been deleted and created anew in the meantime.
+"""
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
 CLOSING = 10.0
 """Seconds that close() waits for a broker that does not answer."""
 _REFUSED = frozenset({402, 403, 405, 406, 530})
-"""Reply codes that do not go away by themselves: no right, another exclusive owner, other arguments, no such host."""
+"""The reply codes of failures that do not pass by themselves.
+
+They stand for a missing right, another exclusive owner, other arguments and an unknown virtual
+host.
+"""
 _NOT_FOUND = 404
 
 log = logging.getLogger("headrace.events")
@@ -46,7 +56,10 @@ if not logging.getLogger("pika").level:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """What a consumer needs on the broker. All of it is declared, and stays."""
+    """The objects that a consumer needs on the broker.
+
+    All of them are declared, and they stay.
+    """
 
     exchange: str
     queue: str
@@ -71,7 +84,10 @@ class Connected:
 
 
 Arrival = Delivery | Connected | Exception | None
-"""What an inbox holds. An exception ends the consumer; None only wakes it."""
+"""The items of an inbox.
+
+An exception ends the consumer; None only wakes it.
+"""
 
 
 def parameters(urls: str, name: str) -> list[pika.URLParameters]:
@@ -107,7 +123,10 @@ class Link:
         self._thread.start()
 
     def settle(self, delivery: Delivery, *, handled: bool) -> None:
-        """Acknowledges a delivery, or rejects it for good. Nothing happens where its connection is gone."""
+        """Acknowledges a delivery, or rejects it for good.
+
+        Does nothing if its connection is gone.
+        """
         self._settled.put((delivery, handled))
         self._wake()
 
@@ -176,7 +195,10 @@ class Link:
         self._send_settled(channel)
 
     def _declared(self, connection: pika.BlockingConnection) -> Any:
-        """A channel on which all is declared. An exchange that is there needs no right to configure it."""
+        """Returns a channel on which everything is declared.
+
+        An exchange that already exists needs no right to configure it.
+        """
         channel = connection.channel()
         try:
             channel.exchange_declare(self._topology.exchange, passive=True)

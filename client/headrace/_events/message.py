@@ -1,4 +1,7 @@
-"""From a message to a job's event. No broker, no pika: any AMQP library has headers, a content type and a body."""
+"""Turns a message into an event of a job.
+
+It needs neither a broker nor pika: every AMQP library has headers, a content type and a body.
+"""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +23,7 @@ _TYPE = re.compile(r"headrace\.job\.[a-z_]+\.v1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broadcast:
-    """One event of a job's history as it was broadcast, and where it stands among those that were."""
+    """An event of a job's history as it was broadcast, and its place among those broadcast."""
 
     id: str
     """The same for every copy of the message: the job's id, a slash, the revision."""
@@ -35,8 +38,8 @@ class Broadcast:
 def decode(headers: Mapping[str, Any] | None, body: bytes, content_type: str | None = JSON) -> Broadcast:
     """Reads a message: its headers, its body, and its property content_type.
 
-    What a newer Headrace says and this client does not know is left out, or UNKNOWN. Raises InvalidBroadcast for
-    what is no event of Headrace.
+    What a newer Headrace says and this client does not know is left out, or UNKNOWN. Raises
+    InvalidBroadcast for what is no event of Headrace.
     """
     given = {name: _text(value) for name, value in (headers or {}).items()}
     if given.get("ce-specversion") != "1.0" or not _TYPE.fullmatch(str(given.get("ce-type"))):

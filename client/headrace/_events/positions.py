@@ -7,9 +7,12 @@ JOBS_KEPT = 10_000
 
 
 class RecentPositions(MutableMapping[str, int]):
-    """The last revision of the jobs that were heard of last, in memory: what was not heard of longest is forgotten.
+    """The last revision of each recently seen job, kept in memory.
 
-    A broker delivers again what was not acknowledged, and a server what was not confirmed: within seconds or minutes.
+    The job whose revision was set longest ago is forgotten first.
+
+    A broker delivers again what was not acknowledged, and a server what was not confirmed: within
+    seconds or minutes.
     """
 
     def __init__(self, kept: int = JOBS_KEPT) -> None:

@@ -1,12 +1,14 @@
 """Which events a consumer wants: as keys to bind its queue with, and as a question about one event.
 
-A message's routing key is `job.<status>.<tenant>.<type>`, always four words: what could be taken for a dot, a
-wildcard or anything but a letter, a digit, `_` or `-` is written as %XX for each byte of its UTF-8.
+A message's routing key is `job.<status>.<tenant>.<type>`, always four words: what could be taken
+for a dot, a wildcard or anything but a letter, a digit, `_` or `-` is written as %XX for each byte
+of its UTF-8.
 
-A queue is bound by tenant and type, which every event of a job has in common: the broker gives it all events of a job
-or none. The status is looked at here. Were it in the key, each change that the queue did not ask for would look like
-a gap; and where no other queue wants such a change either, a server would keep it, and the job's later events behind
-it, until one does (its setting events_unroutable).
+A queue is bound by tenant and type, which every event of a job has in common: the broker gives it
+all events of a job or none. The status is looked at here. Were it in the key, each change that the
+queue did not ask for would look like a gap; and where no other queue wants such a change either, a
+server would keep it, and the job's later events behind it, until one does (its setting
+events_unroutable).
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +21,7 @@ from headrace.errors import InvalidArgument
 from headrace.info import EventKind, JobEvent, JobStatus
 
 DEFAULT_KINDS = (EventKind.CREATED, EventKind.STATUS_CHANGED)
-"""What a server broadcasts unless it is told otherwise."""
+"""The kinds of event that a server broadcasts by default."""
 WORD_MAX = 100
 """Bytes of a tenant or a type in a key; of a longer one the key has the beginning, and `~`."""
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
@@ -28,7 +30,9 @@ W = TypeVar("W", bound=StrEnum)
 
 
 def binding_keys(*, tenants: Iterable[str] = (), types: Iterable[str] = ()) -> tuple[str, ...]:
-    """The keys that bind a queue to the exchange for all events of the jobs of these tenants and types.
+    """Returns the keys that bind a queue to the exchange for the events of these jobs.
+
+    These are all events of the jobs of the given tenants and types.
 
     What is left empty is not looked at: binding_keys() is ("job.*.*.*",), everything.
     """

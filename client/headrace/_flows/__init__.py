@@ -1,1 +1,1 @@
-"""What takes several calls: waiting, following, running."""
+"""Operations that take several calls: waiting for, following and running a job."""

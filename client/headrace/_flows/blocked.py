@@ -1,6 +1,10 @@
-"""A job that waits for another job keeps its own worker from it: on the last one it waits for ever, and is told so.
+"""Warns a job that waits for another job which is QUEUED for long.
 
-The line goes to the log of the job that waits, once for each that it waits for. Outside of a worker nothing is said.
+A job that waits keeps its own worker from the other job, and on the last worker it would wait for
+ever.
+
+The line goes to the log of the job that waits, once for each that it waits for. Outside of a worker
+nothing is said.
 """
 
 import logging
@@ -23,7 +27,7 @@ class Blocked:
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self.inside = WORKER_VARIABLE in os.environ
-        """Whether it is a job that waits."""
+        """Whether this process is a worker, so that the waiting caller is itself a job."""
         self._clock = clock
         self._queued_since: float | None = clock()
         self._said = False

@@ -1,11 +1,13 @@
 """When to try again after a failure, and when to give up: decisions only, no waiting.
 
 Attempts    one unary call. Repeated within the call's deadline where the server said when (RetryInfo), and where it
-            is away: it restarts. Every method may be repeated, submit because it carries a request_id.
+            is away: it restarts. Every method may be repeated, submit because it carries a
+            request_id.
 Reconnect   a watch or a wait. Goes on through lost connections with growing, jittered waits.
 
-A server that is away is looked for every half second at most, so that who follows a job goes on within a second of its
-being there again. One that answers, but cannot serve, is asked less and less often: callers are many, and it is busy.
+A server that is away is looked for every half second at most, so that who follows a job goes on
+within a second of its being there again. One that answers, but cannot serve, is asked less and less
+often: callers are many, and it is busy.
 """
 
 import random
@@ -17,14 +19,17 @@ from headrace.errors import Cancelled, DeadlineExceeded, HeadraceError, Internal
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
 LONGEST_AWAY_DELAY = 0.5
-"""Where nobody answers, in seconds: a try that finds nobody costs nobody anything."""
+"""The longest delay, in seconds, while no server answers.
+
+Such an attempt costs no server anything.
+"""
 OPEN_ATTEMPTS = 5
 """How often a call is tried where nobody has ever been there: for a good second."""
 
 _LEAVING = "DRAINING"
 """The reason of a server that is about to be away."""
 _RESET = ("rst_stream", "stream removed", "goaway", "socket closed", "connection reset", "broken pipe")
-"""What gRPC says, in lower case, when a connection ended under a stream."""
+"""The phrases of gRPC, in lower case, for a connection that ended under a stream."""
 
 Clock = Callable[[], float]
 
@@ -37,7 +42,7 @@ class Deadline:
         self._end = None if timeout is None else clock() + timeout
 
     def remaining(self) -> float | None:
-        """What is left, never negative."""
+        """Returns the seconds that are left, never negative; None if there is no limit."""
         return None if self._end is None else max(self._end - self._clock(), 0.0)
 
     def allows(self, delay: float) -> bool:
@@ -57,8 +62,8 @@ class Attempts:
     def failed(self, error: HeadraceError, *, known: bool) -> float:
         """The wait before the next attempt, in seconds. Raises the error when there is to be none.
 
-        known: whether this client has ever seen its server. When the time is over within a repetition, that is not why
-        the call failed: the last answer says why.
+        known: whether this client has ever seen its server. When the time is over within a
+        repetition, that is not why the call failed: the last answer says why.
         """
         if isinstance(error, DeadlineExceeded) and self._last is not None:
             raise self._last
@@ -100,7 +105,8 @@ class Reconnect:
     def failed(self, error: HeadraceError, *, known: bool) -> float:
         """The wait before the next attempt, in seconds. Raises the error when there is to be none.
 
-        known: whether this client has ever seen its server. A restart is waited for, a wrong address is not.
+        known: whether this client has ever seen its server. A restart is waited for, a wrong
+        address is not.
         """
         self._failures += 1
         if self._failures == 1:
@@ -117,7 +123,10 @@ class Reconnect:
 
 
 def resumable(error: HeadraceError) -> bool:
-    """Whether following a job goes on after an error: the server is away, is full for now, or was cut off."""
+    """Returns whether following a job goes on after this error.
+
+    It does if the server is away, is full for now, or cut the stream off.
+    """
     if isinstance(error, Unavailable):
         return True
     if isinstance(error, Overloaded):
@@ -130,12 +139,18 @@ def resumable(error: HeadraceError) -> bool:
 
 
 def _delay(error: HeadraceError, failures: int) -> float:
-    """The wait after so many failures in a row, in seconds; never shorter than the server asked for."""
+    """Returns the delay in seconds after this many failures in a row.
+
+    It is never shorter than the server asked for.
+    """
     longest = LONGEST_DELAY if error.reason and error.reason != _LEAVING else LONGEST_AWAY_DELAY
     delay = min(FIRST_DELAY * 2.0 ** min(failures - 1, 10), longest) * random.uniform(0.5, 1)
     return max(delay, _spread(error.retry_after or 0.0))
 
 
 def _spread(delay: float) -> float:
-    """At least the delay, and up to half more: callers that were sent away together do not come back together."""
+    """Returns a random delay between the given one and one and a half times as long.
+
+    Callers that were turned away together then do not all come back together.
+    """
     return delay * random.uniform(1, 1.5)

@@ -1,4 +1,7 @@
-"""Running a job: what both clients do with a watch that submits its own job. No input or output here."""
+"""Running a job: the logic that both clients share for a watch that submits its own job.
+
+This module does no input or output.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ LEAVE_TIMEOUT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who is told what happens to a job that is run."""
+    """The callbacks of a caller that runs a job."""
 
     on_submitted: Callable[[JobInfo], object] | None
     on_event: Callable[[JobEvent], object] | None

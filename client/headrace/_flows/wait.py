@@ -1,4 +1,7 @@
-"""Waiting for the end of a job: WaitJob, again and again, through lost connections. No input or output here."""
+"""Waiting for the end of a job: repeated WaitJob calls that survive lost connections.
+
+This module does no input or output.
+"""
 
 import time
 
@@ -37,7 +40,10 @@ class Wait:
         return requests.wait(self._tenant, self._job_id, remaining)
 
     def answered(self, job: JobInfo) -> bool:
-        """Whether the job has ended. Raises DeadlineExceeded when it has not and the time is over."""
+        """Returns whether the job has ended.
+
+        Raises DeadlineExceeded when it has not and the time is over.
+        """
         self._reconnect.heard()
         self._blocked.saw(self._job_id, job.status)
         if not job.final and self._deadline.remaining() == 0:
@@ -45,5 +51,8 @@ class Wait:
         return job.final
 
     def failed(self, error: HeadraceError, *, known: bool) -> float:
-        """The wait before the next call, in seconds. Raises the error when it is final. known: as in Watch."""
+        """Returns the delay before the next call, in seconds.
+
+        Raises the error when it is final. known: as in Watch.
+        """
         return self._reconnect.failed(error, known=known)

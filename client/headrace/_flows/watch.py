@@ -1,8 +1,9 @@
 """A watch that survives its connection.
 
-A stream ends for many reasons that have nothing to do with the job: the server restarts, a proxy cuts an idle
-link, a laptop sleeps. The log of the job makes that harmless: every event has a revision, and a stream can begin
-after any of them. So a watch is not a stream but a cursor, and a stream only moves it:
+A stream ends for many reasons that have nothing to do with the job: the server restarts, a proxy
+cuts an idle link, a laptop sleeps. The log of the job makes that harmless: every event has a
+revision, and a stream can begin after any of them. So a watch is not a stream but a cursor, and a
+stream only moves it:
 
                 request()                     received(update)
     cursor ───────────────▶ open stream ─────────────────────────▶ item for the caller
@@ -11,10 +12,11 @@ after any of them. So a watch is not a stream but a cursor, and a stream only mo
       └── wait ◀─────────────────┘
              or raise: a final status, or out of patience
 
-Nothing is yielded twice (an event at or before the cursor is dropped) and nothing is left out (the next stream
-begins at the cursor). Where all events were asked for, a hole between two revisions is an error: it would be the
-server's. RunJob is the same watch with another beginning: until its snapshot has come the same RunJobRequest is sent
-again, which its request_id makes harmless; after that the job is known and WatchJob goes on.
+Nothing is yielded twice (an event at or before the cursor is dropped) and nothing is left out (the
+next stream begins at the cursor). Where all events were asked for, a hole between two revisions is
+an error: it would be the server's. RunJob is the same watch with another beginning: until its
+snapshot has come the same RunJobRequest is sent again, which its request_id makes harmless; after
+that the job is known and WatchJob goes on.
 
 This module does no input or output: Client and AsyncClient open the streams and wait.
 """
@@ -34,7 +36,8 @@ Request = job_service_pb2.WatchJobRequest | job_service_pb2.RunJobRequest
 class Watch:
     """One job being followed. `first` is what the caller asked for.
 
-    timeout: seconds in all, None for no limit. patience: seconds that it goes on without its server.
+    timeout: seconds in all, None for no limit. patience: seconds that it goes on without its
+    server.
     """
 
     def __init__(
@@ -57,7 +60,10 @@ class Watch:
             self._revision = first.after_revision if first.HasField("after_revision") else None
 
     def request(self) -> Request:
-        """What to open the next stream with: RunJob for a RunJobRequest, else WatchJob."""
+        """Returns the request that opens the next stream, for either RunJob or WatchJob.
+
+        A RunJobRequest is for RunJob, any other for WatchJob.
+        """
         if self._revision is None:
             return self._first
         return job_service_pb2.WatchJobRequest(
@@ -75,7 +81,10 @@ class Watch:
         return self._deadline.remaining()
 
     def received(self, update: job_pb2.JobUpdate) -> Update | None:
-        """What the caller is told of an update: None for nothing. Raises InternalError for a hole in the events."""
+        """Returns what the caller receives for an update, or None for nothing.
+
+        Raises InternalError for a gap in the events.
+        """
         self._reconnect.heard()
         self._heard = True
         match update.WhichOneof("kind"):
@@ -99,9 +108,12 @@ class Watch:
                 return None
 
     def failed(self, error: HeadraceError | None, *, known: bool) -> float:
-        """The wait before the next request, in seconds; error is None when the stream ended OK, but too soon.
+        """Returns the delay before the next request, in seconds.
 
-        known: whether this client has ever seen its server; where it has not, patience is short. Raises the error when it is final, or when patience or time is over.
+        error is None when the stream ended OK, but too soon.
+
+        known: whether this client has ever seen its server; where it has not, patience is short.
+        Raises the error when it is final, or when patience or time is over.
         """
         if (
             isinstance(error, DeadlineExceeded)

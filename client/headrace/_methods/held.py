@@ -4,7 +4,7 @@ from headrace.info import JobInfo
 
 
 class Held:
-    """What both kinds of handle know of their job."""
+    """The attributes that both kinds of handle share."""
 
     def __init__(self, job_id: str, tenant: str, info: JobInfo | None, *, existing: bool) -> None:
         self.job_id = job_id

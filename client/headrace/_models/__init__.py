@@ -1,1 +1,1 @@
-"""What headrace.info shows: the records of a job and its history."""
+"""The records that headrace.info exports: a job and its history."""

@@ -1,7 +1,8 @@
 """The words of Headrace. Each value is its own name as text: JobStatus.RUNNING == "RUNNING".
 
-Words that a server answers end in UNKNOWN: what a newer server says and this client does not know. So reading an
-answer never fails for a new word; JobInfo.final, not its status, says whether a job has ended.
+Words that a server answers end in UNKNOWN: what a newer server says and this client does not know.
+So reading an answer never fails for a new word; JobInfo.final, not its status, says whether a job
+has ended.
 """
 
 from enum import StrEnum, auto
@@ -17,7 +18,10 @@ class _Word(StrEnum):
 
 
 class JobStatus(_Word):
-    """Where a job stands. SUCCEEDED, FAILED and ABORTED are terminal."""
+    """The status of a job.
+
+    SUCCEEDED, FAILED and ABORTED are terminal.
+    """
 
     PENDING = auto()
     QUEUED = auto()
@@ -30,7 +34,7 @@ class JobStatus(_Word):
 
 
 class ErrorKind(_Word):
-    """What kind of end a job or an attempt came to."""
+    """The kinds of failure of a job or an attempt."""
 
     EXCEPTION = auto()
     DECLARED = auto()
@@ -57,7 +61,7 @@ class StopPhase(_Word):
 
 
 class StopOutcome(_Word):
-    """What became of a stop."""
+    """The outcomes of a stop."""
 
     STOPPED = auto()
     STOPPING = auto()
@@ -67,7 +71,7 @@ class StopOutcome(_Word):
 
 
 class EventKind(_Word):
-    """What an event of a job's history tells."""
+    """The kinds of event in a job's history."""
 
     CREATED = auto()
     STATUS_CHANGED = auto()
@@ -90,7 +94,7 @@ class MessageLevel(_Word):
 
 
 class MessageSource(_Word):
-    """Where the text of a message came from: ctx.message and ctx.log, or captured output."""
+    """The source of a message: ctx.message and ctx.log, or captured output."""
 
     JOB = auto()
     STDOUT = auto()
@@ -117,7 +121,7 @@ class JobOrder(_Word):
 
 
 class GateScope(_Word):
-    """What a gate is for."""
+    """The kinds of thing that a gate can control."""
 
     QUEUE = auto()
     TENANT = auto()
@@ -126,7 +130,7 @@ class GateScope(_Word):
 
 
 class CountGroup(_Word):
-    """What counts are grouped by."""
+    """The fields that jobs can be grouped by when they are counted."""
 
     STATUS = auto()
     TYPE = auto()

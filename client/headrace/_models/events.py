@@ -50,7 +50,10 @@ class FieldsUpdated:
 
 @dataclass(frozen=True, slots=True)
 class MessagesDropped:
-    """Messages over the limit of the attempt were dropped: this many, at least, when it was logged."""
+    """A record that messages over the limit of the attempt were dropped.
+
+    `count` is the number dropped when it was logged, at least.
+    """
 
     count: int
 
@@ -60,11 +63,14 @@ EventDetail = StatusChange | LoggedMessage | ResultSet | StopChange | FieldsUpda
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """What a broadcast may have besides the event: with CREATED the parameters, with the end of the job its results."""
+    """The values that a broadcast may carry besides the event.
+
+    CREATED carries the parameters, the end of the job its results.
+    """
 
     parameters: Mapping[str, Any]
     result: Any
-    """What the job returned."""
+    """The value that the job returned."""
     results: Mapping[str, Any]
     """Its named results."""
 
@@ -86,10 +92,14 @@ class JobEvent:
     """True when that status is terminal."""
     kind: EventKind
     detail: EventDetail | None
-    """What the kind tells further. None for CREATED and UNKNOWN."""
+    """The details of this kind of event, or None for CREATED and UNKNOWN."""
     payload: Payload | None = None
-    """Only in a broadcast of a server whose setting events_payload_kib has it in. None too where it was larger than that, and in
-    an event that a consumer has read from the server since its message was missing: then the job has it."""
+    """The values that a broadcast carries besides the event, or None.
+
+    Only a broadcast has them, and only if the server's setting events_payload_kib includes them.
+    They are None if they were larger than that, and in an event that a consumer has read from the
+    server because its message was missing. The job itself has them then.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +117,4 @@ class Finished:
 
 
 Update = Snapshot | JobEvent | Progress | Finished
-"""What a watch yields."""
+"""The items that a watch yields."""

@@ -11,7 +11,10 @@ from headrace._models.retry_policy import RetryPolicy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """What the caller gave, with the parameters as the type's signature understood them."""
+    """The values that the caller gave for a job.
+
+    The parameters stand as the type's signature understood them.
+    """
 
     type: str
     parameters: Mapping[str, Any]
@@ -93,7 +96,10 @@ class StopInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobInfo:
-    """A job as it stood when the server answered. Times are aware, in UTC, None while not reached."""
+    """A job as it stood when the server answered.
+
+    Times are aware datetimes in UTC, or None while they are not reached.
+    """
 
     job_id: str
     tenant: str
@@ -114,7 +120,7 @@ class JobInfo:
     next_attempt_time: datetime | None
     progress: Progress | None
     result: Any
-    """What it returned; None before that, and in view BASIC."""
+    """The value that the job returned; None until then, and in view BASIC."""
     results: Mapping[str, Any]
     """Named results, set while it ran. Empty in view BASIC."""
     error: JobError | None
@@ -125,16 +131,21 @@ class JobInfo:
     worker: str
     locked: bool
     traceparent: str = ""
-    """The trace of the call that submitted it, as W3C Trace Context has it; empty when there was none."""
+    """The W3C Trace Context of the call that submitted the job; empty when there was none."""
 
     @property
     def wait_time(self) -> timedelta | None:
-        """How long it waited from its release to its first start, its end or now. None before its release."""
+        """How long the job waited from its release to its first start, its end or now.
+
+        None before its release.
+        """
         return _span(self.queue_time, self.start_time or self.end_time)
 
     @property
     def run_time(self) -> timedelta | None:
-        """How long it has run from its first start to its end or now, waits between attempts included.
+        """How long the job has run from its first start to its end or now.
+
+        Waits between attempts are included.
 
         None before its first start.
         """

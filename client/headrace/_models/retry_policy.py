@@ -1,4 +1,7 @@
-"""How failed attempts of a job are repeated: said by a job's author, by a caller, and in what the server answers."""
+"""The policy by which failed attempts of a job are repeated.
+
+Job authors and callers give it, and the server answers it.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,10 +13,13 @@ BACKOFF_MAX = timedelta(days=365)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How failed attempts are repeated: the waits grow from initial_backoff by multiplier up to max_backoff.
+    """The policy by which failed attempts are repeated.
 
-    max_attempts counts the starts of the job's code, 1 to 1000; 1 never repeats. multiplier is 1 to 1000, a wait 0 to
-    365 days. Raises ValueError for a field that is out of its range, TypeError for one of another type.
+    The waits grow from initial_backoff by multiplier, up to max_backoff.
+
+    max_attempts counts the starts of the job's code, 1 to 1000; 1 never repeats. multiplier is 1 to
+    1000, a wait 0 to 365 days. Raises ValueError for a field that is out of its range, TypeError
+    for one of another type.
     """
 
     max_attempts: int = 1

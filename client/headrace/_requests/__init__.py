@@ -1,1 +1,1 @@
-"""What is asked, as messages."""
+"""Builds the request messages of both clients, and reads the answers."""

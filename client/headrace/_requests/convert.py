@@ -1,4 +1,7 @@
-"""From what the contract answers to the values of headrace.info: pure functions, shared by both clients."""
+"""Converts answers of the contract to the values of headrace.info.
+
+These are pure functions, shared by both clients.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +33,10 @@ W = TypeVar("W", JobStatus, ErrorKind, StopOutcome, StopPhase, MessageLevel, Mes
 
 
 def job(message: job_pb2.JobInfo) -> info.JobInfo:
-    """A job. Raises values.UnsupportedValue for a value of a kind that is newer than this library."""
+    """Returns a job from its message.
+
+    Raises values.UnsupportedValue for a value of a kind that is newer than this library.
+    """
     return info.JobInfo(
         job_id=message.job_id,
         tenant=message.tenant,
@@ -124,13 +130,13 @@ def counts(answer: job_service_pb2.CountJobsResponse, group_by: Sequence[CountGr
 
 
 def stop_result(answer: job_service_pb2.StopJobResponse) -> info.StopResult:
-    """What became of a stop."""
+    """Returns the result of a stop from its message."""
     outcome = _word(StopOutcome, job_service_pb2.StopOutcome.DESCRIPTOR, answer.outcome, "STOP_OUTCOME_")
     return info.StopResult(outcome, job(answer.job))
 
 
 def server_info(answer: admin_service_pb2.GetServerInfoResponse) -> info.ServerInfo:
-    """What the server is."""
+    """Returns the description of a server from its message."""
     return info.ServerInfo(
         version=answer.version,
         instance=answer.instance,
@@ -164,7 +170,7 @@ def instances(answer: admin_service_pb2.ListInstancesResponse) -> tuple[info.Ins
 
 
 def gate(message: admin_service_pb2.Gate) -> info.Gate:
-    """What an operator lets run."""
+    """Returns a gate from its message."""
     return info.Gate(
         scope=_word(GateScope, admin_service_pb2.GateScope.DESCRIPTOR, message.scope, "GATE_SCOPE_"),
         name=message.name,
@@ -178,7 +184,7 @@ def gate(message: admin_service_pb2.Gate) -> info.Gate:
 
 
 def traffic(message: admin_service_pb2.Traffic) -> info.Traffic:
-    """What a queue or a tenant is doing."""
+    """Returns the traffic of a queue or a tenant from its message."""
     return info.Traffic(
         gate=gate(message.gate),
         waiting=message.waiting,
@@ -200,7 +206,10 @@ def _spec(message: job_pb2.JobSpec) -> info.JobSpec:
 
 
 def _retry(message: job_pb2.RetryPolicy) -> RetryPolicy | None:
-    """A retry policy; what is not set has RetryPolicy's own default, which is the contract's. None: one beyond its bounds."""
+    """Returns a retry policy, or None for one that is beyond the bounds of RetryPolicy.
+
+    A field that is not set gets the default of RetryPolicy, which is that of the contract.
+    """
     given: dict[str, Any] = {
         "max_attempts": message.max_attempts or None,
         "initial_backoff": _duration(message, "initial_backoff"),
@@ -354,4 +363,7 @@ _TURNED: Mapping[str, Callable[[job_pb2.JobSpec, str], Any]] = {
         _retry(message.retry_policy) if message.HasField("retry_policy") else None
     ),
 }
-"""Fields of a spec that the record holds otherwise. Each other one is the field of its name, as it is."""
+"""Fields of a spec that the record holds otherwise.
+
+Each other one is the field of its name, as it is.
+"""

@@ -69,7 +69,7 @@ def run(
     include_messages: bool,
     min_progress_interval: Span | None,
 ) -> job_service_pb2.RunJobRequest:
-    """What a watch that submits its job begins with."""
+    """Returns the request that opens a watch which submits its own job."""
     return job_service_pb2.RunJobRequest(
         tenant=tenant,
         request_id=options.get("request_id") or str(uuid.uuid4()),
@@ -95,7 +95,7 @@ def watch(
     include_messages: bool,
     min_progress_interval: Span | None,
 ) -> job_service_pb2.WatchJobRequest:
-    """What a watch begins with."""
+    """Returns the request that opens a watch."""
     return job_service_pb2.WatchJobRequest(
         tenant=tenant,
         job_id=job_id,

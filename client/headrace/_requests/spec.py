@@ -1,7 +1,8 @@
 """From Python arguments to the parts of requests: job, filter, patch, times. Pure functions.
 
-What the contract cannot carry is refused here, before any call, with InvalidArgument naming the argument. What a
-server allows (lengths, ranges, names) is left to the server, which knows its settings.
+What the contract cannot carry is refused here, before any call, with InvalidArgument naming the
+argument. What a server allows (lengths, ranges, names) is left to the server, which knows its
+settings.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -98,7 +99,10 @@ def gate(scope: GateScope | str, name: str, changes: GateChanges) -> admin_servi
 
 
 def value(field: str, item: Any) -> value_pb2.Value:
-    """A Python value as the contract carries it. Raises InvalidArgument for one that it does not."""
+    """Returns the contract's form of a Python value.
+
+    Raises InvalidArgument for a value that the contract does not carry.
+    """
     try:
         return wire.to_proto(values.encode(item))
     except values.UnsupportedValue as error:
@@ -136,7 +140,10 @@ def span(field: str, length: Span | None) -> Duration | None:
 
 
 def seconds(field: str, length: Span) -> float:
-    """A length of time as seconds. Raises InvalidArgument for one that is negative or not finite."""
+    """Returns a length of time in seconds.
+
+    Raises InvalidArgument for one that is negative or not finite.
+    """
     result = length.total_seconds() if isinstance(length, timedelta) else float(length)
     if not 0 <= result <= _LONGEST.total_seconds():
         raise InvalidArgument.of(
@@ -190,7 +197,10 @@ _TURNED: Final[Mapping[str, Callable[[str, Any], Any]]] = {
 
 
 def _check_names(given: Mapping[str, object], known: type) -> None:
-    """Raises TypeError for a misspelt keyword argument, as Python does where a signature lists them."""
+    """Raises TypeError for a misspelt keyword argument.
+
+    Python does the same where a signature lists its keyword arguments.
+    """
     for name in given:
         if name not in known.__annotations__:
             raise TypeError(

@@ -46,9 +46,12 @@ class AsyncCalls:
         return admin_service_pb2_grpc.AdminServiceStub(self._channel)
 
     async def make(self, call: Call[T], timeout: float | None = None) -> T:  # noqa: ASYNC109 - bounds repetitions too
-        """Makes a unary call and reads its answer, repeating it where the server says when, or is away for now.
+        """Makes a unary call and returns its answer, repeating the call when that is allowed.
 
-        timeout: seconds to allow besides what the server was asked to wait; None: the connection's own.
+        It is repeated when the server says when, or is away for now.
+
+        timeout: seconds to allow besides what the server was asked to wait; None: the connection's
+        own.
         """
         allowed = self.connection.timeout if timeout is None else timeout
         deadline = Deadline(allowed + call.server_wait)
@@ -143,7 +146,10 @@ class AsyncCalls:
 
     @contextmanager
     def _closing(self) -> Iterator[None]:
-        """Tells a call that close() ended from a task that was cancelled: gRPC says CancelledError for both."""
+        """Distinguishes a call that close() ended from a task that was cancelled.
+
+        gRPC raises CancelledError for both.
+        """
         try:
             yield
         except asyncio.CancelledError:

@@ -32,9 +32,12 @@ class Calls:
         """Whether the server was ever seen by this client."""
 
     def make(self, call: Call[T], timeout: float | None = None) -> T:
-        """Makes a unary call and reads its answer, repeating it where the server says when, or is away for now.
+        """Makes a unary call and returns its answer, repeating the call when that is allowed.
 
-        timeout: seconds to allow besides what the server was asked to wait; None: the connection's own.
+        It is repeated when the server says when, or is away for now.
+
+        timeout: seconds to allow besides what the server was asked to wait; None: the connection's
+        own.
         """
         allowed = self.connection.timeout if timeout is None else timeout
         deadline = Deadline(allowed + call.server_wait)

@@ -1,7 +1,8 @@
 """How a client reaches its server: target, credentials, and what the transport is told.
 
-Deadlines and keepalive are decided here; what is repeated, and when, in retry.py: gRPC's own repetitions are over in two
-seconds, whatever the deadline, and hide the last answer when it comes before.
+Deadlines and keepalive are decided here; what is repeated, and when, in retry.py: gRPC's own
+repetitions are over in two seconds, whatever the deadline, and hide the last answer when it comes
+before.
 """
 
 import json
@@ -25,11 +26,17 @@ DEFAULT_RECONNECT_TIMEOUT = 60.0
 DEFAULT_MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 _SEVERAL = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
-"""The service config for several servers: calls take turns, so that what a draining one refused is asked of another."""
+"""The gRPC service config for several servers, with calls taken in turns.
+
+A call that a draining server has refused then goes to another one.
+"""
 
 
 def _several(target: str) -> bool:
-    """Whether a target may name several servers: a list of addresses, or a name that is looked up by gRPC's own words."""
+    """Returns whether a target may name several servers.
+
+    It may if it is a list of addresses, or a `dns:` name, which gRPC itself looks up.
+    """
     return "," in target or target.startswith("dns:")
 
 
@@ -42,9 +49,9 @@ class Connection:
     timeout: float
     """The deadline of a unary call."""
     wait_for_ready: bool
-    """Whether calls wait for a connection, until their deadline, where they would fail for want of one."""
+    """Whether a call waits for a connection until its deadline, instead of failing without one."""
     reconnect_timeout: float | None
-    """How long a watch, run or wait goes on without a server that was there before; None: for ever."""
+    """Seconds that a watch, run or wait goes on after losing its server; None means for ever."""
     max_message_bytes: int
 
     @classmethod
@@ -58,7 +65,10 @@ class Connection:
         reconnect_timeout: Span | None,
         max_message_bytes: int,
     ) -> Self:
-        """From what a client was given. Raises InvalidArgument for a target, or a length of time, that is none."""
+        """Returns the connection for the arguments that a client was given.
+
+        Raises InvalidArgument for an invalid target or length of time.
+        """
         target = target or os.environ.get(TARGET_VARIABLE) or DEFAULT_TARGET
         check(target)
         return cls(
@@ -74,7 +84,10 @@ class Connection:
 
     @classmethod
     def to(cls, target: str | None, timeout: Span) -> Self:
-        """One that needs nothing else than where and how long. Raises InvalidArgument as `of` does."""
+        """Returns a connection that needs only a target and a timeout.
+
+        Raises InvalidArgument as `of` does.
+        """
         return cls.of(
             target,
             access=Access(),
@@ -94,7 +107,8 @@ class Connection:
             ("grpc.primary_user_agent", f"headrace-python/{_version.read()}"),
             ("grpc.max_send_message_length", self.max_message_bytes),
             ("grpc.max_receive_message_length", self.max_message_bytes),
-            # The server permits a ping each 10 s. Without these a watch whose link was cut silently waits for ever.
+            # The server permits a ping each 10 s. Without these a watch whose link was cut silently
+            # waits for ever.
             ("grpc.keepalive_time_ms", 20_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             # Else 60 s, and that is what counts for a link that was cut.
@@ -104,8 +118,8 @@ class Connection:
             # gRPC's own waits grow to 2 min: too long for a server that restarts in a second.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 1_000),
-            # With the waits of retry.py this finds it within a second; and of several, one that was replaced is found
-            # again before the next goes.
+            # With the waits of retry.py this finds it within a second; and of several, one that was
+            # replaced is found again before the next goes.
             ("grpc.max_reconnect_backoff_ms", 300),
         ]
 

@@ -1,7 +1,7 @@
 """grpc.health.v1, as a probe asks it: one call, one word.
 
-Its stubs come with a package that the light client does without. Both messages have one field, so they are on the wire
-what protobuf's own wrappers are.
+Its stubs come with a package that the light client does without. Both messages have one field, so
+they are on the wire what protobuf's own wrappers are.
 """
 
 import grpc
@@ -19,7 +19,9 @@ LIVE = "live"
 
 
 def check(connection: Connection, service: str = "") -> str:
-    """What the server says of itself: SERVING, or NOT_SERVING while it drains or has no database; or of a service.
+    """Returns the health of the server, such as SERVING, or that of one of its services.
+
+    It is NOT_SERVING while the server drains or has no database.
 
     Asked once: a probe comes again by itself. Raises HeadraceError when there is no answer.
     """

@@ -1,4 +1,7 @@
-"""What is at an address that no call gets through to, in a sentence: told from what gRPC says of its attempts."""
+"""Describes, in a sentence, the peer at an address that no call gets through to.
+
+The sentence is derived from what gRPC says about its attempts.
+"""
 
 import os
 import re
@@ -15,7 +18,7 @@ _HANGS_UP = ("socket closed", "connection reset", "broken pipe", "endpoint closi
 _HTTP = ("http2 header with status", "content-type")
 _PROXY_FAILED = "http proxy"
 NO_NAME = ("errors resolving", "name resolution", "dns")
-"""What gRPC says, in lower case, where a name leads to no address."""
+"""The phrases of gRPC, in lower case, for a name that leads to no address."""
 _OWN_SCHEME = re.compile(r"(unix(-abstract)?|dns|ipv[46]|xds|vsock|google-c2p):")
 _NO_ADDRESS = re.compile(r"[\s/]")
 
@@ -27,7 +30,10 @@ def is_local(target: str) -> bool:
 
 
 def check(target: str) -> None:
-    """Raises InvalidArgument for what is no target, such as a URL: gRPC would look for a host of that name."""
+    """Raises InvalidArgument for text that is not a target, such as a URL.
+
+    Without this check gRPC would look for a host of that name.
+    """
     if not _OWN_SCHEME.match(target) and _NO_ADDRESS.search(target):
         raise InvalidArgument(
             f"{target!r} is no target: write host:port, such as 127.0.0.1:50551, without a scheme or a path."
@@ -35,7 +41,10 @@ def check(target: str) -> None:
 
 
 def sentence(text: str, target: str) -> str | None:  # noqa: PLR0911 - one for each kind
-    """What is wrong with the peer, and the way out; None where gRPC's text does not tell. text: in lower case."""
+    """Returns a sentence on what is wrong with the peer and how to fix it, or None.
+
+    It is None if gRPC's text gives no clue. text: in lower case.
+    """
     if _PROXY_FAILED in text:
         return (
             f"No way to {target} leads through the proxy that the environment names{_proxy()}: {text.rpartition(': ')[2]}. "

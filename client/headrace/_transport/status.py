@@ -1,4 +1,7 @@
-"""From a failed gRPC call to the error that is raised: google.rpc details are read here and nowhere else."""
+"""Converts a failed gRPC call to the error that is raised.
+
+The google.rpc details are read here and nowhere else.
+"""
 
 from collections.abc import Iterable
 from typing import cast
@@ -14,14 +17,16 @@ from headrace.errors import BY_CODE, BY_REASON, FieldViolation, HeadraceError, P
 _DETAILS_KEY = "grpc-status-details-bin"
 _DOMAIN = "headrace"
 _NOT_CONNECTED = ("failed to connect", "connection refused", *peer.NO_NAME, "no route to host")
-"""What gRPC says, in lower case, when it found nobody at the address."""
+"""The phrases of gRPC, in lower case, for an address at which nothing answers."""
 
 
 def from_rpc_error(error: grpc.RpcError, target: str) -> HeadraceError:
-    """The error to raise for a failed call to the server at target, with the call's own as its cause.
+    """Returns the error to raise for a failed call to the server at `target`.
 
-    The reason that the server gave decides its class; where there is none, the status code does. Details that
-    do not decode are taken as not given.
+    Its cause is the error of the call itself.
+
+    The reason that the server gave decides its class; where there is none, the status code does.
+    Details that do not decode are taken as not given.
     """
     code, text = error.code(), error.details() or ""
     details = _details(error)
@@ -53,7 +58,10 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> HeadraceError:
 
 
 def reached(error: grpc.RpcError) -> bool:
-    """Whether a failure shows that somebody was there: an answer, or a connection that broke."""
+    """Returns whether a failure shows that a server was there.
+
+    It was if there is an answer, or a connection that broke.
+    """
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         return not _not_connected(error.details() or "")
     return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
@@ -77,7 +85,7 @@ def _details(error: grpc.RpcError) -> list[Any]:
 
 
 def _sentence(code: grpc.StatusCode, text: str, target: str) -> str:
-    """What the transport means, for people: it did not come from Headrace."""
+    """Returns a sentence for people about an error of the transport, not of Headrace."""
     if said := peer.sentence(text.lower(), target):
         return said
     match code:

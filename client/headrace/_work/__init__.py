@@ -1,1 +1,4 @@
-"""How job code is found and run: what headrace.jobs shows. Standard library alone, so that a worker starts fast."""
+"""The implementation of headrace.jobs: how job code is found and run.
+
+It imports the standard library alone, so that a worker starts fast.
+"""

@@ -1,4 +1,6 @@
-"""One attempt at a job, as the worker that runs it and the library see it: what goes in, what comes out, how it ends.
+"""One attempt at a job, as seen by the worker that runs it and by the library.
+
+The types here describe what goes in, what comes out and how the attempt ends.
 
     BaseException
     ├── JobStopped             a stop has reached the job's code
@@ -7,8 +9,9 @@
         ├── DeclaredAbort      ctx.abort
         └── DeclaredSuccess    ctx.succeed
 
-These are no Exceptions, so that `except Exception` in a job does not swallow them. `finally` and `with` clean up as
-always. An `except BaseException` that does not raise again does swallow them: the job then goes on.
+These are no Exceptions, so that `except Exception` in a job does not swallow them. `finally` and
+`with` clean up as always. An `except BaseException` that does not raise again does swallow them:
+the job then goes on.
 """
 
 from collections.abc import Mapping
@@ -19,7 +22,10 @@ from typing import Any, Protocol
 
 
 class ErrorKind(IntEnum):
-    """The kinds of JobError that a run itself can end with; the numbers are those of the contract."""
+    """The kinds of JobError that a run itself can end with.
+
+    The numbers are those of the contract.
+    """
 
     EXCEPTION = 1
     DECLARED = 2
@@ -38,7 +44,10 @@ class Level(IntEnum):
 
 
 class JobStopped(BaseException):
-    """A stop was asked for. Let it pass: clean up in `finally`. Its text is the reason that the caller gave."""
+    """A stop was requested.
+
+    Do not catch it; clean up in `finally`. Its text is the reason that the caller gave.
+    """
 
 
 class Declared(BaseException):
@@ -60,7 +69,10 @@ class DeclaredAbort(Declared):
 
 
 class DeclaredSuccess(Declared):
-    """ctx.succeed: SUCCEEDED, also when a stop was asked for. `result` is the JSON text of a plain value, or None."""
+    """ctx.succeed was called: the job ends SUCCEEDED, even when a stop was requested.
+
+    `result` is the JSON text of a plain value, or None.
+    """
 
     def __init__(self, result: str | None) -> None:
         super().__init__()
@@ -68,11 +80,17 @@ class DeclaredSuccess(Declared):
 
 
 class ResultTooLarge(ValueError):
-    """The results of the job are over 1 MiB together. Uncaught, the job ends FAILED with RESULT_TOO_LARGE."""
+    """The results of the job are together over their limit, which is 1 MiB by default.
+
+    If it is not caught, the job ends FAILED with RESULT_TOO_LARGE.
+    """
 
 
 class ResultNotSerializable(TypeError):
-    """A result that no value can hold. Uncaught, the job ends FAILED with RESULT_NOT_SERIALIZABLE."""
+    """A result is of a type that no value can hold.
+
+    If it is not caught, the job ends FAILED with RESULT_NOT_SERIALIZABLE.
+    """
 
 
 class ParameterError(ValueError):
@@ -85,9 +103,12 @@ class ResourceFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What a worker is told of the job it runs. parameters is the JSON text of a dict of plain values.
+    """The data that a worker gets about the job it runs.
 
-    claim rises with each time that an instance takes the job; attempt counts the starts of its code.
+    `parameters` is the JSON text of a dict of plain values.
+
+    claim rises with each time that an instance takes the job; attempt counts the starts of its
+    code.
     """
 
     job_id: str
@@ -104,7 +125,10 @@ class RunInfo:
 
 
 class Reporter(Protocol):
-    """Where the reports of a run go. Called from any thread of the job, reports one at a time."""
+    """The receiver of the reports of a run.
+
+    It is called from any thread of the job, with one report at a time.
+    """
 
     def progress(self, done: int, total: int | None, message: str) -> None:
         """The latest progress, at any rate: the receiver thins it out."""
@@ -119,7 +143,10 @@ class Reporter(Protocol):
         ...
 
     def stop_requested(self) -> bool:
-        """Whether a stop was asked for. Asked at every use of the context, so it has to be cheap."""
+        """Return whether a stop was requested.
+
+        It is called at every use of the context, so it has to be cheap.
+        """
         ...
 
     def stop_reason(self) -> str:
@@ -135,11 +162,12 @@ class Reporter(Protocol):
 class Ending:
     """How a run ended.
 
-    error is None for a return, else a dict with the fields of JobError: kind (a number of ErrorKind), message,
-    code, type, step, traceback. result is the JSON text of what was returned, None for None. aborted: the job
-    aborted itself, or the stop ended it. retry: ctx.fail asked for another attempt. stop_seen: the stop had
-    reached the job's code. insisted: it called ctx.succeed. interrupted: a signal or a cancellation cut its code off where
-    it stood, so what it was using may be half-used.
+    error is None for a return, else a dict with the fields of JobError: kind (a number of
+    ErrorKind), message, code, type, step, traceback. result is the JSON text of what was returned,
+    None for None. aborted: the job aborted itself, or the stop ended it. retry: ctx.fail asked for
+    another attempt. stop_seen: the stop had reached the job's code. insisted: it called
+    ctx.succeed. interrupted: a signal or a cancellation cut its code off where it stood, so what it
+    was using may be half-used.
     """
 
     error: dict[str, Any] | None = None

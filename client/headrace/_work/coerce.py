@@ -1,8 +1,10 @@
-"""Parameters and results of richer types, by pydantic: an Enum, a dataclass, a model, a UUID, a Path.
+"""Converts parameters and results of richer types, by pydantic.
 
-Imported by name, and only for signatures that need it: jobs with plain annotations work without pydantic. The
-server checks every call with the same code and stores what it made of it as plain values; the worker makes the
-objects again from those.
+Examples are an Enum, a dataclass, a model, a UUID and a Path.
+
+Imported by name, and only for signatures that need it: jobs with plain annotations work without
+pydantic. The server checks every call with the same code and stores what it made of it as plain
+values; the worker makes the objects again from those.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -45,7 +47,7 @@ def carried_schema(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
 
 
 class Adapter(Protocol):
-    """What validates and dumps one parameter: a pydantic.TypeAdapter, or what does as one does."""
+    """An object that validates and dumps one parameter, as a pydantic.TypeAdapter does."""
 
     def validate_python(self, value: Any, /, *, by_alias: bool, by_name: bool) -> Any:
         """The value as it is wanted, its fields by these names. Raises pydantic.ValidationError."""
@@ -59,8 +61,8 @@ class Adapter(Protocol):
 class Conversion:
     """The adapters of parameters, more for those that are not declared.
 
-    as_given: the parameters that are not to be dumped, more_as_given says so of the others: pydantic would take apart a
-    Reference that Any let in.
+    as_given: the parameters that are not to be dumped, more_as_given says so of the others:
+    pydantic would take apart a Reference that Any let in.
     """
 
     def __init__(
@@ -100,7 +102,10 @@ class Conversion:
 
 
 class Coercion(Conversion):
-    """A signature as pydantic reads it. Raises pydantic.PydanticUserError for an annotation that it cannot handle."""
+    """A signature as pydantic reads it.
+
+    Raises pydantic.PydanticUserError for an annotation that it cannot handle.
+    """
 
     adapters: Mapping[str, TypeAdapter[Any]]
     extra: TypeAdapter[Any] | None
@@ -115,12 +120,15 @@ class Coercion(Conversion):
         self.result: TypeAdapter[Any] = TypeAdapter(Any if signature.result is REQUIRED else signature.result)
 
     def dump_result(self, value: Any) -> Any:
-        """What the job returned, as a value that `headrace.values.encode` takes."""
+        """Return the result of the job as a value that `headrace.values.encode` takes."""
         return simplify(self.result.dump_python(value, warnings=False))
 
 
 def simplify(value: Any) -> Any:
-    """What pydantic dumped, with what is left of richer types as they are written in JSON: a UUID as its text."""
+    """Return a value that pydantic dumped, with its remaining richer types in their JSON form.
+
+    For example, a UUID becomes text.
+    """
     if isinstance(value, _Whole):
         return value.value
     if value is None or isinstance(value, _CARRIED):
@@ -140,7 +148,10 @@ def _key(key: Any) -> Any:
 
 
 def _problem(name: str, value: Any, detail: Any) -> Problem:
-    """Where in the value it went wrong, as far as the caller sees it, and pydantic's words."""
+    """Return where in the value a problem lies, and the sentence in which pydantic describes it.
+
+    The path goes as far as the caller can see it.
+    """
     path, rest = name, list(detail["loc"])
     while rest and _has(value, rest[0]):
         part = rest.pop(0)

@@ -1,4 +1,4 @@
-"""What a job's code is given: who it is, what it is to do, and how it reports."""
+"""The context that is passed to a job's code: its identity, its parameters and its reports."""
 
 import builtins
 import operator
@@ -39,9 +39,10 @@ _step: ContextVar[str] = ContextVar("headrace_step", default="")
 class JobContext:
     """The first argument of every job.
 
-    Once a stop was asked for, the next use of the context raises JobStopped: reports, `param`, `workspace`, `step`,
-    `check_stop`. It does so once, so that the clean-up of the job can still report. A job that reads
-    `stop_requested` as True has been told, and gets no exception from its reports. May be used from any thread.
+    Once a stop was asked for, the next use of the context raises JobStopped: reports, `param`,
+    `workspace`, `step`, `check_stop`. It does so once, so that the clean-up of the job can still
+    report. A job that reads `stop_requested` as True has been told, and gets no exception from its
+    reports. May be used from any thread.
     """
 
     job_id: str
@@ -54,15 +55,23 @@ class JobContext:
     description: str
     labels: Mapping[str, str]
     traceparent: str
-    """The trace of the call that submitted the job, as W3C Trace Context has it: for the calls that the job makes. Empty
-    when there was none."""
+    """The W3C trace context of the call that submitted the job, or an empty string.
+
+    The job passes it on with the calls that it makes. It is empty when the call had none.
+    """
     params: Mapping[str, Any]
-    """The parameters that the caller gave, as Python values; defaults of the signature are not filled in."""
+    """The parameters that the caller gave, as Python values.
+
+    Defaults of the signature are not filled in.
+    """
     resources: Resources
     """The objects made once in each process: `ctx.resources.<name>`."""
     fence: int
-    """The claim number, which rises with each time that an instance takes the job. A job that writes elsewhere
-    passes it on, and the other side refuses one lower than it has seen: so a replaced run can write nothing."""
+    """The claim number, which rises each time that an instance takes the job.
+
+    A job that writes to another system passes it on, and that system refuses a number lower than
+    one it has seen: so a replaced run can write nothing.
+    """
 
     def __init__(
         self,
@@ -75,7 +84,10 @@ class JobContext:
         results: Results | None = None,
         workspace: bool = True,
     ) -> None:
-        """The rest is for whoever runs jobs; workspace: whether the job may use one."""
+        """Make a context; only code that runs jobs needs the other arguments.
+
+        workspace: whether the job may use one.
+        """
         for name in _OF_RUN:
             setattr(self, name, getattr(run, name))
         self.labels = MappingProxyType(dict(run.labels))
@@ -103,8 +115,8 @@ class JobContext:
     def param(self, name: str, type: Any = None, default: Any = REQUIRED) -> Any:  # noqa: A002 - the contract's word
         """A parameter by name, checked to be of a type. Not given: the default.
 
-        A type other than that of the value is converted to with pydantic, as in a signature. Raises ParameterError
-        when there is neither value nor default, or the value is not of the type.
+        A type other than that of the value is converted to with pydantic, as in a signature. Raises
+        ParameterError when there is neither value nor default, or the value is not of the type.
         """
         self._stop.check()
         if name not in self.params:
@@ -122,10 +134,12 @@ class JobContext:
 
     @property
     def workspace(self) -> Path:
-        """A private directory of this run: made on first use, removed when the run has ended, however it ends.
+        """A private directory of this run, made on first use.
 
-        The job has to say that it needs one, `@job(…, workspace=True)`, so that it is not started on a full disk.
-        Raises RuntimeError where it does not.
+        It is removed when the run has ended, however it ends.
+
+        The job has to say that it needs one, `@job(…, workspace=True)`, so that it is not started
+        on a full disk. Raises RuntimeError where it does not.
         """
         self._stop.check()
         if not self._may_use_workspace:
@@ -141,7 +155,8 @@ class JobContext:
     def set_total(self, n: int) -> None:
         """Say how many ticks there are in all.
 
-        As everywhere in progress: TypeError for what is no int, ValueError for one below 0 or beyond 64 bits (2**63 - 1).
+        As everywhere in progress: TypeError for what is no int, ValueError for one below 0 or
+        beyond 64 bits (2**63 - 1).
         """
         self._progress(total=n)
 
@@ -171,7 +186,8 @@ class JobContext:
     def track(self, iterable: Iterable[T], total: int | None = None) -> Iterator[T]:
         """The items of iterable, one tick for each when its turn is over.
 
-        total is its length, where it has one that can be counted in 64 bits. Raises ValueError for one given that cannot.
+        total is its length, where it has one that can be counted in 64 bits. Raises ValueError for
+        one given that cannot.
         """
         if total is None:
             total = self._length(iterable)
@@ -193,7 +209,10 @@ class JobContext:
     # Messages
 
     def message(self, level: Level | int | str, text: str) -> None:
-        """Log a message: level "debug", "info", "warning", "error", or its number 1 to 4. Raises ValueError for another."""
+        """Log a message of the level "debug", "info", "warning" or "error".
+
+        The level may also be its number, 1 to 4. Raises ValueError for another.
+        """
         self._stop.check()
         try:
             known = Level[level.upper()] if isinstance(level, str) else Level(level)
@@ -205,7 +224,10 @@ class JobContext:
 
     @cached_property
     def log(self) -> JobLogger:
-        """A logger whose records become messages of the job. Fields are given by name: `log.info("saved", rows=3)`."""
+        """A logger whose records become messages of the job.
+
+        Fields are given by name: `log.info("saved", rows=3)`.
+        """
         identity = {"job_id": self.job_id, "job_type": self.type, "attempt": self.attempt}
         return JobLogger(self.message, identity)
 
@@ -214,8 +236,8 @@ class JobContext:
     def set_result(self, name: str, value: Any) -> None:
         """Set a named result, at once visible to watchers; the last of a name counts.
 
-        Raises ResultNotSerializable for a value of no kind, ResultTooLarge when the results pass 1 MiB together, and
-        ValueError for a name that is not 1 to 100 characters long.
+        Raises ResultNotSerializable for a value of no kind, ResultTooLarge when the results pass 1
+        MiB together, and ValueError for a name that is not 1 to 100 characters long.
         """
         self._stop.check()
         with self._lock:
@@ -225,7 +247,10 @@ class JobContext:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether a stop was asked for. A job that has read True counts as stopped unless it calls ctx.succeed."""
+        """Whether a stop was requested.
+
+        A job that has read True counts as stopped unless it calls ctx.succeed.
+        """
         return self._stop.requested()
 
     @property
@@ -240,7 +265,10 @@ class JobContext:
     # Endings
 
     def fail(self, code: str, message: str, retry: bool = False) -> NoReturn:
-        """End the job FAILED with an error code of its own. It is not tried again unless retry is True."""
+        """End the job FAILED with an error code of its own.
+
+        It is not tried again unless retry is True.
+        """
         raise DeclaredFailure(clean(code), clean(message), retry=retry)
 
     def abort(self, reason: str = "") -> NoReturn:
@@ -248,7 +276,10 @@ class JobContext:
         raise DeclaredAbort(clean(reason))
 
     def succeed(self, value: Any = None) -> NoReturn:
-        """End the job SUCCEEDED with a result, even when a stop was asked for. Raises what set_result raises."""
+        """End the job SUCCEEDED with a result, even when a stop was requested.
+
+        Raises what set_result raises.
+        """
         raise DeclaredSuccess(self._results.returned(value))
 
     @contextmanager
@@ -278,11 +309,14 @@ _OF_RUN: Final = tuple(
     for field in fields(RunInfo)
     if field.name in JobContext.__annotations__ and field.name != "labels"
 )
-"""What a context shows of its run as it is: a field that both have by one name."""
+"""The fields that a context copies unchanged from its run: those that both have by one name."""
 
 
 def _is(value: Any, wanted: Any) -> bool:
-    """Whether a value is of a type as callers see it: a bool is an int to Python, and not to them."""
+    """Return whether a value is of a type, as callers see it.
+
+    To Python a bool is an int; to callers it is not.
+    """
     if not isinstance(wanted, type) or not isinstance(value, wanted):
         return False
     return not isinstance(value, bool) or wanted in (bool, object)

@@ -1,7 +1,8 @@
 """How a module says that it has jobs and resources: marks on its functions, subclasses of Job.
 
-There is no global register. `@job` and `@resource` mark a function and give it back as it was; `headrace.jobs.load`
-looks into a module for what is marked. So a module can be imported twice, or by a test, without any effect.
+There is no global register. `@job` and `@resource` mark a function and give it back as it was;
+`headrace.jobs.load` looks into a module for what is marked. So a module can be imported twice, or
+by a test, without any effect.
 """
 
 import inspect
@@ -29,9 +30,9 @@ _TYPE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 class Job:
     """A job as a class: give it a `type` and a method `run(self, ctx, …)`.
 
-    An instance is made for each run, without arguments. The parameters of the job are those of `run` behind ctx; a
-    `run` that has none takes any, to be read with ctx.param. A class without a `type` of its own is no job, so
-    that jobs can share a base class.
+    An instance is made for each run, without arguments. The parameters of the job are those of
+    `run` behind ctx; a `run` that has none takes any, to be read with ctx.param. A class without a
+    `type` of its own is no job, so that jobs can share a base class.
     """
 
     type: ClassVar[str]
@@ -45,12 +46,15 @@ class Job:
 
 
 _NEAR_MISSES = {"retry": ("retry_policy", RetryPolicy), "timeout": ("attempt_timeout", timedelta)}
-"""What an author may have taken the attributes of a Job to be called, with what would then be lost without a word."""
+"""Attribute names that an author may set on a Job by mistake, with the right name and type.
+
+Without a check the setting would be ignored silently.
+"""
 
 
 @dataclass(frozen=True)
 class JobDefinition:
-    """A registered type: the function or class that runs it, and what it says for jobs that do not."""
+    """A registered type: its function or class, and its defaults for jobs that do not set them."""
 
     type: str
     target: Callable[..., Any]
@@ -97,24 +101,33 @@ class JobDefinition:
 
     @property
     def origin(self) -> tuple[str, str]:
-        """Where it was written: the same for one source file imported under two names."""
+        """The place where the code was written.
+
+        It is the same for one source file that is imported under two names.
+        """
         code = getattr(inspect.unwrap(self.function), "__code__", None)
         return (code.co_filename if code else self.module, self.target.__qualname__)
 
     @cached_property
     def signature(self) -> Signature:
-        """Its parameters and result. Raises TypeError or NameError where they cannot be understood."""
+        """The parameters and the result of the job.
+
+        Raises TypeError or NameError when they cannot be understood.
+        """
         return read_signature(self.function, is_class=isinstance(self.target, type))
 
 
 @dataclass(frozen=True)
 class ResourceDefinition:
-    """A function that makes an object once in each worker process, under the name by which jobs ask for it."""
+    """A function that makes an object once in each worker process.
+
+    Jobs ask for the object by the name of the resource.
+    """
 
     name: str
     make: Callable[[], Any]
     threads: bool = False
-    """Whether it starts threads of its own also while jobs use it."""
+    """Whether the object starts threads of its own also while jobs use it."""
 
 
 def job(
@@ -127,12 +140,15 @@ def job(
 ) -> Callable[[F], F]:
     """Make a function a job: `@job("image.resize", retry_policy=RetryPolicy(max_attempts=3))`.
 
-    The first parameter of the function is the JobContext; the others are the job's parameters, given by name. It may
-    be `async def`. What it returns is the job's result. The function itself stays as it is, and can be called.
+    The first parameter of the function is the JobContext; the others are the job's parameters,
+    given by name. It may be `async def`. What it returns is the job's result. The function itself
+    stays as it is, and can be called.
 
-    attempt_timeout is the longest run of one attempt. workspace: it uses ctx.workspace, so that it waits in its queue while
-    the disk is too full for that. fresh: each run has a worker process of its own, in which no job has run before and none
-    will after; one is made ahead, so that it costs the start of a process, but no wait while there is one. Raises ValueError or TypeError where the mark itself is wrong.
+    attempt_timeout is the longest run of one attempt. workspace: it uses ctx.workspace, so that it
+    waits in its queue while the disk is too full for that. fresh: each run has a worker process of
+    its own, in which no job has run before and none will after; one is made ahead, so that it costs
+    the start of a process, but no wait while there is one. Raises ValueError or TypeError where the
+    mark itself is wrong.
     """
     if not isinstance(type, str):
         raise TypeError('a job needs a type: @job("image.resize")')
@@ -157,14 +173,17 @@ def resource(name: F) -> F: ...
 @overload
 def resource(name: str | None = None, *, threads: bool = False) -> Callable[[F], F]: ...
 def resource(name: F | str | None = None, *, threads: bool = False) -> F | Callable[[F], F]:
-    """Mark a function without parameters that makes an object once in each worker process: ctx.resources.<name>.
+    """Mark a function that makes an object once in each worker process.
 
-    The name is the function's own, or the one given: `@resource("database")`. The object is made when a job first
-    asks for it. A function that yields is gone on with when the process ends, the last made first.
+    The function has no parameters. Jobs read the object as ctx.resources.<name>.
 
-    threads: the object starts threads also later, while jobs use it, as a thread pool does. A worker in which a run has
-    left threads is replaced, but not for those left by a run that has used such a resource. Threads that start while the
-    object is made belong to it in any case.
+    The name is the function's own, or the one given: `@resource("database")`. The object is made
+    when a job first asks for it. A function that yields is gone on with when the process ends, the
+    last made first.
+
+    threads: the object starts threads also later, while jobs use it, as a thread pool does. A
+    worker in which a run has left threads is replaced, but not for those left by a run that has
+    used such a resource. Threads that start while the object is made belong to it in any case.
     """
     if name is not None and not isinstance(name, str):
         return resource()(name)
@@ -180,7 +199,10 @@ def resource(name: F | str | None = None, *, threads: bool = False) -> F | Calla
 
 
 def definition_of(thing: object) -> JobDefinition | None:
-    """The job that a function or class is, or None. Raises ValueError or TypeError for a class that is a bad one."""
+    """Return the job that a function or class defines, or None.
+
+    Raises ValueError or TypeError for a class that defines its job badly.
+    """
     if inspect.isfunction(thing):
         marked: JobDefinition | None = vars(thing).get(_JOB)
         # functools.wraps copies the mark to the wrapper: it is the wrapper that is to be called.

@@ -1,4 +1,7 @@
-"""One run of a job's code, from its parameters to its ending. Nothing that the code does leaves this module raised."""
+"""Runs a job's code once, from its parameters to its ending.
+
+Nothing that the code does leaves this module as an exception.
+"""
 
 import inspect
 import os
@@ -41,9 +44,10 @@ def execute(
 ) -> Ending:
     """Run the job's code to its end, on this thread, and say how it ended. Raises nothing.
 
-    SETUP_FAILED: parameters that do not fit, a class or a resource that could not be made. A job ended by
-    JobStopped gives an Ending that is aborted, without an error. SystemExit and KeyboardInterrupt of the job's code
-    are exceptions of the job. max_results: bytes of all results together, beyond that RESULT_TOO_LARGE.
+    SETUP_FAILED: parameters that do not fit, a class or a resource that could not be made. A job
+    ended by JobStopped gives an Ending that is aborted, without an error. SystemExit and
+    KeyboardInterrupt of the job's code are exceptions of the job. max_results: bytes of all results
+    together, beyond that RESULT_TOO_LARGE.
     """
     stop = StopDelivery(reporter)
     try:
@@ -103,7 +107,10 @@ class _Run:
             return self._raised(error, context)
 
     def _code_has_ended(self, error: BaseException | None) -> None:
-        """The rest is done as if the job had not been; a process that it has forked goes no further."""
+        """Restore the recursion limit, and end this process if the job has forked it.
+
+        The rest of the run goes on as if the job had not been.
+        """
         sys.setrecursionlimit(self.recursion_limit)
         if os.getpid() != self.pid:
             leave(error)
@@ -159,7 +166,8 @@ class _Run:
 def parameters(definition: JobDefinition, text: str) -> dict[str, Any]:
     """The parameters as the function wants them, from the JSON text of a dict of plain values.
 
-    Raises ParameterError where they do not fit the signature, UnsupportedValue for a kind of value it does not know.
+    Raises ParameterError where they do not fit the signature, UnsupportedValue for a kind of value
+    it does not know.
     """
     signature = definition.signature
     given = {name: decode(value) for name, value in loads(text).items()}
@@ -173,7 +181,11 @@ def parameters(definition: JobDefinition, text: str) -> dict[str, Any]:
 
 
 def _decisive(error: BaseException) -> BaseException:
-    """What an exception group comes down to: a task group wraps what the job said in one of its tasks."""
+    """Return the exception that decides the ending, taken out of an exception group.
+
+    An error that is no group, or has no deciding exception in it, is returned itself. A task group
+    wraps what the job raised in one of its tasks.
+    """
     if not isinstance(error, BaseExceptionGroup):
         return error
     leaves = list(_leaves(error))
@@ -185,7 +197,10 @@ def _decisive(error: BaseException) -> BaseException:
 
 
 def _leaves(group: BaseException) -> Iterator[BaseException]:
-    """The exceptions of a group and of those in it, in order. Not by recursion: a group may be nested too deep for that."""
+    """Yield the exceptions of a group and of the groups within it, in order.
+
+    It does not recurse: a group may be nested too deep for that.
+    """
     rest = [group]
     while rest:
         error = rest.pop()
@@ -197,7 +212,10 @@ def _leaves(group: BaseException) -> Iterator[BaseException]:
 
 
 def _declared(error: Declared, message: str, *, step: str, code: str = "") -> dict[str, Any]:
-    """The error that a job declared; the traceback is that of the exception it was handling, if any."""
+    """Return the fields of the error that a job declared.
+
+    The traceback is that of the exception that the job was handling, if any.
+    """
     cause = its(error, "__cause__") or its(error, "__context__")
     return {
         "kind": int(ErrorKind.DECLARED),

@@ -1,4 +1,7 @@
-"""An exception as the error of a job: its kind, its words, and a traceback that begins in the job's own code."""
+"""Turns an exception into the error of a job.
+
+The error has its kind, its text, and a traceback that begins in the job's own code.
+"""
 
 import asyncio
 import os
@@ -70,7 +73,10 @@ def _text(error: BaseException) -> str:
 
 
 def its(error: BaseException, name: str) -> Any:
-    """What Python itself keeps of an exception: __traceback__, __cause__, __context__. A class of the job's may hide it."""
+    """Return what Python itself keeps of an exception: __traceback__, __cause__ or __context__.
+
+    A class of the job may hide it.
+    """
     return BaseException.__dict__[name].__get__(error)
 
 
@@ -87,7 +93,10 @@ def format_traceback(error: BaseException) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """Text of at most limit bytes of UTF-8: the middle gives way to a marker, for both ends say the most."""
+    """Return the text, cut to at most `limit` bytes of UTF-8.
+
+    A marker replaces the middle, because both ends say the most.
+    """
     data = text.encode()
     if len(data) <= limit:
         return text

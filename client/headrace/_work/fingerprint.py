@@ -1,14 +1,17 @@
-"""What a type takes and how it is run, in short: the same in every process that has loaded the same source.
+"""Summarizes what a type takes and how it is run.
 
-A server and its workers load a module each for itself, and at different times. Where the source has changed between them,
-or depends on where it is loaded, a worker has another version of a type than the server checks parameters for. These tell.
+The summary is the same in every process that has loaded the same source.
+
+A server and its workers load a module each for itself, and at different times. Where the source has
+changed between them, or depends on where it is loaded, a worker has another version of a type than
+the server checks parameters for. These tell.
 
     takes      parameters by name, whether each is required, what is annotated. Not what the default is: the server stores
                that, and `since: float = time.time()` differs in each process
     settings   attempts, waits, timeout, workspace, fresh
 
-Nothing here may differ by the process alone: no address, no order of a set, no value that is made at the import. And
-no pydantic, which workers do not import: a model is known by its annotations.
+Nothing here may differ by the process alone: no address, no order of a set, no value that is made
+at the import. And no pydantic, which workers do not import: a model is known by its annotations.
 """
 
 import hashlib
@@ -54,7 +57,10 @@ def _digest(parts: Iterable[str]) -> str:
 
 
 def _words(annotation: Any, inside: tuple[Any, ...]) -> str:
-    """An annotation in words. inside: the classes in which it was met, since a model may hold itself."""
+    """Return an annotation in words.
+
+    inside: the classes in which it was met, since a model may hold itself.
+    """
     try:
         return "…" if len(inside) > _DEPTH_MAX else _of(annotation, inside)
     except Exception:  # noqa: BLE001 - code of the job's own types
@@ -87,7 +93,10 @@ def _class(kind: type, inside: tuple[Any, ...]) -> str:
 
 
 def _fields(kind: type, inside: tuple[Any, ...]) -> Iterator[str]:
-    """The annotations of a class and of those that it is made from: the fields of a dataclass, a TypedDict, a model."""
+    """Yield the annotations of a class and its bases.
+
+    They are the fields of a dataclass, a TypedDict or a model.
+    """
     for base in kind.__mro__:
         if base.__module__.partition(".")[0] not in ("builtins", "typing", "pydantic", "enum"):
             for name, annotation in sorted(vars(base).get("__annotations__", {}).items()):
@@ -95,7 +104,7 @@ def _fields(kind: type, inside: tuple[Any, ...]) -> Iterator[str]:
 
 
 def _constraint(one: Any) -> str:
-    """What is said beside a type: its class, and what of it is a plain value."""
+    """Return the text of a constraint beside a type: its class and its plain values."""
     names = {*getattr(one, "__dict__", ()), *_slots(type(one))}
     values = ((name, _value(getattr(one, name, None))) for name in sorted(names))
     return f"{_name(type(one))}({_list(f'{name}={value}' for name, value in values if value)})"

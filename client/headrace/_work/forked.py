@@ -1,7 +1,10 @@
-"""The end of a process that a job has forked and that has come back from the job's code: it is no second worker.
+"""Ends a process that a job has forked once it comes back from the job's code.
 
-It ends as a program does: with the code of sys.exit, with 1 and a traceback when something was raised, with 0 on a return.
-Functions of atexit are not called: they are those of the worker, as the open resources are.
+Such a process must not become a second worker.
+
+It ends as a program does: with the code of sys.exit, with 1 and a traceback when something was
+raised, with 0 on a return. Functions of atexit are not called: they are those of the worker, as the
+open resources are.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 """How a stop gets into code that does not use the context: an awaiting coroutine, and SIGTERM.
 
-While a coroutine awaits, the flag is looked at every 50 ms, and the coroutine is cancelled once. The signal handler of
-a worker calls `interrupt`, which raises JobStopped where the job stands, or cancels it where the event loop stands.
+While a coroutine awaits, the flag is looked at every 50 ms, and the coroutine is cancelled once.
+The signal handler of a worker calls `interrupt`, which raises JobStopped where the job stands, or
+cancels it where the event loop stands.
 """
 
 import asyncio
@@ -28,8 +29,9 @@ _running = _Running()
 def interruptibly(stop: StopDelivery, code: Callable[[], T]) -> T:
     """Call code of a job: `interrupt` reaches it here and nowhere else.
 
-    One function, no context manager: a signal may be handled after any call, and one that is handled between a
-    manager's own lines would leave the job marked as running. Here there is no call outside the try.
+    One function, no context manager: a signal may be handled after any call, and one that is
+    handled between a manager's own lines would leave the job marked as running. Here there is no
+    call outside the try.
     """
     before = _running.stop
     _running.stop = stop
@@ -42,7 +44,8 @@ def interruptibly(stop: StopDelivery, code: Callable[[], T]) -> T:
 def interrupt() -> None:
     """For the SIGTERM handler of a worker: raise JobStopped into the code of the job that runs.
 
-    Nothing happens where no code of a job runs. Each call raises anew, so a clean-up that hangs is interrupted too.
+    Nothing happens where no code of a job runs. Each call raises anew, so a clean-up that hangs is
+    interrupted too.
     """
     if _running.stop is None:
         return
@@ -59,7 +62,10 @@ def interrupt() -> None:
 
 
 def run_coroutine(awaitable: Awaitable[Any], stop: StopDelivery) -> Any:
-    """Run the coroutine of a job on an event loop of its own. A stop cancels it, and it ends with JobStopped."""
+    """Run the coroutine of a job on an event loop of its own.
+
+    A stop cancels it, and it ends with JobStopped.
+    """
     events: Any = asyncio.events
     policy = events._event_loop_policy  # noqa: SLF001 - asking for it makes one
     try:

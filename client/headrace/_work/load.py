@@ -28,7 +28,11 @@ Around = Callable[[str, "Loaded"], AbstractContextManager[object]]
 
 @dataclass(slots=True)
 class Loaded:
-    """What modules have: jobs by type, resources by name, and by module why it, or a part of it, did not load."""
+    """The content of the loaded modules, and the errors of those that failed.
+
+    It holds jobs by type and resources by name, and by module the reason why it, or a part of it,
+    did not load.
+    """
 
     types: dict[str, JobDefinition] = field(default_factory=dict)
     resources: dict[str, ResourceDefinition] = field(default_factory=dict)
@@ -47,10 +51,13 @@ def load(
     skip: Collection[str] = (),
     around: Around = lambda _name, _loaded: nullcontext(),
 ) -> Loaded:
-    """Import modules by their dotted names, and those of the entry-point group, and look into each for its jobs.
+    """Import the named modules and those of the entry-point group, and collect their jobs.
 
-    Raises nothing for a module that fails: its text is in `errors` and the others load. A type or a resource that two
-    modules have is the first one's, and an error of the second. skip: modules that are left out, without a word.
+    Modules are given by their dotted names.
+
+    Raises nothing for a module that fails: its text is in `errors` and the others load. A type or a
+    resource that two modules have is the first one's, and an error of the second. skip: modules
+    that are left out, without a word.
     """
     loaded = Loaded()
     done = set(skip)
@@ -60,7 +67,11 @@ def load(
 
 
 def installed(loaded: Loaded) -> Mapping[str, str]:
-    """The modules that installed packages name, each with the words that say who does. Broken ones are refused."""
+    """Return the modules that installed packages name, each with the package that does.
+
+    The package is part of a phrase about its entry point. Entry points that name no module are
+    refused.
+    """
     found = {}
     for entry in sorted(installed_entry_points(group=ENTRY_POINTS)):
         package = entry.dist.name if entry.dist else "unknown"
@@ -73,7 +84,10 @@ def installed(loaded: Loaded) -> Mapping[str, str]:
 
 
 def _load_one(name: str, loaded: Loaded, done: set[str], around: Around) -> None:
-    """Load a module and those below it, but for what is done: one may be named by itself and by its package too."""
+    """Load a module and those below it, except for modules that are done.
+
+    A module may be named both by itself and by its package.
+    """
     if name in done:
         return
     done.add(name)
@@ -95,7 +109,10 @@ def _modules_of(name: str, package: object) -> Iterator[str]:
 
 
 def _contents(module: object) -> Mapping[str, Any]:
-    """What a module has; nothing, where it has put an object in its place that tells of none."""
+    """Return the attributes of a module.
+
+    It is empty if the module has replaced itself by an object that lists none.
+    """
     try:
         found = vars(module)
     except Exception:  # noqa: BLE001 - a __getattr__ of the module's own
@@ -105,7 +122,8 @@ def _contents(module: object) -> Mapping[str, Any]:
 
 def _import(name: str, loaded: Loaded) -> ModuleType | None:
     try:
-        # One that is new since the last load may be in a folder that the import system has already read.
+        # One that is new since the last load may be in a folder that the import system has already
+        # read.
         importlib.invalidate_caches()
         return importlib.import_module(name)
     except KeyboardInterrupt:
@@ -150,6 +168,9 @@ def _register(name: str, job: JobDefinition, loaded: Loaded) -> None:
 
 
 def _origin(resource: ResourceDefinition) -> tuple[str, str]:
-    """Where it was written: the same for one source file imported under two names."""
+    """Return where a resource was written.
+
+    It is the same for one source file that is imported under two names.
+    """
     code = getattr(resource.make, "__code__", None)
     return (code.co_filename if code else resource.make.__module__, resource.make.__qualname__)

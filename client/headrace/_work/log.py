@@ -19,7 +19,10 @@ def clean(text: str) -> str:
 
 
 class _ToContext(logging.Handler):
-    """Gives each record to the context. Not guarded as handlers are: JobStopped goes to who logs."""
+    """A handler that passes each record to the context.
+
+    Unlike other handlers it does not swallow exceptions: JobStopped reaches the code that logs.
+    """
 
     def __init__(self, send: Callable[[int, str], None]) -> None:
         super().__init__()
@@ -51,8 +54,9 @@ def _level(number: int) -> Level:
 class JobLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger of one run: `log.info("saved %s", name, rows=3)` logs `saved x rows=3`.
 
-    Its records carry job_id, job_type, attempt and headrace_fields as attributes, for handlers that a job adds to
-    its `logger`. They do not go to the root logger: what that prints would come back as output of the job.
+    Its records carry job_id, job_type, attempt and headrace_fields as attributes, for handlers that
+    a job adds to its `logger`. They do not go to the root logger: what that prints would come back
+    as output of the job.
     """
 
     def __init__(self, send: Callable[[int, str], None], identity: Mapping[str, object]) -> None:

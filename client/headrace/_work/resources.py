@@ -1,4 +1,7 @@
-"""Objects that jobs share within one worker process: made on first use, closed when the process ends."""
+"""Holds the objects that jobs share within one worker process.
+
+They are made on first use and closed when the process ends.
+"""
 
 import threading
 import traceback
@@ -14,7 +17,8 @@ from headrace._work.threads import threads
 class Resources:
     """The resources of one process, read as attributes: `ctx.resources.database`.
 
-    made: objects that are there already, such as stand-ins in a test. making: a context manager in which each is made.
+    made: objects that are there already, such as stand-ins in a test. making: a context manager in
+    which each is made.
     """
 
     def __init__(
@@ -30,13 +34,20 @@ class Resources:
         self._open: list[tuple[str, Iterator[Any]]] = []
         self._starting = frozenset(name for name, made in self._definitions.items() if made.threads)
         self.starts_threads = False
-        """Whether one that starts threads as it is used was asked for. Set back by whoever runs jobs."""
+        """Whether a resource that starts threads as it is used was asked for.
+
+        The code that runs jobs sets it back.
+        """
         self.threads: set[int] = set()
         """Those that were started while resources were made."""
         self._lock = threading.RLock()  # a resource may ask for another
 
     def __getattr__(self, name: str) -> Any:
-        """The object of this name. Raises ResourceFailed when it cannot be made; the next use tries again."""
+        """Return the object of this name.
+
+        Raises ResourceFailed when it cannot be made; the next use tries again. Raises
+        AttributeError for an unknown name.
+        """
         if name.startswith("__"):
             raise AttributeError(name)
         with self._lock:
@@ -63,7 +74,10 @@ class Resources:
         return made
 
     def close(self) -> None:
-        """Go on with the functions that yielded, the last first. What they raise is printed to stderr."""
+        """Resume the functions that yielded, the last one first.
+
+        What they raise is printed to stderr.
+        """
         while self._open:
             _name, generator = self._open.pop()
             try:

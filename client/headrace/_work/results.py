@@ -6,11 +6,17 @@ from headrace._work.attempt import ResultNotSerializable, ResultTooLarge
 from headrace.values import NAME_MAX, UnsupportedValue, dumps, encode
 
 RESULTS_MAX: Final = 1 << 20
-"""The most bytes of all results of a job together, as JSON text of their plain form, where no server says otherwise."""
+"""The default limit in bytes for all results of a job together.
+
+They are counted as JSON text of their plain form. The server may set another limit.
+"""
 
 
 class Results:
-    """Turns results into JSON text and counts its bytes, `most` at most; the one returned has the name ""."""
+    """Turns results into JSON text, and keeps all of them together within `most` bytes.
+
+    The returned result has the name "".
+    """
 
     def __init__(self, most: int = RESULTS_MAX) -> None:
         self._most = most
@@ -23,11 +29,18 @@ class Results:
         return self._text(name, value)
 
     def returned(self, value: Any) -> str | None:
-        """What the job returned; None stays None. Raises what `text` raises."""
+        """Return the JSON text of the job's return value; None stays None.
+
+        Raises what `_text` raises.
+        """
         return None if value is None else self._text("", value)
 
     def _text(self, name: str, value: Any) -> str:
-        """Raises ResultNotSerializable for a value of no kind, ResultTooLarge when all of them pass the limit."""
+        """Return the JSON text of a result, and count its bytes.
+
+        Raises ResultNotSerializable for a value of an unknown kind, and ResultTooLarge when all
+        results pass the limit.
+        """
         what = f"results[{name}]" if name else "result"
         try:
             text = dumps(encode(value, what))

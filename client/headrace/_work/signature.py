@@ -1,4 +1,4 @@
-"""What a job's function says about its parameters and its result."""
+"""Reads what a job's function declares about its parameters and its result."""
 
 import importlib
 import inspect
@@ -32,8 +32,9 @@ class Parameter:
 class Signature:
     """The parameters of a job and its result.
 
-    extra is the annotation of those that are not declared, None when there may be none; by_keyword says whether the
-    function takes them as `**kwargs`, or reads them with ctx.param. result is REQUIRED where nothing is said.
+    extra is the annotation of those that are not declared, None when there may be none; by_keyword
+    says whether the function takes them as `**kwargs`, or reads them with ctx.param. result is
+    REQUIRED where nothing is said.
     """
 
     parameters: Mapping[str, Parameter]
@@ -59,11 +60,17 @@ class Signature:
 
     @cached_property
     def coercion(self) -> Any:
-        """A headrace._work.coerce.Coercion of this signature. Raises ImportError where there is no pydantic."""
+        """The headrace._work.coerce.Coercion of this signature.
+
+        Raises ImportError when pydantic is not installed.
+        """
         return coerce_module().Coercion(self)
 
     def misfits(self, names: Sequence[str], *, whole: bool = True) -> dict[str, str]:
-        """What is wrong with the names given, as a sentence for each: missing, if these are all, or not declared."""
+        """Return a sentence for each name that is missing or not declared.
+
+        whole: whether the names are all that is given; only then is a name missing.
+        """
         needed = self.required - set(names) if whole else ()
         wrong = {name: "It is required." for name in self.parameters if name in needed}
         if self.extra is None:
@@ -74,13 +81,19 @@ class Signature:
 
 
 def coerce_module() -> types.ModuleType:
-    """headrace._work.coerce. Raises ImportError where there is no pydantic, which only richer annotations need."""
+    """Return the module headrace._work.coerce.
+
+    Raises ImportError when pydantic is not installed, which only richer annotations need.
+    """
     # By name and late: jobs with plain annotations never import pydantic.
     return importlib.import_module("headrace._work.coerce")
 
 
 def is_plain(annotation: Any) -> bool:
-    """Whether `headrace.values.decode` gives what the annotation asks for, once the server has checked it."""
+    """Return whether `headrace.values.decode` gives what the annotation asks for.
+
+    That holds once the server has checked the value.
+    """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return all(type(value) in _PLAIN_TYPES for value in arguments)
@@ -97,7 +110,10 @@ def is_plain(annotation: Any) -> bool:
 
 
 def read_signature(function: Callable[..., Any], *, is_class: bool) -> Signature:
-    """The signature of a job. Raises TypeError for one that no job can have, NameError for an unknown annotation."""
+    """Return the signature of a job.
+
+    Raises TypeError for one that no job can have, and NameError for an unknown annotation.
+    """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError("a job returns its result, it does not yield")
     hints = typing.get_type_hints(function, include_extras=True)

@@ -1,8 +1,8 @@
 """How a stop reaches the code of a job: it is told once.
 
-It is told by reading `ctx.stop_requested` as True, or by JobStopped at the next use of the context. Who was told by
-the flag gets the exception only by asking for it with check_stop; who had the exception gets no second one, so that
-its clean-up can report.
+It is told by reading `ctx.stop_requested` as True, or by JobStopped at the next use of the context.
+Who was told by the flag gets the exception only by asking for it with check_stop; who had the
+exception gets no second one, so that its clean-up can report.
 """
 
 from collections.abc import Callable
@@ -18,9 +18,15 @@ class StopDelivery:
         self._told = False
         self.raised = False
         self.interrupted = False
-        """Whether the job's code was cut off where it stood: by a signal, or by the cancellation of a coroutine."""
+        """Whether the job's code was cut off where it stood.
+
+        A signal can do so, and the cancellation of a coroutine.
+        """
         self.cancels: Callable[[], bool] = bool
-        """Whether there are coroutines that an exception raised now may cancel: others of the group that it is raised in."""
+        """Whether an exception raised now may cancel coroutines.
+
+        These are the other coroutines of the task group in which it is raised.
+        """
 
     @property
     def seen(self) -> bool:
@@ -33,7 +39,10 @@ class StopDelivery:
         return self._told
 
     def due(self, *, told: bool = True) -> bool:
-        """Whether the job is still to be told by an exception. told: whether knowing of the flag is enough."""
+        """Return whether JobStopped is still to be raised in the job.
+
+        told: whether it is enough that the job has read the flag.
+        """
         return not self.raised and not (told and self._told) and self._reporter.stop_requested()
 
     def check(self, *, told: bool = True) -> None:

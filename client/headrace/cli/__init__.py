@@ -7,7 +7,8 @@
     following    watch, wait          changing   stop, release, update, delete
     serving      types, instances, info, health, version, and what other packages add through the entry points `headrace.commands`
 
-Data goes to stdout and everything else to stderr. gRPC is imported when a server is called, not for help.
+Data goes to stdout and everything else to stderr. gRPC is imported when a server is called, not for
+help.
 """
 
 import importlib

@@ -1,4 +1,7 @@
-"""The commands together, and what a failure looks like: one line on stderr and an exit code, never a traceback."""
+"""Assembles the commands, and reports their failures.
+
+A failure is one line on stderr and an exit code, never a traceback.
+"""
 
 import functools
 import os
@@ -27,7 +30,10 @@ from headrace.cli.terminal import clean
 from headrace.errors import HeadraceError, InvalidArgument
 
 ENTRY_POINTS = "headrace.commands"
-"""What other packages add: functions that take a Typer application and give it commands."""
+"""The entry-point group in which other packages add commands.
+
+Each entry is a function that takes a Typer application and gives it commands.
+"""
 TRACEBACK_VARIABLE = "HEADRACE_TRACEBACK"
 
 EXIT_USAGE = 2
@@ -37,7 +43,10 @@ _SUMMARY = 200
 
 
 class Commands(typer.core.TyperGroup):
-    """The commands of the client, and those of other packages, which are loaded when they are asked for."""
+    """The commands of the client and those of other packages.
+
+    The latter are loaded when they are asked for.
+    """
 
     failed: tuple[str, ...] = ()
     """Why packages that have commands could not be loaded."""

@@ -1,4 +1,7 @@
-"""Parameters and labels as they are typed: name=text, name:=json, key=value. JSON may hold the words of `notation`."""
+"""Reads parameters and labels as they are typed: name=text, name:=json, key=value.
+
+JSON may hold the words of `notation`.
+"""
 
 import errno
 import json
@@ -17,7 +20,10 @@ _ASSIGNMENT = re.compile(r"(?P<name>[^=:]+)(?P<sign>:?=)(?P<value>.*)", re.DOTAL
 
 
 def read_parameters(assignments: Iterable[str], file: Path | None = None) -> dict[str, Any]:
-    """Parameters from name=text and name:=json, and from a file, which gives way to them. Raises ValueError."""
+    """Return the parameters from name=text and name:=json, and from a file.
+
+    Those that were typed override those in the file. Raises ValueError.
+    """
     given: dict[str, Any] = {}
     for text in assignments:
         name, value = _parameter(text)
@@ -44,7 +50,10 @@ def read_texts(assignments: Iterable[str]) -> dict[str, str]:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """The parameters in a file, - for stdin: a JSON object, or a YAML mapping. Raises ValueError."""
+    """Return the parameters in a file, or in stdin for `-`.
+
+    The content is a JSON object or a YAML mapping. Raises ValueError.
+    """
     try:
         text = _stdin() if path == _STDIN else path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,7 @@
-"""A followed job on a terminal: a bar with percent, rate and time left, its events above, on stderr."""
+"""Shows a followed job on a terminal, on stderr.
+
+There is a bar with percent, rate and time left, with the events above it.
+"""
 
 from typing import Any, Self
 
@@ -95,7 +98,7 @@ class Bar:
         )
 
     def shown(self) -> tuple[float, str]:
-        """What stands there: ticks done, and those in words."""
+        """Return what the bar shows: the ticks that are done, as a number and as text."""
         task = self._live.tasks[0]
         return task.completed, task.fields["ticks"]
 

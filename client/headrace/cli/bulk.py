@@ -26,7 +26,7 @@ Grace = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssentOptions:
-    """Whether it is to be done."""
+    """The options that decide whether a command carries out its action."""
 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing: print what would be done.")] = (
         False
@@ -34,7 +34,11 @@ class AssentOptions:
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 
     def act(self, act: Callable[[bool], Counts], say: Callable[[Counts], str]) -> Counts:
-        """Do it, if the user agrees; `act` is told whether to change nothing. Raises ValueError where nobody can be asked."""
+        """Carry out an action if the user agrees, and return its counts.
+
+        `act` is passed True if it is to change nothing. Raises ValueError when there is no user to
+        ask.
+        """
         if self.dry_run:
             return act(True)
         if not self.yes:
@@ -49,7 +53,11 @@ class AssentOptions:
 
 
 def _ask(question: str) -> None:
-    """Ask on stderr, and nowhere else: Typer's own puts a space into the data. Raises typer.Abort unless it is y."""
+    """Ask a question on stderr, and nowhere else.
+
+    The prompt of Typer would put a space into the data. Raises typer.Abort unless the answer is
+    yes.
+    """
     while True:
         sys.stderr.write(question)
         sys.stderr.flush()
@@ -97,7 +105,9 @@ def update_jobs(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label that replaces all; repeatable.")
     ] = None,
 ) -> None:
-    """Change fields of all jobs that match. Priority and times are changed of jobs that have not ended.
+    """Change fields of all jobs that match.
+
+    Priority and times are changed only for jobs that have not ended.
 
     Example: headrace update-jobs --type 'image.*' --status QUEUED --priority 10 --dry-run
     """

@@ -1,4 +1,7 @@
-"""What the shell completes: types, ids and statuses. A server is asked for two seconds at most; without one there is nothing."""
+"""Completes types, ids and statuses in the shell.
+
+A server is asked for two seconds at most. Without one there is nothing to complete.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -68,7 +71,7 @@ def _asked(context: typer.Context, ask: Callable[["Client"], Iterator[tuple[str,
 
 
 def _option(context: Any, name: str) -> str | None:
-    """What was typed so far for an option, after the command or before it."""
+    """Return the text typed so far for an option, after the command or before it."""
     while context is not None:
         if value := context.params.get(name):
             return str(value)

@@ -9,7 +9,11 @@ from headrace.cli.terminal import follows_live
 
 
 def display(output: Output) -> Display:
-    """For -o jsonl lines of JSON on stdout; else a bar on a terminal, and lines elsewhere, on stderr."""
+    """Return the display for an output.
+
+    It writes lines of JSON to stdout for -o jsonl; otherwise it shows a bar on a terminal, and
+    lines elsewhere, on stderr.
+    """
     if output.streams:
         return JsonLines()
     return Bar() if follows_live() else Lines()

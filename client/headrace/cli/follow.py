@@ -1,4 +1,7 @@
-"""Following a job to its end: what is told on the way, what is written at the end, and what Ctrl-C does."""
+"""Follows a job to its end.
+
+The module says what is shown on the way, what is written at the end, and what Ctrl-C does.
+"""
 
 import shlex
 from collections.abc import Iterator
@@ -71,7 +74,7 @@ class Following:
 
     @contextmanager
     def leaving(self) -> Iterator[None]:
-        """Where Ctrl-C leaves the job alone and says how to go on, and a limit that is over says so too."""
+        """Leave the job running on Ctrl-C or at the time limit, and say how to resume."""
         try:
             with self._timer.naming():
                 yield
@@ -88,17 +91,19 @@ class Following:
 
 
 def exit_code(job: JobInfo) -> int:
-    """What a command that waits for a job ends with."""
+    """Return the exit code of a command that waits for a job."""
     return _EXIT_CODES.get(job.status, _EXIT_FAILED)
 
 
 def write_end(
     job: JobInfo, output: Output, *, asked: bool, alone: bool = True, streamed: bool = False
 ) -> None:
-    """The end of a job: a line to stderr; to stdout its result as JSON, or what was asked for with -o or --format.
+    """Write a line about the end of a job to stderr, and its result as JSON to stdout.
 
-    Where it is not alone every job has a line, that a program can tell them apart: null for one without a result. streamed:
-    its updates were written as lines of JSON.
+    With -o or --format, stdout gets what was asked for instead.
+
+    Where it is not alone every job has a line, that a program can tell them apart: null for one
+    without a result. streamed: its updates were written as lines of JSON.
     """
     note(
         Text.assemble(status(job.status), f" {clean(job.spec.type)} {job.job_id}{_figures(job)}{_cause(job)}")

@@ -43,7 +43,8 @@ def watch(
 def wait(session: Session, job_ids: JobIds, form: OutputOptions) -> None:
     """Wait for jobs to end: 0 succeeded, 1 failed, 3 stopped, 124 not ended within --timeout.
 
-    With several jobs it waits for all of them, and the first that did not succeed decides the exit code.
+    With several jobs it waits for all of them, and the first that did not succeed decides the exit
+    code.
 
     Example: headrace list --status RUNNING -o name | headrace wait - --timeout 5m
     """

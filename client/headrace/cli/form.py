@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Form(StrEnum):
-    """What output looks like."""
+    """The forms of output."""
 
     TABLE = "table"
     JSON = "json"

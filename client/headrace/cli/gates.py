@@ -89,7 +89,9 @@ def limit(
         int | None, typer.Option(metavar="N", help="A tenant's jobs in a round where others have one.")
     ] = None,
 ) -> None:
-    """Limit how many jobs of a queue, a tenant or a type run at once, over all instances; weigh a tenant.
+    """Limit how many jobs of a queue, a tenant or a type run at once, or weigh a tenant.
+
+    The limits hold over all instances.
 
     Example: headrace limit queue mail --running 20 --per-owner 2
     """

@@ -1,7 +1,7 @@
 """Ctrl-C while nothing is under way: the process ends at once, with 130 and without a word.
 
-A KeyboardInterrupt in the middle of an import ends in a traceback, of ours or of a library's. So it is raised only between
-`deliver` and `hush`, where there is something to be left in good order.
+A KeyboardInterrupt in the middle of an import ends in a traceback, of ours or of a library's. So it
+is raised only between `deliver` and `hush`, where there is something to be left in good order.
 """
 
 import os

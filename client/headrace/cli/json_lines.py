@@ -1,7 +1,7 @@
 """A followed job for programs: each update as a line of JSON on stdout, as soon as it is there.
 
-A line has one field that says what it is, as in the contract's JobUpdate: snapshot, event, progress, and at the end
-finished, which follow.py writes.
+A line has one field that says what it is, as in the contract's JobUpdate: snapshot, event,
+progress, and at the end finished, which follow.py writes.
 """
 
 import sys

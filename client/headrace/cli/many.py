@@ -29,11 +29,17 @@ JobIds = Annotated[
 ]
 
 _OF_ONE_JOB = (JobNotFound, WrongStatus, JobLocked, InvalidArgument, DeadlineExceeded)
-"""Failures that say nothing about the next job. Others, such as a server that is away, end the command."""
+"""The failures that say nothing about the next job.
+
+Others, such as a server that is away, end the command.
+"""
 
 
 class Many:
-    """The jobs that a command was given, each once. It goes on after one that fails, and ends with the code of the first."""
+    """The jobs that a command was given, each once.
+
+    The command goes on after a job that fails, and ends with the exit code of the first failure.
+    """
 
     def __init__(self, words: Sequence[str]) -> None:
         self.alone = len(words) == 1 and "-" not in words
@@ -42,7 +48,10 @@ class Many:
         self._code = 0
 
     def each(self, act: Callable[[str], T], ids: Iterable[str] | None = None) -> Iterator[T]:
-        """What the act gives for each job, or each of these. A failure that is of one job only is said on stderr."""
+        """Yield what `act` returns for each job, or for each of these ids.
+
+        A failure that concerns one job only is written to stderr.
+        """
         for job_id in self.ids if ids is None else ids:
             try:
                 yield act(job_id)

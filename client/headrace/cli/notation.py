@@ -1,10 +1,13 @@
-"""Values as the command prints parameters, and takes them back: JSON, with a word for each kind that JSON has none for.
+"""The notation in which the command prints parameters and takes them back.
+
+It is JSON, with a word for each kind of value that JSON has none for.
 
     bytes {"$bytes": "aGk="}                   date {"$date": "2026-11-22"}
     duration {"$duration": "90s"}              timestamp {"$timestamp": "2026-11-22T12:00:00Z"}
     reference {"$reference": {"kind", "id"}}   file {"$file": {"uri", …}}
 
-A map is a JSON object, its names in order; one that could be taken for a word is written {"$map": {…}}.
+A map is a JSON object, its names in order; one that could be taken for a word is written {"$map":
+{…}}.
 """
 
 import base64
@@ -36,7 +39,10 @@ def show(value: Any) -> Any:
 
 
 def read(written: Any) -> Any:
-    """What was written as JSON or YAML. Raises ValueError for a word that there is not, or that says nothing."""
+    """Return the value that was written as JSON or YAML.
+
+    Raises ValueError for a word that does not exist, or that says nothing.
+    """
     if isinstance(written, list):
         return [read(item) for item in written]
     if not isinstance(written, Mapping):

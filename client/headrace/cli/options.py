@@ -80,7 +80,7 @@ class OutputOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecOptions:
-    """What submit and run say of a job beside its type and parameters."""
+    """The options of submit and run for a job, besides its type and parameters."""
 
     params_file: Annotated[
         Path | None,
@@ -142,7 +142,10 @@ class SpecOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeOptions:
-    """What update and update-jobs change, beside labels: what is given, and no more."""
+    """The options of update and update-jobs for the fields to change, besides labels.
+
+    Only the fields that are given change.
+    """
 
     priority: Annotated[int | None, typer.Option(help="Higher runs first.", metavar="N")] = None
     description: Annotated[str | None, typer.Option(help="Free text for people.")] = None

@@ -16,7 +16,7 @@ from headrace.cli.terminal import clean, json_text, note, write
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What the caller wants to see."""
+    """The output that the user asked for."""
 
     form: Form = Form.TABLE
     template: Template | None = None
@@ -28,7 +28,7 @@ class Output:
 
     @property
     def for_people(self) -> bool:
-        """Whether it is the form for people to read."""
+        """Whether the output is in the form for people to read."""
         return self.template is None and self.form is Form.TABLE
 
     @property
@@ -48,7 +48,10 @@ class Output:
             self._line(record)
 
     def many(self, records: Iterable[Record]) -> None:
-        """Write a list of things in a form that is not for people, each as soon as it is there where that can be."""
+        """Write a list of records in a form for programs.
+
+        Each is written as soon as it is there, where the form allows it.
+        """
         if self.template is None and self.form is Form.JSON:
             _write_array(record.data for record in records)
         elif self.template is None and self.form is Form.YAML:
@@ -57,7 +60,10 @@ class Output:
             self._lines(records)
 
     def _lines(self, records: Iterable[Record]) -> None:
-        """Write each as a line. What a template names and only some have is blank; what none has is said."""
+        """Write each record as a line.
+
+        A path of a template that only some records have is blank. One that none has is reported.
+        """
         lacking: set[str] | None = None
         for record in takewhile(lambda _: not lost(), records):
             missed: set[str] = set()
@@ -77,7 +83,10 @@ class Output:
 
 
 def to_json(data: Any, indent: int | None = None) -> str:
-    """Data as JSON, with control characters, and letters that stdout's encoding lacks, escaped as JSON does it."""
+    """Return data as JSON, escaping control characters and letters that stdout cannot encode.
+
+    They are escaped as JSON does it.
+    """
     text = json_text(data, indent)
     return text if fits(text) else json.dumps(data, indent=indent)
 

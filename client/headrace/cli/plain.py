@@ -1,4 +1,7 @@
-"""A followed job in a pipe: a line for each event, and now and then one for its progress, on stderr."""
+"""Shows a followed job in a pipe, on stderr.
+
+There is a line for each event, and now and then one for its progress.
+"""
 
 import time
 from collections.abc import Callable

@@ -14,14 +14,20 @@ _LEAST = 0.2
 
 
 class Rate:
-    """Ticks in a second over the last seconds. It begins anew with each attempt, and when progress goes back."""
+    """The ticks per second over the last seconds.
+
+    It starts anew with each attempt, and when progress goes back.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._samples: deque[tuple[float, int]] = deque()
 
     def restart(self) -> None:
-        """Forget what was before: another attempt begins, perhaps where the last one had come to."""
+        """Forget the ticks so far: another attempt begins.
+
+        It may begin where the last one had come to.
+        """
         self._samples.clear()
 
     def add(self, progress: Progress) -> None:

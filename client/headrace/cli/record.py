@@ -1,7 +1,10 @@
-"""What the client answers as plain data: shaped and named as in the .proto files, with the short names of statuses.
+"""Turns the answers of the client into plain data.
 
-Results stand for themselves: text is text, a date its ISO form, bytes are base64. Parameters are written so that the command
-takes them back (`notation`). The names of both are in order. What is not set is null, so that a script finds every field.
+The data is shaped and named as in the .proto files, with the short names of statuses.
+
+Results stand for themselves: text is text, a date its ISO form, bytes are base64. Parameters are
+written so that the command takes them back (`notation`). The names of both are in order. What is
+not set is null, so that a script finds every field.
 """
 
 import base64
@@ -46,7 +49,10 @@ def of_job(job: JobInfo) -> Record:
 
 
 def of_event(event: JobEvent) -> Record:
-    """An event of a history. What it tells further stands under the name of its kind, as in the contract."""
+    """Return an event of a history.
+
+    Its details stand under the name of its kind, as in the contract.
+    """
     data: dict[str, Any] = plain(event)
     detail: EventDetail | None = event.detail
     del data["detail"], data["payload"]  # no watch and no history has a payload
@@ -64,19 +70,22 @@ def of_instance(instance: Instance) -> Record:
 
 
 def of_gate(gate: Gate) -> Record:
-    """What an operator lets run."""
+    """Return a gate as a record."""
     return Record("gate", gate.name, plain(gate))
 
 
 def of_traffic(traffic: Traffic) -> Record:
-    """What a queue or a tenant is doing: its gate's fields beside its own."""
+    """Return the traffic of a queue or a tenant, with the fields of its gate beside its own."""
     data: dict[str, Any] = plain(traffic)
     gate = data.pop("gate")
     return Record(traffic.gate.scope.lower(), traffic.gate.name, {**gate, **data})
 
 
 def of_server(info: ServerInfo) -> Record:
-    """The server. Its settings have the types that they are read as: the contract has them as text."""
+    """Return a server as a record.
+
+    Its settings have the types that they are read as, while the contract has them as text.
+    """
     settings = {name: _setting(name, text) for name, text in info.settings.items()}
     return Record("server", info.instance, {**plain(info), "settings": settings})
 

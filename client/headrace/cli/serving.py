@@ -18,7 +18,7 @@ from headrace.errors import Unavailable, UnknownType
 from headrace.info import Instance, JobType
 
 PROBE_SECONDS = 5.0
-"""What a probe allows where it is not told otherwise."""
+"""Seconds that a probe allows unless another time is given."""
 _TYPE_COLUMNS = (
     Column("TYPE"),
     Column("INSTANCES", rank=2, right=True),
@@ -97,9 +97,12 @@ def health(
         typer.Option("--live", help="Only whether it answers: a server that drains or waits is live."),
     ] = False,
 ) -> None:
-    """Ask once whether the server serves. Exit code 0: it is SERVING; 6: it is not, or does not answer within 5 s.
+    """Ask once whether the server serves.
 
-    Balancers go by this; restarts go by --live, since none brings a database back, and each ends jobs that run.
+    Exit code 0: it is SERVING; 6: it is not, or does not answer within 5 s.
+
+    Balancers go by this; restarts go by --live, since none brings a database back, and each ends
+    jobs that run.
 
     Example: headrace health --target 127.0.0.1:50551 --timeout 2s
     """

@@ -1,7 +1,8 @@
-"""What every command that calls a server takes: which server, which tenant, how much time.
+"""The options of every command that calls a server: which server, which tenant, how much time.
 
-The three options may stand before the command or after it; the one after it counts. A command is a function whose
-first parameter is its Session. A parameter whose type is a dataclass is a group of options: each field is one.
+The three options may stand before the command or after it; the one after it counts. A command is a
+function whose first parameter is its Session. A parameter whose type is a dataclass is a group of
+options: each field is one.
 """
 
 import dataclasses
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # importing the client imports gRPC
 
 _PANEL = "Which server"
 _ANSWER = timedelta(seconds=30)
-"""What an answer is given: the client's own."""
+"""The default time limit for an answer: the client's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,10 @@ class Session:
     ] = None
 
     def connect(self, *, tenant: str | None = None, patient: bool = False) -> "Client":
-        """A client for the server; patient: the timeout is for a job's end, and no answer may take longer than that."""
+        """Return a client for the server.
+
+        patient: the timeout is for the end of a job, and no answer may take longer than that.
+        """
         # gRPC's own log lines are not for users; errors come as exceptions.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from headrace.client import Client  # noqa: PLC0415 - imports gRPC
@@ -66,7 +70,9 @@ class Session:
         return Client(self.target, tenant=tenant, timeout=self.timeout)
 
     def health(self, seconds: float, *, live: bool = False) -> tuple[str, str]:
-        """What the server says of its health within so many seconds, or the timeout; "" and why, when it says nothing.
+        """Return the health that the server reports, or "" and why it reports nothing.
+
+        It is asked for at most so many seconds, or for the timeout of the session.
 
         live: only whether it answers.
         """
@@ -95,7 +101,7 @@ class Session:
 
 
 class Timer:
-    """What is left of a time that began when this was made."""
+    """The remainder of a time that began when this object was made."""
 
     def __init__(self, length: timedelta | None) -> None:
         self._length = length
@@ -107,7 +113,7 @@ class Timer:
 
     @contextmanager
     def naming(self) -> Iterator[None]:
-        """Within this, whoever has waited for a job in vain is told of the whole time, not of what a call had of it."""
+        """Report an expired wait for a job with the whole time, not the part that one call had."""
         try:
             yield
         except DeadlineExceeded as error:
@@ -118,7 +124,10 @@ class Timer:
 
 
 def execute(function: Callable[..., None], **given: Any) -> None:
-    """Call a command, and end as it says, whatever became of its output. Raises typer.Exit where it is not with 0."""
+    """Call a command, and end with its exit code, whatever became of its output.
+
+    Raises typer.Exit if the code is not 0.
+    """
     code: int | None = None
     try:
         function(**given)
@@ -131,7 +140,10 @@ def execute(function: Callable[..., None], **given: Any) -> None:
 def register(
     add: Callable[[Callable[..., None]], object], function: Callable[..., None], *, group: bool = False
 ) -> None:
-    """Make a function a command: `add` is a decorator of Typer. group: it is the one before every command."""
+    """Make a function a command, by a decorator `add` of Typer.
+
+    group: the function is the one that runs before every command.
+    """
     own = inspect.signature(function).parameters
     groups: dict[str, Any] = {
         name: one.annotation for name, one in own.items() if dataclasses.is_dataclass(one.annotation)

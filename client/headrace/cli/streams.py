@@ -4,8 +4,9 @@
              followed is followed on, and its end decides the exit code.
     stderr   beside the data: what cannot be written is dropped.
 
-A stream that is closed, full or left by its reader raises nothing in the middle of a command, and a letter that an
-encoding lacks is escaped. Descriptors 0 to 2 are always open, so that no connection takes the place of one.
+A stream that is closed, full or left by its reader raises nothing in the middle of a command, and a
+letter that an encoding lacks is escaped. Descriptors 0 to 2 are always open, so that no connection
+takes the place of one.
 """
 
 import io
@@ -18,13 +19,16 @@ import typer
 
 _OUT, _ERR = 1, 2
 BROKEN_PIPE = 141
-"""The exit code of a program that SIGPIPE ends: whoever read stdout has gone."""
+"""The exit code of a program that SIGPIPE ends, because the reader of stdout has gone."""
 UNWRITTEN = 74
 """The exit code where the data could not be written: sysexits' EX_IOERR."""
 
 
 class _Descriptor(io.RawIOBase):
-    """Writes to a descriptor, and drops what cannot be written. lasting: and all that comes after it, or the data had a hole."""
+    """Writes to a descriptor, and drops what cannot be written.
+
+    lasting: after the first failure everything else is dropped too, so that the data has no hole.
+    """
 
     def __init__(self, descriptor: int, *, lasting: bool) -> None:
         super().__init__()
@@ -39,7 +43,7 @@ class _Descriptor(io.RawIOBase):
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
+        """Return whether the descriptor is a terminal."""
         return os.isatty(self._descriptor)
 
     def writable(self) -> bool:
@@ -84,7 +88,10 @@ def lost() -> bool:
 
 
 def spill(code: int | None) -> int:
-    """Write what is waiting, and say once what could not be written. Returns the exit code; `code` stands, where there is one."""
+    """Write what is waiting, report once what could not be written, and return the exit code.
+
+    `code` stands if there is one.
+    """
     sys.stdout.flush()
     if _out.failure is None or _out.told:
         return code or 0

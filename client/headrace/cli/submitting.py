@@ -65,7 +65,8 @@ def run(
 ) -> None:
     """Submit a job and follow it until it ends: 0 succeeded, 1 failed, 3 stopped.
 
-    Its result goes to stdout as JSON, everything else to stderr; with -o jsonl each update is a line of JSON on stdout. Ctrl-C leaves the job alone and says how to resume.
+    Its result goes to stdout as JSON, everything else to stderr; with -o jsonl each update is a
+    line of JSON on stdout. Ctrl-C leaves the job alone and says how to resume.
 
     Example: headrace run files.checksum path=/usr/share/dict passes=3
     """
@@ -78,7 +79,8 @@ def run(
         following = Following(session, timer, submitted.job_id)
         with following.leaving():
             try:
-                # From the submit on, so that nothing is left out of what happened before the watch began.
+                # From the submit on, so that nothing is left out of what happened before the watch
+                # began.
                 updates = client.watch(
                     submitted.job_id,
                     after_revision=submitted.revision,

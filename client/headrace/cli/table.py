@@ -1,7 +1,7 @@
 """Tables in plain columns: aligned, without lines, no wider than the terminal.
 
-A terminal that is too narrow loses whole columns, the least important first, and then the end of the widest cell; what
-is essential, such as a job's id, is never cut. In a pipe nothing is lost.
+A terminal that is too narrow loses whole columns, the least important first, and then the end of
+the widest cell; what is essential, such as a job's id, is never cut. In a pipe nothing is lost.
 """
 
 import sys
@@ -21,7 +21,10 @@ _SHORTEST = 8
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column. Of those that do not fit, the one with the highest rank goes first; rank 0 stays."""
+    """A column of a table.
+
+    If not all columns fit, the one with the highest rank goes first; rank 0 stays.
+    """
 
     title: str
     rank: int = 0

@@ -1,7 +1,8 @@
 r"""The templates of --format: text with placeholders such as {job.spec.parameters.file}.
 
-A placeholder is a path of names through the data that -o json shows, and of numbers through its lists. Nothing but
-that data can be reached. A format such as {job.status:>10} pads; {{ and }} are braces, \t and \n what they are in C.
+A placeholder is a path of names through the data that -o json shows, and of numbers through its
+lists. Nothing but that data can be reached. A format such as {job.status:>10} pads; {{ and }} are
+braces, \t and \n what they are in C.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,10 @@ class _Missing(BadTemplate):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A template that was read: text, each time with the path and the padding that follow it, if any."""
+    """A template that was read.
+
+    It has pieces of text, each with the path and the padding that follow it, if any.
+    """
 
     parts: tuple[tuple[str, tuple[str, ...] | None, str], ...]
 
@@ -72,7 +76,8 @@ class Template:
     def fill(self, record: Record, missed: set[str] | None = None) -> str:
         """The text for a record. Raises BadTemplate for a name that it does not have.
 
-        Where `missed` is given, a name that others of its kind may have is blank, and its path is added there.
+        Where `missed` is given, a name that others of its kind may have is blank, and its path is
+        added there.
         """
         root = {record.kind: record.data}
         return "".join(

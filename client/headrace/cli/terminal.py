@@ -1,7 +1,10 @@
-"""What goes to the terminal: where it is one, how wide, in which colours, and free of control characters.
+"""Writes to the terminal, or to a file or a pipe.
 
-Colours follow NO_COLOR and the kind of terminal, by rich. Text that others wrote is never taken as markup, and never
-reaches the terminal with an escape sequence in it.
+The module knows whether the output is a terminal, how wide it is and which colours it has, and
+keeps control characters out of it.
+
+Colours follow NO_COLOR and the kind of terminal, by rich. Text that others wrote is never taken as
+markup, and never reaches the terminal with an escape sequence in it.
 """
 
 import json
@@ -29,13 +32,13 @@ _STYLES = {
 
 @cache
 def stdout() -> Console:
-    """Where data goes."""
+    """Return the console for data."""
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 @cache
 def stderr() -> Console:
-    """Where everything else goes."""
+    """Return the console for everything else."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -45,7 +48,11 @@ def follows_live() -> bool:
 
 
 def write(text: str | Text = "") -> None:
-    """A line of data. In a pipe it is what was said, to the letter; a terminal gets nothing that it would obey."""
+    """Write a line of data.
+
+    In a pipe it is written exactly as it is; on a terminal control characters are escaped, so that
+    none takes effect.
+    """
     if not sys.stdout.isatty():
         sys.stdout.write(f"{text}\n")
     elif isinstance(text, str):
@@ -80,7 +87,10 @@ def _in_json(letter: str) -> str:
 
 
 def clean(text: str, *, lines: bool = False, escape: Callable[[str], str] = _in_python) -> str:
-    """Text of others with control characters shown instead of obeyed; with lines, it may have several."""
+    """Return text from others with its control characters shown instead of obeyed.
+
+    lines: whether the text may have several lines.
+    """
     if text.isprintable():
         return text
     kept = "\n\t" if lines else ""
@@ -98,5 +108,8 @@ def json_text(data: Any, indent: int | None = None) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Text of others that may have several lines: each after the first is set in, so that none looks like one of ours."""
+    """Return text from others as a paragraph: each line after the first is indented.
+
+    The text may have several lines. So none of them looks like a line of Headrace's own.
+    """
     return clean(text.rstrip().replace("\r\n", "\n"), lines=True).replace("\n", "\n    ")

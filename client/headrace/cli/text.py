@@ -25,7 +25,7 @@ def event_line(event: JobEvent) -> str:
 
 
 def event_text(event: JobEvent) -> str:
-    """What an event tells."""
+    """Return what an event says, in words."""
     text = event.kind.lower()
     match event.detail:
         case None if event.kind is EventKind.CREATED:

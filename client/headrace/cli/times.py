@@ -26,11 +26,14 @@ def read_span(text: str) -> timedelta:
 
 
 NEVER = datetime.max.replace(tzinfo=UTC)
-"""What "none" is read as where a point in time may be taken back."""
+"""The value of "none" where a point in time can be removed."""
 
 
 def read_future(text: str) -> datetime:
-    """A point in time: ISO 8601, or +30s for so long from now; NEVER for none. Raises ValueError."""
+    """Return the point in time that a text names: ISO 8601, or a delay from now such as +30s.
+
+    "none" gives NEVER. Raises ValueError.
+    """
     if text.lower() == "none":
         return NEVER
     return _moment(text, "+", 1, "+30s, +5m")

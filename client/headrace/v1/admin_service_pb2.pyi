@@ -401,9 +401,9 @@ Global___PurgeJobsResponse: _TypeAlias = PurgeJobsResponse  # noqa: Y015
 
 @_typing.final
 class Gate(_message.Message):
-    """What an operator lets run of a queue, a tenant or a type. A job passes three gates: that of its queue, that of its
-    tenant and that of its type. What instances hold counts as running: TO_BE_RUN and RUNNING. Limits are exact, over
-    all instances.
+    """What an operator lets run of a queue, a tenant or a type. A job passes three gates: that of its
+    queue, that of its tenant and that of its type. What instances hold counts as running: TO_BE_RUN
+    and RUNNING. Limits are exact, over all instances.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -421,14 +421,17 @@ class Gate(_message.Message):
     paused: _builtins.bool
     """True: nothing of it is claimed."""
     max_running: _builtins.int
-    """How many of its jobs run at once, at most: 0 to 1,000,000. Not set: as many as there are workers."""
+    """How many of its jobs run at once, at most: 0 to 1,000,000. Not set: as many as there are
+    workers.
+    """
     max_running_per_owner: _builtins.int
-    """How many of its jobs run at once for each owner of each tenant; jobs without an owner are those of one. Not set: no
-    limit. Where more than 50 owners wait behind others that are at theirs, 50 at a time are looked at, in turn.
+    """How many of its jobs run at once for each owner of each tenant; jobs without an owner are those
+    of one. Not set: no limit. Where more than 50 owners wait behind others that are at theirs, 50
+    at a time are looked at, in turn.
     """
     weight: _builtins.int
-    """Of a tenant: its places in a lap, 1 to 1,000. Tenants are served in turn, one of weight 3 with three jobs
-    where others have one. 0 is read as 1.
+    """Of a tenant: its places in a lap, 1 to 1,000. Tenants are served in turn, one of weight 3 with
+    three jobs where others have one. 0 is read as 1.
     """
     def __init__(
         self,
@@ -467,8 +470,8 @@ class Traffic(_message.Message):
     OLDEST_QUEUE_TIME_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     waiting: _builtins.int
-    """How many of its jobs could be claimed now: released, and with nothing to wait for but room and a worker. Exact up
-    to 10,000.
+    """How many of its jobs could be claimed now: released, and with nothing to wait for but room and
+    a worker. Exact up to 10,000.
     """
     waiting_at_least: _builtins.bool
     """True when there are more than waiting says."""
@@ -690,8 +693,8 @@ class UpdateGateRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which of paused, max_running, max_running_per_owner and weight to take; at least one. A limit that is named here
-        and not set there is taken away.
+        """Which of paused, max_running, max_running_per_owner and weight to take; at least one. A limit
+        that is named here and not set there is taken away.
         """
 
     def __init__(

@@ -104,23 +104,24 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListInstances(self, request, context):
-        """Answers the instances that serve the same database, oldest first: those that live, and those that have died
-        within a day. An instance that was ended in order leaves the list.
+        """Answers the instances that serve the same database, oldest first: those that live, and those
+        that have died within a day. An instance that was ended in order leaves the list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PurgeJobs(self, request, context):
-        """Deletes the jobs that match a filter and have ended, with their history, whatever their retention. A locked
-        job stays.
+        """Deletes the jobs that match a filter and have ended, with their history, whatever their
+        retention. A locked job stays.
 
-        With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted once they have
-        ended: none is deleted while it runs. Those that have not ended when wait_timeout is over stay, counted as
-        stopping; a later call deletes them if its filter matches them still.
+        With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted
+        once they have ended: none is deleted while it runs. Those that have not ended when
+        wait_timeout is over stay, counted as stopping; a later call deletes them if its filter matches
+        them still.
 
-        A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
-        job is counted by the call that deletes it.
+        A call works for a few seconds and answers; where there is more, next_page_token goes on. It
+        may be repeated: a job is counted by the call that deletes it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,7 +135,8 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTenants(self, request, context):
-        """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a gate.
+        """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a
+        gate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,16 +150,18 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateGate(self, request, context):
-        """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at once, weighs it.
-        Once this is answered, every instance claims under the new values: a claim that had begun before was waited for.
-        Jobs that run go on, even if there are more than a new limit lets; none is added until there is room.
+        """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at
+        once, weighs it. Once this is answered, every instance claims under the new values: a claim
+        that had begun before was waited for. Jobs that run go on, even if there are more than a new
+        limit lets; none is added until there is room.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseQueue(self, request, context):
-        """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken.
+        """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on;
+        submits are taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,7 +175,8 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PauseTenant(self, request, context):
-        """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken.
+        """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on;
+        submits are taken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,37 +36,45 @@ class AdminServiceStub:
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]
     """Answers what the server is and how it is set up. Secrets are left out."""
     ListInstances: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListInstancesRequest, _admin_service_pb2.ListInstancesResponse]
-    """Answers the instances that serve the same database, oldest first: those that live, and those that have died
-    within a day. An instance that was ended in order leaves the list.
+    """Answers the instances that serve the same database, oldest first: those that live, and those
+    that have died within a day. An instance that was ended in order leaves the list.
     """
     PurgeJobs: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PurgeJobsRequest, _admin_service_pb2.PurgeJobsResponse]
-    """Deletes the jobs that match a filter and have ended, with their history, whatever their retention. A locked
-    job stays.
+    """Deletes the jobs that match a filter and have ended, with their history, whatever their
+    retention. A locked job stays.
 
-    With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted once they have
-    ended: none is deleted while it runs. Those that have not ended when wait_timeout is over stay, counted as
-    stopping; a later call deletes them if its filter matches them still.
+    With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted
+    once they have ended: none is deleted while it runs. Those that have not ended when
+    wait_timeout is over stay, counted as stopping; a later call deletes them if its filter matches
+    them still.
 
-    A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
-    job is counted by the call that deletes it.
+    A call works for a few seconds and answers; where there is more, next_page_token goes on. It
+    may be repeated: a job is counted by the call that deletes it.
     """
     ListQueues: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListQueuesRequest, _admin_service_pb2.ListQueuesResponse]
     """Answers a page of the queues, by name: those with jobs that wait or run, and those with a gate."""
     ListTenants: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]
-    """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a gate."""
+    """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a
+    gate.
+    """
     ListGates: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListGatesRequest, _admin_service_pb2.ListGatesResponse]
     """Answers a page of the gates of which anything was said, by scope and name."""
     UpdateGate: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateGateRequest, _admin_service_pb2.UpdateGateResponse]
-    """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at once, weighs it.
-    Once this is answered, every instance claims under the new values: a claim that had begun before was waited for.
-    Jobs that run go on, even if there are more than a new limit lets; none is added until there is room.
+    """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at
+    once, weighs it. Once this is answered, every instance claims under the new values: a claim
+    that had begun before was waited for. Jobs that run go on, even if there are more than a new
+    limit lets; none is added until there is room.
     """
     PauseQueue: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PauseQueueRequest, _admin_service_pb2.PauseQueueResponse]
-    """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
+    """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on;
+    submits are taken.
+    """
     ResumeQueue: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeQueueRequest, _admin_service_pb2.ResumeQueueResponse]
     """Ends the pause of a queue. Every instance claims of it at once."""
     PauseTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PauseTenantRequest, _admin_service_pb2.PauseTenantResponse]
-    """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
+    """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on;
+    submits are taken.
+    """
     ResumeTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeTenantRequest, _admin_service_pb2.ResumeTenantResponse]
     """Ends the pause of a tenant. Every instance claims of it at once."""
 
@@ -78,37 +86,45 @@ class AdminServiceAsyncStub(AdminServiceStub):
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetServerInfoRequest, _admin_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """Answers what the server is and how it is set up. Secrets are left out."""
     ListInstances: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListInstancesRequest, _admin_service_pb2.ListInstancesResponse]  # type: ignore[assignment]
-    """Answers the instances that serve the same database, oldest first: those that live, and those that have died
-    within a day. An instance that was ended in order leaves the list.
+    """Answers the instances that serve the same database, oldest first: those that live, and those
+    that have died within a day. An instance that was ended in order leaves the list.
     """
     PurgeJobs: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PurgeJobsRequest, _admin_service_pb2.PurgeJobsResponse]  # type: ignore[assignment]
-    """Deletes the jobs that match a filter and have ended, with their history, whatever their retention. A locked
-    job stays.
+    """Deletes the jobs that match a filter and have ended, with their history, whatever their
+    retention. A locked job stays.
 
-    With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted once they have
-    ended: none is deleted while it runs. Those that have not ended when wait_timeout is over stay, counted as
-    stopping; a later call deletes them if its filter matches them still.
+    With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted
+    once they have ended: none is deleted while it runs. Those that have not ended when
+    wait_timeout is over stay, counted as stopping; a later call deletes them if its filter matches
+    them still.
 
-    A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
-    job is counted by the call that deletes it.
+    A call works for a few seconds and answers; where there is more, next_page_token goes on. It
+    may be repeated: a job is counted by the call that deletes it.
     """
     ListQueues: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListQueuesRequest, _admin_service_pb2.ListQueuesResponse]  # type: ignore[assignment]
     """Answers a page of the queues, by name: those with jobs that wait or run, and those with a gate."""
     ListTenants: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
-    """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a gate."""
+    """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a
+    gate.
+    """
     ListGates: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListGatesRequest, _admin_service_pb2.ListGatesResponse]  # type: ignore[assignment]
     """Answers a page of the gates of which anything was said, by scope and name."""
     UpdateGate: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateGateRequest, _admin_service_pb2.UpdateGateResponse]  # type: ignore[assignment]
-    """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at once, weighs it.
-    Once this is answered, every instance claims under the new values: a claim that had begun before was waited for.
-    Jobs that run go on, even if there are more than a new limit lets; none is added until there is room.
+    """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at
+    once, weighs it. Once this is answered, every instance claims under the new values: a claim
+    that had begun before was waited for. Jobs that run go on, even if there are more than a new
+    limit lets; none is added until there is room.
     """
     PauseQueue: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PauseQueueRequest, _admin_service_pb2.PauseQueueResponse]  # type: ignore[assignment]
-    """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
+    """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on;
+    submits are taken.
+    """
     ResumeQueue: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeQueueRequest, _admin_service_pb2.ResumeQueueResponse]  # type: ignore[assignment]
     """Ends the pause of a queue. Every instance claims of it at once."""
     PauseTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PauseTenantRequest, _admin_service_pb2.PauseTenantResponse]  # type: ignore[assignment]
-    """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
+    """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on;
+    submits are taken.
+    """
     ResumeTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ResumeTenantRequest, _admin_service_pb2.ResumeTenantResponse]  # type: ignore[assignment]
     """Ends the pause of a tenant. Every instance claims of it at once."""
 
@@ -129,8 +145,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListInstancesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListInstancesResponse, _abc.Awaitable[_admin_service_pb2.ListInstancesResponse]]:
-        """Answers the instances that serve the same database, oldest first: those that live, and those that have died
-        within a day. An instance that was ended in order leaves the list.
+        """Answers the instances that serve the same database, oldest first: those that live, and those
+        that have died within a day. An instance that was ended in order leaves the list.
         """
 
     @_abc_1.abstractmethod
@@ -139,15 +155,16 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.PurgeJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.PurgeJobsResponse, _abc.Awaitable[_admin_service_pb2.PurgeJobsResponse]]:
-        """Deletes the jobs that match a filter and have ended, with their history, whatever their retention. A locked
-        job stays.
+        """Deletes the jobs that match a filter and have ended, with their history, whatever their
+        retention. A locked job stays.
 
-        With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted once they have
-        ended: none is deleted while it runs. Those that have not ended when wait_timeout is over stay, counted as
-        stopping; a later call deletes them if its filter matches them still.
+        With stop_first, jobs that have not ended are stopped, for the reason "purged", and deleted
+        once they have ended: none is deleted while it runs. Those that have not ended when
+        wait_timeout is over stay, counted as stopping; a later call deletes them if its filter matches
+        them still.
 
-        A call works for a few seconds and answers; where there is more, next_page_token goes on. It may be repeated: a
-        job is counted by the call that deletes it.
+        A call works for a few seconds and answers; where there is more, next_page_token goes on. It
+        may be repeated: a job is counted by the call that deletes it.
         """
 
     @_abc_1.abstractmethod
@@ -164,7 +181,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListTenantsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListTenantsResponse, _abc.Awaitable[_admin_service_pb2.ListTenantsResponse]]:
-        """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a gate."""
+        """Answers a page of the tenants, by name: those with jobs that wait or run, and those with a
+        gate.
+        """
 
     @_abc_1.abstractmethod
     def ListGates(
@@ -180,9 +199,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.UpdateGateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.UpdateGateResponse, _abc.Awaitable[_admin_service_pb2.UpdateGateResponse]]:
-        """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at once, weighs it.
-        Once this is answered, every instance claims under the new values: a claim that had begun before was waited for.
-        Jobs that run go on, even if there are more than a new limit lets; none is added until there is room.
+        """Changes the gate of a queue, a tenant or a type: pauses it, bounds how many of its jobs run at
+        once, weighs it. Once this is answered, every instance claims under the new values: a claim
+        that had begun before was waited for. Jobs that run go on, even if there are more than a new
+        limit lets; none is added until there is room.
         """
 
     @_abc_1.abstractmethod
@@ -191,7 +211,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.PauseQueueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.PauseQueueResponse, _abc.Awaitable[_admin_service_pb2.PauseQueueResponse]]:
-        """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
+        """Pauses a queue: once this is answered, no instance claims a job of it. Jobs that run go on;
+        submits are taken.
+        """
 
     @_abc_1.abstractmethod
     def ResumeQueue(
@@ -207,7 +229,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.PauseTenantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.PauseTenantResponse, _abc.Awaitable[_admin_service_pb2.PauseTenantResponse]]:
-        """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on; submits are taken."""
+        """Pauses a tenant: once this is answered, no instance claims a job of it. Jobs that run go on;
+        submits are taken.
+        """
 
     @_abc_1.abstractmethod
     def ResumeTenant(

@@ -356,8 +356,8 @@ class JobInfo(_message.Message):
     locked: _builtins.bool
     """True when deletion is refused."""
     traceparent: _builtins.str
-    """The trace it belongs to, as W3C Trace Context has it: what the call that submitted it had as metadata `traceparent`.
-    Empty when there was none, or one that is not valid.
+    """The trace it belongs to, as W3C Trace Context has it: what the call that submitted it had as
+    metadata `traceparent`. Empty when there was none, or one that is not valid.
     """
     @_builtins.property
     def spec(self) -> Global___JobSpec:
@@ -705,7 +705,9 @@ class JobStop(_message.Message):
 
     @_builtins.property
     def kill_time(self) -> _timestamp_pb2.Timestamp:
-        """When SIGKILL is due, by the clock of the instance that was asked; or was sent, by that of the one that ran the job."""
+        """When SIGKILL is due, by the clock of the instance that was asked; or was sent, by that of the
+        one that ran the job.
+        """
 
     def __init__(
         self,
@@ -851,10 +853,14 @@ class JobCreated(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     PAYLOAD_INCLUDED_FIELD_NUMBER: _builtins.int
     payload_included: _builtins.bool
-    """They are here. False where that setting has nothing in, where they are larger than it, and in a watch: GetJob has them."""
+    """They are here. False where that setting has nothing in, where they are larger than it, and in a
+    watch: GetJob has them.
+    """
     @_builtins.property
     def parameters(self) -> _containers.MessageMap[_builtins.str, _value_pb2.Value]:
-        """Its parameters. Only in events on AMQP, where the server's setting events_payload_kib has them in: a watch never does."""
+        """Its parameters. Only in events on AMQP, where the server's setting events_payload_kib has them
+        in: a watch never does.
+        """
 
     def __init__(
         self,
@@ -913,7 +919,9 @@ class JobStatusChanged(_message.Message):
 
     @_builtins.property
     def result(self) -> _value_pb2.Value:
-        """When it has ended: what it returned. Like JobCreated.parameters only in events on AMQP, where a setting has it in."""
+        """When it has ended: what it returned. Like JobCreated.parameters only in events on AMQP, where a
+        setting has it in.
+        """
 
     @_builtins.property
     def results(self) -> _containers.MessageMap[_builtins.str, _value_pb2.Value]:
@@ -1077,7 +1085,9 @@ class JobUpdated(_message.Message):
     PATHS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which fields, as in UpdateJobRequest.update_mask; "stop.kill_time" when a later StopJob has a shorter grace period."""
+        """Which fields, as in UpdateJobRequest.update_mask; "stop.kill_time" when a later StopJob has a
+        shorter grace period.
+        """
 
     def __init__(
         self,
@@ -1139,7 +1149,9 @@ class JobUpdate(_message.Message):
 
     @_builtins.property
     def heartbeat(self) -> Global___Heartbeat:
-        """The stream is alive: first in a watch that named a revision, then whenever nothing has happened for a while."""
+        """The stream is alive: first in a watch that named a revision, then whenever nothing has
+        happened for a while.
+        """
 
     @_builtins.property
     def finished(self) -> Global___JobInfo:
@@ -1166,7 +1178,9 @@ Global___JobUpdate: _TypeAlias = JobUpdate  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):
-    """The stream is alive: first in a watch that named a revision, then whenever nothing has happened for a while."""
+    """The stream is alive: first in a watch that named a revision, then whenever nothing has happened
+    for a while.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1190,8 +1204,9 @@ Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 class JobFilter(_message.Message):
     """Which jobs. All fields that are set must match; within a list, any entry.
 
-    A list has at most 1,000 entries of 255 characters; types and parameters at most 100, labels at most 32; the value of
-    a parameter at most 4,096 characters. What is over a bound is INVALID_ARGUMENT and named.
+    A list has at most 1,000 entries of 255 characters; types and parameters at most 100, labels at
+    most 32; the value of a parameter at most 4,096 characters. What is over a bound is
+    INVALID_ARGUMENT and named.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1315,8 +1330,9 @@ class ParameterFilter(_message.Message):
     """It is text that begins with this."""
     @_builtins.property
     def equals(self) -> _value_pb2.Value:
-        """It has this value, converted by the signature of the type as that of a submit is: a job is found by what it was
-        submitted with, and by its defaults. Of a type that the server does not know it is compared as it is given.
+        """It has this value, converted by the signature of the type as that of a submit is: a job is
+        found by what it was submitted with, and by its defaults. Of a type that the server does not
+        know it is compared as it is given.
         """
 
     def __init__(
@@ -1338,7 +1354,9 @@ Global___ParameterFilter: _TypeAlias = ParameterFilter  # noqa: Y015
 
 @_typing.final
 class JobType(_message.Message):
-    """A type of job that the server has loaded, or what failed to load: a job module, or some types in one of its workers."""
+    """A type of job that the server has loaded, or what failed to load: a job module, or some types in
+    one of its workers.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1358,23 +1376,27 @@ class JobType(_message.Message):
     description: _builtins.str
     """The first paragraph of its docstring."""
     module: _builtins.str
-    """The Python module that registers it, or that failed to load, or the worker that has not loaded what the server has."""
+    """The Python module that registers it, or that failed to load, or the worker that has not loaded
+    what the server has.
+    """
     parameters_schema: _builtins.str
     """JSON Schema (2020-12) of its parameters, as text."""
     result_schema: _builtins.str
     """JSON Schema of what it returns, as text. Empty when its signature does not say."""
     instance_count: _builtins.int
-    """How many instances run jobs of this type: they live, have loaded it, have workers and do not drain. 0: such jobs
-    stay QUEUED. Each may serve some queues only.
+    """How many instances run jobs of this type: they live, have loaded it, have workers and do not
+    drain. 0: such jobs stay QUEUED. Each may serve some queues only.
     """
     load_error: _builtins.str
-    """Why the module failed to load, or what the worker has not loaded, and so is not given. With a type: no worker of the
-    instance has loaded it, and why. Empty otherwise.
+    """Why the module failed to load, or what the worker has not loaded, and so is not given. With a
+    type: no worker of the instance has loaded it, and why. Empty otherwise.
     """
     workspace: _builtins.bool
     """Whether it uses a workspace: such jobs stay QUEUED while the disk is too full for one."""
     fresh: _builtins.bool
-    """Whether each run has a worker process of its own, in which no job has run before and none runs after it."""
+    """Whether each run has a worker process of its own, in which no job has run before and none runs
+    after it.
+    """
     @_builtins.property
     def retry_policy(self) -> Global___RetryPolicy:
         """Its retry policy."""

@@ -3,24 +3,26 @@
 isort:skip_file
 Submit, watch and stop jobs.
 
-Errors are google.rpc.Status with an ErrorInfo of domain "headrace" whose reason says what happened:
+Errors are google.rpc.Status with an ErrorInfo of domain "headrace" whose reason says what
+happened:
 
-- INVALID_ARGUMENT: INVALID_ARGUMENT, INVALID_PARAMETER, JOB_TYPE_UNKNOWN, INVALID_PAGE_TOKEN. With
-  BadRequest details that name each field. Metadata of JOB_TYPE_UNKNOWN: type; of bytes that do not decode:
-  message_type.
+- INVALID_ARGUMENT: INVALID_ARGUMENT, INVALID_PARAMETER, JOB_TYPE_UNKNOWN, INVALID_PAGE_TOKEN.
+  With BadRequest details that name each field. Metadata of JOB_TYPE_UNKNOWN: type; of bytes that
+  do not decode: message_type.
 - NOT_FOUND: JOB_NOT_FOUND. Metadata: job_id. A job of another tenant is not found either.
 - ALREADY_EXISTS: REQUEST_ID_REUSED. Metadata: request_id, job_id.
 - FAILED_PRECONDITION: WRONG_STATUS, JOB_LOCKED. Metadata: job_id, status.
 - ABORTED: ETAG_MISMATCH. Metadata: job_id, etag.
 - OUT_OF_RANGE: REVISION_AHEAD. Metadata: job_id, revision.
-- RESOURCE_EXHAUSTED: QUEUE_FULL, TOO_MANY_CALLS, TOO_MANY_WATCHERS. With RetryInfo. Nothing was done: the
-  same call may be made again. A message over 4 MiB gets this code from the transport itself, without details.
-- DEADLINE_EXCEEDED: CALL_TOO_LONG, when the server gave the call up, or from the transport at the caller's own
-  deadline. What was asked for may still happen.
+- RESOURCE_EXHAUSTED: QUEUE_FULL, TOO_MANY_CALLS, TOO_MANY_WATCHERS. With RetryInfo. Nothing was
+  done: the same call may be made again. A message over 4 MiB gets this code from the transport
+  itself, without details.
+- DEADLINE_EXCEEDED: CALL_TOO_LONG, when the server gave the call up, or from the transport at
+  the caller's own deadline. What was asked for may still happen.
 - UNAVAILABLE: STORE_UNAVAILABLE, LOADER_UNAVAILABLE, DRAINING. With RetryInfo.
 - UNIMPLEMENTED: WORKER_ONLY. The instance only runs jobs: call another.
-- INTERNAL: INTERNAL. Metadata: error_id, which finds the traceback in the server's log. Nothing that a
-  caller sends gives this.
+- INTERNAL: INTERNAL. Metadata: error_id, which finds the traceback in the server's log. Nothing
+  that a caller sends gives this.
 """
 
 from collections import abc as _abc
@@ -124,8 +126,8 @@ class SubmitJobRequest(_message.Message):
     tenant: _builtins.str
     """The tenant; empty means "default"."""
     request_id: _builtins.str
-    """Makes the call safe to repeat: unique within the tenant, 1 to 100 characters, remembered while the job
-    exists and for at least 24 h. Empty: a repeated call makes another job.
+    """Makes the call safe to repeat: unique within the tenant, 1 to 100 characters, remembered while
+    the job exists and for at least 24 h. Empty: a repeated call makes another job.
     """
     hold: _builtins.bool
     """Keep it PENDING until ReleaseJob."""
@@ -471,8 +473,8 @@ class CountJobsResponse(_message.Message):
         """How many they are."""
         @_builtins.property
         def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-            """What they have in common, in the order of group_by. A status is the name of its value of JobStatus, such as
-            JOB_STATUS_RUNNING; of jobs without an owner that key is empty.
+            """What they have in common, in the order of group_by. A status is the name of its value of
+            JobStatus, such as JOB_STATUS_RUNNING; of jobs without an owner that key is empty.
             """
 
         def __init__(
@@ -529,8 +531,8 @@ class WatchJobRequest(_message.Message):
     job_id: _builtins.str
     """The job."""
     after_revision: _builtins.int
-    """Resume after this revision; 0 is the beginning. Not set: a snapshot first. Beyond the job's revision:
-    REVISION_AHEAD.
+    """Resume after this revision; 0 is the beginning. Not set: a snapshot first. Beyond the job's
+    revision: REVISION_AHEAD.
     """
     include_messages: _builtins.bool
     """Also send message_logged and messages_dropped events."""

@@ -28,12 +28,13 @@ if _version_not_supported:
 class JobServiceStub(object):
     """Submit, watch and stop jobs.
 
-    The first field of every request is the tenant, which keeps the jobs of one user of the server from those of
-    another: 1 to 100 characters (code points), any but NUL, compared as they are. Empty means "default". "-" alone is no
-    tenant: it means all of them, to ListJobs and CountJobs, and is INVALID_ARGUMENT to the other methods.
+    The first field of every request is the tenant, which keeps the jobs of one user of the server
+    from those of another: 1 to 100 characters (code points), any but NUL, compared as they are.
+    Empty means "default". "-" alone is no tenant: it means all of them, to ListJobs and CountJobs,
+    and is INVALID_ARGUMENT to the other methods.
 
-    Every method that changes something may be repeated safely when its answer was lost: service_config.json, which lies
-    beside this file, has gRPC do so.
+    Every method that changes something may be repeated safely when its answer was lost:
+    service_config.json, which lies beside this file, has gRPC do so.
     """
 
     def __init__(self, channel):
@@ -122,31 +123,32 @@ class JobServiceStub(object):
 class JobServiceServicer(object):
     """Submit, watch and stop jobs.
 
-    The first field of every request is the tenant, which keeps the jobs of one user of the server from those of
-    another: 1 to 100 characters (code points), any but NUL, compared as they are. Empty means "default". "-" alone is no
-    tenant: it means all of them, to ListJobs and CountJobs, and is INVALID_ARGUMENT to the other methods.
+    The first field of every request is the tenant, which keeps the jobs of one user of the server
+    from those of another: 1 to 100 characters (code points), any but NUL, compared as they are.
+    Empty means "default". "-" alone is no tenant: it means all of them, to ListJobs and CountJobs,
+    and is INVALID_ARGUMENT to the other methods.
 
-    Every method that changes something may be repeated safely when its answer was lost: service_config.json, which lies
-    beside this file, has gRPC do so.
+    Every method that changes something may be repeated safely when its answer was lost:
+    service_config.json, which lies beside this file, has gRPC do so.
     """
 
     def SubmitJob(self, request, context):
         """Submits a job. When this answers, the job is on disk.
 
-        The same request_id with the same spec gives the same job as it now stands, with existing set; with
-        another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its signature, are
-        refused here, naming each field.
+        The same request_id with the same spec gives the same job as it now stands, with existing set;
+        with another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its
+        signature, are refused here, naming each field.
 
-        Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and its events on AMQP
-        have it. So it is with RunJob.
+        Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and
+        its events on AMQP have it. So it is with RunJob.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseJob(self, request, context):
-        """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
-        one that has ended without that: WRONG_STATUS.
+        """Releases a held job to the queue. On a job that was released before, whatever became of it
+        since: OK. On one that has ended without that: WRONG_STATUS.
 
         This lets a caller create a job, commit a transaction of its own, and then release the job.
         """
@@ -157,8 +159,8 @@ class JobServiceServicer(object):
     def RunJob(self, request, context):
         """SubmitJob and WatchJob in one call.
 
-        The first update is a snapshot. The job survives the stream: go on with WatchJob, or with RunJob and the
-        same request_id.
+        The first update is a snapshot. The job survives the stream: go on with WatchJob, or with
+        RunJob and the same request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,8 +176,8 @@ class JobServiceServicer(object):
     def ListJobs(self, request, context):
         """Answers a page of the jobs that match a filter.
 
-        Pages are by key, so jobs that come and go do not shift them. A page may be shorter than asked for (it
-        ends at 2 MiB); the list is complete when next_page_token is empty.
+        Pages are by key, so jobs that come and go do not shift them. A page may be shorter than asked
+        for (it ends at 2 MiB); the list is complete when next_page_token is empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,13 +193,14 @@ class JobServiceServicer(object):
     def WatchJob(self, request, context):
         """Follows a job until it ends.
 
-        Without after_revision: a snapshot, then the events after it. With it (0 is the beginning): no snapshot,
-        the events after it, then live. Events come in the order of their revisions, each once, none left out. The
-        last update is finished, and then the stream ends OK; on a job that has ended already that is at once.
+        Without after_revision: a snapshot, then the events after it. With it (0 is the beginning): no
+        snapshot, the events after it, then live. Events come in the order of their revisions, each
+        once, none left out. The last update is finished, and then the stream ends OK; on a job that
+        has ended already that is at once.
 
-        Progress is the latest only. A slow reader delays nobody and loses no event. An idle stream gets a
-        heartbeat. A server that shuts down ends the stream with UNAVAILABLE and RetryInfo: resume on any instance
-        with the revision of the last event received.
+        Progress is the latest only. A slow reader delays nobody and loses no event. An idle stream
+        gets a heartbeat. A server that shuts down ends the stream with UNAVAILABLE and RetryInfo:
+        resume on any instance with the revision of the last event received.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,47 +216,51 @@ class JobServiceServicer(object):
     def StopJob(self, request, context):
         """Stops a job, whatever its status, and says what became of it. Asking twice is harmless.
 
-        A job that has not started is ABORTED at once. One that runs gets a flag at once (ctx.stop_requested, and
-        an exception at its next use of ctx), SIGTERM towards the end of the grace period (its half, or 2 s before
-        it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
-        seen, not before. The grace period counts from when the instance that runs the job hears of the stop. A later
-        StopJob can only bring the kill forward, and does nothing unless its grace period is the shorter.
+        A job that has not started is ABORTED at once. One that runs gets a flag at once
+        (ctx.stop_requested, and an exception at its next use of ctx), SIGTERM towards the end of the
+        grace period (its half, or 2 s before it when that is later), and SIGKILL of its whole process
+        tree at the end. It is ABORTED when its end was seen, not before. The grace period counts from
+        when the instance that runs the job hears of the stop. A later StopJob can only bring the kill
+        forward, and does nothing unless its grace period is the shorter.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StopJobs(self, request, context):
-        """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
+        """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait
+        for them.
 
-        A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
-        harmless.
+        A call works for a few seconds and answers; where there is more, next_page_token goes on.
+        Asking twice is harmless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateJob(self, request, context):
-        """Changes fields of a job: description, labels and locked in any status; priority, run_after and expire_time
-        until it is terminal (else WRONG_STATUS). Fields that hold the wanted values already: OK.
+        """Changes fields of a job: description, labels and locked in any status; priority, run_after and
+        expire_time until it is terminal (else WRONG_STATUS). Fields that hold the wanted values
+        already: OK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateJobs(self, request, context):
-        """Changes fields of the jobs that match a filter, each as UpdateJob does without an etag. Where the fields can be
-        changed only before the end, jobs that have ended are left out.
+        """Changes fields of the jobs that match a filter, each as UpdateJob does without an etag. Where
+        the fields can be changed only before the end, jobs that have ended are left out.
 
-        A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
-        harmless.
+        A call works for a few seconds and answers; where there is more, next_page_token goes on.
+        Asking twice is harmless.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Deletes a job that has ended, with its history. WRONG_STATUS before it has ended, JOB_LOCKED when locked.
+        """Deletes a job that has ended, with its history. WRONG_STATUS before it has ended, JOB_LOCKED
+        when locked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -267,9 +274,10 @@ class JobServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListJobTypes(self, request, context):
-        """Answers the types of job that can be submitted to the instance that is asked, which are those that it has loaded,
-        and its job modules that failed to load. It checks parameters by the signature, so a type that only other instances
-        have loaded is JOB_TYPE_UNKNOWN to it, and not listed; ListInstances says who has which.
+        """Answers the types of job that can be submitted to the instance that is asked, which are those
+        that it has loaded, and its job modules that failed to load. It checks parameters by the
+        signature, so a type that only other instances have loaded is JOB_TYPE_UNKNOWN to it, and not
+        listed; ListInstances says who has which.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -364,12 +372,13 @@ def add_JobServiceServicer_to_server(servicer, server):
 class JobService(object):
     """Submit, watch and stop jobs.
 
-    The first field of every request is the tenant, which keeps the jobs of one user of the server from those of
-    another: 1 to 100 characters (code points), any but NUL, compared as they are. Empty means "default". "-" alone is no
-    tenant: it means all of them, to ListJobs and CountJobs, and is INVALID_ARGUMENT to the other methods.
+    The first field of every request is the tenant, which keeps the jobs of one user of the server
+    from those of another: 1 to 100 characters (code points), any but NUL, compared as they are.
+    Empty means "default". "-" alone is no tenant: it means all of them, to ListJobs and CountJobs,
+    and is INVALID_ARGUMENT to the other methods.
 
-    Every method that changes something may be repeated safely when its answer was lost: service_config.json, which lies
-    beside this file, has gRPC do so.
+    Every method that changes something may be repeated safely when its answer was lost:
+    service_config.json, which lies beside this file, has gRPC do so.
     """
 
     @staticmethod

@@ -3,24 +3,26 @@
 isort:skip_file
 Submit, watch and stop jobs.
 
-Errors are google.rpc.Status with an ErrorInfo of domain "headrace" whose reason says what happened:
+Errors are google.rpc.Status with an ErrorInfo of domain "headrace" whose reason says what
+happened:
 
-- INVALID_ARGUMENT: INVALID_ARGUMENT, INVALID_PARAMETER, JOB_TYPE_UNKNOWN, INVALID_PAGE_TOKEN. With
-  BadRequest details that name each field. Metadata of JOB_TYPE_UNKNOWN: type; of bytes that do not decode:
-  message_type.
+- INVALID_ARGUMENT: INVALID_ARGUMENT, INVALID_PARAMETER, JOB_TYPE_UNKNOWN, INVALID_PAGE_TOKEN.
+  With BadRequest details that name each field. Metadata of JOB_TYPE_UNKNOWN: type; of bytes that
+  do not decode: message_type.
 - NOT_FOUND: JOB_NOT_FOUND. Metadata: job_id. A job of another tenant is not found either.
 - ALREADY_EXISTS: REQUEST_ID_REUSED. Metadata: request_id, job_id.
 - FAILED_PRECONDITION: WRONG_STATUS, JOB_LOCKED. Metadata: job_id, status.
 - ABORTED: ETAG_MISMATCH. Metadata: job_id, etag.
 - OUT_OF_RANGE: REVISION_AHEAD. Metadata: job_id, revision.
-- RESOURCE_EXHAUSTED: QUEUE_FULL, TOO_MANY_CALLS, TOO_MANY_WATCHERS. With RetryInfo. Nothing was done: the
-  same call may be made again. A message over 4 MiB gets this code from the transport itself, without details.
-- DEADLINE_EXCEEDED: CALL_TOO_LONG, when the server gave the call up, or from the transport at the caller's own
-  deadline. What was asked for may still happen.
+- RESOURCE_EXHAUSTED: QUEUE_FULL, TOO_MANY_CALLS, TOO_MANY_WATCHERS. With RetryInfo. Nothing was
+  done: the same call may be made again. A message over 4 MiB gets this code from the transport
+  itself, without details.
+- DEADLINE_EXCEEDED: CALL_TOO_LONG, when the server gave the call up, or from the transport at
+  the caller's own deadline. What was asked for may still happen.
 - UNAVAILABLE: STORE_UNAVAILABLE, LOADER_UNAVAILABLE, DRAINING. With RetryInfo.
 - UNIMPLEMENTED: WORKER_ONLY. The instance only runs jobs: call another.
-- INTERNAL: INTERNAL. Metadata: error_id, which finds the traceback in the server's log. Nothing that a
-  caller sends gives this.
+- INTERNAL: INTERNAL. Metadata: error_id, which finds the traceback in the server's log. Nothing
+  that a caller sends gives this.
 """
 
 from collections import abc as _abc
@@ -49,12 +51,13 @@ GRPC_VERSION: str
 class JobServiceStub:
     """Submit, watch and stop jobs.
 
-    The first field of every request is the tenant, which keeps the jobs of one user of the server from those of
-    another: 1 to 100 characters (code points), any but NUL, compared as they are. Empty means "default". "-" alone is no
-    tenant: it means all of them, to ListJobs and CountJobs, and is INVALID_ARGUMENT to the other methods.
+    The first field of every request is the tenant, which keeps the jobs of one user of the server
+    from those of another: 1 to 100 characters (code points), any but NUL, compared as they are.
+    Empty means "default". "-" alone is no tenant: it means all of them, to ListJobs and CountJobs,
+    and is INVALID_ARGUMENT to the other methods.
 
-    Every method that changes something may be repeated safely when its answer was lost: service_config.json, which lies
-    beside this file, has gRPC do so.
+    Every method that changes something may be repeated safely when its answer was lost:
+    service_config.json, which lies beside this file, has gRPC do so.
     """
 
     @_typing.overload
@@ -64,187 +67,203 @@ class JobServiceStub:
     SubmitJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.SubmitJobRequest, _job_service_pb2.SubmitJobResponse]
     """Submits a job. When this answers, the job is on disk.
 
-    The same request_id with the same spec gives the same job as it now stands, with existing set; with
-    another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its signature, are
-    refused here, naming each field.
+    The same request_id with the same spec gives the same job as it now stands, with existing set;
+    with another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its
+    signature, are refused here, naming each field.
 
-    Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and its events on AMQP
-    have it. So it is with RunJob.
+    Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and
+    its events on AMQP have it. So it is with RunJob.
     """
     ReleaseJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ReleaseJobRequest, _job_service_pb2.ReleaseJobResponse]
-    """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
-    one that has ended without that: WRONG_STATUS.
+    """Releases a held job to the queue. On a job that was released before, whatever became of it
+    since: OK. On one that has ended without that: WRONG_STATUS.
 
     This lets a caller create a job, commit a transaction of its own, and then release the job.
     """
     RunJob: _grpc.UnaryStreamMultiCallable[_job_service_pb2.RunJobRequest, _job_service_pb2.RunJobResponse]
     """SubmitJob and WatchJob in one call.
 
-    The first update is a snapshot. The job survives the stream: go on with WatchJob, or with RunJob and the
-    same request_id.
+    The first update is a snapshot. The job survives the stream: go on with WatchJob, or with
+    RunJob and the same request_id.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]
     """Answers a job as it stands."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]
     """Answers a page of the jobs that match a filter.
 
-    Pages are by key, so jobs that come and go do not shift them. A page may be shorter than asked for (it
-    ends at 2 MiB); the list is complete when next_page_token is empty.
+    Pages are by key, so jobs that come and go do not shift them. A page may be shorter than asked
+    for (it ends at 2 MiB); the list is complete when next_page_token is empty.
     """
     CountJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.CountJobsRequest, _job_service_pb2.CountJobsResponse]
     """Counts the jobs that match a filter, in groups. Exact up to 100,000 jobs, then at_least is set."""
     WatchJob: _grpc.UnaryStreamMultiCallable[_job_service_pb2.WatchJobRequest, _job_service_pb2.WatchJobResponse]
     """Follows a job until it ends.
 
-    Without after_revision: a snapshot, then the events after it. With it (0 is the beginning): no snapshot,
-    the events after it, then live. Events come in the order of their revisions, each once, none left out. The
-    last update is finished, and then the stream ends OK; on a job that has ended already that is at once.
+    Without after_revision: a snapshot, then the events after it. With it (0 is the beginning): no
+    snapshot, the events after it, then live. Events come in the order of their revisions, each
+    once, none left out. The last update is finished, and then the stream ends OK; on a job that
+    has ended already that is at once.
 
-    Progress is the latest only. A slow reader delays nobody and loses no event. An idle stream gets a
-    heartbeat. A server that shuts down ends the stream with UNAVAILABLE and RetryInfo: resume on any instance
-    with the revision of the last event received.
+    Progress is the latest only. A slow reader delays nobody and loses no event. An idle stream
+    gets a heartbeat. A server that shuts down ends the stream with UNAVAILABLE and RetryInfo:
+    resume on any instance with the revision of the last event received.
     """
     WaitJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.WaitJobRequest, _job_service_pb2.WaitJobResponse]
     """Answers when the job has ended or the time is over, whichever is first."""
     StopJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.StopJobRequest, _job_service_pb2.StopJobResponse]
     """Stops a job, whatever its status, and says what became of it. Asking twice is harmless.
 
-    A job that has not started is ABORTED at once. One that runs gets a flag at once (ctx.stop_requested, and
-    an exception at its next use of ctx), SIGTERM towards the end of the grace period (its half, or 2 s before
-    it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
-    seen, not before. The grace period counts from when the instance that runs the job hears of the stop. A later
-    StopJob can only bring the kill forward, and does nothing unless its grace period is the shorter.
+    A job that has not started is ABORTED at once. One that runs gets a flag at once
+    (ctx.stop_requested, and an exception at its next use of ctx), SIGTERM towards the end of the
+    grace period (its half, or 2 s before it when that is later), and SIGKILL of its whole process
+    tree at the end. It is ABORTED when its end was seen, not before. The grace period counts from
+    when the instance that runs the job hears of the stop. A later StopJob can only bring the kill
+    forward, and does nothing unless its grace period is the shorter.
     """
     StopJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.StopJobsRequest, _job_service_pb2.StopJobsResponse]
-    """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
+    """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait
+    for them.
 
-    A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
-    harmless.
+    A call works for a few seconds and answers; where there is more, next_page_token goes on.
+    Asking twice is harmless.
     """
     UpdateJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_service_pb2.UpdateJobResponse]
-    """Changes fields of a job: description, labels and locked in any status; priority, run_after and expire_time
-    until it is terminal (else WRONG_STATUS). Fields that hold the wanted values already: OK.
+    """Changes fields of a job: description, labels and locked in any status; priority, run_after and
+    expire_time until it is terminal (else WRONG_STATUS). Fields that hold the wanted values
+    already: OK.
     """
     UpdateJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobsRequest, _job_service_pb2.UpdateJobsResponse]
-    """Changes fields of the jobs that match a filter, each as UpdateJob does without an etag. Where the fields can be
-    changed only before the end, jobs that have ended are left out.
+    """Changes fields of the jobs that match a filter, each as UpdateJob does without an etag. Where
+    the fields can be changed only before the end, jobs that have ended are left out.
 
-    A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
-    harmless.
+    A call works for a few seconds and answers; where there is more, next_page_token goes on.
+    Asking twice is harmless.
     """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]
-    """Deletes a job that has ended, with its history. WRONG_STATUS before it has ended, JOB_LOCKED when locked."""
+    """Deletes a job that has ended, with its history. WRONG_STATUS before it has ended, JOB_LOCKED
+    when locked.
+    """
     ListJobEvents: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobEventsRequest, _job_service_pb2.ListJobEventsResponse]
     """Answers a page of a job's history, oldest first."""
     ListJobTypes: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobTypesRequest, _job_service_pb2.ListJobTypesResponse]
-    """Answers the types of job that can be submitted to the instance that is asked, which are those that it has loaded,
-    and its job modules that failed to load. It checks parameters by the signature, so a type that only other instances
-    have loaded is JOB_TYPE_UNKNOWN to it, and not listed; ListInstances says who has which.
+    """Answers the types of job that can be submitted to the instance that is asked, which are those
+    that it has loaded, and its job modules that failed to load. It checks parameters by the
+    signature, so a type that only other instances have loaded is JOB_TYPE_UNKNOWN to it, and not
+    listed; ListInstances says who has which.
     """
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
     """Submit, watch and stop jobs.
 
-    The first field of every request is the tenant, which keeps the jobs of one user of the server from those of
-    another: 1 to 100 characters (code points), any but NUL, compared as they are. Empty means "default". "-" alone is no
-    tenant: it means all of them, to ListJobs and CountJobs, and is INVALID_ARGUMENT to the other methods.
+    The first field of every request is the tenant, which keeps the jobs of one user of the server
+    from those of another: 1 to 100 characters (code points), any but NUL, compared as they are.
+    Empty means "default". "-" alone is no tenant: it means all of them, to ListJobs and CountJobs,
+    and is INVALID_ARGUMENT to the other methods.
 
-    Every method that changes something may be repeated safely when its answer was lost: service_config.json, which lies
-    beside this file, has gRPC do so.
+    Every method that changes something may be repeated safely when its answer was lost:
+    service_config.json, which lies beside this file, has gRPC do so.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.SubmitJobRequest, _job_service_pb2.SubmitJobResponse]  # type: ignore[assignment]
     """Submits a job. When this answers, the job is on disk.
 
-    The same request_id with the same spec gives the same job as it now stands, with existing set; with
-    another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its signature, are
-    refused here, naming each field.
+    The same request_id with the same spec gives the same job as it now stands, with existing set;
+    with another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its
+    signature, are refused here, naming each field.
 
-    Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and its events on AMQP
-    have it. So it is with RunJob.
+    Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and
+    its events on AMQP have it. So it is with RunJob.
     """
     ReleaseJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ReleaseJobRequest, _job_service_pb2.ReleaseJobResponse]  # type: ignore[assignment]
-    """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
-    one that has ended without that: WRONG_STATUS.
+    """Releases a held job to the queue. On a job that was released before, whatever became of it
+    since: OK. On one that has ended without that: WRONG_STATUS.
 
     This lets a caller create a job, commit a transaction of its own, and then release the job.
     """
     RunJob: _aio.UnaryStreamMultiCallable[_job_service_pb2.RunJobRequest, _job_service_pb2.RunJobResponse]  # type: ignore[assignment]
     """SubmitJob and WatchJob in one call.
 
-    The first update is a snapshot. The job survives the stream: go on with WatchJob, or with RunJob and the
-    same request_id.
+    The first update is a snapshot. The job survives the stream: go on with WatchJob, or with
+    RunJob and the same request_id.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetJobRequest, _job_service_pb2.GetJobResponse]  # type: ignore[assignment]
     """Answers a job as it stands."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Answers a page of the jobs that match a filter.
 
-    Pages are by key, so jobs that come and go do not shift them. A page may be shorter than asked for (it
-    ends at 2 MiB); the list is complete when next_page_token is empty.
+    Pages are by key, so jobs that come and go do not shift them. A page may be shorter than asked
+    for (it ends at 2 MiB); the list is complete when next_page_token is empty.
     """
     CountJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.CountJobsRequest, _job_service_pb2.CountJobsResponse]  # type: ignore[assignment]
     """Counts the jobs that match a filter, in groups. Exact up to 100,000 jobs, then at_least is set."""
     WatchJob: _aio.UnaryStreamMultiCallable[_job_service_pb2.WatchJobRequest, _job_service_pb2.WatchJobResponse]  # type: ignore[assignment]
     """Follows a job until it ends.
 
-    Without after_revision: a snapshot, then the events after it. With it (0 is the beginning): no snapshot,
-    the events after it, then live. Events come in the order of their revisions, each once, none left out. The
-    last update is finished, and then the stream ends OK; on a job that has ended already that is at once.
+    Without after_revision: a snapshot, then the events after it. With it (0 is the beginning): no
+    snapshot, the events after it, then live. Events come in the order of their revisions, each
+    once, none left out. The last update is finished, and then the stream ends OK; on a job that
+    has ended already that is at once.
 
-    Progress is the latest only. A slow reader delays nobody and loses no event. An idle stream gets a
-    heartbeat. A server that shuts down ends the stream with UNAVAILABLE and RetryInfo: resume on any instance
-    with the revision of the last event received.
+    Progress is the latest only. A slow reader delays nobody and loses no event. An idle stream
+    gets a heartbeat. A server that shuts down ends the stream with UNAVAILABLE and RetryInfo:
+    resume on any instance with the revision of the last event received.
     """
     WaitJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.WaitJobRequest, _job_service_pb2.WaitJobResponse]  # type: ignore[assignment]
     """Answers when the job has ended or the time is over, whichever is first."""
     StopJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.StopJobRequest, _job_service_pb2.StopJobResponse]  # type: ignore[assignment]
     """Stops a job, whatever its status, and says what became of it. Asking twice is harmless.
 
-    A job that has not started is ABORTED at once. One that runs gets a flag at once (ctx.stop_requested, and
-    an exception at its next use of ctx), SIGTERM towards the end of the grace period (its half, or 2 s before
-    it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
-    seen, not before. The grace period counts from when the instance that runs the job hears of the stop. A later
-    StopJob can only bring the kill forward, and does nothing unless its grace period is the shorter.
+    A job that has not started is ABORTED at once. One that runs gets a flag at once
+    (ctx.stop_requested, and an exception at its next use of ctx), SIGTERM towards the end of the
+    grace period (its half, or 2 s before it when that is later), and SIGKILL of its whole process
+    tree at the end. It is ABORTED when its end was seen, not before. The grace period counts from
+    when the instance that runs the job hears of the stop. A later StopJob can only bring the kill
+    forward, and does nothing unless its grace period is the shorter.
     """
     StopJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.StopJobsRequest, _job_service_pb2.StopJobsResponse]  # type: ignore[assignment]
-    """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
+    """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait
+    for them.
 
-    A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
-    harmless.
+    A call works for a few seconds and answers; where there is more, next_page_token goes on.
+    Asking twice is harmless.
     """
     UpdateJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobRequest, _job_service_pb2.UpdateJobResponse]  # type: ignore[assignment]
-    """Changes fields of a job: description, labels and locked in any status; priority, run_after and expire_time
-    until it is terminal (else WRONG_STATUS). Fields that hold the wanted values already: OK.
+    """Changes fields of a job: description, labels and locked in any status; priority, run_after and
+    expire_time until it is terminal (else WRONG_STATUS). Fields that hold the wanted values
+    already: OK.
     """
     UpdateJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.UpdateJobsRequest, _job_service_pb2.UpdateJobsResponse]  # type: ignore[assignment]
-    """Changes fields of the jobs that match a filter, each as UpdateJob does without an etag. Where the fields can be
-    changed only before the end, jobs that have ended are left out.
+    """Changes fields of the jobs that match a filter, each as UpdateJob does without an etag. Where
+    the fields can be changed only before the end, jobs that have ended are left out.
 
-    A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
-    harmless.
+    A call works for a few seconds and answers; where there is more, next_page_token goes on.
+    Asking twice is harmless.
     """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.DeleteJobRequest, _job_service_pb2.DeleteJobResponse]  # type: ignore[assignment]
-    """Deletes a job that has ended, with its history. WRONG_STATUS before it has ended, JOB_LOCKED when locked."""
+    """Deletes a job that has ended, with its history. WRONG_STATUS before it has ended, JOB_LOCKED
+    when locked.
+    """
     ListJobEvents: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobEventsRequest, _job_service_pb2.ListJobEventsResponse]  # type: ignore[assignment]
     """Answers a page of a job's history, oldest first."""
     ListJobTypes: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobTypesRequest, _job_service_pb2.ListJobTypesResponse]  # type: ignore[assignment]
-    """Answers the types of job that can be submitted to the instance that is asked, which are those that it has loaded,
-    and its job modules that failed to load. It checks parameters by the signature, so a type that only other instances
-    have loaded is JOB_TYPE_UNKNOWN to it, and not listed; ListInstances says who has which.
+    """Answers the types of job that can be submitted to the instance that is asked, which are those
+    that it has loaded, and its job modules that failed to load. It checks parameters by the
+    signature, so a type that only other instances have loaded is JOB_TYPE_UNKNOWN to it, and not
+    listed; ListInstances says who has which.
     """
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Submit, watch and stop jobs.
 
-    The first field of every request is the tenant, which keeps the jobs of one user of the server from those of
-    another: 1 to 100 characters (code points), any but NUL, compared as they are. Empty means "default". "-" alone is no
-    tenant: it means all of them, to ListJobs and CountJobs, and is INVALID_ARGUMENT to the other methods.
+    The first field of every request is the tenant, which keeps the jobs of one user of the server
+    from those of another: 1 to 100 characters (code points), any but NUL, compared as they are.
+    Empty means "default". "-" alone is no tenant: it means all of them, to ListJobs and CountJobs,
+    and is INVALID_ARGUMENT to the other methods.
 
-    Every method that changes something may be repeated safely when its answer was lost: service_config.json, which lies
-    beside this file, has gRPC do so.
+    Every method that changes something may be repeated safely when its answer was lost:
+    service_config.json, which lies beside this file, has gRPC do so.
     """
 
     @_abc_1.abstractmethod
@@ -255,12 +274,12 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_job_service_pb2.SubmitJobResponse, _abc.Awaitable[_job_service_pb2.SubmitJobResponse]]:
         """Submits a job. When this answers, the job is on disk.
 
-        The same request_id with the same spec gives the same job as it now stands, with existing set; with
-        another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its signature, are
-        refused here, naming each field.
+        The same request_id with the same spec gives the same job as it now stands, with existing set;
+        with another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its
+        signature, are refused here, naming each field.
 
-        Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and its events on AMQP
-        have it. So it is with RunJob.
+        Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and
+        its events on AMQP have it. So it is with RunJob.
         """
 
     @_abc_1.abstractmethod
@@ -269,8 +288,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ReleaseJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.ReleaseJobResponse, _abc.Awaitable[_job_service_pb2.ReleaseJobResponse]]:
-        """Releases a held job to the queue. On a job that was released before, whatever became of it since: OK. On
-        one that has ended without that: WRONG_STATUS.
+        """Releases a held job to the queue. On a job that was released before, whatever became of it
+        since: OK. On one that has ended without that: WRONG_STATUS.
 
         This lets a caller create a job, commit a transaction of its own, and then release the job.
         """
@@ -283,8 +302,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_job_service_pb2.RunJobResponse], _abc.AsyncIterator[_job_service_pb2.RunJobResponse]]:
         """SubmitJob and WatchJob in one call.
 
-        The first update is a snapshot. The job survives the stream: go on with WatchJob, or with RunJob and the
-        same request_id.
+        The first update is a snapshot. The job survives the stream: go on with WatchJob, or with
+        RunJob and the same request_id.
         """
 
     @_abc_1.abstractmethod
@@ -303,8 +322,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_job_service_pb2.ListJobsResponse, _abc.Awaitable[_job_service_pb2.ListJobsResponse]]:
         """Answers a page of the jobs that match a filter.
 
-        Pages are by key, so jobs that come and go do not shift them. A page may be shorter than asked for (it
-        ends at 2 MiB); the list is complete when next_page_token is empty.
+        Pages are by key, so jobs that come and go do not shift them. A page may be shorter than asked
+        for (it ends at 2 MiB); the list is complete when next_page_token is empty.
         """
 
     @_abc_1.abstractmethod
@@ -323,13 +342,14 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_job_service_pb2.WatchJobResponse], _abc.AsyncIterator[_job_service_pb2.WatchJobResponse]]:
         """Follows a job until it ends.
 
-        Without after_revision: a snapshot, then the events after it. With it (0 is the beginning): no snapshot,
-        the events after it, then live. Events come in the order of their revisions, each once, none left out. The
-        last update is finished, and then the stream ends OK; on a job that has ended already that is at once.
+        Without after_revision: a snapshot, then the events after it. With it (0 is the beginning): no
+        snapshot, the events after it, then live. Events come in the order of their revisions, each
+        once, none left out. The last update is finished, and then the stream ends OK; on a job that
+        has ended already that is at once.
 
-        Progress is the latest only. A slow reader delays nobody and loses no event. An idle stream gets a
-        heartbeat. A server that shuts down ends the stream with UNAVAILABLE and RetryInfo: resume on any instance
-        with the revision of the last event received.
+        Progress is the latest only. A slow reader delays nobody and loses no event. An idle stream
+        gets a heartbeat. A server that shuts down ends the stream with UNAVAILABLE and RetryInfo:
+        resume on any instance with the revision of the last event received.
         """
 
     @_abc_1.abstractmethod
@@ -348,11 +368,12 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_job_service_pb2.StopJobResponse, _abc.Awaitable[_job_service_pb2.StopJobResponse]]:
         """Stops a job, whatever its status, and says what became of it. Asking twice is harmless.
 
-        A job that has not started is ABORTED at once. One that runs gets a flag at once (ctx.stop_requested, and
-        an exception at its next use of ctx), SIGTERM towards the end of the grace period (its half, or 2 s before
-        it when that is later), and SIGKILL of its whole process tree at the end. It is ABORTED when its end was
-        seen, not before. The grace period counts from when the instance that runs the job hears of the stop. A later
-        StopJob can only bring the kill forward, and does nothing unless its grace period is the shorter.
+        A job that has not started is ABORTED at once. One that runs gets a flag at once
+        (ctx.stop_requested, and an exception at its next use of ctx), SIGTERM towards the end of the
+        grace period (its half, or 2 s before it when that is later), and SIGKILL of its whole process
+        tree at the end. It is ABORTED when its end was seen, not before. The grace period counts from
+        when the instance that runs the job hears of the stop. A later StopJob can only bring the kill
+        forward, and does nothing unless its grace period is the shorter.
         """
 
     @_abc_1.abstractmethod
@@ -361,10 +382,11 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.StopJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.StopJobsResponse, _abc.Awaitable[_job_service_pb2.StopJobsResponse]]:
-        """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait for them.
+        """Stops the jobs that match a filter and have not ended, each as StopJob does, and does not wait
+        for them.
 
-        A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
-        harmless.
+        A call works for a few seconds and answers; where there is more, next_page_token goes on.
+        Asking twice is harmless.
         """
 
     @_abc_1.abstractmethod
@@ -373,8 +395,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.UpdateJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.UpdateJobResponse, _abc.Awaitable[_job_service_pb2.UpdateJobResponse]]:
-        """Changes fields of a job: description, labels and locked in any status; priority, run_after and expire_time
-        until it is terminal (else WRONG_STATUS). Fields that hold the wanted values already: OK.
+        """Changes fields of a job: description, labels and locked in any status; priority, run_after and
+        expire_time until it is terminal (else WRONG_STATUS). Fields that hold the wanted values
+        already: OK.
         """
 
     @_abc_1.abstractmethod
@@ -383,11 +406,11 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.UpdateJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.UpdateJobsResponse, _abc.Awaitable[_job_service_pb2.UpdateJobsResponse]]:
-        """Changes fields of the jobs that match a filter, each as UpdateJob does without an etag. Where the fields can be
-        changed only before the end, jobs that have ended are left out.
+        """Changes fields of the jobs that match a filter, each as UpdateJob does without an etag. Where
+        the fields can be changed only before the end, jobs that have ended are left out.
 
-        A call works for a few seconds and answers; where there is more, next_page_token goes on. Asking twice is
-        harmless.
+        A call works for a few seconds and answers; where there is more, next_page_token goes on.
+        Asking twice is harmless.
         """
 
     @_abc_1.abstractmethod
@@ -396,7 +419,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.DeleteJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.DeleteJobResponse, _abc.Awaitable[_job_service_pb2.DeleteJobResponse]]:
-        """Deletes a job that has ended, with its history. WRONG_STATUS before it has ended, JOB_LOCKED when locked."""
+        """Deletes a job that has ended, with its history. WRONG_STATUS before it has ended, JOB_LOCKED
+        when locked.
+        """
 
     @_abc_1.abstractmethod
     def ListJobEvents(
@@ -412,9 +437,10 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ListJobTypesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.ListJobTypesResponse, _abc.Awaitable[_job_service_pb2.ListJobTypesResponse]]:
-        """Answers the types of job that can be submitted to the instance that is asked, which are those that it has loaded,
-        and its job modules that failed to load. It checks parameters by the signature, so a type that only other instances
-        have loaded is JOB_TYPE_UNKNOWN to it, and not listed; ListInstances says who has which.
+        """Answers the types of job that can be submitted to the instance that is asked, which are those
+        that it has loaded, and its job modules that failed to load. It checks parameters by the
+        signature, so a type that only other instances have loaded is JOB_TYPE_UNKNOWN to it, and not
+        listed; ListInstances says who has which.
         """
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,12 +5,14 @@
     on_settled  <─── one call ────── ack (many at once) · nack · return + ack
     on_up, on_down <──────────────── connected, exchange declared · gone: again in a moment
 
-pika is not thread-safe: everything of it is done on that thread; the others hand over and go on. Publisher confirms are
-on, and many messages under way: to wait for each would cost a round trip and a sync of the broker's disk for
-each. `mandatory` has the broker give back what no queue wants; that comes before the confirm of the same message.
+pika is not thread-safe: everything of it is done on that thread; the others hand over and go on.
+Publisher confirms are on, and many messages under way: to wait for each would cost a round trip and
+a sync of the broker's disk for each. `mandatory` has the broker give back what no queue wants; that
+comes before the confirm of the same message.
 
-A broker that is short of memory or disk stops reading (connection.blocked): what is published waits here, and after
-30 s the connection is given up, since a broker in that state answers no heartbeats either.
+A broker that is short of memory or disk stops reading (connection.blocked): what is published waits
+here, and after 30 s the connection is given up, since a broker in that state answers no heartbeats
+either.
 """
 
 import asyncio
@@ -45,7 +47,10 @@ END_SECONDS: Final = 2.0
 
 
 class Broker:
-    """A domain.ports.outbox.Publisher. urls: of one broker or of the nodes of a cluster, tried in turn."""
+    """A domain.ports.outbox.Publisher for a broker.
+
+    `urls` are of one broker or of the nodes of a cluster, tried in turn.
+    """
 
     def __init__(
         self,
@@ -56,7 +61,10 @@ class Broker:
         name: str,
         commands: Commands | None = None,
     ) -> None:
-        """Name: what the connection is called in the broker's own lists. commands: taken by the same connection.
+        """Prepare a publisher to `exchange`.
+
+        `name` is what the connection is called in the broker's own lists. `commands` are taken by
+        the same connection.
 
         Raises BrokerRefused.
         """
@@ -75,7 +83,10 @@ class Broker:
         self._channel: Channel | None = None
         self._up = False
         self._passive = False
-        """Only look whether the exchange is there: it is not ours to declare, or has been declared otherwise."""
+        """Whether only to look if the exchange is there, without declaring it.
+
+        The exchange is not ours to declare, or has been declared otherwise.
+        """
         self._pause = PAUSE_FIRST
         self._ending = False
         self._handed: deque[Broadcast] = deque()
@@ -127,7 +138,8 @@ class Broker:
             try:
                 self._io.start()
             except Exception as error:
-                # A defect at one message must not be the end of all: they are published again, over another connection.
+                # A defect at one message must not be the end of all: they are published again, over
+                # another connection.
                 log.exception("the broker's connection met a defect, and is made anew")
                 self._give_up(error)
             else:

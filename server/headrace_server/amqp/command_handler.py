@@ -1,4 +1,7 @@
-"""Commands by message: the use case of the RPC of the same name, with its validation and its errors."""
+"""Commands by message, each carried out by the use case of the RPC of the same name.
+
+Validation and errors are those of the use case.
+"""
 
 from typing import Final
 

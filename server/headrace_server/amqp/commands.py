@@ -1,8 +1,10 @@
-"""Commands from a queue: a channel of its own on the broker's connection, beside that of the events.
+"""Commands from a queue, on a channel of their own.
 
-Every instance takes from the queue, whichever is free; a message is acknowledged when its command was carried out, and
-goes back to the queue with the connection of an instance that dies over it. A command may so be carried out twice:
-what it asks for is there after it, however often.
+The channel is on the broker's connection, beside that of the events.
+
+Every instance takes from the queue, whichever is free; a message is acknowledged when its command
+was carried out, and goes back to the queue with the connection of an instance that dies over it. A
+command may so be carried out twice: what it asks for is there after it, however often.
 """
 
 import asyncio
@@ -29,7 +31,10 @@ REOPEN_SECONDS: Final = 5.0
 
 
 class Commands:
-    """The queue `queue`, declared durable if it is not there. All but the handler runs on the broker's thread."""
+    """The consumer of the queue `queue`, which is declared durable if it is not there.
+
+    Everything but the handler runs on the broker's thread.
+    """
 
     def __init__(self, queue: str, handler: Handler) -> None:
         self._queue = queue
@@ -57,7 +62,8 @@ class Commands:
 
     def _channel_closed(self, connection: SelectConnection, _channel: Channel, error: BaseException) -> None:
         if isinstance(error, ChannelClosedByBroker):
-            # Not ours to declare, or declared by somebody with other arguments: then it is there, or will be.
+            # Not ours to declare, or declared by somebody with other arguments: then it is there,
+            # or will be.
             self._passive = not self._passive
             log.warning("no commands are taken from the queue %s, trying again: %s", self._queue, error)
             self._io.call_later(0.1 if self._passive else REOPEN_SECONDS, partial(self.opened, connection))
@@ -79,7 +85,10 @@ class Commands:
     # On the event loop's thread.
 
     async def close(self) -> None:
-        """Answer nothing more: what is under way is the broker's again when the connection has gone."""
+        """Answer nothing more.
+
+        What is under way belongs to the broker again when the connection has gone.
+        """
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,7 +1,7 @@
 """The envelope: CloudEvents in the headers of an AMQP 0-9-1 message, and the routing key.
 
-CloudEvents' own binding is for AMQP 1.0; on 0-9-1 its attributes are headers `ce-…`, as over HTTP, and the id is the
-message's id too.
+CloudEvents' own binding is for AMQP 1.0; on 0-9-1 its attributes are headers `ce-…`, as over HTTP,
+and the id is the message's id too.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,9 @@ _word = lru_cache(maxsize=1024)(key_word)
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """How broadcasts are written: source is their ce-source; encode gives the body of a broadcast, of content_type.
+    """The form in which broadcasts are written as messages.
+
+    `source` is their ce-source. `encode` gives the body of a broadcast, of `content_type`.
 
     Progress is always JSON.
     """

@@ -16,7 +16,7 @@ from headrace_server.amqp.url import parameters
 
 
 class Seen(NamedTuple):
-    """What was seen: product and version, and whether the exchange is there."""
+    """The findings of a probe: product and version, and whether the exchange is there."""
 
     place: str
     product: str

@@ -7,7 +7,10 @@ import pika
 from headrace._events.address import node
 
 BLOCKED: Final = 30.0
-"""Seconds that a broker may take nothing before its connection is given up; can be set in the URL."""
+"""The seconds that a broker may take nothing before its connection is given up.
+
+The URL can set another value.
+"""
 
 
 class BrokerRefused(Exception):
@@ -15,7 +18,10 @@ class BrokerRefused(Exception):
 
 
 def parameters(url: str, name: str) -> pika.URLParameters:
-    """How to connect; name: what the connection is called in the broker's own lists. Raises BrokerRefused."""
+    """Return how to connect.
+
+    `name` is what the connection is called in the broker's own lists. Raises BrokerRefused.
+    """
     try:
         given = node(url, name)
     except ValueError as error:

@@ -1,1 +1,4 @@
-"""Domain <-> messages of the contract, without a server: for rpc, for amqp, and for whatever speaks protobuf next."""
+"""The conversion between domain values and messages of the contract, without a server.
+
+It is for rpc, for amqp, and for whatever speaks protobuf next.
+"""

@@ -12,7 +12,7 @@ _SCOPES = {name.removeprefix("GATE_SCOPE_"): number for name, number in admin_se
 
 
 def gate(gate: Gate) -> admin_service_pb2.Gate:
-    """What is said of a queue, a tenant or a type."""
+    """Return the message of the gate of a queue, a tenant or a type."""
     return admin_service_pb2.Gate(
         scope=_SCOPES.get(gate.scope.name, admin_service_pb2.GATE_SCOPE_UNSPECIFIED),
         name=gate.name,
@@ -24,7 +24,7 @@ def gate(gate: Gate) -> admin_service_pb2.Gate:
 
 
 def traffic(found: QueueStats) -> admin_service_pb2.Traffic:
-    """What a queue or a tenant is doing."""
+    """Return the message of the activity of a queue or a tenant."""
     return admin_service_pb2.Traffic(
         gate=gate(found.gate),
         waiting=found.waiting,
@@ -35,7 +35,11 @@ def traffic(found: QueueStats) -> admin_service_pb2.Traffic:
 
 
 def instance(one: Instance) -> admin_service_pb2.Instance:
-    """An instance, with what it tells of itself as far as this version knows it: another may tell more, or otherwise."""
+    """Return the message of an instance, with what it reports of itself.
+
+    Only what this version knows is included. Another version may report more, or report it
+    otherwise.
+    """
     message = admin_service_pb2.Instance(instance=one.instance, live=one.live, running=one.held)
     with suppress(ValueError):
         message.start_time.CopyFrom(timestamp(one.start_time))

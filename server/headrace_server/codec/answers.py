@@ -19,7 +19,7 @@ _ERROR_SHORT: Final = 200
 
 
 def stopped(outcome: StopOutcome, job: FullJob) -> job_service_pb2.StopJobResponse:
-    """What became of a stop."""
+    """Return the response that says what became of a stop."""
     return job_service_pb2.StopJobResponse(outcome=int(outcome), job=job_message.job_info(job))  # type: ignore[arg-type] # same numbers
 
 
@@ -39,7 +39,8 @@ def update(item: Update) -> job_pb2.JobUpdate | None:
 
 
 def _progress_update(latest: Progress) -> job_pb2.JobUpdate | None:
-    # What is computed is bounded (work.dispatch.active_run): this is what an earlier version has stored.
+    # What is computed is bounded (work.dispatch.active_run): this is what an earlier version has
+    # stored.
     try:
         return job_pb2.JobUpdate(progress=job_message.progress(latest))
     except (ValueError, TypeError):
@@ -67,7 +68,10 @@ def job_type(info: TypeInfo, instances: int) -> job_pb2.JobType:
 
 
 def fitted(types: Iterable[job_pb2.JobType], room: int) -> Iterator[job_pb2.JobType]:
-    """Types of job as one answer can hold them: behind so many bytes, without their descriptions and schemas."""
+    """Yield types of job as one answer can hold them.
+
+    After `room` bytes they come without descriptions and schemas, and with short load errors.
+    """
     for message in types:
         room -= message.ByteSize()
         if room < 0:

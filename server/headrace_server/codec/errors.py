@@ -1,6 +1,7 @@
 """Errors on the wire: reason -> gRPC code, and google.rpc details.
 
-The client's errors.py is the other half of this table; tests/unit/test_error_table.py holds them together.
+The client's errors.py is the other half of this table; tests/unit/test_error_table.py holds them
+together.
 """
 
 import logging
@@ -39,7 +40,10 @@ CODES: dict[str, grpc.StatusCode] = {
 }
 
 VIOLATIONS_MAX = 50
-"""Details travel as metadata, which gRPC bounds: beyond this many fields, the rest is counted in the text."""
+"""The number of field violations that are sent as details of one error.
+
+Details travel as metadata, which gRPC bounds. The text counts the rest.
+"""
 
 
 class InternalError(ControlError):
@@ -52,7 +56,10 @@ class InternalError(ControlError):
 
 
 def internal(error: Exception, where: str, request: object) -> InternalError:
-    """What a caller is told of what should not happen; the log gets the traceback, and the ids that the request has."""
+    """Return the error that a caller gets for what should not happen.
+
+    The log gets the traceback, and the ids that the request has.
+    """
     found = InternalError(uuid.uuid4().hex[:12])
     error_id = found.metadata["error_id"]
     named = {name: getattr(request, name, None) or None for name in ("request_id", "job_id")}
@@ -62,7 +69,10 @@ def internal(error: Exception, where: str, request: object) -> InternalError:
 
 
 def to_status(error: ControlError) -> status_pb2.Status:
-    """The google.rpc.Status of an error: ErrorInfo, and BadRequest and RetryInfo where they help."""
+    """Return the google.rpc.Status of an error.
+
+    It has ErrorInfo, and BadRequest and RetryInfo where they help.
+    """
     status = status_pb2.Status(code=CODES[error.reason].value[0], message=shorten(error.message, 2000))
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     _pack(status, info)

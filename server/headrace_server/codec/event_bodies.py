@@ -22,7 +22,11 @@ _dumps: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _json(broadcast: Broadcast) -> bytes:
-    """The protobuf JSON mapping. Most events differ from others in a few fields only, which are put into what was mapped once: that is three times as fast."""
+    """Return the protobuf JSON mapping of a broadcast.
+
+    Most events differ from others in a few fields only. These are put into what was mapped once,
+    which is three times as fast.
+    """
     event = broadcast.event
     if event.kind in _PLAIN and "error" not in event.body and broadcast.payload is None:
         with suppress(Exception):  # one that cannot be shown whole is shown in part below

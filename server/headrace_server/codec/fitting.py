@@ -1,7 +1,8 @@
-"""What can be shown of a record that cannot be shown whole.
+"""The reduction of a record that cannot be shown whole to what can be shown of it.
 
-One job says something that no message can carry, or an earlier version has stored it. Then that part is left out, the
-rest is shown, and the log tells of it once: a list shows the other jobs whatever one of them says.
+One job says something that no message can carry, or an earlier version has stored it. Then that
+part is left out, the rest is shown, and the log tells of it once: a list shows the other jobs
+whatever one of them says.
 """
 
 import logging
@@ -34,7 +35,10 @@ def blank(job: Job) -> Job:
 
 
 def fitting(job_id: str, whole: R, least: R, show: Callable[[R], object]) -> R:
-    """As much of a record as show takes, beginning with the least, which it does take; the log tells what is missing."""
+    """Return as much of a record as `show` takes.
+
+    It begins with `least`, which `show` does take. The log tells what is missing.
+    """
     shown = least
     for field in fields(whole):  # type: ignore[arg-type] # R is a dataclass
         trial = _Trial(shown, field.name, show)
@@ -50,7 +54,7 @@ _NOTHING: Final = object()
 
 
 class _Trial:
-    """What of one field can be shown."""
+    """A trial of what can be shown of one field."""
 
     def __init__(self, shown: Any, name: str, show: Callable[[Any], object]) -> None:
         self._shown = shown
@@ -69,7 +73,10 @@ class _Trial:
         return True
 
     def reduced(self, value: Any) -> Any:
-        """The value, or what can be shown of it: entries that can, a record without one of its optional fields."""
+        """Return the value, or what can be shown of it.
+
+        That is the entries that can be shown, or a record without one of its optional fields.
+        """
         if self.fits(value):
             return value
         match value:

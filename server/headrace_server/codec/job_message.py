@@ -12,7 +12,10 @@ from headrace_server.domain.query import FullJob, Payload
 
 
 def job_info(full: FullJob) -> job_pb2.JobInfo:
-    """A job: view FULL when it comes with its payload, else BASIC. What cannot be shown of it is left out."""
+    """Return a job: view FULL when it comes with its payload, otherwise BASIC.
+
+    What cannot be shown of the job is left out.
+    """
     try:
         return _job_info(full)
     except Exception:  # noqa: BLE001 - whatever one job holds, it is shown, and so are those beside it

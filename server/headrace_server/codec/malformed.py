@@ -1,7 +1,7 @@
 """Requests that do not decode: which text in them is not UTF-8.
 
-protobuf says only that a message does not decode. Where a text is to blame its field can be named, by reading the
-bytes again beside the descriptor.
+protobuf says only that a message does not decode. Where a text is to blame its field can be named,
+by reading the bytes again beside the descriptor.
 """
 
 import re
@@ -13,7 +13,10 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 FIELDS_MAX = 10_000
 """Fields that are looked at: 4 MiB of them would keep the server busy for a second."""
 _VALUE = re.compile(r"\.\w+_value(\.values)?(?=\W|$)")
-"""The kinds of a Value are not part of a path: `spec.parameters[x][0]`, as for values that decode."""
+"""The names of the kinds of a Value, which are not part of a path.
+
+A path reads `spec.parameters[x][0]`, as for values that decode.
+"""
 
 
 def bad_text(kind: Descriptor, data: bytes) -> str:
@@ -58,7 +61,10 @@ class _Reader:
             yield from self._in_field(kind.fields_by_name["value"], parts[2], f"{place}[{key.decode()}]")
 
     def _parts(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The numbers and bytes of fields that have a length. Raises IndexError where the bytes end too soon."""
+        """Yield the numbers and bytes of the fields that have a length.
+
+        Raises IndexError where the bytes end too soon.
+        """
         at = 0
         while at < len(data) and self._left > 0:
             self._left -= 1

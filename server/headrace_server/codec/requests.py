@@ -53,7 +53,7 @@ def grace(message: Message) -> int:
 
 
 class StopArguments(TypedDict):
-    """What Jobs.stop is told."""
+    """The arguments of Jobs.stop."""
 
     tenant: str
     job_id: str
@@ -86,7 +86,10 @@ def seconds(message: Message, field: str, default: float) -> float:
 
 
 def traceparent(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """The trace that a call belongs to; "" for none. One that is not valid is as good as none: W3C Trace Context has it so."""
+    """Return the trace that a call belongs to, or an empty text for none.
+
+    A trace that is not valid counts as none, as W3C Trace Context has it.
+    """
     for name, value in metadata:
         if name == "traceparent" and isinstance(value, str) and _TRACEPARENT.fullmatch(value):
             return value
@@ -143,7 +146,7 @@ def order(number: int) -> Order:
 
 
 def groups(numbers: Any) -> tuple[Group, ...]:
-    """What counts are grouped by."""
+    """Return the properties by which counts are grouped."""
     return tuple(_enum(Group, number, "group_by") for number in numbers)
 
 

@@ -1,7 +1,8 @@
 """The one table of a spec's fields, for both ways: JobSpec of the contract <-> domain.spec.Spec.
 
-A text or a number that is called the same on both sides needs no line: it is taken as it is. TURNED has those that are
-called or held otherwise. Hot: each submit is read and shown here, so what is taken as it is, is taken in one call.
+A text or a number that is called the same on both sides needs no line: it is taken as it is. TURNED
+has those that are called or held otherwise. Hot: each submit is read and shown here, so what is
+taken as it is, is taken in one call.
 """
 
 from collections.abc import Callable
@@ -44,7 +45,10 @@ def retry_policy(policy: RetryPolicy) -> job_pb2.RetryPolicy:
 
 
 class Turned(NamedTuple):
-    """How a field is called in the message, read from it (message, field, path for errors), and written."""
+    """The name of a field in the message, and how it is read and written.
+
+    `read` takes the message, the field, and the path for errors.
+    """
 
     field: str
     read: Callable[[job_pb2.JobSpec, str, str], Any]
@@ -60,7 +64,10 @@ TURNED: Final = {
     "retry": Turned("retry_policy", _retry, retry_policy),
 }
 BESIDE: Final = frozenset({"traceparent"})
-"""Fields of a spec that stand not in the message but beside it: in the metadata of the call, and in JobInfo."""
+"""The fields of a spec that are carried beside the message instead of in it.
+
+They are in the metadata of the call, and in JobInfo.
+"""
 
 _AS_IT_IS: Final = tuple(name for name in SPEC_FIELDS if name not in TURNED and name not in BESIDE)
 _taken = attrgetter(*_AS_IT_IS)
@@ -80,7 +87,10 @@ def read_spec(message: job_pb2.JobSpec, traceparent: str) -> GivenSpec:
 
 
 def spec_message(spec: Spec) -> job_pb2.JobSpec:
-    """A spec as the contract has it, its parameters aside. Raises ValueError, TypeError for what it cannot carry."""
+    """Return a spec as the contract has it, without its parameters.
+
+    Raises ValueError, TypeError for what the contract cannot carry.
+    """
     values: dict[str, Any] = dict(zip(_AS_IT_IS, _taken(spec), strict=True))
     for name, (field, _read, write) in TURNED.items():
         values[field] = write(getattr(spec, name))

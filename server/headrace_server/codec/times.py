@@ -20,7 +20,10 @@ def refuse(field: str, description: str) -> InvalidArgument:
 
 
 def time(message: Message, field: str, path: str) -> int | None:
-    """Microseconds of a Timestamp field; None when it is not set. Raises InvalidArgument that names path."""
+    """Return the microseconds of a Timestamp field, or None when it is not set.
+
+    Raises InvalidArgument that names `path`.
+    """
     if not message.HasField(field):
         return None
     stamp: Timestamp = getattr(message, field)
@@ -30,7 +33,10 @@ def time(message: Message, field: str, path: str) -> int | None:
 
 
 def duration(message: Message, field: str, path: str) -> int | None:
-    """Microseconds of a Duration field; None when it is not set. Raises InvalidArgument that names path."""
+    """Return the microseconds of a Duration field, or None when it is not set.
+
+    Raises InvalidArgument that names `path`.
+    """
     if not message.HasField(field):
         return None
     length: Duration = getattr(message, field)

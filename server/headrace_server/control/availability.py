@@ -30,8 +30,8 @@ MISSES: Final = 2
 class Availability(Background):
     """Asks for as long as it is open. Up at first: it is opened when the store has answered.
 
-    ask: is given the seconds that an answer may take, and raises StoreUnavailable. on_change: is told whether calls are
-    answered, each time that this changes.
+    ask: is given the seconds that an answer may take, and raises StoreUnavailable. on_change: is
+    told whether calls are answered, each time that this changes.
     """
 
     def __init__(

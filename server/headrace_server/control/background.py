@@ -1,4 +1,4 @@
-"""What goes on in the background for as long as its owner is open."""
+"""Work that goes on in the background for as long as its owner is open."""
 
 import asyncio
 import logging
@@ -12,13 +12,17 @@ PAUSE: Final = 1.0
 
 
 class Background(ABC):
-    """One task, from start to close. A defect in it is logged, and it begins again: what it looks after is not left alone."""
+    """One background task, from start to close.
+
+    A defect in it is logged and the task begins again, so that what it looks after is not left
+    alone.
+    """
 
     _task: asyncio.Task[None] | None = None
 
     @abstractmethod
     async def _run(self) -> None:
-        """What it does, until it is cancelled."""
+        """Do the task's work until it is cancelled."""
 
     def start(self) -> None:
         """Begin."""

@@ -25,7 +25,10 @@ class GateKeeper:
         self._limits = limits
 
     async def change(self, gate: Gate, fields: Mapping[str, Any]) -> Gate:
-        """Change fields of the gate of this scope and name; answer it as it is now. Raises InvalidArgument."""
+        """Change fields of the gate of this scope and name, and return it as it is now.
+
+        Raises InvalidArgument.
+        """
         violations = [*self._name_violations(gate), *_violations(gate.scope, fields)]
         if violations:
             raise InvalidArgument(*violations)
@@ -34,14 +37,20 @@ class GateKeeper:
         return changed
 
     async def find(self, *, size: int, token: str) -> tuple[Sequence[Gate], str]:
-        """A page of the gates, by scope and name, and the token of the next, "" at the end. Raises InvalidPageToken."""
+        """Return a page of the gates, by scope and name, and the token of the next page.
+
+        The token is "" at the end. Raises InvalidPageToken.
+        """
         place = read_token("gates", token, (str,))
         limit = page_size(size, self._limits.page_size)
         found = await self._store.find_gates(after=place[0] if place else "", limit=limit)
         return found, make_token("gates", (found[-1].key,)) if len(found) == limit else ""
 
     async def traffic(self, scope: Scope, *, size: int, token: str) -> tuple[Sequence[QueueStats], str]:
-        """A page of the queues or tenants, by name, and the token of the next, "" at the end. Raises InvalidPageToken."""
+        """Return a page of the queues or tenants, by name, and the token of the next page.
+
+        The token is "" at the end. Raises InvalidPageToken.
+        """
         query = ("traffic", scope.value)
         place = read_token(query, token, (str,))
         limit = page_size(size, self._limits.page_size)

@@ -1,7 +1,8 @@
 """Housekeeping: what has ended long enough ago is deleted, a little at a time.
 
-Every instance looks once in a period; that one of them at a time sweeps is the store's (see store.write.retention). Between
-two steps it rests as long as the step has taken: whoever submits or claims has half of the store to himself at least.
+Every instance looks once in a period; that one of them at a time sweeps is the store's (see
+store.write.retention). Between two steps it rests as long as the step has taken: whoever submits or
+claims has half of the store to himself at least.
 """
 
 import asyncio

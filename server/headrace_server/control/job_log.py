@@ -1,11 +1,11 @@
-"""The life of each job in the log: a line for each step that was committed, so that its job_id finds them all.
+"""Log the life of each job: a line for each committed step, so that its job_id finds them all.
 
     debug   submitted · released · claimed · given back · started · stop DELIVERED · succeeded
     info    stop REQUESTED · stop TERMINATING, KILLING · attempt failed, again · failed · aborted
 
-What goes well costs four lines a job, which a server with thousands a second does not bear: they are there when
-asked for. What goes otherwise is rarer, has cost more than a line already, and is what one looks for. That a
-worker was lost is a warning of the dispatcher.
+What goes well costs four lines a job, which a server with thousands a second does not bear: they
+are there when asked for. What goes otherwise is rarer, has cost more than a line already, and is
+what one looks for. That a worker was lost is a warning of the dispatcher.
 """
 
 import logging
@@ -45,7 +45,7 @@ class JobLog(CommitListener):
     """Writes the lines."""
 
     def committed(self, changes: Sequence[Change]) -> None:
-        """What cannot be told of one job keeps nobody from hearing of the others."""
+        """Log these changes; one that cannot be logged does not keep the others from it."""
         singly(changes, _tell, log=log, failed="a step of a job cannot be told")
 
 

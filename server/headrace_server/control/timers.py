@@ -1,4 +1,7 @@
-"""Timers: what becomes due by the clock. run_after, next_attempt_time and expire_time are rows of the store."""
+"""Have the store act on what becomes due by the clock.
+
+run_after, next_attempt_time and expire_time are rows of the store.
+"""
 
 import asyncio
 import logging

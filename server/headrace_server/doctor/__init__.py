@@ -2,7 +2,8 @@
 
 It looks at what a server with these settings would use, and does what the server would do with it:
 
-- `database`  the file: its folder, its lock, its schema, its integrity. Or `postgresql`: does it answer, its version and
+- `database`  the file: its folder, its lock, its schema, its integrity. Or `postgresql`: does it
+  answer, its version and
               encoding, what its user may do, its schema, connections, durability, old transactions.
 - `modules`   the job modules, imported in a process of their own.
 - `workers`   a pool of one worker, started and ended; descriptors.
@@ -13,8 +14,9 @@ It looks at what a server with these settings would use, and does what the serve
 
 Each comes to findings (`finding`), which `report` writes.
 
-Nothing on disk is changed: what it writes to see whether it can is gone when it ends. (SQLite's index of a log that a
-killed server left, -shm, is made anew, as by everybody who opens the file.) It may be run beside a server.
+Nothing on disk is changed: what it writes to see whether it can is gone when it ends. (SQLite's
+index of a log that a killed server left, -shm, is made anew, as by everybody who opens the file.)
+It may be run beside a server.
 """
 
 from collections.abc import Iterator

@@ -12,7 +12,7 @@ from headrace_server.store.opening.inspect_postgresql import inspect_postgresql
 
 PORT_MAX = 65_535
 ANSWER_MAX = 2.0
-"""Seconds for whoever listens at the address to say what it is."""
+"""Seconds for the program that listens at the address to say what it is."""
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -60,7 +60,7 @@ def _taken(settings: Settings, refusal: OSError) -> Finding:
 
 
 def _serves(instance: str, settings: Settings) -> bool:
-    """Whether it is an instance of the database of these settings."""
+    """Return whether an instance belongs to the database of these settings."""
     try:
         if settings.shared:
             return instance in dict(inspect_postgresql(settings.database_url).live)

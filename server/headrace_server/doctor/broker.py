@@ -1,4 +1,7 @@
-"""The broker: whether events could be brought to it. Without it jobs run all the same, and their events wait."""
+"""Check the broker: whether events could be brought to it.
+
+Without it jobs run all the same, and their events wait.
+"""
 
 from collections.abc import Iterator
 

@@ -24,7 +24,10 @@ def look() -> Iterator[Finding]:
 
 
 def assess(now: float, drift: float) -> Finding:
-    """What time it is, and how many seconds the clock went ahead of the steady one between two readings."""
+    """Judge the time of the clock, and its drift between two readings.
+
+    `drift` is how many seconds it went ahead of the steady clock.
+    """
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     if not EARLIEST <= now < LATEST:
         return problem(

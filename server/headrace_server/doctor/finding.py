@@ -1,4 +1,4 @@
-"""What a look at one thing came to."""
+"""Define the result of a look at one thing."""
 
 from enum import StrEnum
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Folders: whether they can be written, on which file system they lie, and how much room they have."""
+"""Check folders: whether they can be written, their file systems, and how much room they have."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ _ROOM_LOW = 1024 * _MIB
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Where jobs write: the temporary directory, and their private directories."""
+    """Check where jobs write: the temporary directory, and their private directories."""
     try:
         temporary = Path(tempfile.gettempdir())
     except OSError as error:
@@ -54,7 +54,10 @@ def _temporary(folder: Path) -> Finding:
 
 
 def trouble(folder: Path) -> str:
-    """A sentence that says why nothing can be written there, or "". One that is not there yet would be made."""
+    """Return a sentence that says why nothing can be written there, or "".
+
+    A folder that is not there yet would be made.
+    """
     place = folder.absolute()
     try:
         place = nearest(place)
@@ -68,7 +71,10 @@ def trouble(folder: Path) -> str:
 
 
 def room(subject: str, folder: Path, *, least: int = _ROOM_MIN, low: int = _ROOM_LOW) -> Finding:
-    """How much room the file system of a folder has; bytes below which that is a problem, or a warning."""
+    """Check how much room the file system of a folder has.
+
+    Fewer free bytes than `least` are a problem, fewer than `low` a warning.
+    """
     usage = shutil.disk_usage(nearest(folder.absolute()))
     free = f"{folder} can be written and has {usage.free // _MIB:,} MiB free"
     if usage.free < least:

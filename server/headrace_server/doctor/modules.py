@@ -1,4 +1,7 @@
-"""The job modules: imported as a server has them imported, in a process of their own, since they may do anything."""
+"""Check the job modules by importing them as a server does.
+
+That is done in a process of their own, since they may do anything.
+"""
 
 import asyncio
 import logging
@@ -14,7 +17,10 @@ _PLACE = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 def look(names: Sequence[str], *, entry_points: bool, seconds: float) -> Iterator[Finding]:
-    """Each module with its types, what it bends, or why it does not load. seconds: for the import of each."""
+    """Yield findings on each module: its types, what it bends, or why it does not load.
+
+    `seconds`: the limit for the import of each.
+    """
     if not names and not entry_points:
         yield warning("jobs", "No module of jobs is named: a server would take none; name them with --jobs.")
         return

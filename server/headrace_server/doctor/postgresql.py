@@ -1,4 +1,4 @@
-"""A PostgreSQL database: whether it answers, what it is, what its user may do, and what is left of it."""
+"""Check a PostgreSQL database: if it answers, what it is, its user's rights, and its room."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,7 +12,10 @@ from headrace_server.store.opening.inspect_postgresql import (
 )
 
 OLD: Final = 3600.0
-"""Seconds after which an open transaction is old: what is deleted meanwhile stays where claims look."""
+"""Seconds after which an open transaction is old.
+
+What is deleted while it is open stays where claims look.
+"""
 
 
 def look(url: str, *, durable: bool) -> Iterator[Finding]:
@@ -28,7 +31,7 @@ def look(url: str, *, durable: bool) -> Iterator[Finding]:
 
 
 def assess(found: PostgresqlInspection, *, durable: bool) -> Iterator[Finding]:
-    """What was seen, and what it means."""
+    """Yield findings on what was seen in the database."""
     yield _server(found)
     yield from _schema(found)
     yield _instances(found)

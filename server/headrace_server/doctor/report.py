@@ -1,4 +1,4 @@
-"""What the doctor writes: a line for each finding as it comes, or data for machines."""
+"""Write the doctor's findings: a line for each as it comes, or data for machines."""
 
 from collections.abc import Iterable
 

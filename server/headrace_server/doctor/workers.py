@@ -21,7 +21,10 @@ START_MAX: Final = 30.0
 """Seconds for one worker without any module; a tenth of one is usual."""
 
 FDS_OWN: Final = 64
-"""Descriptors of a server without workers and callers: database, listener, event loop, libraries; half are spare."""
+"""Descriptors of a server without workers and callers.
+
+They are for database, listener, event loop and libraries; half are spare.
+"""
 FDS_WORKER: Final = 8
 """Descriptors for each worker, twice over while it is being replaced."""
 FDS_CALLERS: Final = 256

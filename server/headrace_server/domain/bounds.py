@@ -1,4 +1,7 @@
-"""What the contract's messages can carry: the bounds of counts and times, for whoever computes one and whoever shows one."""
+"""The bounds of counts and times that the contract's messages can carry.
+
+Code that computes such a value and code that shows one use the same bounds.
+"""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Broadcasts: events on their way to those who listen elsewhere, and what is needed to bring them there."""
+"""Broadcasts: events on their way to outside listeners, and what is needed to deliver them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +7,18 @@ from enum import Enum, auto
 from headrace_server.domain.event import Event, EventKind
 
 DEFAULT_KINDS = frozenset({EventKind.CREATED, EventKind.STATUS_CHANGED})
-"""What is broadcast when nothing else was asked for."""
+"""The event kinds that are broadcast by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
     """An event that is to be broadcast.
 
-    previous: the revision of the job's last event before it that is of a broadcast kind, 0 for none: who knows an older one has missed
-    something. place: where it stands in the outbox. parked: no queue had wanted the job's events when they were last
-    published. traceparent: the trace that the job belongs to. payload: the JSON text of a dict of plain values, the job's
-    parameters with its creation and its results with its end; None where it is not to be sent, or too large.
+    previous: the revision of the job's last event before it that is of a broadcast kind, 0 for
+    none: who knows an older one has missed something. place: where it stands in the outbox. parked:
+    no queue had wanted the job's events when they were last published. traceparent: the trace that
+    the job belongs to. payload: the JSON text of a dict of plain values, the job's parameters with
+    its creation and its results with its end; None where it is not to be sent, or too large.
     """
 
     event: Event
@@ -34,7 +35,7 @@ class Broadcast:
 
 
 class Disposition(Enum):
-    """What became of a broadcast that was published."""
+    """The outcome of publishing a broadcast."""
 
     CONFIRMED = auto()
     """The broker has it, on its disk."""
@@ -51,7 +52,10 @@ Ack = tuple[Broadcast, Disposition]
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """A page of the outbox: all broadcasts of its jobs, those of a job in their order. end: its last place, None when it is empty."""
+    """A page of the outbox: all broadcasts of its jobs, in order within each job.
+
+    `end` is the last place of the page, or None when the page is empty.
+    """
 
     broadcasts: Sequence[Broadcast]
     end: int | None
@@ -59,7 +63,11 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits in the outbox: at_least says that there is more than was counted. oldest: its time, None when empty."""
+    """The amount of work that waits in the outbox.
+
+    `at_least` says that there is more than was counted. `oldest` is the time of the oldest entry,
+    or None when the outbox is empty.
+    """
 
     pending: int
     parked: int

@@ -13,7 +13,10 @@ Held = tuple[str, str, str, str]
 
 
 class Capacity:
-    """What is left under each gate. A gate that was not named here is open, and weighs 1."""
+    """The room left under each gate.
+
+    A gate that was not named here is open and has weight 1.
+    """
 
     def __init__(self) -> None:
         self._closed: set[str] = set()
@@ -54,7 +57,10 @@ class Capacity:
 
     @property
     def full(self) -> bool:
-        """Whether a gate that is not closed has no room, or none for an owner: the end of another job makes some."""
+        """Whether a gate that is not closed has no room, or no room for some owner.
+
+        The end of another job makes room there.
+        """
         return any(
             remaining <= 0 for key, remaining in self._remaining.items() if key not in self._closed
         ) or any(
@@ -68,13 +74,13 @@ class Capacity:
         return self._weights.get(key, 1)
 
     def remaining(self, lane: ReadyKey) -> int:
-        """How many of a lane may be taken, whoever owns them."""
+        """Return how many jobs of a lane may be taken, regardless of their owner."""
         if self._closed.intersection(lane.keys):
             return 0
         return max(0, min(self._remaining.get(key, NO_LIMIT) for key in lane.keys))
 
     def counts_owners(self, lane: ReadyKey) -> bool:
-        """Whether it matters who owns a job of this lane."""
+        """Return whether the owner of a job matters in this lane."""
         return any(key in self._per_owner for key in lane.keys)
 
     def remaining_of(self, lane: ReadyKey, owner: str) -> int:
@@ -94,7 +100,10 @@ class Capacity:
         )
 
     def fitting(self, lane: ReadyKey, owners: Sequence[str]) -> list[int]:
-        """Of jobs of a lane, by their owners, the places of those that may be taken together as far as owners go."""
+        """Return the indexes of the jobs that may be taken together under the owner limits.
+
+        `owners` lists the owner of each of the jobs of the lane.
+        """
         counts: Counter[str] = Counter()
         fitting = []
         for place, owner in enumerate(owners):

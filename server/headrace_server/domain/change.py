@@ -1,14 +1,15 @@
 """A change of a job: what the functions that decide give, and how they make it.
 
-A Change is the job afterwards and the events that say so. Each function that decides takes the job as it stands and
-the time; it is pure, so the store can apply many to one job and write the job once (events are never merged). One
-that finds nothing to do gives the job back with no events. One that must refuse raises a ControlError (the caller is
-told) or StaleClaim (the run is told).
+A Change is the job afterwards and the events that say so. Each function that decides takes the job
+as it stands and the time; it is pure, so the store can apply many to one job and write the job once
+(events are never merged). One that finds nothing to do gives the job back with no events. One that
+must refuse raises a ControlError (the caller is told) or StaleClaim (the run is told).
 
     requests  create · release · request_stop · update · check_delete               what callers ask for
     expiry    promote · expire                                                      what time brings
     running   claim -> permit -> progress, log, set_result, stop_phase -> finish    what becomes of a run
-              give_back (not permitted), return_permit (permitted, never begun), recover (its instance is gone)
+              give_back (not permitted), return_permit (permitted, never begun), recover (its
+              instance is gone)
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +31,8 @@ _values_of = attrgetter(*_FIELDS)
 class Change:
     """The job afterwards, the events that say so, and the results written beside it.
 
-    results maps names to JSON texts of plain values; "" is what the job returned. clear_results drops those of
-    an earlier attempt first.
+    results maps names to JSON texts of plain values; "" is what the job returned. clear_results
+    drops those of an earlier attempt first.
     """
 
     job: Job
@@ -72,9 +73,9 @@ class Message:
 class Outcome:
     """How a run ended, as its child said or its pool saw.
 
-    error is None for a return. aborted: the job aborted itself. retry: a DECLARED error asked for another
-    attempt. stop_seen: the stop had reached the job's code. insisted: it called ctx.succeed. confirmed: none of
-    its code runs any more.
+    error is None for a return. aborted: the job aborted itself. retry: a DECLARED error asked for
+    another attempt. stop_seen: the stop had reached the job's code. insisted: it called
+    ctx.succeed. confirmed: none of its code runs any more.
     """
 
     error: JobError | None = None
@@ -87,7 +88,10 @@ class Outcome:
 
 
 class Draft:
-    """A job being changed: events, one revision each, and new values of its fields. The job is made once, at the end."""
+    """A job while it is being changed: new events and new values of its fields.
+
+    Each event gets one revision. The job is built once, at the end.
+    """
 
     def __init__(self, job: Job, now: int) -> None:
         self.job = job
@@ -145,10 +149,14 @@ class Draft:
             self.log(EventKind.STOP_CHANGED, phase=int(StopPhase.ENDED))
 
     def done(self, **beside: Any) -> Change:
-        """The change; beside: its results. Without events and new values the job is the one that it was."""
+        """Return the change, with its results given as `beside`.
+
+        Without events and new values the job is the original one.
+        """
         if not self._new and not self._events:
             return Change(self.job, **beside)
-        # By place: dataclasses.replace costs twice as much, and every write of every job passes here.
+        # By place: dataclasses.replace costs twice as much, and every write of every job passes
+        # here.
         values = list(_values_of(self.job))
         for name, value in self._new.items():
             values[_PLACES[name]] = value

@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 
 class Verdict(Enum):
-    """What is done with the message of a command."""
+    """What to do with the message that carried a command."""
 
     DONE = auto()
     """It was carried out, or refused for good: the answer says which."""
@@ -18,7 +18,11 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """kind and body: what is answered to whoever asked to be, as JSON. reason: why it was not carried out, "" when it was."""
+    """The outcome of a command.
+
+    `kind` and `body` are the JSON answer for a sender that asked for one. `reason` says why the
+    command was not carried out, and is empty when it was.
+    """
 
     verdict: Verdict
     kind: str
@@ -27,4 +31,7 @@ class Answer:
 
 
 Handler = Callable[[str, str, bytes], Awaitable[Answer]]
-"""(the command's kind, its content type, its body) -> what became of it. Called on the event loop's thread."""
+"""A function from a command's kind, content type and body to the outcome of the command.
+
+It is called on the event loop's thread.
+"""

@@ -1,4 +1,4 @@
-"""What can be answered to a caller instead of a result, and what a replaced run is told.
+"""The errors that a caller can get instead of a result, and the one that a replaced run gets.
 
     ControlError                reason                 when
     ├── JobNotFound             JOB_NOT_FOUND          no such job in this tenant
@@ -183,7 +183,10 @@ class StoreUnavailable(ControlError):
 
 
 class LoaderUnavailable(ControlError):
-    """The process that has loaded the job modules is away, or has taken too long: parameters cannot be checked."""
+    """The loader process is away or took too long, so parameters cannot be checked.
+
+    The loader is the process that has loaded the job modules.
+    """
 
     reason = "LOADER_UNAVAILABLE"
     retry_after = 1.0

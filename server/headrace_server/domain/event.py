@@ -1,4 +1,7 @@
-"""Events: the rows of the log. WatchJob, ListJobEvents and every other view show these, with these revisions."""
+"""Events: the rows of the log.
+
+WatchJob, ListJobEvents and every other view show these events, with these revisions.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +13,7 @@ from headrace_server.domain.job import Status
 
 
 class EventKind(IntEnum):
-    """What happened, and the keys of the event's body."""
+    """The kind of an event: what happened, and which keys the event's body has."""
 
     CREATED = 1
     """body: {}"""
@@ -29,13 +32,16 @@ class EventKind(IntEnum):
 
 
 MESSAGE_KINDS = frozenset({EventKind.MESSAGE_LOGGED, EventKind.MESSAGES_DROPPED})
-"""What a watch shows only when asked."""
+"""The event kinds that a watch shows only on request."""
 
 
 @hot
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of a job's history: revisions are 1, 2, 3 … without a gap. status is the one after it."""
+    """One entry of a job's history.
+
+    Revisions are 1, 2, 3 … without a gap. `status` is the job's status after the event.
+    """
 
     job_id: str
     tenant: str

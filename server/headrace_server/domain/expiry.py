@@ -1,4 +1,4 @@
-"""What time brings: a wait is over, or a job has not begun by its expire_time."""
+"""Changes that time brings: a wait is over, or a job has not begun by its expire_time."""
 
 from dataclasses import replace
 

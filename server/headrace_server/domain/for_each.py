@@ -8,7 +8,10 @@ T = TypeVar("T")
 
 
 def singly(items: Iterable[T], act: Callable[[T], object], *, log: logging.Logger, failed: str) -> None:
-    """Do this with each. Of one at which it fails the log tells, with its job_id where it has one."""
+    """Apply `act` to each item, logging each item at which it fails.
+
+    The log entry has the item's job_id where there is one.
+    """
     for item in items:
         try:
             act(item)

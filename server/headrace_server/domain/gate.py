@@ -5,8 +5,8 @@
     tenant birch      three places in a round
     type resize       at most 4 at once
 
-A job passes three gates, that of its queue, that of its tenant and that of its type; where nothing was said there is
-none. What counts as running is what instances hold: TO_BE_RUN and RUNNING.
+A job passes three gates, that of its queue, that of its tenant and that of its type; where nothing
+was said there is none. What counts as running is what instances hold: TO_BE_RUN and RUNNING.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from typing import Any
 
 
 class Scope(StrEnum):
-    """What a gate is for."""
+    """The kind of thing that a gate applies to."""
 
     QUEUE = "queue"
     TENANT = "tenant"
@@ -29,7 +29,10 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One gate. max_running_per_owner counts each owner of each tenant by itself; None is no limit."""
+    """One gate.
+
+    `max_running_per_owner` counts each owner of each tenant separately. None means no limit.
+    """
 
     scope: Scope
     name: str
@@ -41,7 +44,7 @@ class Gate:
 
     @property
     def key(self) -> str:
-        """What it is found by."""
+        """The key under which the gate is found."""
         return self.scope.key(self.name)
 
     @property
@@ -51,7 +54,7 @@ class Gate:
 
     @property
     def silent(self) -> bool:
-        """Whether it says no more than none would."""
+        """Whether the gate has no more effect than no gate at all."""
         return self == Gate(self.scope, self.name)
 
     def changed(self, fields: Mapping[str, Any]) -> "Gate":
@@ -61,7 +64,10 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class ReadyKey:
-    """Where jobs wait in one order, by priority, then age: those of a queue, a type and a tenant."""
+    """The key of a lane: the ready jobs of one queue, type and tenant.
+
+    The jobs of a lane wait in one order, by priority and then by age.
+    """
 
     queue: str
     type: str
@@ -80,9 +86,10 @@ WAITING_LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class QueueStats:
-    """What a queue or a tenant is doing: its gate, what could be claimed, and what instances hold.
+    """The activity of a queue or tenant: its gate, claimable jobs, and jobs held by instances.
 
-    waiting is exact up to WAITING_LIMIT, then at_least. oldest: when the oldest of those counted was released.
+    waiting is exact up to WAITING_LIMIT, then at_least. oldest: when the oldest of those counted
+    was released.
     """
 
     gate: Gate

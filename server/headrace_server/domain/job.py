@@ -18,7 +18,7 @@ from headrace_server.domain.spec import Spec
 
 
 class Status(IntEnum):
-    """Where a job stands; the numbers are those of JobStatus in the contract."""
+    """The status of a job; the numbers are those of JobStatus in the contract."""
 
     PENDING = 1
     QUEUED = 2
@@ -57,7 +57,7 @@ MOVES: frozenset[tuple[Status, Status]] = frozenset(
 
 
 class ErrorKind(IntEnum):
-    """What kind of end it was; the numbers are those of JobError.Kind in the contract."""
+    """The kind of a job's error; the numbers are those of JobError.Kind in the contract."""
 
     EXCEPTION = 1
     DECLARED = 2
@@ -109,7 +109,10 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The latest progress of an attempt. total, percent and estimated_end_time are None when unknown."""
+    """The latest progress of an attempt.
+
+    `total`, `percent` and `estimated_end_time` are None when unknown.
+    """
 
     done: int
     total: int | None
@@ -138,8 +141,8 @@ class Attempt:
 class Stop:
     """A stop that was asked for. grace is the shortest that was.
 
-    kill_time is when SIGKILL is due by the clock of whoever was asked, or was sent by that of whoever sent it: to be
-    shown, and to be compared with no other clock.
+    kill_time is when SIGKILL is due by the clock of whoever was asked, or was sent by that of
+    whoever sent it: to be shown, and to be compared with no other clock.
     """
 
     phase: StopPhase
@@ -153,7 +156,9 @@ class Stop:
 
 
 class Kept(NamedTuple):
-    """A part of a job that this version did not write, or cannot read: what is stored, and what was read of it.
+    """A part of a job that this version did not write, or cannot read.
+
+    It holds what is stored, and what was read of it.
 
     legible: the job can be acted on, since the rest of the part is what a later version has added.
     """
@@ -167,13 +172,16 @@ class Kept(NamedTuple):
 @hot
 @dataclass(frozen=True, slots=True)
 class Job(Spec):
-    """A job as it stands, one row: its spec, and its state. Parameters and results lie beside it and are read when wanted.
+    """A job as it stands, one row: its spec and its state.
 
-    claim rises at each QUEUED -> TO_BE_RUN and is the fencing token; attempt rises at each start permit and is
-    what max_attempts counts. due_time is set while a QUEUED job waits for its time, and None once it may be
-    taken. version makes the etag.
+    Parameters and results are stored beside the row and are read when needed.
 
-    One record, not two: a row is made into one object, and a change of it into one more (two would cost a third more to read).
+    claim rises at each QUEUED -> TO_BE_RUN and is the fencing token; attempt rises at each start
+    permit and is what max_attempts counts. due_time is set while a QUEUED job waits for its time,
+    and None once it may be taken. version makes the etag.
+
+    One record, not two: a row is made into one object, and a change of it into one more (two would
+    cost a third more to read).
     """
 
     job_id: str = ""
@@ -204,7 +212,10 @@ class Job(Spec):
 
     @property
     def illegible(self) -> str:
-        """The parts that this version cannot read, its status among them, for a sentence; "" when it can be acted on."""
+        """The names of the parts that this version cannot read, possibly its status.
+
+        The text is meant for a sentence. It is empty when the job can be acted on.
+        """
         return ", ".join(part.name for part in self.kept if not part.legible)
 
     @property

@@ -1,4 +1,4 @@
-"""What is told once, however often it is met."""
+"""A memory of what was reported, so that each thing is reported once, however often it occurs."""
 
 from typing import Final
 

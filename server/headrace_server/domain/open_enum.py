@@ -10,9 +10,13 @@ UNKNOWN: Final = "UNKNOWN"
 
 
 def word(kind: type[W], number: object) -> W:
-    """The word of a number. One that this version does not know is called UNKNOWN, keeps its number and equals no other.
+    """Return the enum member of a number.
 
-    So it can be shown, stored again and handed on; nothing is decided by it. What is no number has the number 0.
+    A number that this version does not know gives a member that is called UNKNOWN, keeps its number
+    and equals no other.
+
+    So it can be shown, stored again and handed on; nothing is decided by it. What is no number has
+    the number 0.
     """
     known = kind._value2member_map_.get(number) if isinstance(number, int) else None
     if known is not None:
@@ -25,7 +29,10 @@ def word(kind: type[W], number: object) -> W:
 
 
 def named(kind: type[S], text: str) -> S:
-    """The word of a text. One that this version does not know is called UNKNOWN, keeps its text and equals no other."""
+    """The word of a text.
+
+    One that this version does not know is called UNKNOWN, keeps its text and equals no other.
+    """
     known = kind._value2member_map_.get(text)
     if known is not None:
         return known  # type: ignore[return-value] # a member of kind

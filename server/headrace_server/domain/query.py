@@ -23,7 +23,10 @@ class ParameterFilter:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs. Fields that are set are ANDed; within a list any entry matches. Ranges are [from, to)."""
+    """The conditions that select jobs.
+
+    Fields that are set are ANDed. Within a list any entry matches. Ranges are [from, to).
+    """
 
     statuses: tuple[Status, ...] = ()
     types: tuple[str, ...] = ()
@@ -50,7 +53,10 @@ class Selection:
 
 
 class Order(IntEnum):
-    """The order of a list, ties by job id in the same direction; the numbers are those of JobOrder."""
+    """The order of a list, with ties ordered by job id in the same direction.
+
+    The numbers are those of JobOrder.
+    """
 
     CREATE_TIME_DESC = 1
     CREATE_TIME_ASC = 2
@@ -61,7 +67,7 @@ class Order(IntEnum):
 
 
 class Group(IntEnum):
-    """What counts are grouped by; the numbers are those of CountGroup."""
+    """The property by which counts are grouped; the numbers are those of CountGroup."""
 
     STATUS = 1
     TYPE = 2
@@ -72,7 +78,10 @@ class Group(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The wide part of a job: JSON texts of plain values. result is None when nothing was returned."""
+    """The wide part of a job: JSON texts of plain values.
+
+    `result` is None when nothing was returned.
+    """
 
     parameters: str
     result: str | None

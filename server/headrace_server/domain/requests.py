@@ -1,4 +1,4 @@
-"""What callers ask for: to create, release, stop, update and delete a job."""
+"""The decisions that callers ask for: create, release, stop, update and delete a job."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,11 +14,14 @@ from headrace_server.domain.spec import Spec, values_of
 
 ANY_STATUS_FIELDS = ("description", "labels", "locked")
 LIVE_FIELDS = ("priority", "run_after", "expire_time")
-"""What UpdateJob may change: in any status, and before the job has ended."""
+"""The fields that UpdateJob may change before the job has ended.
+
+Those of ANY_STATUS_FIELDS may be changed in any status.
+"""
 
 
 class StopOutcome(IntEnum):
-    """What became of a stop; the numbers are those of the contract."""
+    """The outcome of a stop, by the numbers of the contract."""
 
     STOPPED = 1
     STOPPING = 2
@@ -45,7 +48,11 @@ def create(job_id: str, tenant: str, spec: Spec, now: int, *, hold: bool) -> Cha
 
 
 def release(job: Job, now: int) -> Change:
-    """ReleaseJob: a held job may be taken from now on. Nothing to do when it was released before, even if it has ended."""
+    """Release a held job, so that it may be taken from now on.
+
+    Nothing is done when the job was released before, even if it has ended. This is the decision of
+    ReleaseJob.
+    """
     draft = Draft(job, now)
     if job.status is Status.PENDING:
         draft.move(Status.QUEUED, queue_time=now, due_time=due(job.run_after, None, now))
@@ -55,10 +62,12 @@ def release(job: Job, now: int) -> Change:
 
 
 def request_stop(job: Job, now: int, *, grace: int, reason: str, requested_by: str) -> Change:
-    """A stop: ABORTED at once when no code of it runs, else asked for. A second can only bring the kill forward.
+    """Stop a job: ABORTED at once when none of its code runs, otherwise asked for.
 
-    It may do so where its grace is shorter; whether it does, whoever runs the job can tell: the clocks of those who
-    are asked may be apart.
+    A second stop can only bring the kill forward.
+
+    It may do so where its grace is shorter; whether it does, whoever runs the job can tell: the
+    clocks of those who are asked may be apart.
     """
     draft = Draft(job, now)
     if job.status.final:
@@ -79,7 +88,9 @@ def request_stop(job: Job, now: int, *, grace: int, reason: str, requested_by: s
 
 
 def update(job: Job, now: int, *, fields: Mapping[str, Any], etag: str) -> Change:
-    """UpdateJob: new values for fields of ANY_STATUS_FIELDS and LIVE_FIELDS. Values it has already: nothing to do.
+    """Set new values for fields of ANY_STATUS_FIELDS and LIVE_FIELDS.
+
+    Nothing is done when the job has these values already. This is the decision of UpdateJob.
 
     That is so under any etag: a caller whose answer was lost asks again with the one that it had.
     """
@@ -100,12 +111,18 @@ def update(job: Job, now: int, *, fields: Mapping[str, Any], etag: str) -> Chang
 
 
 def may_delete(job: Job) -> bool:
-    """Whether the job may be deleted: it has ended, is not locked, and nothing of it is lost that cannot be read."""
+    """Whether the job may be deleted.
+
+    It has ended, is not locked, and has no part that this version cannot read and would lose.
+    """
     return job.status.final and not job.locked and not hides(job)
 
 
 def hides(job: Job) -> bool:
-    """Whether it has a part that this version cannot read: a later one may need it. Its revision is told by its history too."""
+    """Whether it has a part that this version cannot read: a later one may need it.
+
+    Its revision is told by its history too.
+    """
     return any(not part.legible and part.name != "revision" for part in job.kept)
 
 

@@ -11,7 +11,10 @@ REQUEST_MEMORY: Final = 24 * 3600 * 1_000_000
 """How long a request_id is remembered at least, counted from its submit, in microseconds."""
 PORTION_JOBS: Final = 100
 PORTION_EVENTS: Final = 2500
-"""What one transaction deletes at most, so that nobody waits long for it; a single job may have more events."""
+"""The number of events that one transaction deletes at most.
+
+The bound keeps others from waiting long for the transaction. A single job may have more events.
+"""
 
 
 @dataclass(frozen=True, slots=True)

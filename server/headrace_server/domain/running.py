@@ -1,10 +1,11 @@
-"""What becomes of a run: from its claim to its end.
+"""The decisions about a run, from its claim to its end.
 
     claim -> permit -> progress, log, set_result, stop_phase -> finish
       |        └─ return_permit: never begun                     ▲
       └─ give_back: not permitted          recover ──────────────┘ its instance is gone
 
-Every write of a run names its claim: that is the fence. Retry rules and the truth of a stop are in `finish`.
+Every write of a run names its claim: that is the fence. Retry rules and the truth of a stop are in
+`finish`.
 """
 
 import random
@@ -19,7 +20,10 @@ from headrace_server.domain.expiry import due, expire, expires
 from headrace_server.domain.job import RETRIED, Attempt, ErrorKind, Job, JobError, Progress, Status, StopPhase
 
 ATTEMPT_MESSAGE_MAX = 1000
-"""Characters of an error's message kept on the attempt: a thousand attempts still fit into one message."""
+"""The maximum length, in characters, of an error's message kept on the attempt.
+
+With it, a thousand attempts still fit into one message.
+"""
 
 REFUSAL_MAX = 300
 """Characters of what the store has said that are kept."""
@@ -76,7 +80,10 @@ def give_back(job: Job, now: int, *, claim: int, instance: str) -> Change:
 
 
 def return_permit(job: Job, now: int, *, claim: int, instance: str) -> Change:
-    """A permit whose job never began: back to the queue at no cost, or ABORTED when a stop was asked for."""
+    """Give back a permit whose job never began.
+
+    The job returns to the queue at no cost, or is ABORTED when a stop was asked for.
+    """
     _fence(job, claim, instance)
     draft = Draft(job, now)
     if job.status is Status.TO_BE_RUN:
@@ -151,9 +158,10 @@ def stop_phase(job: Job, now: int, *, claim: int, instance: str, phase: StopPhas
 def finish(job: Job, now: int, *, claim: int, instance: str, outcome: Outcome) -> Change:
     """The run has ended: the retry rules and the truth of a stop.
 
-    With a stop asked for: an exception, a timeout or a loss is ABORTED; a return is SUCCEEDED only if the stop
-    had not reached the job's code, or if it called ctx.succeed. Without: a return is SUCCEEDED; an error of a
-    retried kind goes back to the queue while attempts are left, and is FAILED otherwise.
+    With a stop asked for: an exception, a timeout or a loss is ABORTED; a return is SUCCEEDED only
+    if the stop had not reached the job's code, or if it called ctx.succeed. Without: a return is
+    SUCCEEDED; an error of a retried kind goes back to the queue while attempts are left, and is
+    FAILED otherwise.
     """
     _fence(job, claim, instance)
     if job.status is Status.TO_BE_RUN:
@@ -186,10 +194,12 @@ def finish(job: Job, now: int, *, claim: int, instance: str, outcome: Outcome) -
 def end_in_short(
     job: Job, now: int, *, claim: int, instance: str, error: JobError, confirmed: bool = True
 ) -> Change:
-    """An end that could not be written as it was: FAILED without another attempt, or ABORTED where a stop was asked for.
+    """Record an end that could not be written as it was.
 
-    It adds to the row as little as it can, since something that the run said is what the store has refused: error is
-    in words of the server's own.
+    The job is FAILED without another attempt, or ABORTED where a stop was asked for.
+
+    It adds to the row as little as it can, since something that the run said is what the store has
+    refused: error is in words of the server's own.
     """
     _fence(job, claim, instance)
     draft = Draft(job, now)
@@ -212,7 +222,10 @@ def result_not_stored(name: str, refusal: Exception) -> JobError:
 
 
 def without_results(outcome: Outcome, refused: JobError | None) -> Outcome:
-    """How a run has ended of which a result was refused, if one was: not well. An error or an end of its own stays what it is."""
+    """Return how a run has ended: not well, if one of its results was refused.
+
+    An outcome that already has an error or an end of its own stays as it is.
+    """
     if refused is None or outcome.error is not None or outcome.aborted:
         return outcome
     return replace(outcome, error=refused, result=None)
@@ -237,7 +250,10 @@ def _end_attempt(draft: Draft, error: JobError | None) -> None:
 
 
 def recover(job: Job, now: int, *, error: JobError, confirmed: bool) -> Change:
-    """What an instance that is gone has left: TO_BE_RUN goes back at no cost, RUNNING counts as begun."""
+    """Settle a job left by an instance that is gone.
+
+    TO_BE_RUN goes back at no cost. RUNNING counts as begun.
+    """
     if job.status is Status.TO_BE_RUN:
         return give_back(job, now, claim=job.claim, instance=job.instance)
     if job.status is Status.RUNNING:

@@ -1,8 +1,9 @@
 """The spec of a job: all that a caller gives about it. `domain.job.Job` is a spec and a state.
 
-A field of a spec is written here once. It follows from here: which column of `job` holds it (that of its name), what
-is copied into a new job, whether an UPDATE names it, what is checked of a text, what is read from the contract's
-JobSpec and shown in it, and what a child is told of its job (where `headrace.jobs.RunInfo` has a field of its name).
+A field of a spec is written here once. It follows from here: which column of `job` holds it (that
+of its name), what is copied into a new job, whether an UPDATE names it, what is checked of a text,
+what is read from the contract's JobSpec and shown in it, and what a child is told of its job (where
+`headrace.jobs.RunInfo` has a field of its name).
 """
 
 from collections.abc import Mapping
@@ -19,19 +20,27 @@ BACKOFF_MAX: Final = 365 * DAY
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How failed attempts are repeated: waits grow from initial_backoff by multiplier up to max_backoff."""
+    """The rules by which failed attempts are repeated.
+
+    Waits grow from `initial_backoff` by `multiplier` up to `max_backoff`.
+    """
 
     max_attempts: int = 1
     initial_backoff: int = 1_000_000
     multiplier: float = 2.0
     max_backoff: int = 300_000_000
     unknown: str = ""
-    """Members of the stored record that only a later version knows, as they were written: see store.tables.decoder."""
+    """Members of the stored record that only a later version knows, as they were written: see
+    store.tables.decoder.
+    """
 
     def backoff(self, attempt: int) -> int:
-        """The wait after attempt number `attempt` (1 is the first), before jitter: 0 to BACKOFF_MAX, whatever the policy says.
+        """Return the wait after attempt number `attempt` (1 is the first), before jitter.
 
-        A policy is checked where it is given; one that an earlier version has stored must not keep an end from being written.
+        The wait is from 0 to BACKOFF_MAX, whatever the policy says.
+
+        A policy is checked where it is given; one that an earlier version has stored must not keep
+        an end from being written.
         """
         most = min(max(0, self.max_backoff), BACKOFF_MAX)
         try:
@@ -44,10 +53,12 @@ class RetryPolicy:
 @hot
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a caller says about a job, its parameters aside: they are wide, and lie beside the row.
+    """What a caller says about a job, except its parameters.
 
-    run_after, expire_time: times. timeout: the longest run of one attempt, None for any. A new field has a default: rows
-    of the version before do not have it.
+    The parameters are wide, and are stored beside the row.
+
+    run_after, expire_time: times. timeout: the longest run of one attempt, None for any. A new
+    field has a default: rows of the version before do not have it.
     """
 
     type: str
@@ -77,7 +88,8 @@ def values_of(spec: Spec) -> dict[str, Any]:
 class GivenSpec:
     """A spec as it was sent, not checked yet; parameters are plain values.
 
-    has_retry: it says how attempts are repeated. Where it does not, and where its timeout is None, the type says it.
+    has_retry: it says how attempts are repeated. Where it does not, and where its timeout is None,
+    the type says it.
     """
 
     spec: Spec

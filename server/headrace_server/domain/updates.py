@@ -1,4 +1,7 @@
-"""What a watch tells, one after the other: first how the job stands, then its events and progress, at last that it has ended."""
+"""The updates of a watch, in their order.
+
+First the job as it stands, then its events and progress, at last that it has ended.
+"""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-"""The plain form of values: what parameters and results look like between the edge, the store and a child.
+"""The plain form of parameters and results, used between the edge, the store and a child.
 
-A `Value` of the contract is kept as JSON that says its kind, so that it can be stored, sent to a child and
-searched without another conversion:
+A `Value` of the contract is kept as JSON that says its kind, so that it can be stored, sent to a
+child and searched without another conversion:
 
     null, bool, string   as JSON has them
     int                  a JSON number without a point:  32
@@ -15,8 +15,8 @@ searched without another conversion:
     reference            {"$": "reference", "v": {"kind": …, "id": …}}
     file                 {"$": "file", "v": {"uri": …, "media_type": …, "size": …, "digest": …}}
 
-A map is always tagged, so no name a caller chooses can be taken for a tag. `headrace.values` turns the plain
-form into Python values and back, `headrace.wire` into protobuf and back.
+A map is always tagged, so no name a caller chooses can be taken for a tag. `headrace.values` turns
+the plain form into Python values and back, `headrace.wire` into protobuf and back.
 """
 
 import json
@@ -46,7 +46,10 @@ def in_order(plain: Plain) -> Plain:
 
 
 def problems(values: Mapping[str, Plain], *, field: str, max_depth: int) -> Iterator[tuple[str, str]]:
-    """What is wrong with named values, as (field path, sentence); nothing when they are fine."""
+    """Yield what is wrong with named values, as (field path, sentence).
+
+    Nothing is yielded when they are fine.
+    """
     for name, value in values.items():
         path = f"{field}[{name}]"
         if not 1 <= len(name) <= NAME_MAX:

@@ -18,7 +18,10 @@ from headrace_server.rpc.handler import Context
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What stays the same while the server runs. Settings come without secrets."""
+    """The facts that stay the same while the server runs.
+
+    Settings come without secrets.
+    """
 
     version: str
     start_time: int
@@ -40,7 +43,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         counters: Callable[[], Awaitable[Mapping[str, int]]],
         draining: Callable[[], bool],
     ) -> None:
-        """What is called is asked at each call."""
+        """Take the use cases, and functions that are called anew at each request."""
         self._info = info
         self._members = members
         self._instance = instance

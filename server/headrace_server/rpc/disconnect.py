@@ -1,6 +1,9 @@
-"""The end of one connection, which gRPC has no call for: its socket is found by its other end, and shut down.
+"""End one connection, for which gRPC has no call.
 
-gRPC sees that as what it is, a connection that is gone: it ends the calls, and frees what it held for them.
+Its socket is found by its other end, and shut down.
+
+gRPC sees that as what it is, a connection that is gone: it ends the calls, and frees what it held
+for them.
 """
 
 import ctypes
@@ -17,7 +20,10 @@ log = logging.getLogger(__name__)
 
 
 def cut(peer: str) -> bool:
-    """End the connection whose other end gRPC calls this; False when there is none. Looks at every descriptor."""
+    """End the connection whose other end has this name in gRPC.
+
+    Returns False when there is none. It looks at every descriptor.
+    """
     wanted = _end(*unquote(peer).partition(":")[2].rsplit(":", 1))
     for name in (entry.name for entry in Path("/proc/self/fd").iterdir()):
         with suppress(OSError, ValueError):

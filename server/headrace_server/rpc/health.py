@@ -1,7 +1,7 @@
 """grpc.health.v1: what balancers ask.
 
-grpcio-health-checking has a servicer too. It knows no List, and holds its lock while it writes to a watcher: one who
-does not read would keep the others, and the server's own end, waiting.
+grpcio-health-checking has a servicer too. It knows no List, and holds its lock while it writes to a
+watcher: one who does not read would keep the others, and the server's own end, waiting.
 """
 
 import asyncio
@@ -15,8 +15,10 @@ from grpc_health.v1 import health_pb2_grpc
 from headrace_server.rpc.handler import Context
 
 LIVE: Final = "live"
-"""A service that is SERVING as long as the process answers, whatever else it waits for: what a restart would not mend is no
-reason for one, and a restart ends jobs that run."""
+"""A service that is SERVING as long as the process answers, whatever else it waits for.
+
+What a restart would not mend is no reason for one, and a restart ends jobs that run.
+"""
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # ships no types
@@ -29,7 +31,10 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # ships no t
         self._changed = asyncio.Event()
 
     def say(self, serving: Iterable[str]) -> None:
-        """From now on these services are SERVING, the server as a whole if there is one, and no others."""
+        """Set the services that are SERVING from now on.
+
+        The server as a whole is SERVING if any of them is, and no other service is.
+        """
         named = frozenset(serving)
         self._serving = named | {""} if named else named
         self._changed.set()

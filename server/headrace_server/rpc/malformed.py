@@ -1,4 +1,6 @@
-"""Bytes that do not decode: INVALID_ARGUMENT that names the message type, and the field of a text that is not UTF-8.
+"""Refuse bytes that do not decode with INVALID_ARGUMENT.
+
+The error names the message type, and the field of a text that is not UTF-8.
 
 Without this they would be UNKNOWN before any of our code runs.
 """

@@ -1,4 +1,6 @@
-"""The methods that a server answers: while its instance starts only those of health, then those of its services.
+"""Hold the methods that a server answers.
+
+While its instance starts these are only those of health, then those of its services.
 
 gRPC wants every handler before a server starts, and a server that starts late leaves callers with a
 refused connection, and balancers with nothing to ask. So there is one handler from the first moment
@@ -51,7 +53,7 @@ class Methods(grpc.GenericRpcHandler):
         self._other = self._wrappers.wrap("", _handler(self._no_method))
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Who answers this call."""
+        """Return the handler of this call."""
         path = handler_call_details.method
         found = self._handlers.get(path)
         return found if found is not None else self._refused.get(path[1:].partition("/")[0], self._other)

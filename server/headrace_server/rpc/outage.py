@@ -1,4 +1,4 @@
-"""Why calls are answered UNAVAILABLE, for the log: whoever is told by callers finds the cause there.
+"""Log why calls are answered UNAVAILABLE, so that the cause of a caller's error is found there.
 
 Each cause is a line at once, and then one line in a while that counts: an outage meets every call.
 """

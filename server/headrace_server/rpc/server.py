@@ -36,7 +36,7 @@ ADMIN: Final = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].ful
 
 
 def _tells_of_a_defect(record: logging.LogRecord) -> bool:
-    """Whether it is more than that a caller has gone while its answer was under way."""
+    """Return whether a record says more than that a caller left before its answer came."""
     return record.exc_info is None or type(record.exc_info[1]).__name__ != "ExecuteBatchError"
 
 
@@ -47,8 +47,8 @@ class PortInUse(Exception):
 class RpcServer:
     """The server of one instance. Make it on the event loop's thread.
 
-    From `start` on it says NOT_SERVING and refuses calls, so that balancers and callers are told how it stands;
-    from `open` on it serves.
+    From `start` on it says NOT_SERVING and refuses calls, so that balancers and callers are told
+    how it stands; from `open` on it serves.
     """
 
     def __init__(self, wrappers: Wrappers, *, message_bytes: int, with_reflection: bool) -> None:
@@ -83,7 +83,10 @@ class RpcServer:
         return f"{address.rpartition(':')[0]}:{port}"
 
     def open(self, jobs: JobService | None, admin: AdminService) -> None:
-        """Serve these, and say SERVING of them. Without jobs, callers who want them are sent elsewhere."""
+        """Serve these services, and say SERVING of them.
+
+        Without `jobs`, callers that want them are sent elsewhere.
+        """
         methods: Any = self._methods  # has what generated functions call of a server
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, methods)
         if jobs is None:

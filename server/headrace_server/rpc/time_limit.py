@@ -45,7 +45,10 @@ class TimeLimit(Background):
         return limited
 
     def _in_time(self, task: "asyncio.Task[Any]") -> bool:
-        """Whether a call that has ended was not cancelled here; else its task is as if it had not been."""
+        """Return whether a call that has ended was not cancelled here.
+
+        If it was, its task is set back as if it had not been.
+        """
         if self._begun.pop(task, None) is not None:
             return True
         task.uncancel()

@@ -2,18 +2,20 @@
 
     call ──> room? ──> its turn at the store ──> room still? ──> answer ──> room still? held ──> it has gone out
              └───────────────────────────────────┴─────────────────────────┴──> no: TOO_MANY_CALLS, held likewise
-    30 s in which nothing goes out, or twice the room taken by one that asks on and on: the connection is cut, what it
-    held is freed
+    30 s in which nothing goes out, or twice the room taken by one that asks on and on: the
+    connection is cut, what it held is freed
 
-gRPC holds an answer until its client takes it, in memory that it names nowhere. But a call is done only when its answer
-has gone out, so the bytes of answers are counted from the one moment to the other: of each connection, and of all.
-What gRPC keeps of the call itself is more than most answers, and is counted with each. Errors are not: they have no body
-that waits for room, and go out whether they are read or not.
+gRPC holds an answer until its client takes it, in memory that it names nowhere. But a call is done
+only when its answer has gone out, so the bytes of answers are counted from the one moment to the
+other: of each connection, and of all. What gRPC keeps of the call itself is more than most answers,
+and is counted with each. Errors are not: they have no body that waits for room, and go out whether
+they are read or not.
 
-Few calls of one connection read the store at a time: there are fewer threads that read, so nobody waits longer, and
-hundreds that come in one moment are refused by what the first of them have left unread, before anything is read for the
-rest. An answer that finds no room is dropped, and its call can be repeated like every other; but not that of a SubmitJob,
-which may have no request_id: the requests of those are bounded themselves.
+Few calls of one connection read the store at a time: there are fewer threads that read, so nobody
+waits longer, and hundreds that come in one moment are refused by what the first of them have left
+unread, before anything is read for the rest. An answer that finds no room is dropped, and its call
+can be repeated like every other; but not that of a SubmitJob, which may have no request_id: the
+requests of those are bounded themselves.
 """
 
 import asyncio
@@ -29,18 +31,30 @@ from headrace_server.domain.errors import TooManyCalls
 READING: Final = 8
 """Calls of one connection that read the store at a time."""
 SHARE: Final = 4
-"""Who holds less than this part of what a connection may is cut only when all together hold half of what they may: a slow link
-takes long for one large answer."""
+"""The divisor of a connection's limit: one that holds less is cut only in a shortage.
+
+There is a shortage when all connections together hold half of what they may. A slow link takes long
+for one large answer.
+"""
 CALL: Final = 24 << 10
-"""Bytes that an unread call takes beside its answer: 10,000 of 125 bytes took 238 MB (grpcio 1.85)."""
+"""Bytes that an unread call takes beside its answer.
+
+Calls with answers of 125 bytes took 238 MB for 10,000 of them (grpcio 1.85).
+"""
 EXCESS: Final = 2
-"""Who holds so many times what it may, though all beyond that was refused, reads nothing and asks on: it is cut at once."""
+"""The multiple of its room at which a connection is cut at once.
+
+A connection that holds so much, though all beyond its room was refused, reads nothing and asks on.
+"""
 STILL_SECONDS: Final = 1.0
 """If nothing has gone out to it for so long; else at EXCESS times EXCESS."""
 PEAK: Final = 4 << 20
 """Bytes: what has been held and let go again that is worth giving back to the machine."""
 GIVE_BACK_SECONDS: Final = 20.0
-"""For so long it is given back again and again: what was let go is freed later, by threads of gRPC's own."""
+"""Seconds for which freed memory is given back again and again.
+
+What was let go is freed later, by threads of gRPC's own.
+"""
 
 
 class Connection:
@@ -57,11 +71,17 @@ class Connection:
         self._unread = unread
 
     def check(self, size: int = 0) -> None:
-        """Raise TooManyCalls when it, or all together, have no room for so many bytes, or for any more."""
+        """Raise TooManyCalls when there is no room for so many bytes, or for any more.
+
+        The room is that of this connection, and that of all together.
+        """
         self._unread.check(self, size)
 
     def check_own(self) -> None:
-        """Raise TooManyCalls when it has no room, whatever the others hold: for calls that look after the server."""
+        """Raise TooManyCalls when this connection has no room, whatever the others hold.
+
+        This is for calls that look after the server.
+        """
         self._unread.check_own(self, 0)
 
     def hold(self, size: int) -> None:
@@ -80,7 +100,11 @@ class Connection:
 
 
 class Unread(Background):
-    """All connections. cut: ends one; give_back: returns freed memory to the machine. Both block, and are called on a thread."""
+    """All connections.
+
+    `cut` ends one; `give_back` returns freed memory to the machine. Both block, and are called on a
+    thread.
+    """
 
     def __init__(self, limits: Limits, *, cut: Callable[[str], bool], give_back: Callable[[], None]) -> None:
         self._limits = limits
@@ -102,7 +126,10 @@ class Unread(Background):
         return found
 
     def check(self, connection: Connection, size: int) -> None:
-        """See Connection. An answer larger than the whole limit has room when nothing else is held."""
+        """Check the room of a connection and of all: see Connection.
+
+        An answer larger than the whole limit has room when nothing else is held.
+        """
         limits = self._limits
         self.check_own(connection, size)
         if self._bytes and self._bytes + size >= limits.unread_bytes:
@@ -120,7 +147,10 @@ class Unread(Background):
             )
 
     def cut_at_excess(self, connection: Connection) -> None:
-        """Cut one that holds far too much, at once: in the seconds until it is looked at it could ask for all memory."""
+        """Cut a connection at once when it holds far too much.
+
+        In the seconds until it is looked at, it could ask for all memory.
+        """
         most = EXCESS * self._limits.unread_bytes_per_connection
         if connection.cut or connection.bytes < most:
             return

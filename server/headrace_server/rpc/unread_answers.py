@@ -10,13 +10,19 @@ from headrace_server.rpc.unread import CALL, Connection, Unread
 
 
 class UnreadAnswers:
-    """The wrappers. Each answers with bytes, since they have been counted: gRPC serializes nothing more."""
+    """The wrappers that count answers.
+
+    Each answers with bytes, since they have been counted: gRPC serializes nothing more.
+    """
 
     def __init__(self, unread: Unread) -> None:
         self._unread = unread
 
     def count(self, method: Method, handler: Handler) -> Handler:
-        """Refuse a call for which there is no room, before anything is read for it and when it is to be answered."""
+        """Refuse a call for which there is no room.
+
+        That is checked before anything is read for it, and when it is to be answered.
+        """
         connection_of, serialize = self._unread.of, method.serialize
 
         async def counted(request: Any, context: Context) -> bytes:
@@ -30,7 +36,10 @@ class UnreadAnswers:
         return counted
 
     def count_and_keep(self, method: Method, handler: Handler) -> Handler:
-        """The same, but the answer is given though it finds no room: without a request_id, to ask again would be to do it again."""
+        """Count as `count` does, but give the answer even if it finds no room.
+
+        Without a request_id, to ask again would be to do it again.
+        """
         connection_of, serialize = self._unread.of, method.serialize
 
         async def counted(request: Any, context: Context) -> bytes:
@@ -56,7 +65,10 @@ class UnreadAnswers:
         return counted
 
     def take_turn(self, _method: Method, handler: Handler) -> Handler:
-        """Few calls of one connection read the store at a time; what they have left unread may refuse the next."""
+        """Let few calls of one connection read the store at a time.
+
+        What they have left unread may refuse the next.
+        """
         connection_of = self._unread.of
 
         async def in_turn(request: Any, context: Context) -> Any:
@@ -68,7 +80,10 @@ class UnreadAnswers:
         return in_turn
 
     def stream(self, method: Method, handler: Handler) -> Handler:
-        """Refuse a stream for which there is no room, and count each message until it has gone out."""
+        """Refuse a stream for which there is no room.
+
+        Each message is counted until it has gone out.
+        """
 
         async def counted(request: Any, context: Context) -> None:
             connection = self._unread.of(context.peer())
@@ -78,7 +93,10 @@ class UnreadAnswers:
         return counted
 
     def stream_own(self, method: Method, handler: Handler) -> Handler:
-        """For streams that look after the server: refused only to a connection that does not read."""
+        """Wrap a stream that looks after the server itself.
+
+        It is refused only to a connection that does not read.
+        """
 
         async def counted(request: Any, context: Context) -> None:
             connection = self._unread.of(context.peer())
@@ -89,7 +107,10 @@ class UnreadAnswers:
 
 
 class _Counted:
-    """What the handler of a stream has of its context: each message counts as unread until it has gone out."""
+    """The part of its context that the handler of a stream uses.
+
+    Each message counts as unread until it has gone out.
+    """
 
     def __init__(self, context: Context, connection: Connection, method: Method) -> None:
         self.abort = context.abort
@@ -100,7 +121,10 @@ class _Counted:
         self._serialize = method.serialize
 
     async def write(self, message: Any) -> None:
-        """Send a message. Raises TooManyCalls when too much is unread: the watch goes on where it was, later."""
+        """Send a message.
+
+        Raises TooManyCalls when too much is unread; the watch then goes on later from where it was.
+        """
         data = self._serialize(message)
         self._connection.check(len(data))
         self._connection.hold(len(data))

@@ -1,4 +1,6 @@
-"""What stands before each method: the one list of wrappers, outermost first, applied when methods are registered.
+"""Lists the wrappers that stand before each method, outermost first.
+
+They are applied when methods are registered.
 
     bytes ─ decoder ─ answer ─ refuse_malformed ─ count ─ admit ─ limit ─ take_turn ─ method of the service
             malformed  error_answers  malformed    unread_answers │   time_limit └ unread_answers
@@ -46,7 +48,10 @@ class Wrappers:
         self._jobs, self._beside = self._lists()
 
     def _lists(self) -> tuple[Mapping[str, Sequence[Wrapper]], Mapping[bool, Sequence[Wrapper]]]:
-        """By the method of JobService; of other services, by whether the method answers with a stream."""
+        """Return the wrappers of JobService by method, and those of all other services.
+
+        The latter are by whether the method answers with a stream.
+        """
         unread, admission = UnreadAnswers(self._unread), self._admission
         rooms = (admission.admit, self._time_limit.limit)
         stream = (unread.stream, admission.admit_stream)
@@ -80,7 +85,7 @@ class Wrappers:
         return self._jobs.get(method.path.removeprefix(JOBS), self._jobs[""])
 
     def counters(self) -> Mapping[str, int]:
-        """How many calls are let in, what they have not read, and how many were refused for which reason."""
+        """Return the number of calls let in, their unread answers, and the refusals by reason."""
         return {**self._admission.counters(), **self._unread.counters(), **self._errors.counters()}
 
     def start(self) -> None:

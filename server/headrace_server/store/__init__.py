@@ -2,9 +2,10 @@
 
 store      SqlStore: the ports of domain.ports that ask for a store, and who does what for it
 write/     writer, the group commit: the thread that writes (essay) · operations, what it is asked to do, of jobs · unit_of_work,
-           what one transaction knows and will write · derived, the tables that follow from the jobs · due, what time brings ·
-           retention, what is deleted · passed_over, what is left for a while · batch_marker, a COMMIT whose answer was lost is
-           settled (essay) · commit_order, what two writers tell · waiting_count, what waits
+           what one transaction knows and will write · derived, the tables that follow from the jobs
+           · due, what time brings · retention, what is deleted · passed_over, what is left for a
+           while · batch_marker, a COMMIT whose answer was lost is settled (essay) · commit_order,
+           what two writers tell · waiting_count, what waits
 claim/     claimer, who asks · claims, whose turn it is (essay) · candidates, what waits · claim_retry, when a limit makes another try
            worth it
 gates      what is let through (essay)
@@ -14,7 +15,8 @@ outbox/    rows, the events that are to be broadcast · leadership, who publishe
 tables/    schema · rows, job <-> row · decoder · payloads, the wide part of jobs · statement, what goes to the driver as it is
 sql/       all that differs between SQLite and PostgreSQL
 opening/   lock, one server for one SQLite file (essay) · inode, the file behind a name · mounts, on what it lies · migrate, steps and
-           climb, the versions of the tables · inspect_sqlite and inspect_postgresql, a look that changes nothing
+           climb, the versions of the tables · inspect_sqlite and inspect_postgresql, a look that
+           changes nothing
 errors     why a database is not opened
 """
 

@@ -1,4 +1,6 @@
-"""Why a database is not opened at all. The text of each is a sentence for whoever starts the server.
+"""The reasons for which a database is not opened at all.
+
+The text of each is a sentence for the operator that starts the server.
 
     StoreRefused           the database cannot be served
     ├── DatabaseInUse      another server, or what is left of one, holds its lock
@@ -6,7 +8,8 @@
     ├── SchemaMismatch     its tables are not those of this version
     └── StoreUnreachable   it does not answer; it may later
 
-These are for the start. Once the store is open, a database that cannot be reached is domain.errors.StoreUnavailable.
+These are for the start. Once the store is open, a database that cannot be reached is
+domain.errors.StoreUnavailable.
 """
 
 

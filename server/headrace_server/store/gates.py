@@ -7,20 +7,22 @@
     hold      lock those with a limit
     count     in the NEXT statement
 
-**Why the count is a statement of its own.** A statement sees what was committed when it began. One that locks a gate
-and counts in the same breath may have waited for the gate, and then counts what there was before the wait: it lets
-through what the other claim has let through already. (Measured: 20 ran where 5 were allowed.) The next statement
-begins with the gate in hand, and whoever held it before has committed.
+**Why the count is a statement of its own.** A statement sees what was committed when it began. One
+that locks a gate and counts in the same breath may have waited for the gate, and then counts what
+there was before the wait: it lets through what the other claim has let through already. (Measured:
+20 ran where 5 were allowed.) The next statement begins with the gate in hand, and whoever held it
+before has committed.
 
-**Nobody waits for a gate.** One that another claim holds is left out, with the lanes behind it, and the claim says
-that it was busy: it is asked again some milliseconds later. So no lane waits for another's gate, and no two claims
-for each other.
+**Nobody waits for a gate.** One that another claim holds is left out, with the lanes behind it, and
+the claim says that it was busy: it is asked again some milliseconds later. So no lane waits for
+another's gate, and no two claims for each other.
 
 What runs is counted over the partial index of what instances hold: no counter can drift.
 
-**What a later version says of a gate stays.** A column that this version does not know is left as it is, and its row is
-not deleted when all else that was said is taken back. A scope that is not known is shown, and lets everything through. A
-gate of which a part cannot be read lets nothing through, until an operator has said anew what it is.
+**What a later version says of a gate stays.** A column that this version does not know is left as
+it is, and its row is not deleted when all else that was said is taken back. A scope that is not
+known is shown, and lets everything through. A gate of which a part cannot be read lets nothing
+through, until an operator has said anew what it is.
 """
 
 import logging
@@ -75,7 +77,10 @@ FIELDS: Final = tuple(gate.columns.keys()[1:])
 
 
 class Gates:
-    """What claims do with gates. A test may have one of its own do it otherwise."""
+    """The operations of claims on gates.
+
+    A test may replace them with its own.
+    """
 
     def read(self, connection: Connection, keys: Iterable[str]) -> list[Gate]:
         """Of the gates of these keys those of which anything was said."""
@@ -84,13 +89,16 @@ class Gates:
     def hold(
         self, connection: Connection, gates: Collection[Gate]
     ) -> tuple[Collection[Gate], Iterable[Held]]:
-        """Hold gates until the end of the transaction: those that nobody else holds, and what has gone through them."""
+        """Hold the gates that no other transaction holds, until the end of this one.
+
+        Return them, and the jobs that have passed them.
+        """
         keys = {one.key: one for one in gates}
         mine = [keys[key] for key, *_ in _hold(connection, keys=dumps(sorted(keys)))]
         return mine, self.count(connection, mine)
 
     def count(self, connection: Connection, gates: Collection[Gate]) -> Iterable[Held]:
-        """What instances hold, of the jobs that have passed one of these gates."""
+        """Return the jobs that instances hold and that have passed one of these gates."""
         names = {scope: [one.name for one in gates if one.scope is scope] for scope in Scope}
         return _held(
             connection,
@@ -118,7 +126,10 @@ def change(connection: Connection, asked: Gate, fields: Mapping[str, Any]) -> Ga
 
 
 def _says_more(connection: Connection, key: str) -> bool:
-    """Whether a later version may have said something of it: its row has columns that this one does not know."""
+    """Whether a later version may have said something of the gate.
+
+    Its row has then columns that this version does not know.
+    """
     return bool(set(connection.execute(_whole, {"key": key}).keys()) - set(gate.columns.keys()))
 
 

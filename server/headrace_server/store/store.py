@@ -1,4 +1,7 @@
-"""SqlStore: what domain.ports asks of a store, over one database. What it answers without writing is in read.reader."""
+"""SqlStore: the implementation of a store's ports in domain.ports, over one database.
+
+What it answers without writing is in read.reader.
+"""
 
 import asyncio
 import logging
@@ -56,13 +59,16 @@ def wall_clock() -> int:
 
 
 LOOK_SECONDS: Final = 1.0
-"""So long a count of what waits lets commits end before it begins, and holds others up; then the next one tries."""
+"""So long a count of what waits lets commits end before it begins, and holds others up; then the
+next one tries.
+"""
 
 
 class SqlStore(Reader):
     """The durable truth in a database. See domain.ports for what each method promises.
 
-    On a database that others serve too, and after `join`, the listeners overhear what others have committed.
+    On a database that others serve too, and after `join`, the listeners overhear what others have
+    committed.
     """
 
     def __init__(
@@ -145,11 +151,13 @@ class SqlStore(Reader):
     ) -> Self:
         """Open the database of this URL, on the thread of the running event loop.
 
-        The schema must be up to date (`migrate.upgrade`), and the caller should hold the lock (`StoreLock.take`) of
-        a SQLite file. durable: a write that was answered survives a loss of power; False is for databases that are
-        thrown away. max_waiting: how many jobs may be held or queued at once; a submit beyond that is refused.
-        broadcast: the kinds of events that go into the outbox too, for somebody who takes them out again. payload_bytes: up
-        to so many of parameters and results go with them. clock: microseconds since 1970 UTC. Raises StoreRefused.
+        The schema must be up to date (`migrate.upgrade`), and the caller should hold the lock
+        (`StoreLock.take`) of a SQLite file. durable: a write that was answered survives a loss of
+        power; False is for databases that are thrown away. max_waiting: how many jobs may be held
+        or queued at once; a submit beyond that is refused. broadcast: the kinds of events that go
+        into the outbox too, for somebody who takes them out again. payload_bytes: up to so many of
+        parameters and results go with them. clock: microseconds since 1970 UTC. Raises
+        StoreRefused.
         """
         migrate.check(url)
         database = sql.of_url(url)
@@ -180,9 +188,12 @@ class SqlStore(Reader):
             raise
 
     async def join(self, me: Instance, *, lease: float | None, life: LifeListener | None = None) -> None:
-        """Begin a life among those that serve the database; the one before it is over. Raises StoreUnavailable.
+        """Begin a life among the instances that serve the database.
 
-        lease: its seconds, on a database that others may serve too; None for one who is alone. life: who is told of its end.
+        The previous life is over. Raises StoreUnavailable.
+
+        lease: its seconds, on a database that others may serve too; None for one who is alone.
+        life: who is told of its end.
         """
         life = life or LifeListener()
         if self._heartbeat is not None:
@@ -241,7 +252,10 @@ class SqlStore(Reader):
         return self._heartbeat is None or self._heartbeat.valid()
 
     def fence(self) -> float | None:
-        """When, by CLOCK_BOOTTIME, nothing may be left of its runs; None where nobody takes any over. From any thread."""
+        """The CLOCK_BOOTTIME at which nothing may be left of the instance's runs.
+
+        It is None where no other instance takes runs over. It may be read from any thread.
+        """
         return None if self._heartbeat is None else self._heartbeat.fence()
 
     @property
@@ -279,17 +293,21 @@ class SqlStore(Reader):
         self._again.overheard(events)
 
     def _tell(self, what: Callable[[CommitListener], None]) -> None:
-        """Tell whoever listens now: most begin after the store was opened."""
+        """Notify those that listen now.
+
+        Most listeners begin after the store was opened.
+        """
         singly(self.listeners, what, log=log, failed="a listener failed on what was committed")
 
     async def ping(self, seconds: float) -> None:
         """Return when calls would be answered now. Raises StoreUnavailable.
 
-        The database is asked on a connection of its own, which waits for no other question. That may answer while
-        what calls need does not: no connection is to be had for reads, a lock or a full disk keeps writes out. So where
-        the latest read or write of a call has failed, one like it is tried too; and a write that takes longer is no
-        answer, such as one that waits for a lock of another process. seconds: how long a database that says nothing
-        is waited for; it may be longer until this returns.
+        The database is asked on a connection of its own, which waits for no other question. That
+        may answer while what calls need does not: no connection is to be had for reads, a lock or a
+        full disk keeps writes out. So where the latest read or write of a call has failed, one like
+        it is tried too; and a write that takes longer is no answer, such as one that waits for a
+        lock of another process. seconds: how long a database that says nothing is waited for; it
+        may be longer until this returns.
         """
         if (busy := self._writer.busy()) >= seconds:
             raise StoreUnavailable(
@@ -321,15 +339,24 @@ class SqlStore(Reader):
         return await self._writer.put(operations.Apply(job_id, decide, tenant))
 
     async def delete(self, job_id: str, *, tenant: str) -> None:
-        """Delete an ended job with its payload and history. Raises JobNotFound, JobLocked, WrongStatus."""
+        """Delete an ended job with its payload and history.
+
+        Raises JobNotFound, JobLocked, WrongStatus.
+        """
         await self._deletion.delete(job_id, tenant=tenant)
 
     async def purge(self, job_ids: Sequence[str], *, tenant: str) -> int:
-        """Delete those of these jobs that have ended and are not locked, in one transaction; answer how many."""
+        """Delete those of these jobs that have ended and are not locked; return how many.
+
+        They are deleted in one transaction.
+        """
         return await self._deletion.purge(job_ids, tenant=tenant)
 
     async def sweep(self, retention: Retention, turn: int | None) -> SweepResult:
-        """Delete some of what retention lets go, in one transaction, unless another instance has swept since `turn`."""
+        """Delete some of what retention lets go, in one transaction.
+
+        Nothing is deleted when another instance has swept since `turn`.
+        """
         return await self._deletion.sweep(retention, turn)
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
@@ -342,7 +369,8 @@ class SqlStore(Reader):
     async def change_gate(self, gate: Gate, fields: Mapping[str, Any]) -> Gate:
         """Change fields of the gate of this scope and name; answer it as it is now.
 
-        What is claimed after this was answered, by any store of the database, is claimed under the new values.
+        What is claimed after this was answered, by any store of the database, is claimed under the
+        new values.
         """
         changed = await self._writer.put(ChangeGate(gate, fields))
         self._opened()
@@ -351,19 +379,31 @@ class SqlStore(Reader):
         return changed
 
     async def run_timers(self) -> int | None:
-        """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""
+        """Promote and expire jobs whose time has come, 500 at most.
+
+        Return the time of the next timer, past or not, or None when there is none.
+        """
         return await self._due.run()
 
     async def recover(self, error: JobError, *, confirmed: bool) -> int:
-        """Settle every job that is held by an instance which is not alive, together if they can be; answer how many."""
+        """Settle every job held by an instance that is not alive; return how many.
+
+        The jobs are settled together if they can be.
+        """
         return await recovery.recover(self._writer, self._read, error, confirmed=confirmed)
 
     async def settle(self, sent: Sequence[int], parked: Sequence[int]) -> None:
-        """Take broadcasts out of the outbox, and mark those that no queue wants, by their places."""
+        """Remove broadcasts from the outbox, and mark those that no queue wants.
+
+        Both are given by their places.
+        """
         await self._writer.put(leadership.Settle(sent, parked))
 
     async def try_lead(self, *, want: bool) -> bool:
-        """Whether this instance is the one that publishes; want: it would be, if no other is alive that does."""
+        """Return whether this instance is the one that publishes.
+
+        `want` says that this instance would publish, if no other live instance does.
+        """
         if self._heartbeat is None:
             return want  # there can be no other
         return await self._writer.put(leadership.TryLead(self._me, want))

@@ -3,14 +3,16 @@
     dispatcher ──Executor──> pool of processes (work.pool), or another
                <──ExecutorListener──
 
-A run is one claim of one job, handed to a slot after its start permit is on disk. A slot has one run at a time, and
-may have others waiting behind it: it begins them in the order in which they were handed over, and those that it has not
-begun can be recalled. An executor shows as many slots as it can have runs at once; the dispatcher knows nothing else of
-how it has them. In the pool, a slot is a place for one child: when that ends, another is started. Where one child had
-the runs of several slots, its end would be the loss of each of them.
+A run is one claim of one job, handed to a slot after its start permit is on disk. A slot has one
+run at a time, and may have others waiting behind it: it begins them in the order in which they were
+handed over, and those that it has not begun can be recalled. An executor shows as many slots as it
+can have runs at once; the dispatcher knows nothing else of how it has them. In the pool, a slot is
+a place for one child: when that ends, another is started. Where one child had the runs of several
+slots, its end would be the loss of each of them.
 
-An executor knows of each run exactly whether it had begun, had finished, or never began. In the pool, what a child says
-survives its death in the socket, which is read to its end before the slot is reported lost.
+An executor knows of each run exactly whether it had begun, had finished, or never began. In the
+pool, what a child says survives its death in the socket, which is read to its end before the slot
+is reported lost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +31,10 @@ class RunKey(NamedTuple):
 
 
 Types = Mapping[str, Sequence[str]]
-"""What a child has loaded: types, each with its fingerprint (headrace._work.fingerprint), which one of another version may not tell."""
+"""The types that a child has loaded, each with its fingerprint.
+
+See headrace._work.fingerprint; a child of another version may not give it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,16 @@ class ProgressReport:
 
 
 class ExecutorListener(Protocol):
-    """Who is told what happens to runs and slots: the dispatcher. Called on the event loop's thread, in order for each slot."""
+    """Who is told what happens to runs and slots: the dispatcher.
+
+    Called on the event loop's thread, in order for each slot.
+    """
 
     def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
-        """The slot's child has loaded the job modules and waits for runs of these types. errors: by module, why not all."""
+        """Note that the slot's child has loaded the job modules, and waits for these types.
+
+        `errors` says by module why it has not loaded all.
+        """
         ...
 
     def refused(self, slot: str, run: RunKey) -> None:
@@ -62,7 +73,10 @@ class ExecutorListener(Protocol):
         ...
 
     def logged(self, slot: str, run: RunKey, messages: Sequence[Message], dropped: int) -> None:
-        """Messages of the job, its captured output included; dropped counts those thrown away over the limits."""
+        """Take messages of the job, its captured output included.
+
+        `dropped` counts those thrown away over the limits.
+        """
         ...
 
     def result_set(self, slot: str, run: RunKey, name: str, value: str) -> None:
@@ -70,14 +84,18 @@ class ExecutorListener(Protocol):
         ...
 
     def finished(self, slot: str, run: RunKey, outcome: Outcome) -> None:
-        """The run has ended, its processes are gone, its output was read and its workspace removed."""
+        """Note that the run has ended.
+
+        Its processes are gone, its output was read and its workspace removed.
+        """
         ...
 
     def slot_lost(self, slot: str, begun: RunKey | None, unbegun: Sequence[RunKey], cause: str) -> None:
         """The slot's child is dead, and so is every process below it. Another is being started.
 
-        begun: the run that was under way, if any. unbegun: runs handed over and never begun. cause: a phrase
-        such as "killed by signal 9 (SIGKILL)", "exited with code 3", or why it could not start.
+        begun: the run that was under way, if any. unbegun: runs handed over and never begun. cause:
+        a phrase such as "killed by signal 9 (SIGKILL)", "exited with code 3", or why it could not
+        start.
         """
         ...
 
@@ -95,11 +113,17 @@ class Executor(Protocol):
         ...
 
     def recall(self, slot: str) -> Sequence[RunKey]:
-        """Take back every run that the slot's child has not begun: the kernel gives each to one of the two."""
+        """Take back every run that the slot's child has not begun.
+
+        The kernel gives each run either to the child or to the server.
+        """
         ...
 
     def flag_stop(self, slot: str, run: RunKey, reason: str) -> None:
-        """Let the job see that it is to stop: ctx.stop_requested, an exception at its next use of ctx."""
+        """Let the job see that it is to stop.
+
+        It sees ctx.stop_requested, and gets an exception at its next use of ctx.
+        """
         ...
 
     def terminate(self, slot: str, run: RunKey) -> None:
@@ -115,9 +139,12 @@ class Executor(Protocol):
         ...
 
     def renew(self, slot: str, since: float) -> None:
-        """Have a ready slot's child go when it has done what it was handed: slot_ready or slot_lost follows.
+        """Have a ready slot's child go when it has done what it was handed.
 
-        Its place takes one that was started later than `since`, by the monotonic clock, and so has loaded what is there now.
+        Then slot_ready or slot_lost follows.
+
+        Its place takes one that was started later than `since`, by the monotonic clock, and so has
+        loaded what is there now.
         """
         ...
 

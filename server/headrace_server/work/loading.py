@@ -3,15 +3,18 @@
     Loading ── spawn ──> supervisor ──fork──> loader      a supervisor of its own: see supervisor
             <═ LoaderLife: what it finds, and checks of parameters ═>
 
-The server imports no module of jobs: one could take its signal handlers, its logging or its threads, or end it. What it
-needs of them, it is told; what a type's own classes must look at, it asks.
+The server imports no module of jobs: one could take its signal handlers, its logging or its
+threads, or end it. What it needs of them, it is told; what a type's own classes must look at, it
+asks.
 
-**A module that breaks its process.** Each is announced before it is imported. The one that was when the loader ended, or
-hung, is left out, and another loader begins again; it is told in the log, and the others load. Where it is not to blame, or
-none was being imported, `suspects` finds out which is.
+**A module that breaks its process.** Each is announced before it is imported. The one that was when
+the loader ended, or hung, is left out, and another loader begins again; it is told in the log, and
+the others load. Where it is not to blame, or none was being imported, `suspects` finds out which
+is.
 
-**A repair.** While a module is broken, or the loader has died, another loader tries again, after a wait that doubles from
-1 to 30 s. It takes the place of the one before when it has come to the end; until then that one goes on to check.
+**A repair.** While a module is broken, or the loader has died, another loader tries again, after a
+wait that doubles from 1 to 30 s. It takes the place of the one before when it has come to the end;
+until then that one goes on to check.
 """
 
 import asyncio
@@ -71,7 +74,7 @@ class Loading:
         )
         self._log = log
         self.found = Load()
-        """What was found last."""
+        """The result of the last load."""
         self.registry = Registry(self.check)
         self.left_out: frozenset[str] = frozenset()
         """The modules that end or hold up the process that imports them."""
@@ -92,14 +95,20 @@ class Loading:
         self._told: dict[str, str] = {}
         self._bends: set[str] = set()
         self._fell_late = False
-        """A loader has ended by itself, with nothing to do: the next has to last a moment before it counts."""
+        """Whether a loader has ended by itself, with nothing to do.
+
+        The next one then has to last a moment before it counts.
+        """
         self._up = asyncio.Event()
         self._look = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
 
     async def first(self) -> None:
-        """Load for the first time: then the registry knows the types. Raises OSError when no process can be started."""
+        """Load for the first time; then the registry knows the types.
+
+        Raises OSError when no process can be started.
+        """
         self._supervision.start()
         self._up.set()
         await self._load()
@@ -123,7 +132,10 @@ class Loading:
         await self._supervision.stop()
 
     async def check(self, kind: str, parameters: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
-        """Parameters as the type's own classes understand them. Raises InvalidParameter, LoaderUnavailable."""
+        """Return parameters as the type's own classes understand them.
+
+        Raises InvalidParameter, LoaderUnavailable.
+        """
         life = self._life
         if life is None or not life.alive or kind not in life.load.types:
             raise LoaderUnavailable(
@@ -150,7 +162,10 @@ class Loading:
     # Loads.
 
     async def _load(self) -> None:
-        """Have a loader come to the end, without the modules that break it, and tell the registry."""
+        """Run a loader until all is loaded, and give the registry what it has found.
+
+        The modules that break a loader are left out.
+        """
         skip: dict[str, str] = {}
         strays = 0
         while strays < _STRAYS_MAX:
@@ -174,7 +189,10 @@ class Loading:
         self._learn(Load(errors=self._errors), skip)
 
     async def _alone(self, module: str, skip: Sequence[str]) -> str:
-        """Why a process that imports this one, without some others, ends at once or a moment later; "" when it does not."""
+        """Return why a process that imports this module alone ends, or "" when it does not.
+
+        The process may end at once or a moment later. The modules of `skip` are left out.
+        """
         await self._up.wait()
         life = self._spawn(skip, modules=[module], entry_points=False)
         why = await life.settled or await self._lasts(life)

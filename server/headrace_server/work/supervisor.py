@@ -1,27 +1,30 @@
-"""The supervisor: the process between the server and the children, with no code of jobs and no threads.
+"""Run the supervisor, between server and children: no code of jobs and no threads are in it.
 
-Its children are those of one program: workers (`child`), or the loader of job modules (`loader`), which has a supervisor
-of its own.
+Its children are those of one program: workers (`child`), or the loader of job modules (`loader`),
+which has a supervisor of its own.
 
     server ══ control socket ══ supervisor ──fork──> child, child, child …
                                     │
                                     └─ holds the lock on the store until nothing runs below it
 
-It is there for the day on which the server dies. Whatever is below it is then killed, to the last leaf, and only
-after that does the lock on the store go, with this process: a server that is started again cannot claim a job
-while an old run of it is alive. It takes the server for dead when the control socket closes (SIGKILL, a crash),
-or when nothing was heard for 8 s (SIGSTOP, a machine that is starved): the server pings all the time. And with each
-ping it hears when its children have to be dead, because others will take over what they do: the fence (domain.lease).
+It is there for the day on which the server dies. Whatever is below it is then killed, to the last
+leaf, and only after that does the lock on the store go, with this process: a server that is started
+again cannot claim a job while an old run of it is alive. It takes the server for dead when the
+control socket closes (SIGKILL, a crash), or when nothing was heard for 8 s (SIGSTOP, a machine that
+is starved): the server pings all the time. And with each ping it hears when its children have to be
+dead, because others will take over what they do: the fence (domain.lease).
 
-And it is there for the end of each child. As the parent of all children it signals them without fear that a pid
-has been used again, and as a subreaper it inherits what a dead child leaves behind: every process below it that
-is below no living child. It kills those and reports the end of the child only when none of them is left.
+And it is there for the end of each child. As the parent of all children it signals them without
+fear that a pid has been used again, and as a subreaper it inherits what a dead child leaves behind:
+every process below it that is below no living child. It kills those and reports the end of the
+child only when none of them is left.
 
     server says   ["spawn", life, more] with the descriptors;   ["signal", life, number];   ["ping", fence]
     it answers    ["started", life, pid];   ["exited", life, status, note];   ["lingering", pids];   ["pong"]
 
-A life is the server's number for one child; more are settings of that one beside those of all. status is a wait status; None with a note where it could not start.
-It ignores SIGINT, SIGTERM and SIGHUP: it is the server that decides.
+A life is the server's number for one child; more are settings of that one beside those of all.
+status is a wait status; None with a note where it could not start. It ignores SIGINT, SIGTERM and
+SIGHUP: it is the server that decides.
 """
 
 import importlib
@@ -52,7 +55,9 @@ LINGER = 10.0
 
 @dataclass(frozen=True, slots=True)
 class SupervisorSettings:
-    """What the supervisor is told on its command line. silence: seconds; mark: see process_tree.
+    """The settings of the supervisor, as its command line has them.
+
+    `silence`: seconds; `mark`: see process_tree.
 
     program: the module whose main() a child is, with these settings.
     """
@@ -65,7 +70,10 @@ class SupervisorSettings:
 
 
 Program = Callable[[Mapping[str, Any], int, Sequence[int]], NoReturn]
-"""What a child is: told its settings, the process id of the supervisor, and its descriptors."""
+"""The code of a child.
+
+It is called with its settings, the process id of the supervisor, and its descriptors.
+"""
 
 
 class Supervisor:
@@ -91,7 +99,10 @@ class Supervisor:
         """When it is told what a child has left that does not end."""
         self._alone = False
         self._fence: float | None = None
-        """By CLOCK_BOOTTIME. One that has passed when it is told is that of runs which have ended."""
+        """The fence, by CLOCK_BOOTTIME.
+
+        A fence that has passed when it arrives is that of runs which have ended.
+        """
         # A server that reads nothing for so long is as good as silent.
         timeout = struct.pack("ll", int(silence), int(silence % 1 * 1_000_000))
         control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)

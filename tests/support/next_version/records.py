@@ -1,6 +1,8 @@
-"""A server that stores more than this version knows: one more key in each record, and words and kinds of its own.
+"""A server that stores more than this version knows: one more key in each record, and words and
+kinds of its own.
 
-What it stores is as it would be of a later version; what it decides is as of today, so it can be compared.
+What it stores is as it would be of a later version; what it decides is as of today, so it can be
+compared.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,6 @@
-"""What a later version would have written, at every place of the store: more keys, more words, more kinds; and what is damaged."""
+"""What a later version would have written, at every place of the store: more keys, more words, more
+kinds; and what is damaged.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,7 +15,9 @@ MORE = {"colour": "red", "depth": {"a": [1, 2]}}
 
 
 RAW = '"colour": "\\u00e9\\ud800","depth":{"a" : [1.10, 1E3,\t{}]},"unknown":0'
-"""Members that read and written again would be other bytes; the last is called as the field that keeps them."""
+"""Members that read and written again would be other bytes; the last is called as the field that
+keeps them.
+"""
 
 
 def with_raw(text: str) -> str:
@@ -52,7 +56,8 @@ def _of_kind(name: str) -> Callable[[str | None], str]:
 class Later:
     """A column of a job as a later version writes it; beside: other columns of the row.
 
-    state: what the job is before: queued, held, running, stopping, retried or failed. legible: this version can act on it.
+    state: what the job is before: queued, held, running, stopping, retried or failed. legible: this
+    version can act on it.
     """
 
     state: str

@@ -12,18 +12,30 @@ from headrace.options import GateChanges
 
 
 class AsyncAdminMethods(AsyncMethods):
-    """The verbs of AsyncClient that choose what runs. What one answers holds for every instance from then on."""
+    """The methods of AsyncClient that control what runs.
+
+    A change holds for every instance as soon as the method has returned.
+    """
 
     def queues(self) -> AsyncIterator[Traffic]:
-        """The queues with jobs that wait or run, or with a gate, by name, read page by page as they are asked for."""
+        """Iterates over the queues that have waiting or running jobs, or a gate, by name.
+
+        Pages are fetched as they are needed.
+        """
         return self._pages(partial(admin_requests.queues, self._own_tenant))
 
     def tenants(self) -> AsyncIterator[Traffic]:
-        """The tenants with jobs that wait or run, or with a gate, by name, read page by page as they are asked for."""
+        """Iterates over the tenants that have waiting or running jobs, or a gate, by name.
+
+        Pages are fetched as they are needed.
+        """
         return self._pages(partial(admin_requests.tenants, self._own_tenant))
 
     def gates(self) -> AsyncIterator[Gate]:
-        """The gates of which anything was said, by scope and name, read page by page as they are asked for."""
+        """Iterates over the gates that have any setting, by scope and name.
+
+        Pages are fetched as they are needed.
+        """
         return self._pages(partial(admin_requests.gates, self._own_tenant))
 
     async def update_gate(self, scope: GateScope | str, name: str, /, **changes: Unpack[GateChanges]) -> Gate:
@@ -35,7 +47,10 @@ class AsyncAdminMethods(AsyncMethods):
         return await self._calls.make(admin_requests.update_gate(self._own_tenant, scope, name, changes))
 
     async def pause_queue(self, queue: str) -> Gate:
-        """Pauses a queue, for all tenants: nothing of it is claimed until resume_queue. Jobs that run go on."""
+        """Pauses a queue for all tenants.
+
+        None of its jobs is claimed until resume_queue. Running jobs go on.
+        """
         return await self._calls.make(admin_requests.pause_queue(self._own_tenant, queue))
 
     async def resume_queue(self, queue: str) -> Gate:
@@ -43,7 +58,10 @@ class AsyncAdminMethods(AsyncMethods):
         return await self._calls.make(admin_requests.resume_queue(self._own_tenant, queue))
 
     async def pause_tenant(self, tenant: str) -> Gate:
-        """Pauses a tenant, in all queues: nothing of it is claimed until resume_tenant. Jobs that run go on."""
+        """Pauses a tenant in all queues.
+
+        None of its jobs is claimed until resume_tenant. Running jobs go on.
+        """
         return await self._calls.make(admin_requests.pause_tenant(tenant))
 
     async def resume_tenant(self, tenant: str) -> Gate:

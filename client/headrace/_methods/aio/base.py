@@ -1,4 +1,7 @@
-"""How the methods of a client reach the server: one interface for both ways to make calls, and lists page by page."""
+"""The way from a client's methods to the server.
+
+One interface stands for both ways to make calls; lists are read page by page.
+"""
 
 from collections.abc import AsyncGenerator, Callable
 from typing import Protocol, TypeVar
@@ -14,12 +17,18 @@ Total = TypeVar("Total", int, StopCounts, PurgeCounts)
 
 
 class AsyncTransport(Protocol):
-    """One channel to one server. Each kind of client has its own, written by hand. Failures are HeadraceErrors."""
+    """One channel to one server.
+
+    Each kind of client has its own, written by hand. Failures are HeadraceErrors.
+    """
 
     connection: Connection
 
     async def make(self, call: Call[T], timeout: float | None = None) -> T:
-        """Makes a unary call and reads its answer. timeout is in seconds; the connection's own when left out."""
+        """Makes a unary call and reads its answer.
+
+        timeout is in seconds; the connection's own when left out.
+        """
         ...
 
     async def wait(self, wait: Wait) -> JobInfo:
@@ -57,7 +66,10 @@ class AsyncMethods:
                 return
 
     async def _total(self, total: Total, part_at: Callable[[str], Call[tuple[Total, str]]]) -> Total:
-        """What all parts of a change add up to. part_at gives the call for the part of a token; "" is the first."""
+        """Adds up the counts of all parts of a change.
+
+        part_at gives the call for the part of a token; "" is the first.
+        """
         token = ""
         while True:
             count, token = await self._calls.make(part_at(token))

@@ -10,7 +10,10 @@ from headrace.options import JobChanges, JobFilters, Span
 
 
 class AsyncBulkMethods(AsyncJobMethods):
-    """The verbs of AsyncClient that change what matches a filter. Without any filter they are refused."""
+    """The methods of AsyncClient that change all jobs that match a filter.
+
+    They are refused without any filter.
+    """
 
     async def stop_jobs(
         self,
@@ -22,7 +25,9 @@ class AsyncBulkMethods(AsyncJobMethods):
         requested_by: str = "",
         **filters: Unpack[JobFilters],
     ) -> StopCounts:
-        """Stops the jobs that match and have not ended, each as stop does, and does not wait for them.
+        """Stops the matching jobs that have not ended, each as `stop` does.
+
+        It does not wait for them to end.
 
         Without any filter it is refused; job_ids names jobs one by one. validate_only changes
         nothing and answers what would be done. headrace.options.JobFilters lists the filters.
@@ -47,7 +52,9 @@ class AsyncBulkMethods(AsyncJobMethods):
         validate_only: bool = False,
         **filters: Unpack[JobFilters],
     ) -> int:
-        """Changes the given fields of the jobs that match, and answers how many hold the new values now.
+        """Changes the given fields of the matching jobs.
+
+        Returns how many jobs now hold the new values.
 
         Such as update_jobs({"expire_time": timedelta(hours=1)}, owners="ann"). Where priority,
         run_after or expire_time is among them, jobs that have ended are left out. Without any
@@ -67,7 +74,9 @@ class AsyncBulkMethods(AsyncJobMethods):
         requested_by: str = "",
         **filters: Unpack[JobFilters],
     ) -> PurgeCounts:
-        """Deletes the jobs that match and have ended, with their history, whatever their retention. Locked jobs stay.
+        """Deletes the matching jobs that have ended, with their history.
+
+        Their retention does not matter. Locked jobs stay.
 
         With stop_first, jobs that have not ended are stopped, and deleted once they have ended:
         none is deleted while it runs. Those that have not ended within wait_timeout (at most 60 s;

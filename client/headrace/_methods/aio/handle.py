@@ -30,7 +30,7 @@ class AsyncJobHandle(Held):
         return self._seen(await self._methods.get(self.job_id, tenant=self.tenant))
 
     async def result(self, timeout: Span | None = None) -> Any:
-        """What the job returned, once it has ended.
+        """Waits until the job has ended, and returns the value that the job returned.
 
         Raises JobFailed or JobAborted when it ended otherwise, and DeadlineExceeded when it has not
         within timeout.
@@ -40,7 +40,10 @@ class AsyncJobHandle(Held):
         return job.result
 
     async def wait(self, timeout: Span | None = None) -> JobInfo:
-        """The job when it has ended, however it ended. Raises DeadlineExceeded when it has not within timeout."""
+        """Waits until the job has ended, however it ended, and returns the job.
+
+        Raises DeadlineExceeded when it has not ended within timeout.
+        """
         return self._seen(await self._methods.wait(self.job_id, timeout, tenant=self.tenant))
 
     def watch(

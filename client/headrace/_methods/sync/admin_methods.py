@@ -13,18 +13,30 @@ from headrace.options import GateChanges
 
 
 class AdminMethods(Methods):
-    """The verbs of Client that choose what runs. What one answers holds for every instance from then on."""
+    """The methods of Client that control what runs.
+
+    A change holds for every instance as soon as the method has returned.
+    """
 
     def queues(self) -> Iterator[Traffic]:
-        """The queues with jobs that wait or run, or with a gate, by name, read page by page as they are asked for."""
+        """Iterates over the queues that have waiting or running jobs, or a gate, by name.
+
+        Pages are fetched as they are needed.
+        """
         return self._pages(partial(admin_requests.queues, self._own_tenant))
 
     def tenants(self) -> Iterator[Traffic]:
-        """The tenants with jobs that wait or run, or with a gate, by name, read page by page as they are asked for."""
+        """Iterates over the tenants that have waiting or running jobs, or a gate, by name.
+
+        Pages are fetched as they are needed.
+        """
         return self._pages(partial(admin_requests.tenants, self._own_tenant))
 
     def gates(self) -> Iterator[Gate]:
-        """The gates of which anything was said, by scope and name, read page by page as they are asked for."""
+        """Iterates over the gates that have any setting, by scope and name.
+
+        Pages are fetched as they are needed.
+        """
         return self._pages(partial(admin_requests.gates, self._own_tenant))
 
     def update_gate(self, scope: GateScope | str, name: str, /, **changes: Unpack[GateChanges]) -> Gate:
@@ -36,7 +48,10 @@ class AdminMethods(Methods):
         return self._calls.make(admin_requests.update_gate(self._own_tenant, scope, name, changes))
 
     def pause_queue(self, queue: str) -> Gate:
-        """Pauses a queue, for all tenants: nothing of it is claimed until resume_queue. Jobs that run go on."""
+        """Pauses a queue for all tenants.
+
+        None of its jobs is claimed until resume_queue. Running jobs go on.
+        """
         return self._calls.make(admin_requests.pause_queue(self._own_tenant, queue))
 
     def resume_queue(self, queue: str) -> Gate:
@@ -44,7 +59,10 @@ class AdminMethods(Methods):
         return self._calls.make(admin_requests.resume_queue(self._own_tenant, queue))
 
     def pause_tenant(self, tenant: str) -> Gate:
-        """Pauses a tenant, in all queues: nothing of it is claimed until resume_tenant. Jobs that run go on."""
+        """Pauses a tenant in all queues.
+
+        None of its jobs is claimed until resume_tenant. Running jobs go on.
+        """
         return self._calls.make(admin_requests.pause_tenant(tenant))
 
     def resume_tenant(self, tenant: str) -> Gate:

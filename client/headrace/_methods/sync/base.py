@@ -1,5 +1,8 @@
 # Made by `make sync` from ../aio/base.py: change that.
-"""How the methods of a client reach the server: one interface for both ways to make calls, and lists page by page."""
+"""The way from a client's methods to the server.
+
+One interface stands for both ways to make calls; lists are read page by page.
+"""
 
 from collections.abc import Callable, Generator
 from typing import Protocol, TypeVar
@@ -15,12 +18,18 @@ Total = TypeVar("Total", int, StopCounts, PurgeCounts)
 
 
 class Transport(Protocol):
-    """One channel to one server. Each kind of client has its own, written by hand. Failures are HeadraceErrors."""
+    """One channel to one server.
+
+    Each kind of client has its own, written by hand. Failures are HeadraceErrors.
+    """
 
     connection: Connection
 
     def make(self, call: Call[T], timeout: float | None = None) -> T:
-        """Makes a unary call and reads its answer. timeout is in seconds; the connection's own when left out."""
+        """Makes a unary call and reads its answer.
+
+        timeout is in seconds; the connection's own when left out.
+        """
         ...
 
     def wait(self, wait: Wait) -> JobInfo:
@@ -58,7 +67,10 @@ class Methods:
                 return
 
     def _total(self, total: Total, part_at: Callable[[str], Call[tuple[Total, str]]]) -> Total:
-        """What all parts of a change add up to. part_at gives the call for the part of a token; "" is the first."""
+        """Adds up the counts of all parts of a change.
+
+        part_at gives the call for the part of a token; "" is the first.
+        """
         token = ""
         while True:
             count, token = self._calls.make(part_at(token))

@@ -11,7 +11,10 @@ from headrace.options import JobChanges, JobFilters, Span
 
 
 class BulkMethods(JobMethods):
-    """The verbs of Client that change what matches a filter. Without any filter they are refused."""
+    """The methods of Client that change all jobs that match a filter.
+
+    They are refused without any filter.
+    """
 
     def stop_jobs(
         self,
@@ -23,7 +26,9 @@ class BulkMethods(JobMethods):
         requested_by: str = "",
         **filters: Unpack[JobFilters],
     ) -> StopCounts:
-        """Stops the jobs that match and have not ended, each as stop does, and does not wait for them.
+        """Stops the matching jobs that have not ended, each as `stop` does.
+
+        It does not wait for them to end.
 
         Without any filter it is refused; job_ids names jobs one by one. validate_only changes
         nothing and answers what would be done. headrace.options.JobFilters lists the filters.
@@ -48,7 +53,9 @@ class BulkMethods(JobMethods):
         validate_only: bool = False,
         **filters: Unpack[JobFilters],
     ) -> int:
-        """Changes the given fields of the jobs that match, and answers how many hold the new values now.
+        """Changes the given fields of the matching jobs.
+
+        Returns how many jobs now hold the new values.
 
         Such as update_jobs({"expire_time": timedelta(hours=1)}, owners="ann"). Where priority,
         run_after or expire_time is among them, jobs that have ended are left out. Without any
@@ -68,7 +75,9 @@ class BulkMethods(JobMethods):
         requested_by: str = "",
         **filters: Unpack[JobFilters],
     ) -> PurgeCounts:
-        """Deletes the jobs that match and have ended, with their history, whatever their retention. Locked jobs stay.
+        """Deletes the matching jobs that have ended, with their history.
+
+        Their retention does not matter. Locked jobs stay.
 
         With stop_first, jobs that have not ended are stopped, and deleted once they have ended:
         none is deleted while it runs. Those that have not ended within wait_timeout (at most 60 s;

@@ -76,7 +76,10 @@ class Client(BulkMethods, AdminMethods):
 
     @classmethod
     def _over(cls, connection: Connection, *, tenant: str = "") -> Self:
-        """A client of a connection that says more than the arguments: the door for tokens and tracing."""
+        """Makes a client of a given connection.
+
+        It may carry more than the arguments can say: the door for tokens and tracing.
+        """
         client = cls.__new__(cls)
         client._connect(connection, tenant)  # noqa: SLF001 - one of its own
         return client
@@ -92,7 +95,10 @@ class Client(BulkMethods, AdminMethods):
         self.close()
 
     def close(self) -> None:
-        """Closes the connection. What is under way ends with Cancelled. Closing twice is harmless."""
+        """Closes the connection.
+
+        Calls and watches under way end with Cancelled. Closing twice is harmless.
+        """
         self._calls.close()
 
     def submit(
@@ -182,7 +188,9 @@ class Client(BulkMethods, AdminMethods):
         view: JobView | str = JobView.BASIC,
         **filters: Unpack[JobFilters],
     ) -> Iterator[JobInfo]:
-        """The jobs that match, read page by page as they are asked for. headrace.options.JobFilters lists the filters.
+        """Iterates over the jobs that match, fetching pages as they are needed.
+
+        headrace.options.JobFilters lists the filters.
 
         tenant "-" means all tenants. page_size 0 means 100, and at most 1000.
         """
@@ -203,7 +211,10 @@ class Client(BulkMethods, AdminMethods):
         view: JobView | str = JobView.BASIC,
         **filters: Unpack[JobFilters],
     ) -> Page[JobInfo]:
-        """One page of list: the first, or the one of a token, which belongs to its tenant, filters and order."""
+        """Returns one page of the list: the first, or the page of a token.
+
+        A token belongs to its tenant, filters and order.
+        """
         call = requests.list_page(
             self._tenant(tenant),
             filters,
@@ -221,7 +232,10 @@ class Client(BulkMethods, AdminMethods):
         group_by: CountGroup | str | Iterable[CountGroup | str] = (),
         **filters: Unpack[JobFilters],
     ) -> Counts:
-        """How many jobs match, in groups; tenant "-" means all tenants. Exact up to 100,000, then at_least."""
+        """Counts the jobs that match, in groups.
+
+        Tenant "-" means all tenants. The counts are exact up to 100,000, then at_least.
+        """
         return self._calls.make(requests.count(self._tenant(tenant), filters, group_by))
 
     def types(self, *, tenant: str | None = None) -> tuple[JobType, ...]:
@@ -229,17 +243,24 @@ class Client(BulkMethods, AdminMethods):
         return self._calls.make(requests.types(self._tenant(tenant)))
 
     def server_info(self) -> ServerInfo:
-        """What the server is and how it is set up, secrets masked."""
+        """Returns the server's version, settings, limits and counters, with secrets masked."""
         return self._calls.make(requests.server_info(self._own_tenant))
 
     def instances(self) -> tuple[Instance, ...]:
-        """The servers of the same database, oldest first: those that live, and those that have died within a day."""
+        """Returns the servers of the same database, oldest first.
+
+        They are those that live and those that have died within a day.
+        """
         return self._calls.make(requests.instances(self._own_tenant))
 
     def _stop_behind(self, watch: Watch, request: job_service_pb2.RunJobRequest, reason: str) -> None:
-        """Stops the job of a run that is being left. What goes wrong here must not hide why it is left."""
+        """Stops the job of a run that the caller is leaving.
+
+        A failure here must not hide the reason why the caller leaves.
+        """
         with suppress(HeadraceError):
-            # Where no answer has come yet, the same submit tells which job it was, if need be by making it.
+            # Where no answer has come yet, the same submit tells which job it was, if need be by
+            # making it.
             job_id = watch.job_id
             if not job_id:
                 submitted = self._calls.make(requests.submit_again(request), LEAVE_TIMEOUT)

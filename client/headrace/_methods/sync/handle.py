@@ -31,7 +31,7 @@ class JobHandle(Held):
         return self._seen(self._methods.get(self.job_id, tenant=self.tenant))
 
     def result(self, timeout: Span | None = None) -> Any:
-        """What the job returned, once it has ended.
+        """Waits until the job has ended, and returns the value that the job returned.
 
         Raises JobFailed or JobAborted when it ended otherwise, and DeadlineExceeded when it has not
         within timeout.
@@ -41,7 +41,10 @@ class JobHandle(Held):
         return job.result
 
     def wait(self, timeout: Span | None = None) -> JobInfo:
-        """The job when it has ended, however it ended. Raises DeadlineExceeded when it has not within timeout."""
+        """Waits until the job has ended, however it ended, and returns the job.
+
+        Raises DeadlineExceeded when it has not ended within timeout.
+        """
         return self._seen(self._methods.wait(self.job_id, timeout, tenant=self.tenant))
 
     def watch(

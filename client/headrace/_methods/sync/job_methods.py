@@ -15,7 +15,9 @@ from headrace.options import JobChanges, Span
 
 
 class JobMethods(Methods):
-    """The verbs of Client that take the id of a job. Each raises JobNotFound where the tenant has no such job.
+    """The methods of Client that take the id of a job.
+
+    Each raises JobNotFound if the tenant has no such job.
 
     The tenant is the client's own where it is left out. A length of time is a timedelta or a number
     of seconds.
@@ -35,7 +37,9 @@ class JobMethods(Methods):
         min_progress_interval: Span | None = None,
         timeout: Span | None = None,
     ) -> Generator[Update, None]:
-        """Follows a job until it ends: a Snapshot, then each JobEvent in order and the latest Progress, then Finished.
+        """Follows a job until it ends.
+
+        Yields a Snapshot, then each JobEvent in order and the latest Progress, then Finished.
 
         Lost connections are resumed without a repetition or a gap. With after_revision there is no
         Snapshot: the events after it come first (0 is the beginning). With include_messages come
@@ -56,7 +60,9 @@ class JobMethods(Methods):
         return self._calls.follow(self._watch(request, timeout))
 
     def wait(self, job_id: str, timeout: Span | None = None, *, tenant: str | None = None) -> JobInfo:
-        """The job when it has ended, however it ended. Raises DeadlineExceeded when it has not within timeout.
+        """Waits until the job has ended, however it ended, and returns the job.
+
+        Raises DeadlineExceeded when it has not ended within timeout.
 
         A timeout of 0 asks once. A server that does not answer at all is given the client's own
         timeout besides.
@@ -96,7 +102,11 @@ class JobMethods(Methods):
         return self._calls.make(call)
 
     def release(self, job_id: str, *, tenant: str | None = None) -> JobInfo:
-        """Releases a held job. Fine on one that is released already; WrongStatus on one that has ended."""
+        """Releases a held job, so that it may be run.
+
+        A job that was released before is returned as it stands, even if it has ended. Raises
+        WrongStatus for one that has ended without being released.
+        """
         return self._calls.make(requests.release(self._tenant(tenant), job_id))
 
     def update(
@@ -110,7 +120,10 @@ class JobMethods(Methods):
         return self._calls.make(requests.update(self._tenant(tenant), job_id, etag, changes))
 
     def delete(self, job_id: str, *, tenant: str | None = None, allow_missing: bool = False) -> None:
-        """Deletes a job that has ended, with its history. WrongStatus before that, JobLocked when it is locked."""
+        """Deletes a job that has ended, with its history.
+
+        Raises WrongStatus when it has not ended, and JobLocked when it is locked.
+        """
         self._calls.make(requests.delete(self._tenant(tenant), job_id, allow_missing=allow_missing))
 
     def events(

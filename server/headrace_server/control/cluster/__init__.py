@@ -1,1 +1,1 @@
-"""The instances that serve one database: which of them live, and what they do about the deaths of others."""
+"""The instances of one database: which of them live, and what they do when others die."""

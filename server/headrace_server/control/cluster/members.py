@@ -1,4 +1,4 @@
-"""The instances that serve one database: what each tells of itself, and which types of job are served."""
+"""The instances of one database: what each reports, and which types of job are served."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +17,17 @@ class Members:
         self._about = about
 
     async def all(self) -> Sequence[Instance]:
-        """Those that live and those that have died lately, with what each holds, oldest first. Raises StoreUnavailable."""
+        """Return the live instances and those that died lately, oldest first.
+
+        Each comes with what it holds. Raises StoreUnavailable.
+        """
         return await self._known(held=True)
 
     async def serving(self) -> Mapping[str, int]:
-        """How many instances run jobs of each type: live, with workers, not draining. Raises StoreUnavailable."""
+        """Return how many instances run jobs of each type.
+
+        Live instances that have workers and are not draining are counted. Raises StoreUnavailable.
+        """
         return Counter(
             kind
             for one in await self._known(held=False)
@@ -37,6 +43,9 @@ class Members:
 
 
 def _types(one: Instance) -> Sequence[str]:
-    """What a version that tells otherwise of its types does not say is not counted."""
+    """Return the types that an instance reports.
+
+    What another version reports in another form is not counted.
+    """
     types = one.about.get("types")
     return [kind for kind in types if isinstance(kind, str)] if isinstance(types, list) else []

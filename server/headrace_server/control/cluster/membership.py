@@ -1,11 +1,13 @@
-"""The lives of an instance among those that serve one database, and what it does about the deaths of others.
+"""The lives of an instance, and what it does about the deaths of the others.
+
+All of them serve one database.
 
     begin ──> alive ──── the lease is lost ────> evict every run ──> begin, with another id ──> …
                 │
                 └── others have died, or it is time to look again: take over what they have left
 
-domain.lease says when a lease is lost. A new life has a new id, so whatever the old one still has on its way is known
-to be of the dead.
+domain.lease says when a lease is lost. A new life has a new id, so whatever the old one still has
+on its way is known to be of the dead.
 """
 
 import asyncio
@@ -24,11 +26,14 @@ log = logging.getLogger(__name__)
 PAUSE: Final = 0.5
 """Seconds before a database that is away is asked again."""
 LOCKED: Final = 1.0
-"""Seconds after which no lock of a dead instance is left: whoever buries it ends its connections."""
+"""The seconds after which no lock of a dead instance is left.
+
+The instance that declares it dead ends its connections.
+"""
 
 
 class Runs(Protocol):
-    """What runs here."""
+    """The runs of this instance."""
 
     async def evict(self) -> None:
         """Let nothing begin, and end what runs; return when no code of a job runs here."""
@@ -51,7 +56,11 @@ class Membership(LifeListener):
         lease: float | None,
         about: Callable[[], Mapping[str, Any]],
     ) -> None:
-        """name: what each id begins with. lease: its seconds; None where no other can serve the database."""
+        """Prepare the membership of an instance.
+
+        `name` is what each id begins with. `lease` is in seconds, or None where no other instance
+        can serve the database.
+        """
         self._store = store
         self._runs = runs
         self._name = name
@@ -60,7 +69,7 @@ class Membership(LifeListener):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def about(self) -> Mapping[str, Any]:
-        """What this instance tells of itself."""
+        """Return what this instance reports of itself."""
         return self._tell()
 
     async def begin(self) -> None:
@@ -84,7 +93,11 @@ class Membership(LifeListener):
         self._spawn(self._take_over_twice())
 
     async def _take_over_twice(self) -> None:
-        """What the dead one's last transaction had locked is left out, and free in a moment."""
+        """Take over now, and again a moment later.
+
+        The first pass leaves out what the dead instance's last transaction had locked, which is
+        free in a moment.
+        """
         await self.take_over()
         await asyncio.sleep(LOCKED)
         await self.take_over()
@@ -92,7 +105,8 @@ class Membership(LifeListener):
     async def take_over(self) -> None:
         """Settle what those have left that are not alive."""
         if self._lease is None:
-            # It has the lock: no process of an earlier life is left. Of another machine's nobody can say so.
+            # It has the lock: no process of an earlier life is left. Of another machine's nobody
+            # can say so.
             lost, confirmed = "The server ended while the job ran.", True
         else:
             lost, confirmed = "The instance that ran the job has died.", False
@@ -127,7 +141,11 @@ class Membership(LifeListener):
         self._runs.resume()
 
     async def _until_done(self, step: Callable[[], Coroutine[None, None, None]]) -> None:
-        """A defect in one step must not be the end of this instance: it would neither run jobs nor say so."""
+        """Repeat a step until it is done.
+
+        A defect in one step must not be the end of this instance, which would neither run jobs nor
+        say so.
+        """
         while True:
             try:
                 return await step()

@@ -1,10 +1,10 @@
 """The net under the tail, where several instances share a database.
 
-What other instances commit is told by the tail as soon as it is there. Should anything have been missed, it is found
-here: once a second the rows of the jobs that somebody cares for are asked whether they are further than is known. A
-job may also be gone: it ended elsewhere and was deleted before the tail could read how. Progress is
-found in no other way: it is on the row and not in the log, so that of a job on another instance is a second old at
-most.
+What other instances commit is told by the tail as soon as it is there. Should anything have been
+missed, it is found here: once a second the rows of the jobs that somebody cares for are asked
+whether they are further than is known. A job may also be gone: it ended elsewhere and was deleted
+before the tail could read how. Progress is found in no other way: it is on the row and not in the
+log, so that of a job on another instance is a second old at most.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ PERIOD: Final = 1.0
 
 
 class Follower(Protocol):
-    """Who knows jobs by revision, and takes a later row of one."""
+    """A follower of jobs that knows them by revision, and takes a later row of one."""
 
     def known(self) -> Mapping[str, int]:
         """The jobs cared for, with the revisions that are known."""
@@ -40,7 +40,10 @@ class Follower(Protocol):
 
 
 class Reconciler(Background):
-    """Tells followers of the rows that are further than they know: once a second, and at once when asked to look."""
+    """The task that gives followers the rows that are further than they know.
+
+    It looks once a second, and at once when asked to.
+    """
 
     def __init__(self, store: JobReader) -> None:
         self._store = store

@@ -2,10 +2,12 @@
 
     filter ─> page ─> stop, update or delete, in portions ─> rest ─> page ─> …  for some seconds ─> counts, and a token that goes on
 
-The jobs are met oldest first, by pages that do not shift when some of them go. A portion is one transaction, and as
-long as a page took nothing is asked for after it: other callers have half of the store to themselves at least.
+The jobs are met oldest first, by pages that do not shift when some of them go. A portion is one
+transaction, and as long as a page took nothing is asked for after it: other callers have half of
+the store to themselves at least.
 
-A job that runs is never deleted. A purge that may stop it asks for the stop, and deletes it when its end was seen.
+A job that runs is never deleted. A purge that may stop it asks for the stop, and deletes it when
+its end was seen.
 """
 
 import asyncio
@@ -43,7 +45,7 @@ UNENDED: Final = tuple(status for status in Status if not status.final)
 
 @dataclass(slots=True)
 class Stopped:
-    """What StopJobs has done, and the token that goes on."""
+    """The counts of StopJobs, and the token that goes on."""
 
     stopped: int = 0
     stopping: int = 0
@@ -52,7 +54,7 @@ class Stopped:
 
 @dataclass(slots=True)
 class Updated:
-    """What UpdateJobs has done, and the token that goes on."""
+    """The count of UpdateJobs, and the token that goes on."""
 
     updated: int = 0
     token: str = ""
@@ -60,7 +62,7 @@ class Updated:
 
 @dataclass(slots=True)
 class Purged:
-    """What PurgeJobs has done, and the token that goes on."""
+    """The counts of PurgeJobs, and the token that goes on."""
 
     purged: int = 0
     stopping: int = 0
@@ -71,14 +73,20 @@ class Purged:
 
 @dataclass(frozen=True, slots=True)
 class StopFirst:
-    """That a purge stops what has not ended; wait: seconds for it to end."""
+    """The stop that a purge asks for first, of what has not ended.
+
+    `wait`: seconds for it to end.
+    """
 
     ask: Decision
     wait: float
 
 
 class Bulk:
-    """The use cases. Each raises InvalidArgument for an empty filter, InvalidPageToken, StoreUnavailable."""
+    """The use cases for all jobs that match a filter.
+
+    Each raises InvalidArgument for an empty filter, InvalidPageToken, StoreUnavailable.
+    """
 
     def __init__(self, store: JobStore, hub: Hub, types: JobTypes, limits: Limits) -> None:
         self._store = store
@@ -100,7 +108,10 @@ class Bulk:
         return done
 
     async def update(self, which: Selection, fields: Mapping[str, Any], *, dry: bool) -> Updated:
-        """Give these fields of each job that matches these values. dry: only count them. Raises InvalidArgument."""
+        """Set these fields to these values in each job that matches.
+
+        `dry`: only count the jobs. Raises InvalidArgument.
+        """
         change = update_request(self._limits, fields=fields)
         done = Updated()
 
@@ -149,7 +160,10 @@ class Bulk:
         act: Callable[[Sequence[Job]], Awaitable[None]],
         among: Sequence[Status],
     ) -> str:
-        """Do this with page after page of those in such a status; the token that goes on, "" at the end."""
+        """Do this with page after page of the jobs in such a status.
+
+        Returns the token that goes on, "" at the end.
+        """
         wanted_jobs = await understood(which.filter, self._types)
         if which.filter == Filter():
             raise InvalidArgument(
@@ -177,7 +191,10 @@ class Bulk:
             await asyncio.sleep(max(LEAST_REST, loop.time() - began))
 
     async def _ask(self, jobs: Sequence[Job], ask: Decision, *, dry: bool) -> list[Job]:
-        """Ask this of the jobs; those that took it, as they then stand. dry: all of them as they stand."""
+        """Ask this of the jobs, and return those that took it, as they then stand.
+
+        `dry`: return all of them as they stand.
+        """
         if dry:
             return list(jobs)
         asked = await asyncio.gather(

@@ -24,7 +24,10 @@ def make_token(query: object, place: tuple[Any, ...]) -> str:
 
 
 def read_token(query: object, token: str, shape: tuple[type, ...]) -> tuple[Any, ...] | None:
-    """The place that a token of this query names; None for the first page. Raises InvalidPageToken."""
+    """Return the place that a token of this query names, or None for the first page.
+
+    Raises InvalidPageToken.
+    """
     if not token:
         return None
     try:
@@ -42,7 +45,10 @@ def read_token(query: object, token: str, shape: tuple[type, ...]) -> tuple[Any,
 
 
 def _storable(part: Any) -> bool:
-    """Whether a database takes it: JSON can write numbers beyond 64 bits, NUL, and halves of characters."""
+    """Return whether a database accepts this part of a token.
+
+    JSON can write numbers beyond 64 bits, NUL, and halves of characters.
+    """
     if isinstance(part, int):
         return abs(part) < 1 << 63
     return "\0" not in part and not any("\ud800" <= character <= "\udfff" for character in part)
@@ -54,7 +60,11 @@ def _fingerprint(query: object) -> str:
 
 
 def _said(query: object) -> object:
-    """What a query says: of a record the fields that differ from their defaults, so that one more changes nothing."""
+    """Return the content of a query, for its fingerprint.
+
+    Of a record, that is the fields that differ from their defaults, so that a new field changes
+    nothing.
+    """
     if isinstance(query, tuple):
         return tuple(map(_said, query))
     if not is_dataclass(query):

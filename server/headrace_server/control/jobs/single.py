@@ -26,7 +26,10 @@ from headrace_server.domain.updates import Update
 
 REQUEST_ID_MAX = 100
 CHUNK = 20
-"""Jobs read with their payload at a time: a page ends at 2 MiB, so a thousand full jobs are never in memory."""
+"""Jobs that are read with their payload at a time.
+
+A page ends at 2 MiB, so a thousand full jobs are never in memory.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,11 @@ class Listed:
 
 
 class Jobs:
-    """The use cases. Every method may raise StoreUnavailable; those that begin something raise Draining at the end."""
+    """The use cases of JobService.
+
+    Every method may raise StoreUnavailable; those that begin something raise Draining at the end of
+    the server.
+    """
 
     def __init__(
         self, store: JobStore, hub: Hub, types: JobTypes, limits: Limits, new_id: Callable[[], str]
@@ -82,7 +89,10 @@ class Jobs:
     async def find(
         self, tenant: str, which: Filter, order: Order, *, size: int, token: str, payload: bool
     ) -> AsyncGenerator[Listed]:
-        """Jobs from a token on, at most a page; ends early when the caller stops. Raises InvalidPageToken."""
+        """Yield the jobs from a token on, at most a page.
+
+        It ends early when the caller stops. Raises InvalidPageToken.
+        """
         query = (tenant, which, order)
         which = await understood(which, self._types)
         place = read_token(query, token, (int, str))
@@ -103,7 +113,10 @@ class Jobs:
         return await self._store.count(None if tenant == ALL_TENANTS else tenant, which, groups)
 
     def check_room(self) -> None:
-        """Raise TooManyWatchers unless another may watch: before a job is submitted to be watched."""
+        """Raise TooManyWatchers unless there is room for another watcher.
+
+        This is called before a job is submitted to be watched.
+        """
         self._hub.check_room()
 
     def watch(self, tenant: str, job_id: str, options: WatchOptions) -> AsyncGenerator[Update]:
@@ -111,14 +124,20 @@ class Jobs:
         return Watch(self._store, self._hub, tenant, job_id, options).updates()
 
     async def wait(self, tenant: str, job_id: str, seconds: float) -> FullJob:
-        """The job when it has ended, or as it stands after `seconds`. Raises JobNotFound, Draining."""
+        """Return the job when it has ended, or as it stands after `seconds`.
+
+        Raises JobNotFound, Draining.
+        """
         seconds = min(seconds, self.limits.wait_seconds)
         return await wait_final(self._store, self._hub, tenant, job_id, seconds)
 
     async def stop(
         self, tenant: str, job_id: str, *, reason: str, grace: int, wait: float, requested_by: str
     ) -> tuple[StopOutcome, FullJob]:
-        """Ask for a stop; grace in microseconds. Raises JobNotFound, InvalidArgument, TooManyWatchers where it waits."""
+        """Ask for a stop; `grace` is in microseconds.
+
+        Raises JobNotFound, InvalidArgument, and TooManyWatchers where it waits.
+        """
         ask = stop_request(self.limits, grace=grace, reason=reason, requested_by=requested_by)
         if wait > 0:
             self._hub.check_room()  # now: once the stop is asked for, an error would hide that it is
@@ -137,7 +156,9 @@ class Jobs:
         return await self._changed(tenant, await self._store.apply(job_id, change, tenant=tenant))
 
     async def _changed(self, tenant: str, change: Change) -> FullJob:
-        """A job after its change. One that was deleted meanwhile is answered as the change left it, without what it carries.
+        """Return a job after its change.
+
+        A job that was deleted meanwhile is returned as the change left it, without its payload.
 
         To say that there is no such job would deny what has been done.
         """
@@ -153,7 +174,10 @@ class Jobs:
     async def events(
         self, tenant: str, job_id: str, *, after: int, size: int, token: str
     ) -> tuple[list[Event], Callable[[Event], str]]:
-        """A page of a job's history and the maker of the token behind an event. Raises JobNotFound, InvalidPageToken."""
+        """Return a page of a job's history, and a function that makes the token after an event.
+
+        Raises JobNotFound, InvalidPageToken.
+        """
         await self._store.get(job_id, tenant=tenant, payload=False)
         query = ("events", tenant, job_id, after)
         place = read_token(query, token, (int,))

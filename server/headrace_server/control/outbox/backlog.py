@@ -1,4 +1,4 @@
-"""What waits in the outbox: counted for GetServerInfo, and told in the log when somebody should know."""
+"""Count what waits in the outbox for GetServerInfo, and log it when an operator should know."""
 
 import logging
 import time
@@ -32,7 +32,7 @@ class BacklogWatch:
             self._looked = time.monotonic()
 
     def gauges(self) -> Mapping[str, int]:
-        """What was counted last."""
+        """Return the last counts as gauges."""
         oldest = self._found.oldest
         return {
             "events_pending": self._found.pending,

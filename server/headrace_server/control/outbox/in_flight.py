@@ -1,11 +1,11 @@
-"""What of the outbox is in memory: a line of broadcasts for each job.
+"""Keep the part of the outbox that is in memory: a line of broadcasts for each job.
 
     page ──> ▪▪▪   the head is under way, or will be published again in a moment; the others wait behind it
              ▪
              ▪▪    head sent: the next is the head          head not wanted: the whole line is parked
 
-What is sent or parked stays known by its place until the outbox has it too: a page that is read meanwhile shows it as
-it was, and it must not be taken twice.
+What is sent or parked stays known by its place until the outbox has it too: a page that is read
+meanwhile shows it as it was, and it must not be taken twice.
 """
 
 from collections import deque
@@ -65,7 +65,10 @@ class InFlight:
         return not (self._lines or self.sent.new or self.parked.new)
 
     def take(self, broadcasts: Iterable[Broadcast]) -> Sequence[Broadcast]:
-        """Put each to the end of its job's line, unless it is known; answer the heads of new lines."""
+        """Put each broadcast at the end of its job's line, and return the heads of new lines.
+
+        A broadcast that is known already is left out.
+        """
         heads = []
         for broadcast in broadcasts:
             if broadcast.place in self._places:
@@ -80,7 +83,10 @@ class InFlight:
         return heads
 
     def take_wanted(self, broadcasts: Sequence[Broadcast]) -> Sequence[Broadcast]:
-        """The same, but of a job with a broadcast that no queue wants the later ones are parked too."""
+        """Take broadcasts as `take` does, except where a job waits for a queue.
+
+        Of a job with a broadcast that no queue wants, the later ones are parked too.
+        """
         parked = set(self.parked)
         waiting = {
             one.event.job_id
@@ -134,5 +140,8 @@ class InFlight:
         self._places = {*self.sent, *self.parked}
 
     def forget_acknowledged(self) -> None:
-        """Drop the places of which the outbox knows. Not while a page is read, that may show them as they were."""
+        """Drop the places of which the outbox knows.
+
+        It must not be called while a page is read, which may show them as they were.
+        """
         self._places.difference_update(self.sent.forget(), self.parked.forget())

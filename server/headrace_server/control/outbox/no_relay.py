@@ -7,7 +7,7 @@ from headrace_server.domain.ports.commits import CommitListener
 
 
 class NoRelay(CommitListener):
-    """What Broadcasting does, of which nothing is done."""
+    """The relay of an instance that broadcasts nothing: its methods do nothing."""
 
     def start(self) -> None:
         """Nothing is to be sent."""

@@ -4,18 +4,18 @@
        ▲             ▪▪▪  ▪  ▪▪                                 ──> REFUSED      published again in a moment
        └──────────── on_down: forgotten, and read again         ──> UNROUTABLE   the line is parked, and tried again later
 
-- **In order.** At most one event of a job is under way: were there two, and the broker refused the first, the second
-  would have overtaken it. Many jobs are under way at once.
-- **None lost.** A row goes only when the broker has confirmed it. What was under way when the connection broke is
-  published again, under the same id.
-- **None in the way of another.** An event that no queue wants holds up its own job's events, which stay in the
-  database until a queue wants them.
+- **In order.** At most one event of a job is under way: were there two, and the broker refused the
+  first, the second would have overtaken it. Many jobs are under way at once.
+- **None lost.** A row goes only when the broker has confirmed it. What was under way when the
+  connection broke is published again, under the same id.
+- **None in the way of another.** An event that no queue wants holds up its own job's events, which
+  stay in the database until a queue wants them.
 - **One instance at a time**, and only one that has a connection: the others stand by with theirs.
-- **Nobody waits for it.** It is woken by commits and asks once a second; a broker that is away costs nothing
-  but the room in the database.
-- **A backlog shrinks while it is added to.** Two tasks, since what they do has nothing to wait for in the other: one reads
-  pages and has them published; one takes away what was confirmed, behind whatever else is written, with one
-  statement for all that came meanwhile.
+- **Nobody waits for it.** It is woken by commits and asks once a second; a broker that is away
+  costs nothing but the room in the database.
+- **A backlog shrinks while it is added to.** Two tasks, since what they do has nothing to wait for
+  in the other: one reads pages and has them published; one takes away what was confirmed, behind
+  whatever else is written, with one statement for all that came meanwhile.
 """
 
 import asyncio
@@ -38,7 +38,10 @@ from headrace_server.domain.ports.outbox import Outbox, Publisher
 log = logging.getLogger(__name__)
 
 GAP: Final = 0.02
-"""Seconds in which commits are gathered: to take rows away behind each would make submits twice as slow."""
+"""Seconds in which commits are gathered.
+
+To take rows away behind each commit would make submits twice as slow.
+"""
 PERIOD: Final = 1.0
 """Seconds: the safety net beside every wake-up."""
 PAGE: Final = 1000
@@ -52,7 +55,7 @@ REFUSED_PAUSE: Final = 1.0
 PARKED_PERIOD: Final = 10.0
 """Seconds between two tries of a page of what no queue wanted."""
 PROGRESSED_MAX: Final = 10_000
-"""Jobs that have told of their progress, before those are forgotten that may do so again."""
+"""The number of remembered jobs above which those that may send progress again are forgotten."""
 
 
 class OutboxRelay(CommitListener):
@@ -67,9 +70,13 @@ class OutboxRelay(CommitListener):
         keep: bool = True,
         payload_bytes: int = 0,
     ) -> None:
-        """Keep: what no queue wants is kept, else it is let go. Progress is sent at most once for each job in so many seconds; 0: not at all.
+        """Take the outbox, the publisher, and the limits of what is sent.
 
-        payload_bytes: so many may be beside a broadcast, so that fewer are in memory where there are more.
+        `keep`: what no queue wants is kept, else it is let go. Progress of a job is sent at most
+        once in `progress_interval` seconds; 0 means not at all.
+
+        payload_bytes: so many may be beside a broadcast, so that fewer are in memory where there
+        are more.
         """
         self._outbox = outbox
         self._progress_interval = progress_interval
@@ -115,7 +122,10 @@ class OutboxRelay(CommitListener):
         self._to_read.set()
 
     def progressed(self, job: Job, progress: Progress) -> None:
-        """A job that runs here has come further. It is no event: what cannot be sent now is not sent."""
+        """Publish the progress of a job that runs here.
+
+        It is no event: what cannot be sent now is not sent.
+        """
         now = time.monotonic()
         if not self._progress_interval or not self._up or now < self._progressed.get(job.job_id, 0):
             return
@@ -144,7 +154,10 @@ class OutboxRelay(CommitListener):
         await self._publisher.close()
 
     async def counters(self) -> Mapping[str, int]:
-        """Gauges and counters for GetServerInfo: what waits is counted for it, as long as the database answers."""
+        """Return gauges and counters for GetServerInfo.
+
+        What waits is counted for that, as long as the database answers.
+        """
         with suppress(StoreUnavailable):
             await self._backlog.look()
         return {
@@ -168,7 +181,7 @@ class OutboxRelay(CommitListener):
         self._to_tidy.set()
 
     def _forget(self) -> None:
-        """What is in memory is read again, by whoever leads then."""
+        """Forget what is in memory; the instance that leads then reads it again."""
         self._lines.forget()
         self._cursor = self._parked_cursor = 0
 
@@ -223,7 +236,10 @@ class OutboxRelay(CommitListener):
             await self._try_parked()
 
     async def _ask_for_lead(self) -> None:
-        """Once in a period; whether it is known by then that another leads matters little: see store.outbox.leadership."""
+        """Ask once in a period.
+
+        Whether it is known by then that another leads matters little: see store.outbox.leadership.
+        """
         now = time.monotonic()
         if now < self._asked + PERIOD and self._up is self._wanted:
             return
@@ -235,7 +251,7 @@ class OutboxRelay(CommitListener):
             self._to_read.set()
 
     async def _put_away(self) -> None:
-        """What is settled leaves the outbox, or is marked there."""
+        """Delete what is settled from the outbox, or mark it there."""
         sent, parked = self._lines.sent.new, self._lines.parked.new
         if sent or parked:
             await self._outbox.settle(sent, parked)

@@ -1,1 +1,1 @@
-"""What a caller may give: every bad field is named, all of them at once."""
+"""Check what a caller gives, and name every bad field, all of them at once."""

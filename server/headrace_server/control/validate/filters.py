@@ -1,7 +1,8 @@
-"""What a filter may hold, and what it means.
+"""Check what a filter holds, and work out what it means.
 
-Without bounds one request of 4 MiB would keep the database busy for every caller. Values that parameters are compared with
-are converted by the signature of the type, as those of a submit are: a job is found by what it was submitted with.
+Without bounds one request of 4 MiB would keep the database busy for every caller. Values that
+parameters are compared with are converted by the signature of the type, as those of a submit are: a
+job is found by what it was submitted with.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,14 +16,17 @@ from headrace_server.domain.values import NAME_MAX, dumps, problems
 
 ENTRIES_MAX = 1000
 PATTERNS_MAX = 100
-"""Types and conditions on parameters: each is a clause of its own, and SQLite nests no more than 1,000."""
+"""The most types of a filter, and the most conditions on parameters.
+
+Each is a clause of its own, and SQLite nests no more than 1,000.
+"""
 TEXT_MAX = 255
 PARAMETER_TEXT_MAX = 4096
 DEPTH_MAX = 16
 
 
 def filter_violations(which: Filter) -> Iterator[FieldViolation]:
-    """What no query can answer, by field."""
+    """Yield by field what no query can answer."""
     for name in ("statuses", "types", "owners", "queues", "session_ids", "job_ids"):
         path, entries = f"filter.{name}", getattr(which, name)
         most = PATTERNS_MAX if name == "types" else ENTRIES_MAX
@@ -67,8 +71,9 @@ def _few(path: str, count: int, most: int) -> Iterator[FieldViolation]:
 async def understood(which: Filter, types: JobTypes) -> Filter:
     """The filter as the store compares: values of parameters as a submit would store them.
 
-    Raises InvalidArgument for a filter that no query can answer, and what JobTypes.check raises, LoaderUnavailable. Of a type
-    that is not known here, such as one that was taken away, values are compared as they are given.
+    Raises InvalidArgument for a filter that no query can answer, and what JobTypes.check raises,
+    LoaderUnavailable. Of a type that is not known here, such as one that was taken away, values are
+    compared as they are given.
     """
     raise_violations(filter_violations(which))
     if not which.parameters or which.types[0] not in types.names:

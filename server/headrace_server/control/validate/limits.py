@@ -1,4 +1,7 @@
-"""What one server takes: of a request, of a job, of all callers together. GetServerInfo shows each by its name."""
+"""Define what one server accepts: of a request, of a job, of all callers together.
+
+GetServerInfo shows each limit by its name.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +11,10 @@ WAIT_SECONDS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Sizes in bytes, texts in characters, times in seconds. What is a setting has its default in config.py."""
+    """The limits: sizes in bytes, texts in characters, times in seconds.
+
+    A limit that is a setting has its default in config.py.
+    """
 
     # Of a request.
     message_bytes: int

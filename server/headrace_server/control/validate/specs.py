@@ -18,12 +18,18 @@ LABELS_MAX = 32
 NAMES = tuple(
     one.name for one in fields(Spec) if one.type is str and one.name not in ("description", "traceparent")
 )
-"""The texts of a spec that are as long as a name at most. A description may be longer; a traceparent was checked by its form."""
+"""The texts of a spec that are at most as long as a name.
+
+A description may be longer; a traceparent was checked by its form.
+"""
 _names = attrgetter(*NAMES)
 
 
 async def check_spec(given: GivenSpec, types: JobTypes, limits: Limits) -> tuple[Spec, str]:
-    """The spec with its type's defaults, and its parameters as text. Raises UnknownType, InvalidParameter, InvalidArgument."""
+    """Return the spec with its type's defaults, and its parameters as text.
+
+    Raises UnknownType, InvalidParameter, InvalidArgument.
+    """
     violations = list(_violations(given, limits))
     if violations:
         raise InvalidArgument(*violations)

@@ -1,1 +1,1 @@
-"""What was committed, handed to those who watch."""
+"""Hand what was committed to the watchers."""

@@ -3,11 +3,13 @@
     subscribe ─> read the row ─> snapshot/heartbeat ──> events after the cursor ─> progress ─┐
                                                               ▲                               │
                                                               └──── wait: wake, heartbeat <───┘
-                                                      at the end of the log of a job that has ended: finished
+                                                      at the end of the log of a job that has ended:
+                                                      finished
 
-Subscribing comes before reading the row, so nothing that is committed in between is missed; the cursor drops what
-the row had shown already. Events come from the topic when it keeps them and from the log when it does not, a few at
-a time: whoever does not read holds those few, and no transaction.
+Subscribing comes before reading the row, so nothing that is committed in between is missed; the
+cursor drops what the row had shown already. Events come from the topic when it keeps them and from
+the log when it does not, a few at a time: whoever does not read holds those few, and no
+transaction.
 """
 
 import asyncio
@@ -26,7 +28,11 @@ from headrace_server.domain.updates import Finished, Heartbeat, Snapshot, Update
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """after: resume behind this revision, None begins with a snapshot. Seconds: min_progress_interval, heartbeat."""
+    """The options of a watch.
+
+    `after`: resume behind this revision; None begins with a snapshot. `min_progress_interval` and
+    `heartbeat` are in seconds.
+    """
 
     after: int | None = None
     include_messages: bool = False
@@ -45,7 +51,10 @@ class Watch:
         self._options = options
 
     async def updates(self) -> AsyncGenerator[Update]:
-        """The updates. Raises JobNotFound, RevisionAhead, and Draining when the server shuts down."""
+        """Yield the updates.
+
+        Raises JobNotFound, RevisionAhead, and Draining when the server shuts down.
+        """
         with self._hub.subscribe(self._job_id) as subscription:
             first = await self._get()
             cursor = first.job.revision if self._options.after is None else self._options.after
@@ -114,7 +123,10 @@ class Watch:
 
 
 async def wait_final(store: JobReader, hub: Hub, tenant: str, job_id: str, seconds: float) -> FullJob:
-    """The job when it has ended, or as it stands when the time is over. Raises JobNotFound, Draining."""
+    """Return the job when it has ended, or as it stands when the time is over.
+
+    Raises JobNotFound, Draining.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     with hub.subscribe(job_id, wait=True) as subscription:
@@ -131,7 +143,7 @@ async def wait_final(store: JobReader, hub: Hub, tenant: str, job_id: str, secon
 
 
 def _raise_to(subscription: Subscription, job: Job) -> None:
-    """What a row shows, a topic that is younger has missed."""
+    """Raise a topic to the revision of a row, since a younger topic has missed what it shows."""
     topic = subscription.topic
     if job.revision >= topic.revision:
         topic.revision = job.revision

@@ -4,13 +4,14 @@
                                          ├─> topic of a job┼─ feed (cursor) ── stream
     dispatcher ── progress ─> hub.report ┘   last events   └─ feed (cursor) ── stream
 
-A topic exists while somebody watches its job, and keeps the last few events, the revision it has reached and the
-latest progress. A feed is a cursor, not a buffer: publishing only wakes it, and a feed that has fallen behind what
-the topic keeps reads the rest from the log. So a slow watcher costs nobody anything.
+A topic exists while somebody watches its job, and keeps the last few events, the revision it has
+reached and the latest progress. A feed is a cursor, not a buffer: publishing only wakes it, and a
+feed that has fallen behind what the topic keeps reads the rest from the log. So a slow watcher
+costs nobody anything.
 
-Thousands may watch one job. Before each update a watcher takes a turn, and there are few turns in each round of the
-loop: so everybody else is served between them, and no call waits until the last watcher has been written to. A turn
-is over at once, so one who does not read keeps none.
+Thousands may watch one job. Before each update a watcher takes a turn, and there are few turns in
+each round of the loop: so everybody else is served between them, and no call waits until the last
+watcher has been written to. A turn is over at once, so one who does not read keeps none.
 """
 
 import asyncio
@@ -29,7 +30,10 @@ from headrace_server.domain.query import FullJob
 
 KEPT_EVENTS = 64
 TAKEN_EVENTS = 16
-"""Events that a feed takes at a time: a watcher that does not read holds no more of them, of up to 4 KiB each."""
+"""Events that a feed takes at a time.
+
+A watcher that does not read holds no more of them, of up to 4 KiB each.
+"""
 PACE_MAX = 50
 """In each round of the loop."""
 
@@ -39,14 +43,14 @@ class Topic:
 
     def __init__(self) -> None:
         self.revision = 0
-        """What is known to be in the log."""
+        """The latest revision that is known to be in the log."""
         self.published = 0
-        """What has come as an event."""
+        """The latest revision that has come as an event."""
         self.events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self.progress: Progress | None = None
         self.final = False
         self.gone = False
-        """Deleted, before its end was heard of."""
+        """Whether the job was deleted before its end was known here."""
         self.feeds: set[Subscription] = set()
         self._end: tuple[int, asyncio.Task[FullJob]] | None = None
 
@@ -56,7 +60,10 @@ class Topic:
             subscription.wake()
 
     async def end(self, read: Callable[[], Coroutine[Any, Any, FullJob]]) -> FullJob:
-        """The job as it ended: one read for all who watch it to its end, and another when it has changed since."""
+        """Return the job as it ended.
+
+        It is read once for all that watch it to its end, and again when it has changed since.
+        """
         if self._end is None or self._end[0] != self.revision or _has_failed(self._end[1]):
             self._end = (self.revision, asyncio.get_running_loop().create_task(read()))
             self._end[1].add_done_callback(_has_failed)  # looked at, though all have left
@@ -94,7 +101,8 @@ class Subscription:
     def events_after(self, revision: int) -> list[Event] | None:
         """The first events after a revision, or None when the topic does not keep them.
 
-        A row can be read before its commit is published here, so the topic's revision may be ahead of its events.
+        A row can be read before its commit is published here, so the topic's revision may be ahead
+        of its events.
         """
         events = self.topic.events
         if not events or events[0].revision > revision + 1 or events[-1].revision <= revision:
@@ -145,7 +153,10 @@ class Pacer:
 
 
 class Hub(CommitListener):
-    """All topics. Used on the event loop's thread only. most: how many may watch and wait at once."""
+    """All topics, used on the event loop's thread only.
+
+    `most`: how many may watch and wait at once.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -196,8 +207,9 @@ class Hub(CommitListener):
     def publish(self, events: Iterable[Event]) -> None:
         """Committed events, those of each job in their order.
 
-        With several instances they come on two ways, by this one's own commits and by the tail, and one way may be
-        ahead: what has come before is dropped, and where some are missing the feeds find them in the log.
+        With several instances they come on two ways, by this one's own commits and by the tail, and
+        one way may be ahead: what has come before is dropped, and where some are missing the feeds
+        find them in the log.
         """
         for event in events:
             topic = self._topics.get(event.job_id)
@@ -219,7 +231,10 @@ class Hub(CommitListener):
         return {job_id: topic.revision for job_id, topic in self._topics.items() if not topic.final}
 
     def catch_up(self, job: Job) -> None:
-        """A job's row as it stands by now: the net for events that have not come, and for progress made elsewhere."""
+        """Bring a topic up to a job's row as it stands by now.
+
+        This is the net for events that have not come, and for progress made elsewhere.
+        """
         topic = self._topics.get(job.job_id)
         if topic is None or job.revision < topic.revision:
             return
@@ -235,7 +250,7 @@ class Hub(CommitListener):
                 topic.wake()
 
     def gone(self, job_id: str) -> None:
-        """A job was deleted elsewhere: whoever watches it is to be told."""
+        """Let the watchers of a job see that it was deleted elsewhere."""
         topic = self._topics.get(job_id)
         if topic is not None and not topic.final:
             topic.gone = True

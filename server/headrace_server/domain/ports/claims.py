@@ -10,7 +10,11 @@ from headrace_server.domain.ports.jobs import JobChanger
 
 @dataclass(frozen=True, slots=True)
 class FreeSlot:
-    """A place for one run. permit: a child can begin it at once, so claim and start permit share a transaction."""
+    """A place for one run.
+
+    `permit` says that a child can begin the run at once, so that claim and start permit share a
+    transaction.
+    """
 
     worker: str
     permit: bool
@@ -18,10 +22,12 @@ class FreeSlot:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """Slots to fill with ready jobs of `types`: tenants in turn; within a tenant priority, then age.
+    """A request to fill slots with ready jobs of `types`.
 
-    queues: of these only; empty means all. without_limits: leave out what is counted by a limit, since it would count
-    while it waits behind another.
+    Tenants take turns. Within a tenant, jobs are taken by priority and then by age.
+
+    queues: of these only; empty means all. without_limits: leave out what is counted by a limit,
+    since it would count while it waits behind another.
     """
 
     instance: str
@@ -33,7 +39,10 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A job taken for a slot. It is RUNNING with a permit, TO_BE_RUN without, FAILED when it expired just then."""
+    """A job taken for a slot.
+
+    It is RUNNING with a permit, TO_BE_RUN without one, and FAILED when it expired just then.
+    """
 
     job: Job
     parameters: str
@@ -41,7 +50,7 @@ class Claimed:
 
 
 class ClaimStore(JobChanger, Protocol):
-    """Where jobs are claimed, and what becomes of their runs is written."""
+    """A store that claims jobs and records what becomes of their runs."""
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Fill slots with ready jobs; fewer when there are fewer."""

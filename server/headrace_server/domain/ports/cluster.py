@@ -9,7 +9,10 @@ from headrace_server.domain.job import JobError
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One life of one that serves the database. about: what it tells of itself, plain values by name. held: its runs."""
+    """One life of one server among those that serve the database.
+
+    `about` is what the instance reports of itself: plain values by name. `held` counts its runs.
+    """
 
     instance: str
     start_time: int
@@ -19,7 +22,7 @@ class Instance:
 
 
 class Liveness(Protocol):
-    """That this instance is one of those that serve the database, and is alive."""
+    """The proof that this instance is one of those that serve the database, and is alive."""
 
     @property
     def instance(self) -> str:
@@ -31,15 +34,24 @@ class Liveness(Protocol):
         ...
 
     def fence(self) -> float | None:
-        """When, by CLOCK_BOOTTIME, nothing may be left of its runs; None where nobody takes any over."""
+        """The CLOCK_BOOTTIME at which nothing may be left of the instance's runs.
+
+        It is None where no other instance takes runs over.
+        """
         ...
 
 
 class LifeListener:
-    """Who is told, on the event loop's thread, what becomes of the life that `ClusterStore.join` has begun."""
+    """A listener for what becomes of the life that `ClusterStore.join` has begun.
+
+    It is notified on the event loop's thread.
+    """
 
     def about(self) -> Mapping[str, Any]:
-        """What is told of this instance with each beat. From any thread."""
+        """Return what each beat reports about this instance.
+
+        It may be called from any thread.
+        """
         return {}
 
     def lost(self) -> None:
@@ -58,13 +70,22 @@ class ClusterStore(Protocol):
         ...
 
     async def join(self, me: Instance, *, lease: float | None, life: LifeListener) -> None:
-        """Begin a life among those that serve the database; the one before it is over. lease: seconds, None alone."""
+        """Begin a life among the instances that serve the database.
+
+        The previous life is over. `lease` is in seconds, or None for an instance that is alone.
+        """
         ...
 
     async def recover(self, error: JobError, *, confirmed: bool) -> int:
-        """Apply domain.running.recover to every job that an instance holds which is not alive; answer how many."""
+        """Apply domain.running.recover to every job held by an instance that is not alive.
+
+        Return how many jobs these were.
+        """
         ...
 
     async def instances(self, *, held: bool = True) -> list[Instance]:
-        """Those that serve the database, and those that have died lately, oldest first. held: count their runs too."""
+        """Return the live instances and those that died lately, oldest first.
+
+        `held` asks for the number of their runs too.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Commits: who is told of them."""
+"""The listeners that are notified of commits."""
 
 from collections.abc import Sequence
 
@@ -7,22 +7,32 @@ from headrace_server.domain.event import Event
 
 
 class CommitListener:
-    """Who wants to know of commits: one of the listeners of the store. What it does not override, it does not hear.
+    """A listener of the store that is notified of commits.
+
+    It receives only the calls that it overrides.
 
     Called on the event loop's thread. An error of one is logged, and keeps the others from nothing.
     """
 
     def committed(self, changes: Sequence[Change]) -> None:
-        """This store has committed these: one Change for each job with all its events, before any caller is answered.
+        """Take the changes that this store has committed, before any caller is answered.
+
+        There is one Change for each job, with all its events.
 
         Deletion is no change.
         """
 
     def overheard(self, events: Sequence[Event]) -> None:
-        """Other stores of the database have committed these: events of each job in their order, each once.
+        """Take the events that other stores of the database have committed.
 
-        They come a little later, and some may be missing after trouble: `JobReader.newer` finds those.
+        The events of each job come in order, each once.
+
+        They come a little later, and some may be missing after trouble: `JobReader.newer` finds
+        those.
         """
 
     def opened(self) -> None:
-        """More may be claimed though no job here has changed: a gate was changed, was busy, or has room again."""
+        """Note that more jobs may be claimed although no job here has changed.
+
+        A gate was changed, was busy, or has room again.
+        """

@@ -7,7 +7,7 @@ from headrace_server.domain.gate import Gate, QueueStats, Scope
 
 
 class GateStore(Protocol):
-    """What is said of queues, tenants and types."""
+    """A store of the gates of queues, tenants and types."""
 
     async def change_gate(self, gate: Gate, fields: Mapping[str, Any]) -> Gate:
         """Change fields of the gate of this scope and name; answer it as it is now.
@@ -21,5 +21,5 @@ class GateStore(Protocol):
         ...
 
     async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[QueueStats]:
-        """What the queues, or the tenants, behind a name are doing, by name."""
+        """Return the activity of the queues or tenants after a name, in order of name."""
         ...

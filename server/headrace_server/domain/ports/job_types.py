@@ -9,7 +9,10 @@ from headrace_server.domain.spec import RetryPolicy
 
 @dataclass(frozen=True, slots=True)
 class TypeDefaults:
-    """What a type says for jobs that do not: timeout is a length of time or None."""
+    """The defaults of a type for jobs that do not set their own.
+
+    `timeout` is a length of time, or None.
+    """
 
     retry: RetryPolicy
     timeout: int | None
@@ -17,7 +20,9 @@ class TypeDefaults:
 
 @dataclass(frozen=True, slots=True)
 class TypeInfo:
-    """A registered type, or what failed to load (type is "" then and load_error says why): a module, or a worker's part.
+    """A registered type, or something that failed to load.
+
+    What failed is a module, or a worker's part. Then `type` is empty and `load_error` says why.
 
     A type with a load_error is one that no worker has loaded.
     """
@@ -47,17 +52,22 @@ class JobTypes(Protocol):
         ...
 
     def defaults(self, type_name: str) -> TypeDefaults:
-        """What a type says for jobs that do not. Raises UnknownType."""
+        """Return the defaults of a type for jobs that do not set their own.
+
+        Raises UnknownType.
+        """
         ...
 
     async def check(
         self, type_name: str, parameters: Mapping[str, Any], *, whole: bool = True
     ) -> dict[str, Any]:
-        """Plain parameters as the type's signature understands them. Raises UnknownType, InvalidParameter.
+        """Return plain parameters as the type's signature understands them.
 
-        It waits where classes of the job's own are asked, which the server does not load: then it may also raise
-        LoaderUnavailable. whole=False: these are some of
-        the parameters, as a filter names them, and none is missing.
+        Raises UnknownType, InvalidParameter.
+
+        It waits where classes of the job's own are asked, which the server does not load: then it
+        may also raise LoaderUnavailable. whole=False: these are some of the parameters, as a filter
+        names them, and none is missing.
         """
         ...
 

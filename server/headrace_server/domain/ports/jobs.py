@@ -11,15 +11,20 @@ from headrace_server.domain.query import Counts, Filter, FullJob, Group, Order
 from headrace_server.domain.spec import Spec
 
 Decision = Callable[[Job, int], Change]
-"""A function of domain.requests, expiry or running with its arguments bound: (the job as it stands, now) -> Change."""
+"""A function from the job as it stands and the time now to a Change.
+
+It is a function of domain.requests, expiry or running with its other arguments bound.
+"""
 
 Cursor = tuple[int, str]
-"""Where a page ended: the sort key's value and the job id of its last job."""
+"""The end of a page: the sort key's value and the job id of the page's last job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A job to be created. request_id is "" for none; digest is the canonical hash of the spec as sent.
+    """A job to be created.
+
+    `request_id` is empty for none. `digest` is the canonical hash of the spec as sent.
 
     parameters is the JSON text of a dict of plain values (domain.values).
     """
@@ -54,7 +59,7 @@ class Page:
 
 
 class JobReader(Protocol):
-    """What is asked of jobs. It writes nothing, and waits for no write."""
+    """Queries about jobs, which write nothing and wait for no write."""
 
     async def get(self, job_id: str, *, tenant: str, payload: bool) -> FullJob:
         """One job. Raises JobNotFound."""
@@ -73,7 +78,11 @@ class JobReader(Protocol):
         ...
 
     async def newer(self, known: Mapping[str, int]) -> tuple[list[Job], list[str]]:
-        """Of the jobs whose revision is known: those that have another by now, or show progress; and those that are gone."""
+        """Return the known jobs that have moved on, and the ids of those that are gone.
+
+        `known` maps job ids to revisions. A job has moved on when it has another revision by now,
+        or shows progress.
+        """
         ...
 
 
@@ -81,21 +90,34 @@ class JobChanger(Protocol):
     """One change of one job."""
 
     async def apply(self, job_id: str, decide: Decision, *, tenant: str | None = None) -> Change:
-        """Change one job. tenant None skips the check that it is the caller's. Raises JobNotFound, and what decide raises."""
+        """Change one job by a decision.
+
+        A `tenant` of None skips the check that the job is the caller's. Raises JobNotFound, and
+        what `decide` raises.
+        """
         ...
 
 
 class JobStore(JobReader, JobChanger, Protocol):
-    """What callers ask for. An answer to a write means: on disk."""
+    """The operations on jobs that callers ask for.
+
+    An answer to a write means that it is on disk.
+    """
 
     async def submit(self, submission: Submission) -> Submitted:
         """Create the job, or find the one of this request_id. Raises RequestIdReused, QueueFull."""
         ...
 
     async def delete(self, job_id: str, *, tenant: str) -> None:
-        """Delete a job with its payload and history, if domain.requests.check_delete lets it. Raises JobNotFound."""
+        """Delete a job with its payload and history, if domain.requests.check_delete allows it.
+
+        Raises JobNotFound.
+        """
         ...
 
     async def purge(self, job_ids: Sequence[str], *, tenant: str) -> int:
-        """Delete those of these jobs that have ended and are not locked, in one transaction; answer how many."""
+        """Delete those of these jobs that have ended and are not locked; return how many.
+
+        They are deleted in one transaction.
+        """
         ...

@@ -8,15 +8,21 @@ from headrace_server.domain.job import Job, Progress
 
 
 class Outbox(Protocol):
-    """The broadcasts that no broker has confirmed. They were written with their events, in one transaction.
+    """The broadcasts that no broker has confirmed.
+
+    They were written with their events, in one transaction.
 
     Any method raises StoreUnavailable when the database cannot be reached.
     """
 
     async def unsent(self, *, after: int, parked: bool, limit: int) -> Unsent:
-        """A page of what stands behind this place: all broadcasts of the jobs of so many, up to four times as many.
+        """Return a page of the broadcasts after a place, with all broadcasts of their jobs.
 
-        parked: of those jobs that have broadcasts which are parked, else of those that have some which are not.
+        The jobs are those of the next `limit` broadcasts. The page holds at most four times
+        `limit`.
+
+        parked: of those jobs that have broadcasts which are parked, else of those that have some
+        which are not.
         """
         ...
 
@@ -25,19 +31,24 @@ class Outbox(Protocol):
         ...
 
     async def try_lead(self, *, want: bool) -> bool:
-        """Whether this instance is the one that publishes; want: it would be, if no other is alive that does."""
+        """Return whether this instance is the one that publishes.
+
+        `want` says that this instance would publish, if no other live instance does.
+        """
         ...
 
     async def backlog(self) -> Backlog:
-        """What waits."""
+        """Return how much waits in the outbox."""
         ...
 
 
 class Publisher(Protocol):
-    """The broker, as far as it can be reached. Callbacks come on the event loop's thread, in the order of what they tell.
+    """The broker, as far as it can be reached.
 
-    on_up: what is published from now on is settled one by one, or on_down is called: what was not settled by then may
-    or may not have arrived.
+    Callbacks come on the event loop's thread, in the order of what they report.
+
+    on_up: what is published from now on is settled one by one, or on_down is called: what was not
+    settled by then may or may not have arrived.
     """
 
     on_up: Callable[[], None]

@@ -8,10 +8,10 @@ from headrace_server.domain.retention import Retention
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What one step of a sweep has done.
+    """The outcome of one step of a sweep.
 
-    turn: to be given with the next step. mine: False when another instance has swept since, and nothing was done.
-    jobs: how many were deleted. more: there are more to be deleted now.
+    turn: to be given with the next step. mine: False when another instance has swept since, and
+    nothing was done. jobs: how many were deleted. more: there are more to be deleted now.
     """
 
     turn: int
@@ -21,11 +21,12 @@ class SweepResult:
 
 
 class RetentionStore(Protocol):
-    """Where ended jobs are let go."""
+    """A store that deletes the ended jobs whose retention is over."""
 
     async def sweep(self, retention: Retention, turn: int | None) -> SweepResult:
-        """Delete some of the jobs whose retention is over, and request_ids that need not be remembered any longer.
+        """Delete some jobs whose retention is over, and request_ids that are no longer needed.
 
-        turn is that of the last answer, None at first. Nothing is done when another instance has swept since.
+        turn is that of the last answer, None at first. Nothing is done when another instance has
+        swept since.
         """
         ...

@@ -4,8 +4,11 @@ from typing import Protocol
 
 
 class TimerStore(Protocol):
-    """Where jobs wait for their time."""
+    """A store in which jobs wait for their time."""
 
     async def run_timers(self) -> int | None:
-        """Promote and expire the jobs whose time has come; answer the time of the next timer, if there is one."""
+        """Promote and expire the jobs whose time has come.
+
+        Return the time of the next timer, or None when there is none.
+        """
         ...

@@ -1,1 +1,1 @@
-"""What may be run here and now, tenants in turn."""
+"""The choice of the jobs that may be run here and now, with tenants in turn."""

@@ -3,8 +3,8 @@
     ready         queue · type · tenant │ -priority · at · job_id          the order of a lane
     ready_owner   queue · type · tenant · owner │ -priority · at · job_id  that of each owner in it
 
-No statement here sorts, counts or walks over the queue: each is a number of seeks that does not depend on how many
-jobs wait.
+No statement here sorts, counts or walks over the queue: each is a number of seeks that does not
+depend on how many jobs wait.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,10 @@ Kind = tuple[str, str]
 """A queue and a type."""
 
 OWNERS: Final = 50
-"""Owners with room that are looked at, at most, to find the best of a lane in which owners at their limit come first."""
+"""The most owners with room that are examined to find the best jobs of a lane.
+
+This is for a lane in which owners at their limit come first.
+"""
 
 
 class Candidate(NamedTuple):
@@ -52,7 +55,10 @@ def _next_type(queue: ColumnElement[str], after: ColumnElement[str]) -> ScalarSe
 
 
 def _kinds_of_all() -> CTE:
-    """Every queue and type of which anything is ready. A queue is entered with no type, and left behind its last."""
+    """Return the query for every queue and type of which anything is ready.
+
+    The recursion enters a queue with no type, and leaves it after its last type.
+    """
     queues = ready.alias()
     first = least(queues.c.queue)
     known = select(first.label("queue"), _next_type(first, literal("")).label("type")).cte(
@@ -99,7 +105,10 @@ _tenants = Query(
 
 
 def tenants(connection: Connection, of: Sequence[Kind], *, last: str, limit: int) -> list[str]:
-    """The tenants that have anything of these kinds ready, from the one behind `last` round to `last` itself."""
+    """Return the tenants that have ready jobs of these kinds, starting after `last`.
+
+    The order wraps around and ends with `last` itself.
+    """
     found = _tenants(connection, kinds=dumps(list(of)), last=last, limit=limit)
     return [tenant for (tenant,) in found]
 
@@ -146,7 +155,10 @@ _of_owners = Query(select(*_best).where(_owner.c.owner.is_not(None)).limit(bindp
 
 
 def of_owners(connection: Connection, lane: ReadyKey, *, begin: str, limit: int) -> list[Candidate]:
-    """The best job of each owner in a lane whose gate is held, for so many owners from `begin` on."""
+    """Return the best job of each owner in a lane whose gate is held.
+
+    At most `limit` owners are examined, from `begin` on.
+    """
     return _of_lane(lane, _of_owners(connection, **_names(lane), begin=begin, limit=limit))
 
 

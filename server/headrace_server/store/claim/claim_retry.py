@@ -1,11 +1,11 @@
-"""When a claim is asked for again that has left slots free because of limits, before the dispatcher's poll.
+"""The retry of a claim that left slots free because of limits, before the dispatcher's poll.
 
     busy   a gate was held by another claim         in some milliseconds
     full   no room under a gate, or for an owner    when a job elsewhere has ended or gone back to its queue
 
-An instance makes room for itself when a run of its own ends: its slot is free then, and it claims. That others have
-made room it only hears in the log, where most of what ends has nothing to do with a limit. So it costs a claim only where the
-last one met a full gate.
+An instance makes room for itself when a run of its own ends: its slot is free then, and it claims.
+That others have made room it only hears in the log, where most of what ends has nothing to do with
+a limit. So it costs a claim only where the last one met a full gate.
 """
 
 import asyncio
@@ -18,13 +18,19 @@ from headrace_server.domain.job import Status
 from headrace_server.store.claim.claims import Taken
 
 BUSY_SECONDS: Final = (0.002, 0.01)
-"""After so long, at least and at most, a claim is asked for again that has met a gate which another held."""
+"""The shortest and longest wait, in seconds, before a claim that met a busy gate is retried.
+
+A gate is busy while another claim holds it.
+"""
 
 _HELD: Final = (Status.TO_BE_RUN, Status.RUNNING)
 
 
 class ClaimRetry:
-    """Used on the event loop's thread. claim: has somebody claim."""
+    """The trigger of repeated claims, used on the event loop's thread.
+
+    `claim` starts a claim.
+    """
 
     def __init__(self, claim: Callable[[], None]) -> None:
         self._claim = claim

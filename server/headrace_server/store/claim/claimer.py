@@ -12,7 +12,10 @@ from headrace_server.store.gates import Gates
 from headrace_server.store.write.writer import Writer
 
 REFUSALS_MAX: Final = 20
-"""Jobs that one claim passes over since the database refuses them: those behind them are met by the next."""
+"""The most jobs that one claim passes over because the database refuses them.
+
+The next claim meets the jobs behind them.
+"""
 
 
 class Claimer:
@@ -28,7 +31,8 @@ class Claimer:
     async def claim(self, request: ClaimRequest, *, prove: bool) -> list[Claimed]:
         """Fill slots with ready jobs; fewer when there are fewer.
 
-        prove: that this instance is alive, in the same transaction. A job that expired at its permit is answered as FAILED, and its slot goes to the next.
+        prove: that this instance is alive, in the same transaction. A job that expired at its
+        permit is answered as FAILED, and its slot goes to the next.
         """
         made = self._again.made
         try:
@@ -42,7 +46,10 @@ class Claimer:
         return taken.claimed
 
     async def _claim_singly(self, request: ClaimRequest, *, prove: bool) -> list[Claimed]:
-        """Slot by slot, passing over what the database refuses to have claimed; what was claimed is answered whatever follows."""
+        """Claim slot by slot, passing over the jobs that the database refuses to have claimed.
+
+        What was claimed is returned whatever follows.
+        """
         claimed: list[Claimed] = []
         refusals = 0
         slots = list(request.slots)

@@ -1,22 +1,26 @@
 """Claims: tenants in turn, and of each tenant the best that may be run here and now.
 
-`ready` holds what may be claimed in lanes, one for each (queue, type, tenant), each in order of priority, then age:
+`ready` holds what may be claimed in lanes, one for each (queue, type, tenant), each in order of
+priority, then age:
 
     mail · resize · acme     -5 09:00 │ 0 08:10 │ 0 08:11 …   acme:  resize -5, report 0, resize 0 ─┐  in rounds,
     mail · report · acme      0 08:00 │ 0 08:30 …                                                   ├─ as many from each
     mail · resize · birch     0 07:59 │ …                     birch: resize 0, … ───────────────────┘  tenant as it weighs
 
-A claim skips from kind to kind (a queue and a type) and from tenant to tenant by seeks (the next that is greater), takes
-the heads of the lanes of as many tenants as it has slots, and chooses. What it costs depends on slots, on kinds and on how
-many runs are at a limit, never on how much is queued: no statement here sorts or counts the queue, and jobs of kinds that
-are not run here are not even met.
+A claim skips from kind to kind (a queue and a type) and from tenant to tenant by seeks (the next
+that is greater), takes the heads of the lanes of as many tenants as it has slots, and chooses. What
+it costs depends on slots, on kinds and on how many runs are at a limit, never on how much is
+queued: no statement here sorts or counts the queue, and jobs of kinds that are not run here are not
+even met.
 
-Gates (see gates) close lanes. One that is paused, or full, is left out before its jobs are looked at. Where owners have
-limits the best of a lane are looked at first; when owners at their limit are before all others there, the lane is
-seen owner by owner, at one seek for each that is full, however many jobs he has. With more than OWNERS others
-in a lane it is then the best of the next OWNERS of them: in turn, so that each is met.
+Gates (see gates) close lanes. One that is paused, or full, is left out before its jobs are looked
+at. Where owners have limits the best of a lane are looked at first; when owners at their limit are
+before all others there, the lane is seen owner by owner, at one seek for each that is full, however
+many jobs he has. With more than OWNERS others in a lane it is then the best of the next OWNERS of
+them: in turn, so that each is met.
 
-The turn goes on behind the tenant that was served last. It is kept in memory: after a restart it begins anew.
+The turn goes on behind the tenant that was served last. It is kept in memory: after a restart it
+begins anew.
 """
 
 import logging
@@ -49,7 +53,10 @@ PASSED_FOR: Final = 60_000_000
 
 @dataclass(slots=True)
 class Turn:
-    """Whose turn it is: `last`, while it has places left in its round, and then the tenant after it."""
+    """The tenant whose turn it is.
+
+    It is `last` while that tenant has places left in its round, and then the tenant after it.
+    """
 
     last: str = ""
     remaining: int = 0
@@ -65,10 +72,10 @@ class Turn:
 
 
 class Taken(NamedTuple):
-    """What a claim took. There may be more.
+    """The jobs that a claim took; there may be more to take.
 
-    busy: behind a gate that another claim holds just now. full: behind one that has no room, or none for an owner;
-    looked for only where slots were left.
+    busy: behind a gate that another claim holds just now. full: behind one that has no room, or
+    none for an owner; looked for only where slots were left.
     """
 
     claimed: list[Claimed]
@@ -85,9 +92,12 @@ class Claim(WriteOperation[Taken]):
     turn: Turn
     gates: Gates
     prove: bool
-    """That the instance is alive: then one that is dead takes nothing."""
+    """Whether the instance must prove that it is alive, so that a dead one takes nothing."""
     tried: list[str] = field(default_factory=list)
-    """What was being taken last: who of these is refused by the database, a claim for one slot tells."""
+    """The ids of the jobs that were being taken last.
+
+    When the database refuses some of them, a claim for one slot tells which.
+    """
 
     def apply(self, unit: UnitOfWork) -> Taken:
         """Answer the jobs taken, in the order of the slots."""
@@ -97,7 +107,8 @@ class Claim(WriteOperation[Taken]):
         claimed: list[Claimed] = []
         free = deque(self.request.slots)
         robin = Round(unit, self.request, self.turn, self.gates)
-        # A second round is rare: a tenant had less than its share, a job expired at its permit, or cannot be claimed.
+        # A second round is rare: a tenant had less than its share, a job expired at its permit, or
+        # cannot be claimed.
         while free and ((chosen := robin.take(len(free))) or robin.passed_over()):
             parameters = read_parameters(unit.connection, [head.job_id for head in chosen])
             for head in chosen:
@@ -117,7 +128,10 @@ class Claim(WriteOperation[Taken]):
         return Taken(claimed, robin.busy, full=bool(free) and robin.room.full)
 
     def _take(self, unit: UnitOfWork, job_id: str, slot: FreeSlot) -> Job | None:
-        """The job in its slot; None for one at which that fails: it keeps no other from being claimed."""
+        """Return the job in its slot, or None for a job at which that fails.
+
+        Such a job keeps no other from being claimed.
+        """
         who = {"instance": self.request.instance, "worker": slot.worker}
         try:
             change = running.claim(unit.job(job_id), unit.now, **who)
@@ -158,7 +172,9 @@ class Round:
         return passed
 
     def take(self, slots: int) -> list[Candidate]:
-        """Lock the jobs for so many slots, as many of each tenant in a round as it weighs; fewer when there are fewer.
+        """Lock the jobs for so many slots, as many of each tenant in a round as it weighs.
+
+        There are fewer when fewer are ready.
 
         One that another is changing just now is left to him: its stop, or its expiry, wins.
         """
@@ -289,7 +305,7 @@ class Round:
 
 
 class _Share:
-    """What a tenant may be chosen."""
+    """The jobs that may be chosen from one tenant."""
 
     def __init__(self, best: Iterator[Candidate], most: int) -> None:
         self._best = best

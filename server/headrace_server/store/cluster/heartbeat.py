@@ -1,7 +1,9 @@
-"""The heartbeat: a thread and a connection of its own, so that nothing that this instance does can keep it from beating.
+"""The heartbeat, on a thread and a connection of its own.
 
-domain.lease says what the beats mean. On a database that only one store can write to there is no lease: who has the
-file's lock lives.
+So nothing that this instance does can keep it from beating.
+
+domain.lease says what the beats mean. On a database that only one store can write to there is no
+lease: who has the file's lock lives.
 """
 
 import logging
@@ -23,7 +25,10 @@ from headrace_server.store.sql.transaction import transaction
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS: Final = 5.0
-"""Between two looks for what the dead have left, beside those that follow a death: a late claim must not stay."""
+"""The seconds between two looks for what dead instances have left.
+
+They come in addition to the looks that follow a death, because a late claim must not stay.
+"""
 
 
 def stopwatch() -> float:
@@ -34,8 +39,8 @@ def stopwatch() -> float:
 class Heartbeat:
     """The lease of one life. Callbacks come on the event loop's thread.
 
-    on_lost: this instance is not alive any more, once. on_dead: others have died, or it is time to look again for
-    what the dead have left. about: what is told of this instance with each beat.
+    on_lost: this instance is not alive any more, once. on_dead: others have died, or it is time to
+    look again for what the dead have left. about: what is told of this instance with each beat.
     """
 
     def __init__(
@@ -150,7 +155,11 @@ class Heartbeat:
             self._tell(self._on_dead)
 
     def _end_connections(self, dead: Iterable[str]) -> None:
-        """Of an instance that stands still in the middle of a transaction nobody could take over what it has locked."""
+        """End the connections of instances that are dead.
+
+        If such an instance stands still in the middle of a transaction, no other could take over
+        what it has locked.
+        """
         try:
             with transaction(self._engine) as connection:
                 self._database.terminate(connection, instances.writers_of_dead(connection, dead))

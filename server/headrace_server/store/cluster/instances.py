@@ -29,11 +29,18 @@ from headrace_server.store.tables.statement import Bulk, Query, insert_into
 
 SECOND: Final = 1_000_000
 DAY: Final = 24 * 3600 * SECOND
-"""For so long it can be read who has died. By the clock of whoever clears up: nothing else depends on it."""
+"""The age at which the row of a dead instance may be deleted, in microseconds.
+
+The age counts from the start of the instance, by the clock of the instance that clears up. Nothing
+else depends on it.
+"""
 
 
 class State(IntEnum):
-    """Of an instance's row. One in a state that this version does not know is none of the dead: it may run jobs."""
+    """Of an instance's row.
+
+    One in a state that this version does not know is none of the dead: it may run jobs.
+    """
 
     LIVE = 1
     DEAD = 2
@@ -67,7 +74,8 @@ _writers_of_dead = Query(
     .where(writer.c.instance == bindparam("name"), DEAD)
 )
 _free = instance.alias("free")
-# Who is stopped in the middle of a beat has its row locked: nobody may wait for it, least of all a heartbeat.
+# Who is stopped in the middle of a beat has its row locked: nobody may wait for it, least of all a
+# heartbeat.
 _doubt = Bulk(
     update(instance)
     .where(
@@ -119,7 +127,10 @@ def join(connection: Connection, me: Instance, numbers: Iterable[int], now: int,
 
 
 def _clear_up(connection: Connection, now: int) -> None:
-    """What the dead have left a day ago: their rows, and what they needed to write."""
+    """Delete the rows of dead instances that began over a day ago.
+
+    What they needed to write is deleted with them.
+    """
     old = now - DAY
     connection.execute(delete(instance).where(DEAD, instance.c.start_time < old))
     gone = ~exists().where(instance.c.instance == writer.c.instance)
@@ -138,7 +149,7 @@ def touch(connection: Connection, me: str) -> None:
 
 
 def beats(connection: Connection) -> dict[str, Beat]:
-    """Who lives, the beat of each, and what somebody has seen of it."""
+    """Return the beat of each live instance, and how long it was seen to stand still."""
     return {name: Beat(number, still / SECOND) for name, number, still in _beats(connection)}
 
 

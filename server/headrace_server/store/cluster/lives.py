@@ -11,7 +11,10 @@ from headrace_server.store.write.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Join(WriteOperation[None]):
-    """Begin a life as `me`; the one before it, if there was one, has ended. alone: there are no others."""
+    """Begin a life as `me`.
+
+    The previous life, if there was one, has ended. `alone` says that there are no other instances.
+    """
 
     phase = Phase.SWEEP
     me: Instance

@@ -1,4 +1,7 @@
-"""What becomes of the jobs that a dead instance has left: settled together if they can be, else job by job."""
+"""Recovery of the jobs that a dead instance has left.
+
+They are settled together if they can be, else job by job.
+"""
 
 import logging
 from dataclasses import dataclass, replace
@@ -17,9 +20,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Recover(WriteOperation[int]):
-    """Settle what is held by instances that are not alive, in pages of one transaction; answer how many jobs.
+    """Settle the jobs held by instances that are not alive; the answer is how many.
 
-    only: this job alone. in_short: without what cannot be written as it is, see running.end_in_short.
+    It works in pages of one transaction.
+
+    only: this job alone. in_short: without what cannot be written as it is, see
+    running.end_in_short.
     """
 
     phase = Phase.SWEEP
@@ -29,7 +35,11 @@ class Recover(WriteOperation[int]):
     in_short: bool = False
 
     def apply(self, unit: UnitOfWork) -> int:
-        """Answer how many jobs were held. One that another is changing is left to him, and to the next time."""
+        """Return how many jobs were held.
+
+        A job that another transaction is changing is left to that transaction, and to the next
+        time.
+        """
         count = 0
         last = ""
         while page := instances.left_behind(unit.connection, last, SWEEP_PAGE):
@@ -45,7 +55,10 @@ class Recover(WriteOperation[int]):
         return count
 
     def _settled(self, found: Job, now: int) -> Change:
-        """What becomes of it: a defect at one job keeps no other from being settled, and no server from starting."""
+        """Return the change that settles a job.
+
+        A defect at one job keeps no other from being settled, and no server from starting.
+        """
         try:
             if found.status is Status.TO_BE_RUN or not (self.in_short or found.illegible):
                 # Of one that is TO_BE_RUN no code has run: it goes back, for whoever can read it.

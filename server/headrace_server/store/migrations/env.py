@@ -1,4 +1,7 @@
-"""Alembic's way in: migrations run on the connection, and in the transaction, that migrate.py gives."""
+"""The entry point for Alembic.
+
+Migrations run on the connection, and in the transaction, that migrate.py gives.
+"""
 
 from alembic import context
 

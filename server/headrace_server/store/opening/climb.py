@@ -1,4 +1,8 @@
-"""The long way to the tables of this code: step by step from those that a database has. Imported where there is one to go."""
+"""The step-by-step migration of a database to the tables of this code.
+
+It starts at the tables that the database has. The module is imported only where there is a step to
+take.
+"""
 
 from alembic import command
 from alembic.config import Config
@@ -15,7 +19,7 @@ def climb(connection: Connection) -> None:
 
 
 def configured() -> Config:
-    """Where Alembic finds the steps."""
+    """Return the configuration with which Alembic finds the steps."""
     config = Config()
     # configparser reads % in a path as the start of a name.
     config.set_main_option("script_location", str(steps.MIGRATIONS).replace("%", "%%"))

@@ -1,9 +1,10 @@
 """The file behind a name: which one it is, who has it locked, and that this process opens it once.
 
-POSIX takes every lock that a process has on a file away when the process closes *any* descriptor of it. SQLite's own
-locks are such: one open and close of the database beside a running store, and the next program that looks at it takes
-itself for the last one and deletes the log under an open transaction. So a database is opened here once for each
-process, is not opened again while it is held, and is closed when the store is.
+POSIX takes every lock that a process has on a file away when the process closes *any* descriptor of
+it. SQLite's own locks are such: one open and close of the database beside a running store, and the
+next program that looks at it takes itself for the last one and deletes the log under an open
+transaction. So a database is opened here once for each process, is not opened again while it is
+held, and is closed when the store is.
 """
 
 import os
@@ -28,7 +29,7 @@ class HeldHere(Exception):
 
 
 def at(path: Path) -> Identity | None:
-    """What a path leads to; None for nothing."""
+    """Return the identity of what a path leads to, or None for nothing."""
     try:
         found = path.stat()
     except OSError:
@@ -37,7 +38,7 @@ def at(path: Path) -> Identity | None:
 
 
 def of(fd: int) -> Identity:
-    """What a descriptor is open on."""
+    """Return the identity of what a descriptor is open on."""
     found = os.fstat(fd)
     return Identity(found.st_dev, found.st_ino)
 
@@ -69,10 +70,12 @@ def close(fd: int) -> None:
 
 
 def locked_by(place: Identity) -> str:
-    """The process that has a file flocked for itself, as the kernel tells it; "" for nobody, or one that is not seen.
+    """Return the id of the process that has the file flocked, as the kernel lists it.
 
-    One of another container is not seen. The name stays that of the process that took the lock when it has ended and
-    another still has its descriptor.
+    The id is empty when there is no such process, or when it cannot be seen from here.
+
+    One of another container is not seen. The name stays that of the process that took the lock when
+    it has ended and another still has its descriptor.
     """
     try:
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()

@@ -77,7 +77,11 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class PostgresqlInspection:
-    """What was seen. connections_left: for this user, in this database; connections_needed: by one instance."""
+    """The findings of an inspection.
+
+    `connections_left` is what is left for this user in this database. `connections_needed` is what
+    one instance needs.
+    """
 
     place: str
     version: int
@@ -100,7 +104,10 @@ class PostgresqlInspection:
 
 
 def inspect_postgresql(url: str) -> PostgresqlInspection:
-    """Look at the database of this URL. Raises StoreRefused: StoreUnreachable, in the driver's words, when it does not answer."""
+    """Inspect the database of this URL.
+
+    Raises StoreRefused: StoreUnreachable, in the driver's words, when the database does not answer.
+    """
     database = sql.of_url(url)
     place = database.place(url)
     try:

@@ -13,7 +13,10 @@ from headrace_server.store.sql.sqlite import database_file, open_to_look
 
 @dataclass(frozen=True, slots=True)
 class SqliteInspection:
-    """What was seen. damage: SQLite's own words, nothing when all is well."""
+    """The findings of an inspection.
+
+    `damage` has SQLite's own words, and is empty when all is well.
+    """
 
     state: migrate.SchemaState
     damage: Sequence[str]

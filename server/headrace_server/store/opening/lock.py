@@ -4,16 +4,19 @@
        ✝ dies                                │
     new server ── "held by 123, who is dead: its supervisor is sweeping" ── waits ── gets them ──> recovery
 
-A flock belongs to the open file, not to a process: it is free when the last duplicate of its descriptor is closed.
-The server gives one duplicate of each to its supervisor (`fds`, through pass_fds) and to nobody else; a job's process
-that inherited one would hold the database for ever. So a restarted server cannot claim before the old children are gone.
+A flock belongs to the open file, not to a process: it is free when the last duplicate of its
+descriptor is closed. The server gives one duplicate of each to its supervisor (`fds`, through
+pass_fds) and to nobody else; a job's process that inherited one would hold the database for ever.
+So a restarted server cannot claim before the old children are gone.
 
-**Why two.** The lock beside the database has pid and host of its holder inside, for the sentence that refuses another.
-But it goes by a name: it can be removed, and a bind mount or a hard link leads to the same database past it. The lock
-on the database goes by what the file is. A symbolic link is resolved first, as SQLite does. After each lock the path is
-looked at again: what was locked is what stands there now, not what stood there before somebody replaced it.
+**Why two.** The lock beside the database has pid and host of its holder inside, for the sentence
+that refuses another. But it goes by a name: it can be removed, and a bind mount or a hard link
+leads to the same database past it. The lock on the database goes by what the file is. A symbolic
+link is resolved first, as SQLite does. After each lock the path is looked at again: what was locked
+is what stands there now, not what stood there before somebody replaced it.
 
-A database with two names is refused: its log (-wal) belongs to one of them, and who opens the other misses it.
+A database with two names is refused: its log (-wal) belongs to one of them, and who opens the other
+misses it.
 """
 
 import contextlib
@@ -40,7 +43,11 @@ _POLL: Final = 0.05
 
 
 class Holder(NamedTuple):
-    """Who holds a lock; alive is False for one that has ended and left processes behind. pid is "" for one unknown."""
+    """The process that holds a lock.
+
+    `alive` is False for a process that has ended and left processes behind. `pid` is empty when
+    unknown.
+    """
 
     pid: str
     host: str
@@ -48,10 +55,12 @@ class Holder(NamedTuple):
 
 
 class StoreLock:
-    """The right to serve a database, held until `release` and by whoever else has the descriptors.
+    """The right to serve a database.
 
-    fds are not inheritable by themselves: pass them on by name (pass_fds). There are none where a database is shared:
-    many may serve it, and each proves by its lease that it lives.
+    It is held until `release`, and by every other process that has the descriptors.
+
+    fds are not inheritable by themselves: pass them on by name (pass_fds). There are none where a
+    database is shared: many may serve it, and each proves by its lease that it lives.
     """
 
     def __init__(self, database: Path | None = None, fds: Sequence[int] = ()) -> None:
@@ -60,10 +69,12 @@ class StoreLock:
 
     @classmethod
     def take(cls, url: str, *, wait: float = SWEEP_WAIT) -> Self:
-        """Take the locks of the database of this URL, or raise StoreRefused with a sentence that says why not.
+        """Take the locks of the database of this URL.
 
-        A database that is not there is made, empty. Blocks for at most `wait` seconds, and only when the holder is dead
-        but its supervisor has not ended yet.
+        Raises StoreRefused with a sentence that says why not.
+
+        A database that is not there is made, empty. Blocks for at most `wait` seconds, and only
+        when the holder is dead but its supervisor has not ended yet.
         """
         if sql.of_url(url).shared:
             return cls()
@@ -94,7 +105,10 @@ class StoreLock:
             )
 
     def release(self) -> None:
-        """Give up this process's share, when its store is closed. LOCK_UN would take the supervisor's away with it."""
+        """Give up this process's share, once its store is closed.
+
+        LOCK_UN would take away the supervisor's share with it.
+        """
         if self.fds:
             name, file = self.fds
             inode.close(file)
@@ -102,7 +116,10 @@ class StoreLock:
 
 
 def holder(url: str) -> Holder | None:
-    """Who serves the database of this URL, without taking a lock from anybody. Raises StoreRefused."""
+    """Return the process that serves the database of this URL, or None.
+
+    No lock is taken from any process. Raises StoreRefused.
+    """
     database = database_file(url)
     if inode.held_here(database):
         return _myself()
@@ -126,7 +143,10 @@ def _holder_beside(path: Path) -> Holder | None:
 
 
 def _holder_of(database: Path) -> Holder | None:
-    """By the kernel's list alone: a lock for a moment would be held against a server that starts now."""
+    """Return the holder of a database by the kernel's list alone, or None.
+
+    A lock taken even for a moment would be held against a server that starts now.
+    """
     found = inode.at(database)
     holder = None if found is None else _listed(found)
     return holder if holder is not None and holder.pid else None
@@ -225,7 +245,10 @@ def _read(fd: int) -> Holder:
 
 
 def _seen(fd: int) -> Holder:
-    """The holder of a database whose lock beside it was free: removed, or not the one of this name."""
+    """Return the holder of a database whose lock file beside it was free.
+
+    That lock file was removed, or is not the one of this name.
+    """
     return _listed(inode.of(fd))
 
 

@@ -1,11 +1,13 @@
-"""The schema's version: what the database has, what this code wants, and the way from one to the other.
+"""The schema's version: what the database has, what this code wants, and how to get there.
 
-All steps of an upgrade are one transaction. A database without tables gets those of this code at once.
+All steps of an upgrade are one transaction. A database without tables gets those of this code at
+once.
 
-**Two versions side by side.** While instances are replaced one by one, the first new one has changed the tables and
-old ones still serve them, or are started again. So a change is made in two versions: one *expands* the tables (adds what
-old code does not miss), a later one *contracts* them (takes away what nobody uses any more). Which code a change leaves
-able to serve is said by the name of its revision, and so by the database itself:
+**Two versions side by side.** While instances are replaced one by one, the first new one has
+changed the tables and old ones still serve them, or are started again. So a change is made in two
+versions: one *expands* the tables (adds what old code does not miss), a later one *contracts* them
+(takes away what nobody uses any more). Which code a change leaves able to serve is said by the name
+of its revision, and so by the database itself:
 
     0007_since_0006   these tables serve code that knows schema 0006 or later
     0007              these tables serve no code that is older than they are
@@ -15,7 +17,8 @@ able to serve is said by the name of its revision, and so by the database itself
     0007_since_0006 serves it as it is           serves it
     0007            refuses: "written by a newer Headrace"
 
-A database that is newer than the code and does not say that it serves it is refused, not guessed at.
+A database that is newer than the code and does not say that it serves it is refused, not guessed
+at.
 """
 
 import logging
@@ -40,10 +43,10 @@ _REVISION: Final = re.compile(r"(?P<number>\d{4})(?:_since_(?P<since>\d{4}))?")
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """Where a database stands.
+    """The schema version of a database, and what this code can do with it.
 
-    current is None for one without tables, known tells whether this code has met it, serves whether this code can work
-    with its tables though it has not.
+    current is None for one without tables, known tells whether this code has met it, serves whether
+    this code can work with its tables though it has not.
     """
 
     current: str | None
@@ -58,13 +61,16 @@ class SchemaState:
 
 
 def state(url: str) -> SchemaState:
-    """Where the database of this URL stands. Raises StoreRefused when it cannot be opened."""
+    """Return the schema state of the database of this URL.
+
+    Raises StoreRefused when it cannot be opened.
+    """
     with _opened(url) as connection:
         return _read(connection)
 
 
 def state_of(revision: str | None) -> SchemaState:
-    """What it means that a database bears this revision."""
+    """Return the schema state of a database that bears this revision."""
     met = steps.revisions()
     head = met[-1]
     known = revision is None or revision in met
@@ -91,10 +97,12 @@ def check(url: str) -> None:
 
 
 def upgrade(url: str) -> None:
-    """Bring the database to the tables of this code; make it if there is none (SQLite). SQLite: call it with the lock held.
+    """Bring the database to the tables of this code.
 
-    One that is newer and serves this code stays as it is. Raises SchemaMismatch when it is newer and does not,
-    StoreRefused when it cannot be opened.
+    A SQLite database is made if there is none, and its lock must be held during the call.
+
+    One that is newer and serves this code stays as it is. Raises SchemaMismatch when it is newer
+    and does not, StoreRefused when it cannot be opened.
     """
     with _opened(url) as connection:
         sql.of(connection).hold_schema(connection)

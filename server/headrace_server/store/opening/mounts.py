@@ -8,11 +8,14 @@ from headrace_server.store.errors import NetworkFilesystem
 NETWORK_FILESYSTEMS: Final = frozenset(
     {"afs", "ceph", "cifs", "fuse.glusterfs", "fuse.sshfs", "lustre", "nfs", "nfs4", "smb2", "smb3", "smbfs"}
 )
-"""Where locks cannot be trusted."""
+"""The file systems on which locks cannot be trusted."""
 
 
 def refuse_network(database: Path) -> None:
-    """Raise NetworkFilesystem when the mount table says that the file lies on another machine's disk."""
+    """Raise NetworkFilesystem when the file lies on another machine's disk.
+
+    The mount table tells where it lies.
+    """
     kind = file_system(database.parent)
     if kind in NETWORK_FILESYSTEMS:
         raise NetworkFilesystem(
@@ -22,7 +25,10 @@ def refuse_network(database: Path) -> None:
 
 
 def file_system(folder: Path) -> str:
-    """The kind of file system on which a folder lies, as the mount table has it; "" where there is no table."""
+    """Return the kind of file system on which a folder lies, from the mount table.
+
+    The text is empty where there is no table.
+    """
     try:
         mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,7 +1,9 @@
-"""The steps from no tables to those of this code, each a file in migrations/; and the short way, for a database without tables.
+"""The steps from no tables to those of this code, and the short way for an empty database.
 
-That way needs no Alembic, whose import costs a server a fifth of its start: `climb` has the long way. A test proves that both
-end at the same tables with the same rows.
+Each step is a file in migrations/. The short way is for a database without tables.
+
+That way needs no Alembic, whose import costs a server a fifth of its start: `climb` has the long
+way. A test proves that both end at the same tables with the same rows.
 """
 
 import re
@@ -35,7 +37,10 @@ _version: Final = Table(
 
 
 def revisions() -> list[str]:
-    """What this code knows, from the first to the head: the names of files begin with their revisions."""
+    """Return the revisions that this code knows, from the first to the head.
+
+    The names of the files begin with their revisions.
+    """
     names = (_FILE.fullmatch(path.name) for path in (MIGRATIONS / "versions").iterdir())
     return sorted(found["revision"] for found in names if found)
 

@@ -1,10 +1,10 @@
-"""What the writer does for the relay: take away what was confirmed, and say who leads.
+"""The writer's work for the relay: remove what was confirmed, and say which instance leads.
 
     duty 'broadcast'      holder "" ──lead──> A ── A leaves, dies, or has no broker ──> "" or A ──lead──> B
 
-One instance publishes at a time; who it is stands in the database, and counts for as long as that instance lives.
-Should two believe for a moment that they are it, events may be published twice, but still those of a job in their
-order: each of them takes a job's events from their beginning.
+One instance publishes at a time; who it is stands in the database, and counts for as long as that
+instance lives. Should two believe for a moment that they are it, events may be published twice, but
+still those of a job in their order: each of them takes a job's events from their beginning.
 """
 
 from collections.abc import Sequence

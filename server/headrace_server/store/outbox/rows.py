@@ -1,12 +1,13 @@
-"""The outbox: events that are to be broadcast, from their COMMIT until the broker has confirmed them.
+"""The outbox: events to be broadcast, from their COMMIT until the broker has confirmed them.
 
     transaction of the event     INSERT job_event, INSERT outbox ─ COMMIT
     who leads                    unsent ─> published ─> confirmed ─> settle: DELETE
 
-It is rows and not a cursor into the log: a cursor would miss what is committed late. A row has all of its event, so a
-job may be deleted while its events wait for a broker. Places rise with the revisions of a job, since an event is
-inserted while the job's row is held: what can be seen of a job is a beginning of what there is. Of each job on a page
-every row is read, so none is met with an earlier one missing.
+It is rows and not a cursor into the log: a cursor would miss what is committed late. A row has all
+of its event, so a job may be deleted while its events wait for a broker. Places rise with the
+revisions of a job, since an event is inserted while the job's row is held: what can be seen of a
+job is a beginning of what there is. Of each job on a page every row is read, so none is met with an
+earlier one missing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +55,9 @@ _EVENT: Final = ("job_id", "tenant", "type", "revision", "at", "attempt", "statu
 
 @cache
 def _page(limit: int, *, parked: bool) -> tuple[Query, Query]:
-    """The rows of a page, and all that their jobs have: of that so much that one answer can carry it.
+    """Return the query for the rows of a page, and the query for all rows of their jobs.
+
+    The second is bounded so that one answer can carry its rows.
 
     The numbers stand in the text, since PostgreSQL must see that they are small to choose its plan.
     """
@@ -84,7 +87,10 @@ _oldest = Query(select(outbox.c.at).order_by(outbox.c.place).limit(literal_colum
 
 
 class Announcer:
-    """Puts events of some kinds into the outbox, parameters and results beside them up to so many bytes; 0: never."""
+    """The writer of events of some kinds into the outbox.
+
+    Parameters and results are put beside them up to so many bytes; 0 means never.
+    """
 
     def __init__(self, kinds: Iterable[EventKind], payload_bytes: int) -> None:
         self._kinds = frozenset(kinds)
@@ -105,7 +111,8 @@ class Announcer:
     ) -> None:
         """Put out what these changes say.
 
-        Before the log has it: what it has by now tells what was announced before. When parameters and results are written.
+        Before the log has it: what it has by now tells what was announced before. When parameters
+        and results are written.
         """
         told = [[event for event in change.events if event.kind in self._kinds] for change in changes]
         known = {events[0].job_id for events in told if events and stored[events[0].job_id] is not None}

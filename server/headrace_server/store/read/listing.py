@@ -1,7 +1,7 @@
 """Reads of many jobs: filters, pages by key, counts.
 
-A page goes on behind the sort key and the id of its last job, so jobs that come and go meanwhile shift nothing:
-a job that keeps its key is shown exactly once.
+A page goes on behind the sort key and the id of its last job, so jobs that come and go meanwhile
+shift nothing: a job that keeps its key is shown exactly once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -58,7 +58,11 @@ def get(connection: Connection, job_id: str, tenant: str, *, payload: bool) -> F
 
 
 def newer(connection: Connection, known: Sequence[tuple[str, int]]) -> tuple[list[Job], list[str]]:
-    """Of these jobs and revisions: those that have another by now, or show progress; and the ids of those that are gone."""
+    """Return the known jobs that have moved on, and the ids of those that are gone.
+
+    `known` lists job ids with revisions. A job has moved on when it has another revision by now, or
+    shows progress.
+    """
     found = _newer(connection, known=rows.dumps(known))
     gone = [job_id for job_id, stored, *_ in found if stored is None]
     return [rows.job_of(row) for _, stored, *row in found if stored is not None], gone

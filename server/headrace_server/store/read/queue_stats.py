@@ -1,4 +1,7 @@
-"""What queues and tenants are doing: which there are, how much waits and runs. Each read is bounded."""
+"""The activity of queues and tenants: which there are, and how much waits and runs.
+
+Each read is bounded.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -43,7 +46,10 @@ _waiting = {
 
 
 def read(connection: Connection, scope: Scope, *, after: str, limit: int) -> Sequence[QueueStats]:
-    """The queues or the tenants behind a name, by name: those with jobs that wait or run, or with a gate."""
+    """Return the queues or tenants after a name, in order of name.
+
+    They are those with jobs that wait or run, or with a gate.
+    """
     kinds = candidates.kinds(connection)
     running: dict[str, int] = dict(connection.execute(_running[scope]).all())
     named = gates.page(connection, after=scope.key(after), limit=limit)

@@ -32,7 +32,10 @@ NEWER_PAGE: Final = 1000
 
 
 class Reader:
-    """What a store answers without writing. See domain.ports for what each method promises."""
+    """The queries that a store answers without writing.
+
+    See domain.ports for what each method promises.
+    """
 
     def __init__(self, database: Dialect, engine: Engine) -> None:
         self._database = database
@@ -59,7 +62,11 @@ class Reader:
         return await self._read(lambda connection: one_job.events(connection, job_id, after, limit))
 
     async def newer(self, known: Mapping[str, int]) -> tuple[list[Job], list[str]]:
-        """Of the jobs whose revision is known: those that have another by now, or show progress; and those that are gone."""
+        """Return the known jobs that have moved on, and the ids of those that are gone.
+
+        `known` maps job ids to revisions. A job has moved on when it has another revision by now,
+        or shows progress.
+        """
         pairs = list(known.items())
         pages = [pairs[first : first + NEWER_PAGE] for first in range(0, len(pairs), NEWER_PAGE)]
         found: list[Job] = []
@@ -71,7 +78,10 @@ class Reader:
         return found, gone
 
     async def instances(self, *, held: bool = True) -> list[Instance]:
-        """Those that serve the database, and those that have died lately, oldest first. held: count their runs too."""
+        """Return the live instances and those that died lately, oldest first.
+
+        `held` asks for the number of their runs too.
+        """
         return await self._read(lambda connection: instances.everyone(connection, held=held))
 
     async def find_gates(self, *, after: str, limit: int) -> Sequence[Gate]:
@@ -79,7 +89,7 @@ class Reader:
         return await self._read(lambda connection: gates.page(connection, after=after, limit=limit))
 
     async def traffic(self, scope: Scope, *, after: str, limit: int) -> Sequence[QueueStats]:
-        """What the queues, or the tenants, behind a name are doing, by name."""
+        """Return the activity of the queues or tenants after a name, in order of name."""
         return await self._read(
             lambda connection: queue_stats.read(connection, scope, after=after, limit=limit)
         )
@@ -91,11 +101,14 @@ class Reader:
         )
 
     async def backlog(self) -> Backlog:
-        """What waits in the outbox."""
+        """Return how much waits in the outbox."""
         return await self._read(rows.backlog)
 
     async def _read(self, question: Callable[[Connection], Answer]) -> Answer:
-        """Ask in a transaction of its own, on a reader's thread: a reader that lingers lets the log grow."""
+        """Run a query in a transaction of its own, on a reader's thread.
+
+        A reader that lingers lets the log grow.
+        """
         if self._closed:
             raise StoreUnavailable("The store is closed.")
         loop = asyncio.get_running_loop()
@@ -115,6 +128,9 @@ class Reader:
         return answer
 
     def _raise_unavailable(self, error: Exception) -> None:
-        """Where a read has met trouble of the database, which is nobody's fault."""
+        """Raise StoreUnavailable if trouble of the database made a read fail.
+
+        No code is at fault then.
+        """
         if reason := self._database.unavailable_reason(error):
             raise StoreUnavailable(f"The database cannot be read now: {reason}.") from error

@@ -1,21 +1,25 @@
-"""The tail: what other stores commit to the same database, read from the log as soon as it is there.
+"""The tail: it reads from the log what other stores commit, as soon as it is there.
+
+The other stores commit to the same database.
 
     store 1   commit (1, 7) ── hint ──┐
     store 2   commit (2, 3) ── hint ──┼──> store 3   writers 1 2 4 …      one query: of each writer what is behind its seq
     store 4   commit (4, 9) ── hint ──┘    cursor    6 3 9 …      ──>     (1, 7), told, and the cursor moves on
 
-**A place is (writer, seq)**, and the cursor a vector, one seq for each writer. A single number for all cannot work: what
-is numbered first may be committed last, and a reader that has moved on misses it for ever. A writer's own commits come
-one after the other, so behind its seq nothing appears late; and nobody waits for the slowest transaction of all.
+**A place is (writer, seq)**, and the cursor a vector, one seq for each writer. A single number for
+all cannot work: what is numbered first may be committed last, and a reader that has moved on misses
+it for ever. A writer's own commits come one after the other, so behind its seq nothing appears
+late; and nobody waits for the slowest transaction of all.
 
-**In order.** Events of one job may lie in the logs of several writers. They have an order, because whoever writes one
-holds the job's row; a round of the tail may still meet the later before the earlier, in another writer's log. Those who
-listen know the revision that they have reached, and read the log of the job itself where there is a gap.
+**In order.** Events of one job may lie in the logs of several writers. They have an order, because
+whoever writes one holds the job's row; a round of the tail may still meet the later before the
+earlier, in another writer's log. Those who listen know the revision that they have reached, and
+read the log of the job itself where there is a gap.
 
-**Hints, not data.** After commits a store sends an empty NOTIFY: in no transaction with them, because a
-transaction that notifies holds a lock of the whole server until its commit is on disk. A hint may be lost; once a second
-the tail looks anyway. Many commits share one. Whoever has changed a gate hints too, at what may be claimed now: nothing in
-the log tells of it.
+**Hints, not data.** After commits a store sends an empty NOTIFY: in no transaction with them,
+because a transaction that notifies holds a lock of the whole server until its commit is on disk. A
+hint may be lost; once a second the tail looks anyway. Many commits share one. Whoever has changed a
+gate hints too, at what may be claimed now: nothing in the log tells of it.
 
 One connection listens, notifies and reads.
 """
@@ -98,7 +102,7 @@ class Cursor:
         self._seqs = {**dict(_ends(connection)), **self._seqs}
 
     def read(self, connection: Connection) -> list[Event]:
-        """What is new, at most a page of each writer."""
+        """Return the new events, at most a page of each writer."""
         events = []
         for number, seq, *row in _next(connection, cursor=rows.dumps([*self._seqs.items()])):
             self._seqs[number] = seq
@@ -107,7 +111,9 @@ class Cursor:
 
 
 class Tail:
-    """The thread that reads. on_events is called on the event loop's thread; the next page is read after that.
+    """The thread that reads what other stores commit.
+
+    `on_events` is called on the event loop's thread, and the next page is read after that.
 
     on_open is called there too, when another store has changed a gate.
     """

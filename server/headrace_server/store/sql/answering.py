@@ -1,7 +1,7 @@
 """One question to a PostgreSQL server that may have stopped answering.
 
-The driver's own calls wait as long as the connection lives, and a connection to a server that stands still lives:
-its kernel acknowledges what nobody reads.
+The driver's own calls wait as long as the connection lives, and a connection to a server that
+stands still lives: its kernel acknowledges what nobody reads.
 """
 
 import select
@@ -13,7 +13,10 @@ from psycopg.pq.abc import PGconn
 
 
 def answer(connection: PGconn, question: bytes, seconds: float) -> bytes | None:
-    """The first value of the first row, None without one. Raises psycopg.OperationalError; the connection is of no use then."""
+    """Return the first value of the first row, or None without a row.
+
+    Raises psycopg.OperationalError, after which the connection is of no use.
+    """
     until = time.monotonic() + seconds
     arrival = select.poll()
     arrival.register(connection.socket, select.POLLIN)

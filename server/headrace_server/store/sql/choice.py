@@ -1,4 +1,7 @@
-"""Which database a URL or a connection means. Who serves a file does not load what PostgreSQL needs."""
+"""The choice of the database that a URL or a connection means.
+
+A server that serves a file does not load what PostgreSQL needs.
+"""
 
 from collections.abc import Callable
 from functools import cache

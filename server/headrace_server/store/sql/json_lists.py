@@ -1,4 +1,6 @@
-"""Lists as one parameter: a JSON array that the database reads. Each database's file says how it does.
+"""Lists as one parameter: a JSON array that the database reads.
+
+The file of each database says how it reads the array.
 
 A list in the text of a statement would make a statement of each length.
 """

@@ -1,4 +1,4 @@
-"""What the store asks of a database."""
+"""The port for what the store asks of a database."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,10 +11,12 @@ from headrace_server.store.errors import StoreRefused, StoreUnreachable
 
 
 class Engines(NamedTuple):
-    """The connections of one store. Where one writer is all there can be, it does what others have connections for.
+    """The connections of one store.
 
-    beats: for the heartbeat, which waits for nothing else. tail: to follow the log; each statement is a transaction.
-    probe: to ask whether the database answers, whatever the others are busy with.
+    Where there can be only one writer, it also does what others have separate connections for.
+
+    beats: for the heartbeat, which waits for nothing else. tail: to follow the log; each statement
+    is a transaction. probe: to ask whether the database answers, whatever the others are busy with.
     """
 
     writes: Engine
@@ -31,14 +33,17 @@ class Engines(NamedTuple):
 
 
 class News(NamedTuple):
-    """What a hint says: that there is something new in the log, that a gate was changed."""
+    """The content of a hint: whether the log has something new, and whether a gate was changed."""
 
     log: bool
     gates: bool
 
 
 class Hints(ABC):
-    """Messages between the stores of one database that carry no data: that there is news, and of what kind."""
+    """Messages between the stores of one database that carry no data.
+
+    They say only that there is news, and of what kind.
+    """
 
     @abstractmethod
     def listen(self, connection: Connection) -> None:
@@ -67,19 +72,25 @@ class Dialect(ABC):
     shared: ClassVar[bool]
     """Whether other stores may write to the same database.
 
-    Then a COMMIT may be carried out and its answer be lost, work may be in another's way, and what this store has
-    counted may be out of date.
+    Then a COMMIT may be carried out and its answer be lost, work may be in another's way, and what
+    this store has counted may be out of date.
     """
     readers: ClassVar[int]
     """Connections, and threads, for reads."""
 
     @abstractmethod
     def place(self, url: str) -> str:
-        """How sentences for the operator name the database of a URL: without secrets. Raises StoreRefused."""
+        """Return the name of a URL's database for sentences to the operator, without secrets.
+
+        Raises StoreRefused.
+        """
 
     @abstractmethod
     def engines(self, url: str, *, durable: bool) -> Engines:
-        """The connections of a store. durable: a commit has reached the disk when it returns. Raises StoreRefused."""
+        """Return the connections of a store.
+
+        `durable` means that a commit has reached the disk when it returns. Raises StoreRefused.
+        """
 
     @abstractmethod
     def hints(self) -> Hints | None:
@@ -87,11 +98,17 @@ class Dialect(ABC):
 
     @abstractmethod
     def owner_engine(self, url: str) -> Engine:
-        """One connection that may change the tables, however long that takes. Raises StoreRefused."""
+        """Return one connection that may change the tables, however long that takes.
+
+        Raises StoreRefused.
+        """
 
     @abstractmethod
     def check(self, connection: Connection, place: str) -> None:
-        """Whether the database can hold every text. Raises StoreRefused; place: how the sentence names it."""
+        """Check that the database can hold every text.
+
+        Raises StoreRefused if not. `place` is the name of the database in its sentence.
+        """
 
     @abstractmethod
     def hold_schema(self, connection: Connection) -> None:
@@ -111,41 +128,64 @@ class Dialect(ABC):
 
     @abstractmethod
     def name(self, engines: Engines, numbers: Sequence[int]) -> None:
-        """Let the connections that write bear the numbers of their writers, so that others can end them."""
+        """Label the connections that write with the numbers of their writers.
+
+        Other instances can then end them.
+        """
 
     @abstractmethod
     def terminate(self, connection: Connection, numbers: Sequence[int]) -> None:
-        """End the connections of these writers: whatever they wait for, they let go of what they hold."""
+        """End the connections of these writers.
+
+        Whatever they wait for, they let go of what they hold.
+        """
 
     @abstractmethod
     def ask(self, probe: Engine, seconds: float) -> None:
-        """Return when the database answers and takes writes, as far as it can say so itself; raise what is in the way.
+        """Return when the database answers and takes writes; raise what is in the way.
+
+        This is known only as far as the database can say so itself.
 
         Where an answer may fail to come without an error, it is waited for so many seconds.
         """
 
     @abstractmethod
     def unavailable_reason(self, error: BaseException) -> str:
-        """What the database says when it is locked, full, damaged or gone; "" for any other error.
+        """Return why the database is locked, full, damaged or gone, in its own words.
 
-        It is asked through SQLAlchemy or directly: the driver's error is in the one or is the other.
+        The text is empty for any other error.
+
+        It is asked through SQLAlchemy or directly: the driver's error is in the one or is the
+        other.
         """
 
     @abstractmethod
     def is_conflict(self, error: BaseException) -> bool:
-        """Whether another's transaction was in the way, so that the same work, done again, will be done."""
+        """Return whether another transaction was in the way.
+
+        The same work, done again, will then be done.
+        """
 
     @abstractmethod
     def reads_on(self, error: BaseException) -> bool:
-        """Whether it was only that a stored text is none: asked again, the same question is answered with its bytes."""
+        """Return whether the only trouble was a stored text that is not valid text.
+
+        Asked again, the same question is answered with the bytes of that text.
+        """
 
     @abstractmethod
     def write_back(self, engine: Engine) -> bool:
-        """Tidy up after the last of the work; False when somebody was in the way, who is not waited for."""
+        """Tidy up after the last of the work; return False when another user was in the way.
+
+        It does not wait for that user.
+        """
 
     @abstractmethod
     def entry_equals(self, document: ColumnElement[Any], name: str, value: Any) -> ColumnElement[bool]:
-        """Whether a JSON object has this entry, of the same kind: 1 is neither 1.0 nor true nor "1"."""
+        """Return the condition that a JSON object has this entry, of the same kind.
+
+        The number 1 is neither 1.0 nor true nor the string "1" here.
+        """
 
     @abstractmethod
     def entry_begins(self, document: ColumnElement[Any], name: str, prefix: str) -> ColumnElement[bool]:
@@ -153,7 +193,10 @@ class Dialect(ABC):
 
 
 def begins(text: ColumnElement[Any], prefix: str) -> ColumnElement[bool]:
-    """Whether a text begins with the prefix, taken literally: LIKE would read % and _ and fold case."""
+    """Return the condition that a text begins with the prefix, taken literally.
+
+    LIKE would interpret % and _ and fold case.
+    """
     return func.substr(text, 1, len(prefix)) == prefix
 
 

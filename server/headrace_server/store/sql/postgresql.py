@@ -1,18 +1,23 @@
 """PostgreSQL: many stores, each with a connection that writes, one that claims and a few that read.
 
-- **Nothing waits for ever.** A stopped process keeps its row locks: its transaction is ended after 2 s, and who waits
-  for it gives up after 1 s and does its batch again. But the server starts no clock in the middle of a pipeline, nor
-  behind the flush with which the driver ends one. So whoever finds that an instance has died ends its connections,
-  which bear the numbers of their writers. A silent network is noticed within about 5 s.
-- **Plans are certain.** A connection that writes or claims meets each statement thousands of times, prepared, while
-  tables grow from nothing: a plan that was good for ten rows must not be kept for a million. So its statements name
-  one table and a prefix of one index, joins begin with what is bound, and scanning, hashing and merging are switched
-  off there: nothing else is left to choose. Reads are planned anew each time.
-- **Reads are one snapshot** for all their statements (REPEATABLE READ, READ ONLY). Writes need none: they read what
-  they have locked. READ ONLY is said by each BEGIN, not by the session: a URL with target_session_attrs=read-write has
-  the driver refuse a session that is read-only from its start.
-- **Texts are UTF-8**, on the connection whatever its surroundings say, and in the database, or it is refused.
-- Texts compare by their bytes (COLLATE "C"), as on SQLite, whatever the language of the database is.
+- **Nothing waits for ever.** A stopped process keeps its row locks: its transaction is ended after
+  2 s, and who waits for it gives up after 1 s and does its batch again. But the server starts no
+  clock in the middle of a pipeline, nor behind the flush with which the driver ends one. So whoever
+  finds that an instance has died ends its connections, which bear the numbers of their writers. A
+  silent network is noticed within about 5 s.
+- **Plans are certain.** A connection that writes or claims meets each statement thousands of times,
+  prepared, while tables grow from nothing: a plan that was good for ten rows must not be kept for a
+  million. So its statements name one table and a prefix of one index, joins begin with what is
+  bound, and scanning, hashing and merging are switched off there: nothing else is left to choose.
+  Reads are planned anew each time.
+- **Reads are one snapshot** for all their statements (REPEATABLE READ, READ ONLY). Writes need
+  none: they read what they have locked. READ ONLY is said by each BEGIN, not by the session: a URL
+  with target_session_attrs=read-write has the driver refuse a session that is read-only from its
+  start.
+- **Texts are UTF-8**, on the connection whatever its surroundings say, and in the database, or it
+  is refused.
+- Texts compare by their bytes (COLLATE "C"), as on SQLite, whatever the language of the database
+  is.
 """
 
 import os
@@ -57,8 +62,8 @@ _CONNECT: Final[Mapping[str, int | str]] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,  # milliseconds; all others are seconds
-    # Ours, whatever PGCLIENTENCODING, the URL, its options, the role or the database say: a text that the connection
-    # could not carry would be an end that cannot be written.
+    # Ours, whatever PGCLIENTENCODING, the URL, its options, the role or the database say: a text
+    # that the connection could not carry would be an end that cannot be written.
     "client_encoding": "utf8",
 }
 _SOON: Final[Mapping[str, int | str]] = {**_CONNECT, "connect_timeout": 2, "tcp_user_timeout": 1000}
@@ -96,7 +101,10 @@ _END: Final = text(
 )
 """It waits for the end of each, half a second at most."""
 _GATES_LOCK: Final = _SCHEMA_LOCK + 1
-"""The key of the advisory lock of the gates: it writes nothing, so those who share it do not feel each other."""
+"""The key of the advisory lock of the gates.
+
+The lock writes nothing, so transactions that share it do not disturb each other.
+"""
 _SHARE_GATES: Final = f"SELECT pg_advisory_xact_lock_shared({_GATES_LOCK})"
 _HOLD_GATES: Final = f"SELECT pg_advisory_xact_lock({_GATES_LOCK})"
 
@@ -107,7 +115,7 @@ _CONFLICTS: Final = (
 )
 _TROUBLE: Final = (psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceError)
 _DATA: Final = (errors.ProgramLimitExceeded,)
-"""Of the errors called operational those that the data have made: a key that no index page can hold."""
+"""The operational errors that are caused by the data: a key that no index page can hold."""
 
 
 class _Postgresql(Dialect):
@@ -130,7 +138,8 @@ class _Postgresql(Dialect):
             _engine(url, "writes", 1, {**_ALL, **writing}),
             reads,
             _engine(url, "claims", 1, {**_ALL, **writing}),
-            # What a beat says is true the moment it is answered: it need not outlive a crash of the database.
+            # What a beat says is true the moment it is answered: it need not outlive a crash of the
+            # database.
             _engine(url, "beats", 1, {**_ALL, **_BEAT}),
             _engine(url, "tail", 1, {**_ALL, **_TAIL}).execution_options(isolation_level="AUTOCOMMIT"),
             _engine(url, "probe", 1, _ALL, limits=_SOON).execution_options(isolation_level="AUTOCOMMIT"),

@@ -1,10 +1,11 @@
 """SQLite: one file, one store, one writer at a time. Connections, transactions, JSON.
 
-Python's sqlite3 opens transactions by itself, and only before writes: a SELECT and the UPDATE that follows from
-it then lie in two of them, and one job is claimed twice. So the driver is told to leave transactions alone
-(isolation_level None) and each begins explicitly: a writer's with BEGIN IMMEDIATE, which takes the write lock
-before anything is read and waits for it (a deferred BEGIN fails at once when it is upgraded late), a reader's
-with BEGIN, which keeps one snapshot for all its statements.
+Python's sqlite3 opens transactions by itself, and only before writes: a SELECT and the UPDATE that
+follows from it then lie in two of them, and one job is claimed twice. So the driver is told to
+leave transactions alone (isolation_level None) and each begins explicitly: a writer's with BEGIN
+IMMEDIATE, which takes the write lock before anything is read and waits for it (a deferred BEGIN
+fails at once when it is upgraded late), a reader's with BEGIN, which keeps one snapshot for all its
+statements.
 """
 
 import logging
@@ -43,7 +44,10 @@ PRAGMAS: Final[Mapping[str, int | str]] = {
 
 
 def database_path(url: str) -> str:
-    """The file of a URL such as sqlite:////var/lib/headrace/jobs.db. Raises StoreRefused for anything else."""
+    """Return the file of a URL such as sqlite:////var/lib/headrace/jobs.db.
+
+    Raises StoreRefused for anything else.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -60,7 +64,8 @@ def database_path(url: str) -> str:
     if "\0" in path:
         raise StoreRefused(f"{url!r} is no database URL: no path has a NUL.")
     if parsed.query:
-        # Another file would be opened (uri=true) than the one that is locked, or nothing would come of them.
+        # Another file would be opened (uri=true) than the one that is locked, or nothing would come
+        # of them.
         given = ", ".join(parsed.query)
         raise StoreRefused(
             f"The database {path} is opened as Headrace needs it: leave out of its URL {given}."
@@ -69,7 +74,10 @@ def database_path(url: str) -> str:
 
 
 def database_file(url: str) -> Path:
-    """The file that the path of a URL leads to, through links, as SQLite resolves it: its log is beside that one."""
+    """Return the file that a URL's path leads to, through links, as SQLite resolves it.
+
+    The log of the database is beside that file.
+    """
     path = database_path(url)
     try:
         return Path(os.path.realpath(path))
@@ -78,7 +86,10 @@ def database_file(url: str) -> Path:
 
 
 def writer_engine(url: str, *, durable: bool) -> Engine:
-    """The engine of the one connection that writes. durable: a commit has reached the disk when it returns."""
+    """Return the engine of the one connection that writes.
+
+    `durable` means that a commit has reached the disk when it returns.
+    """
     database_path(url)
     engine = create_engine(url, pool_size=1, max_overflow=0)
     set_up(engine, begin="BEGIN IMMEDIATE", pragmas={"synchronous": "FULL" if durable else "OFF"})
@@ -112,7 +123,10 @@ def set_up(engine: Engine, *, begin: str, pragmas: Mapping[str, int | str]) -> N
 
 _NO_TEXT: Final = "Could not decode to UTF-8"
 _damaged: Final = threading.Event()
-"""Whether a text was met that is none, in any database of this process. Until then the driver decodes, which is faster."""
+"""Whether a stored text that is not valid was met, in any database of this process.
+
+Until then the driver decodes, which is faster.
+"""
 
 
 def _text_or_bytes(stored: bytes) -> str | bytes:
@@ -124,22 +138,32 @@ def _text_or_bytes(stored: bytes) -> str | bytes:
 
 
 def open_to_look(path: Path) -> sqlite3.Connection:
-    """A connection to an existing file that changes nothing of it, whether a server is writing to it or not."""
-    # Without a log nobody has written since the last checkpoint, and SQLite need not make the files that go with one.
+    """Return a connection to an existing file that changes nothing in it.
+
+    It may be used whether a server is writing to the file or not.
+    """
+    # Without a log nobody has written since the last checkpoint, and SQLite need not make the files
+    # that go with one.
     still = "" if Path(f"{path}-wal").exists() else "&immutable=1"
     return sqlite3.connect(f"{path.as_uri()}?mode=ro{still}", uri=True, isolation_level=None)
 
 
 def damage(connection: sqlite3.Connection) -> list[str]:
-    """What SQLite finds wrong in a file, a line for each of the first ten; as long as reading all of it takes."""
+    """Return what SQLite finds wrong in a file, a line for each of the first ten.
+
+    It takes as long as reading the whole file.
+    """
     return [line for (line,) in connection.execute("PRAGMA quick_check(10)") if line != "ok"]
 
 
 def unavailable_reason(error: BaseException) -> str:
-    """What the database says when it is locked, full, damaged or gone; "" for any other error.
+    """Return why the database is locked, full, damaged or gone, in its own words.
 
-    It is asked through SQLAlchemy or directly: the driver's error is in the one or is the other. DatabaseError itself
-    is how it calls a damaged file; its other children are for bad data and bad statements.
+    The text is empty for any other error.
+
+    It is asked through SQLAlchemy or directly: the driver's error is in the one or is the other.
+    DatabaseError itself is how it calls a damaged file; its other children are for bad data and bad
+    statements.
     """
     said = getattr(error, "orig", error)
     own = isinstance(said, sqlite3.OperationalError | sqlite3.InternalError)
@@ -149,8 +173,8 @@ def unavailable_reason(error: BaseException) -> str:
 def keep_to_file(engine: Engine, path: Path) -> None:
     """From now on refuse to go on when the file is not the one that is there now.
 
-    SQLite does not notice when its file is deleted or replaced: it would write on to what nobody can open any more,
-    and a new connection would make an empty database in its place.
+    SQLite does not notice when its file is deleted or replaced: it would write on to what nobody
+    can open any more, and a new connection would make an empty database in its place.
     """
     kept = _identity(path)
 
@@ -174,7 +198,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def truncate_log(engine: Engine) -> bool:
-    """Write the log (-wal) back into the database and cut it to nothing; False when a reader was in the way."""
+    """Write the log (-wal) back into the database and cut it to nothing.
+
+    Return False when a reader was in the way.
+    """
     connection = engine.raw_connection()
     cursor = connection.cursor()
     try:
@@ -189,9 +216,12 @@ def truncate_log(engine: Engine) -> bool:
 
 
 def entry_equals(document: ColumnElement[Any], name: str, value: Any) -> ColumnElement[bool]:
-    """Whether a JSON object has this entry, of the same kind: 1 is neither 1.0 nor true nor "1".
+    """Return the condition that a JSON object has this entry, of the same kind.
 
-    Entries are compared as rows of json_each: a path such as $.name would need quoting, and has none for quotes.
+    The number 1 is neither 1.0 nor true nor the string "1" here.
+
+    Entries are compared as rows of json_each: a path such as $.name would need quoting, and has
+    none for quotes.
     """
     entry = func.json_each(document).table_valued("key", "value", "type")
     match value:

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine
 def transaction(engine: Engine) -> Iterator[Connection]:
     """A transaction of which nothing is left unless the block commits it.
 
-    What went wrong first is what is raised: that a lost connection cannot be rolled back either is no news.
+    What went wrong first is what is raised: that a lost connection cannot be rolled back either is
+    no news.
     """
     with engine.connect() as connection:
         connection.begin()

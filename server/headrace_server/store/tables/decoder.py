@@ -1,17 +1,18 @@
-"""The one decoder of what is stored: rows of jobs, bodies of events, what instances tell of themselves.
+"""The one decoder of stored data: rows of jobs, bodies of events, and reports of instances.
 
-A later version may have written it, since two serve one database during an upgrade, and a row may be damaged. Neither
-raises here:
+A later version may have written it, since two serve one database during an upgrade, and a row may
+be damaged. Neither raises here:
 
-- A key that is not known is kept, byte for byte. While the value of a column stays the same, its text is written back
-  as it was stored (`Kept`, in domain.job). A record that is changed in a part carries the members that it does not know
-  (`unknown`) through the change, and they are written behind its own. They go when the record goes as a whole: progress
-  and error with a new attempt.
+- A key that is not known is kept, byte for byte. While the value of a column stays the same, its
+  text is written back as it was stored (`Kept`, in domain.job). A record that is changed in a part
+  carries the members that it does not know (`unknown`) through the change, and they are written
+  behind its own. They go when the record goes as a whole: progress and error with a new attempt.
 - A number of an enum that is not known is a word UNKNOWN (domain.open_enum).
-- What cannot be read at all is as good as not there, and the job is *illegible*: it is shown without that part, it
-  is neither claimed nor changed by callers, and the log tells of it once.
+- What cannot be read at all is as good as not there, and the job is *illegible*: it is shown
+  without that part, it is neither claimed nor changed by callers, and the log tells of it once.
 
-So a row harms itself alone. Hot: what this version has written takes the short way, and pays nothing for all that.
+So a row harms itself alone. Hot: what this version has written takes the short way, and pays
+nothing for all that.
 """
 
 import logging
@@ -99,7 +100,10 @@ def _stop_exactly(text: str) -> Stop:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """How a column is read: exactly raises for what this version has not written itself, leniently for what nobody can read.
+    """The way in which a column is read.
+
+    `exactly` raises for what this version has not written itself. `leniently` raises only for what
+    no version can read.
 
     empty stands for NULL, and for what nobody can read.
     """
@@ -130,7 +134,7 @@ DECODERS: Final[Mapping[str, Decoder]] = {
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """What a column that is a number or a text holds."""
+    """What a column that is a number or a text may hold."""
 
     kind: type
     optional: bool
@@ -140,7 +144,10 @@ class Plain:
         return kind is self.kind or (self.optional and kind is _NOTHING)
 
     def read(self, stored: Any) -> Any:
-        """What can be read of another value. Raises nothing."""
+        """Return what can be read of a value of another type.
+
+        It raises nothing.
+        """
         if self.kind is str:
             return stored.decode(errors="replace") if isinstance(stored, bytes) else str(stored)
         return None if self.optional else 0
@@ -150,7 +157,10 @@ _NOTHING: Final = type(None)
 
 
 def keep_plain(job_id: str, name: str, stored: Any, value: Any) -> Kept:
-    """That a number or a text is none; the value in its place."""
+    """Keep a stored value that is not the number or text that it should be.
+
+    `value` stands in its place.
+    """
     if _told.first(job_id, name):
         words = "A part of a job cannot be read: %s holds %.100r"
         logger.error(words, name, stored, extra={"job_id": job_id})
@@ -158,7 +168,7 @@ def keep_plain(job_id: str, name: str, stored: Any, value: Any) -> Kept:
 
 
 def keep(job_id: str, name: str, stored: Any) -> Kept:
-    """What can be read of a column that could not be read exactly."""
+    """Keep a column that could not be read exactly, with what can be read of it."""
     try:
         value = DECODERS[name].leniently(stored)
         legible = name != "status"

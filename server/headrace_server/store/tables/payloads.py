@@ -24,7 +24,10 @@ def read_parameters(connection: Connection, job_ids: Sequence[str]) -> dict[str,
 
 
 def read_results(connection: Connection, job_ids: Sequence[str]) -> dict[str, str]:
-    """The results of these jobs by job id, as the JSON text of a dict; "" is what the job returned."""
+    """Return the results of these jobs by job id, as the JSON text of a dict.
+
+    The entry with the empty name is what the job returned.
+    """
     results: dict[str, list[str]] = {job_id: [] for job_id in job_ids}
     for job_id, name, body in _results(connection, ids=dumps(job_ids)):
         results[job_id].append(f"{dumps(name)}:{body}")

@@ -1,6 +1,9 @@
-"""JSON texts by their parts, each as it was written: what this version does not know of a record is kept byte for byte.
+"""JSON texts by their parts, each as it was written.
 
-To read a number or a text and to write it again may give other bytes: 1.10 becomes 1.1, an escape becomes a letter.
+Parts of a record that this version does not know are so kept byte for byte.
+
+To read a number or a text and to write it again may give other bytes: 1.10 becomes 1.1, an escape
+becomes a letter.
 """
 
 import re
@@ -13,7 +16,10 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
 def members(text: str) -> Iterator[tuple[str, str, str]]:
-    """Of a JSON object: name, value as written, and both with what stands between. Raises ValueError, or IndexError."""
+    """Of a JSON object: name, value as written, and both with what stands between.
+
+    Raises ValueError, or IndexError.
+    """
     at = _behind(text, 0, "{")
     while text[at] != "}":
         name, colon = _read(text, at)
@@ -33,7 +39,7 @@ def elements(text: str) -> Iterator[str]:
 
 
 def other_members(text: str, known: Collection[str]) -> str:
-    """The members of an object whose names are not among the known ones, as written and in their order."""
+    """Return the members of an object that are not among the known ones, as they were written."""
     return ",".join(written for name, _, written in members(text) if name not in known)
 
 

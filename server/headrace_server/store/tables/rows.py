@@ -1,9 +1,10 @@
 """Job <-> row and event <-> row.
 
-A column has the name of its field. Statements name JOB_COLUMNS, in the order of the record, whatever that of the table is.
+A column has the name of its field. Statements name JOB_COLUMNS, in the order of the record,
+whatever that of the table is.
 
-Hot: every write passes here twice. Fields are read in one call (attrgetter), rows are taken by place, and only the
-fields that need it are turned.
+Hot: every write passes here twice. Fields are read in one call (attrgetter), rows are taken by
+place, and only the fields that need it are turned.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,12 +26,15 @@ dumps = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 JOB_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Job) if field.name != "kept")
 JOB_COLUMNS = tuple(job.c[name] for name in JOB_FIELDS)
-"""What is selected of a job, for job_of."""
+"""The columns of a job that are selected for job_of."""
 _ID = JOB_FIELDS.index("job_id")
 
 
 def _encode_record(record: Any) -> dict[str, Any]:
-    """The fields of a record that differ from their defaults: short, and a field added later needs no migration."""
+    """Return the fields of a record that differ from their defaults.
+
+    The result is short, and a field added later needs no migration.
+    """
     return {
         field.name: value
         for field in fields(record)
@@ -92,10 +96,13 @@ _PLAIN = {
 """The columns that are numbers and texts, by their places."""
 
 _EVENT = (str, str, str, int, int, int, int, int)
-"""What the columns of an event hold, its body aside."""
+"""The types that the columns of an event hold, except its body."""
 
 _unsound: dict[tuple[type, ...], list[int]] = {}
-"""Which columns of a row hold what they should not, by the types of all: rows are alike, so a row costs one look."""
+"""The columns of a row that hold a wrong type, by the types of all its columns.
+
+Rows are alike, so a row costs one look.
+"""
 KINDS_MAX: Final = 1000
 """Remembered, however a database is damaged."""
 
@@ -136,7 +143,7 @@ def job_of(row: Iterable[Any]) -> Job:
 
 
 def row_maker(names: Sequence[str]) -> Callable[[Job], Row]:
-    """What turns a job into the values of these columns."""
+    """Return a function that turns a job into the values of these columns."""
     get = attrgetter(*names)
     encoders = [
         (place, _ENCODERS[name], DECODERS[name].empty)
@@ -176,7 +183,11 @@ def event_row(event: Event, writer: int, seq: int) -> Row:
 
 
 def event_of(row: Sequence[Any]) -> Event:
-    """The event of a row (job_id, tenant, type, revision, at, attempt, status, kind, body). Raises nothing: see decoder."""
+    """Return the event of a row.
+
+    The row is (job_id, tenant, type, revision, at, attempt, status, kind, body). It raises nothing:
+    see decoder.
+    """
     job_id, tenant, kind_of_job, revision, at, attempt, status, kind, body = (
         row if (*map(type, row[:8]),) == _EVENT else _sound(row)
     )
@@ -194,7 +205,7 @@ def event_of(row: Sequence[Any]) -> Event:
 
 
 def _sound(row: Sequence[Any]) -> Iterator[Any]:
-    """What can be read of an event of which some columns hold what they should not."""
+    """Yield what can be read of an event in which some columns hold a wrong type."""
     for kind, stored in zip(_EVENT, row, strict=False):
         yield stored if type(stored) is kind else Plain(kind, optional=False).read(stored)
     yield row[8]

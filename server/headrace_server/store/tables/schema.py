@@ -1,4 +1,6 @@
-"""The tables. Times are microseconds since 1970 UTC; JSON is TEXT, and NULL when there is nothing to say.
+"""The tables of the database.
+
+Times are microseconds since 1970 UTC. JSON is TEXT, and NULL when there is nothing to say.
 
     job ──┬── job_parameters   the wide part, written once
           ├── job_result       "" is what the job returned
@@ -14,11 +16,12 @@
     gate                       what an operator has said of a queue, a tenant or a type; see gates
 
 `ready` and `timer` follow from the job's row alone (`write.derived`) and are written in its
-transaction. There are no foreign keys: who holds a job's row keeps its other rows, and a check of each insert would cost
-what an index costs.
+transaction. There are no foreign keys: who holds a job's row keeps its other rows, and a check of
+each insert would cost what an index costs.
 
-Types are plain so that the tables mean the same on PostgreSQL. Tables whose rows are narrow keep them in the primary
-key (WITHOUT ROWID); those whose rows are wide do not, or the tree would have no fan-out.
+Types are plain so that the tables mean the same on PostgreSQL. Tables whose rows are narrow keep
+them in the primary key (WITHOUT ROWID); those whose rows are wide do not, or the tree would have no
+fan-out.
 """
 
 from sqlalchemy import (
@@ -46,10 +49,13 @@ TEXT = Text().with_variant(Text(collation="C"), "postgresql")
 """Compared by its bytes everywhere: a database's language must not say what comes first."""
 
 HELD = text("status IN (3, 4)")
-"""TO_BE_RUN and RUNNING. The literal text, in index and query alike: a partial index serves no bound parameter."""
+"""The condition for jobs that are TO_BE_RUN or RUNNING.
+
+It is literal text, in index and query alike, because a partial index serves no bound parameter.
+"""
 
 ENDED = text("end_time IS NOT NULL AND NOT locked")
-"""What retention may delete: likewise the literal text."""
+"""The condition for jobs that retention may delete, likewise as literal text."""
 
 FORGOTTEN = text("forget_at IS NOT NULL")
 """The request_ids whose job is gone: likewise."""
@@ -63,7 +69,8 @@ PARKED = text("parked")
 job = Table(
     "job",
     metadata,
-    # A column for each field of domain.job.Job, by its name. A new one is the last: so a migration adds it.
+    # A column for each field of domain.job.Job, by its name. A new one is the last: so a migration
+    # adds it.
     Column("job_id", TEXT, primary_key=True),
     Column("tenant", TEXT, nullable=False),
     Column("type", TEXT, nullable=False),
@@ -99,7 +106,8 @@ job = Table(
     Column("message_count", Integer, nullable=False),
     Column("dropped_count", Integer, nullable=False),
     Column("traceparent", TEXT, nullable=False, server_default=""),
-    # Lists and counts of one tenant: newest first, by status, by type, by owner. Each also gives its order.
+    # Lists and counts of one tenant: newest first, by status, by type, by owner. Each also gives
+    # its order.
     Index("job_by_create_time", "tenant", "create_time", "job_id"),
     Index("job_by_status", "tenant", "status", "status_time", "job_id"),
     Index("job_by_status_time", "tenant", "status_time", "job_id"),
@@ -145,8 +153,8 @@ job_event = Table(
 ready = Table(
     "ready",
     metadata,
-    # Queue and type come first: a claim seeks the lanes (queue, type, tenant) that it may take from, and never walks
-    # over jobs of a queue or a type that it may not take.
+    # Queue and type come first: a claim seeks the lanes (queue, type, tenant) that it may take
+    # from, and never walks over jobs of a queue or a type that it may not take.
     Column("queue", TEXT, primary_key=True),
     Column("type", TEXT, primary_key=True),
     Column("tenant", TEXT, primary_key=True),

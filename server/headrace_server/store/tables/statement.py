@@ -1,8 +1,9 @@
 """Statements that go to the driver as they are, their values by place.
 
-SQLAlchemy writes every statement, once for each kind of database; executing it through SQLAlchemy each time costs several times what SQLite
-itself needs for a single row, on an idle machine more still. So what every job passes through is compiled when it is
-first used, and the driver's own cursor takes text and values. Errors are then the driver's own: dialect.unavailable_reason.
+SQLAlchemy writes every statement, once for each kind of database; executing it through SQLAlchemy
+each time costs several times what SQLite itself needs for a single row, on an idle machine more
+still. So what every job passes through is compiled when it is first used, and the driver's own
+cursor takes text and values. Errors are then the driver's own: dialect.unavailable_reason.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,7 +60,10 @@ class _Compiled(NamedTuple):
 
 
 class Query:
-    """What answers rows. Their values are the driver's own: what needs turning is turned by who asks."""
+    """A statement that returns rows.
+
+    Their values are the driver's own, and the caller converts those that need it.
+    """
 
     def __init__(self, statement: Select[Any] | CompoundSelect[Any] | ReturningInsert[Any]) -> None:
         self._statement = statement
@@ -74,7 +78,8 @@ class Query:
             cursor.execute(text, [given[name] for name in names])
             return cursor.fetchall()
         except BaseException:
-            # Else SQLite reads on from where it was for as long as anybody keeps the error, and so the cursor.
+            # Else SQLite reads on from where it was for as long as anybody keeps the error, and so
+            # the cursor.
             cursor.close()
             raise
 
@@ -85,7 +90,9 @@ class Query:
 
 
 def least(column: Column[Value], *where: ColumnElement[bool]) -> ScalarSelect[Value]:
-    """The least value of a column where this holds: the first entry of an index, NULL when there is none.
+    """Return the least value of a column where the conditions hold.
+
+    It is the first entry of an index, and NULL when there is none.
 
     Not min(): planned on an empty table, and kept, it may read every entry to find the least.
     """
@@ -94,7 +101,10 @@ def least(column: Column[Value], *where: ColumnElement[bool]) -> ScalarSelect[Va
 
 
 def distinct(column: Column[Value]) -> CTE:
-    """The values of a column, each once, by seeks: the next that is greater. What lies between is not walked over."""
+    """Return the values of a column, each once, found by seeks.
+
+    Each seek finds the next greater value. What lies between is not walked over.
+    """
     known = select(least(column).label(column.name)).cte(f"each_{column.name}", recursive=True)
     last = known.c[column.name]
     return known.union_all(select(least(column, column > last)).where(last.is_not(None)))

@@ -1,15 +1,15 @@
 """The batch marker: what became of a COMMIT whose answer was lost.
 
-A batch's first statement inserts (writer, number of the batch). When its COMMIT got no answer, inserting the same row
-again finds out, whatever the old backend is doing:
+A batch's first statement inserts (writer, number of the batch). When its COMMIT got no answer,
+inserting the same row again finds out, whatever the old backend is doing:
 
     the old backend …               the insert
     has committed                   finds the row there               the batch is true
     is still at it                  waits for it                      … and then one of the other two
     has rolled back, or never will  succeeds                          the batch is to be carried out again
 
-Merely reading would race with the old backend, and doing the work again without asking would do it twice. Until it
-is known the writer goes on with nothing else.
+Merely reading would race with the old backend, and doing the work again without asking would do it
+twice. Until it is known the writer goes on with nothing else.
 """
 
 from typing import Final

@@ -1,10 +1,13 @@
-"""What two writers of one store have committed is told in the order in which it was committed.
+"""The order in which the commits of two writers of one store are reported.
 
-A job's row is locked until COMMIT, so its changes have an order; but between a COMMIT and the telling of it a thread may
-be overtaken. So each says when it is about to commit, and tells only when all who had said so before have told.
+They are reported in the order in which they were committed.
 
-Who reads what is committed, and compares it with what was told, looks between commits: when each that was carried out
-was told too.
+A job's row is locked until COMMIT, so its changes have an order; but between a COMMIT and the
+telling of it a thread may be overtaken. So each says when it is about to commit, and tells only
+when all who had said so before have told.
+
+Who reads what is committed, and compares it with what was told, looks between commits: when each
+that was carried out was told too.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +25,10 @@ class CommitOrder:
 
     @contextmanager
     def commit(self) -> Iterator[Callable[[], None]]:
-        """From just before a COMMIT until it was told. What is given waits for those who were at it before."""
+        """Enclose the time from just before a COMMIT until it was reported.
+
+        The function that it yields waits for the commits that were under way before.
+        """
         me = object()
         with self._changed:
             self._changed.wait_for(lambda: not self._looks)
@@ -44,7 +50,8 @@ class CommitOrder:
     def between(self, seconds: float) -> Iterator[None]:
         """No commit is under way, and none begins: so it is to be short.
 
-        Raises TimeoutError when one is under way for so long: others are not to wait for what it waits for.
+        Raises TimeoutError when one is under way for so long: others are not to wait for what it
+        waits for.
         """
         with self._changed:
             self._looks += 1

@@ -1,8 +1,8 @@
 """`ready` and `timer`: what follows from the jobs, kept by difference.
 
-Which rows a job has there is a function of the job alone. The job as stored says which rows there are, the job as it
-will be says which there shall be; what differs is written, in the transaction that writes the job. Nobody edits
-these tables, so they cannot drift from the jobs.
+Which rows a job has there is a function of the job alone. The job as stored says which rows there
+are, the job as it will be says which there shall be; what differs is written, in the transaction
+that writes the job. Nobody edits these tables, so they cannot drift from the jobs.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,10 @@ class TimerKind(IntEnum):
 
 
 def ready_rows(job: Job) -> tuple[Row, ...]:
-    """The row of a job that may be claimed. Its age counts from its first release, retries included."""
+    """Return the row of a job that may be claimed.
+
+    Its age counts from its first release, retries included.
+    """
     if not job.ready:
         return ()
     return ((job.queue, job.type, job.tenant, -job.priority, job.queue_time, job.job_id, job.owner),)

@@ -60,7 +60,10 @@ class Timers(WriteOperation[tuple[int | None, Sequence[str]]]):
     but: frozenset[str] = frozenset()
 
     def apply(self, unit: UnitOfWork) -> tuple[int | None, Sequence[str]]:
-        """Answer the time of the next timer, which has passed when there were more than a page; and the jobs that stay due."""
+        """Answer the time of the next timer, and the jobs that stay due.
+
+        The time has passed when there were more timers than a page holds.
+        """
         due = [self.only] if self.only else due_jobs(unit.connection, unit.now, self.but)
         # What another is changing is met again: its timer is still there, and in the past.
         unit.load(due, free=True)
@@ -97,7 +100,10 @@ class DueJobs:
         self._stay_due = PassedOver(STAY_DUE_PAUSE, clock)
 
     async def run(self) -> int | None:
-        """Promote and expire jobs whose time has come, 500 at most; answer the time of the next timer, past or not."""
+        """Promote and expire jobs whose time has come, 500 at most.
+
+        Return the time of the next timer, past or not, or None when there is none.
+        """
         but = self._stay_due.now()
         try:
             upcoming, stay = await self._writer.put(Timers(but=but))

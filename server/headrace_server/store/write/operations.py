@@ -1,4 +1,6 @@
-"""What callers ask of the writer: each kind of work says what it must read first, and then decides.
+"""The work that callers ask of the writer.
+
+Each kind of work says what it must read first, and then decides.
 
     FOLD     Submit · Apply                                in the order in which they came
              retention: Delete · Purge
@@ -9,7 +11,8 @@
 
 What is asked for of one feature stands beside the SQL of that feature.
 
-Work is carried out again from the start when its transaction was rolled back, so it keeps nothing of it.
+Work is carried out again from the start when its transaction was rolled back, so it keeps nothing
+of it.
 """
 
 import logging
@@ -54,7 +57,10 @@ _waiting = Query(
 
 
 def count_waiting(connection: Connection) -> int:
-    """How many jobs are held or queued. It skips from tenant to tenant: what has ended is not walked over."""
+    """Return how many jobs are held or queued.
+
+    It skips from tenant to tenant, and does not walk over what has ended.
+    """
     ((count,),) = _waiting(connection)
     return int(count)
 
@@ -82,7 +88,10 @@ class WriteOperation(ABC, Generic[Answer]):
 
     @abstractmethod
     def apply(self, unit: UnitOfWork) -> Answer:
-        """Decide, fold what was decided, and answer. A refusal (ControlError, StaleClaim) has folded nothing."""
+        """Decide, fold what was decided, and return the answer.
+
+        A refusal (ControlError, StaleClaim) has folded nothing.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,10 @@ class Submit(WriteOperation[Submitted]):
         return [(asked.tenant, asked.request_id)] if asked.request_id else ()
 
     def apply(self, unit: UnitOfWork) -> Submitted:
-        """Answer the new job, or the one there is as it stands. Raises RequestIdReused, JobNotFound, QueueFull."""
+        """Return the new job, or the existing one as it stands.
+
+        Raises RequestIdReused, JobNotFound, QueueFull.
+        """
         asked = self.submission
         made = unit.requests.get((asked.tenant, asked.request_id))
         if made is not None:
@@ -135,9 +147,13 @@ class Apply(WriteOperation[Change]):
         return (self.job_id,)
 
     def apply(self, unit: UnitOfWork) -> Change:
-        """Answer what has become of the job. Raises JobNotFound, WrongStatus for one that cannot be read, and what decide raises."""
+        """Return what has become of the job.
+
+        Raises JobNotFound, WrongStatus for a job that cannot be read, and what `decide` raises.
+        """
         found = unit.job(self.job_id, self.tenant)
         if self.tenant is not None:
-            # A caller's wish. Whoever runs it may still write what has become of the run: else it would run for ever.
+            # A caller's wish. Whoever runs it may still write what has become of the run: else it
+            # would run for ever.
             requests.check_legible(found)
         return unit.fold(self.decide(found, unit.now))

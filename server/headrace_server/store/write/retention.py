@@ -3,13 +3,15 @@
     instance A   sweep(7) ─> turn 7 = 7: deletes, turn 8 ─> sweep(8): deletes, turn 9 ─> nothing left      …
     instance B                                   sweep(7) ─> turn 9: another sweeps; looks again in a minute with 9
 
-`duty` has a row that is held for the length of each transaction and counts those that deleted something. Whoever comes with the turn that
-he saw last may sweep; whoever finds another turn knows that somebody has swept since, and lets a period go by. So
-however many instances there are, they sweep as often as one would, the next begins when the one that swept has
-gone, and no clock but each one's own sense of a period decides.
+`duty` has a row that is held for the length of each transaction and counts those that deleted
+something. Whoever comes with the turn that he saw last may sweep; whoever finds another turn knows
+that somebody has swept since, and lets a period go by. So however many instances there are, they
+sweep as often as one would, the next begins when the one that swept has gone, and no clock but each
+one's own sense of a period decides.
 
-A sweep is many small transactions, each of a hundred jobs at most that an index finds: whoever submits or claims waits
-for one of them at most. Locked jobs are not in that index. What another is changing at the moment is left out.
+A sweep is many small transactions, each of a hundred jobs at most that an index finds: whoever
+submits or claims waits for one of them at most. Locked jobs are not in that index. What another is
+changing at the moment is left out.
 """
 
 import logging
@@ -89,7 +91,10 @@ class Sweep(WriteOperation[tuple[SweepResult, Sequence[str]]]):
     but: Collection[str] = ()
 
     def apply(self, unit: UnitOfWork) -> tuple[SweepResult, Sequence[str]]:
-        """Answer what was deleted, and the next turn; and jobs that stay, since this version cannot read them."""
+        """Answer what was deleted, the next turn, and jobs that stay.
+
+        They stay because this version cannot read them.
+        """
         connection = unit.connection
         found = _turn(connection, name=DUTY)
         if not found:  # Another is sweeping in this moment.
@@ -170,7 +175,10 @@ class Purge(WriteOperation[int]):
 
 
 class Deletion:
-    """Jobs that are deleted, together if they can be, else job by job. What cannot be deleted is passed over for a while."""
+    """Jobs that are deleted, together if they can be, else job by job.
+
+    What cannot be deleted is passed over for a while.
+    """
 
     def __init__(self, writer: Writer, read: Read, clock: Callable[[], int]) -> None:
         self._writer = writer
@@ -179,11 +187,17 @@ class Deletion:
         self._undeleted = PassedOver(UNDELETED_PAUSE, clock)
 
     async def delete(self, job_id: str, *, tenant: str) -> None:
-        """Delete an ended job with its payload and history. Raises JobNotFound, JobLocked, WrongStatus."""
+        """Delete an ended job with its payload and history.
+
+        Raises JobNotFound, JobLocked, WrongStatus.
+        """
         await self._writer.put(Delete(job_id, tenant))
 
     async def purge(self, job_ids: Sequence[str], *, tenant: str) -> int:
-        """Delete those of these jobs that have ended and are not locked, in one transaction; answer how many."""
+        """Delete those of these jobs that have ended and are not locked; return how many.
+
+        They are deleted in one transaction.
+        """
         try:
             return await self._writer.put(Purge(job_ids, tenant))
         except ControlError:
@@ -198,7 +212,10 @@ class Deletion:
             return gone
 
     async def sweep(self, retention: Retention, turn: int | None) -> SweepResult:
-        """Delete some of what retention lets go, in one transaction, unless another instance has swept since `turn`."""
+        """Delete some of what retention lets go, in one transaction.
+
+        Nothing is deleted when another instance has swept since `turn`.
+        """
         but = self._undeleted.now()
         try:
             swept, illegible = await self._writer.put(Sweep(retention, turn, but=but))

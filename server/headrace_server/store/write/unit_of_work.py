@@ -1,9 +1,9 @@
-"""What one transaction knows and will write: the jobs as they are stored, and as they will be.
+"""What one transaction knows and will write: the jobs as stored, and as they will be.
 
     load(ids) ──> jobs ──decisions──> fold(change), fold(change) … ──> flush()
 
-Decisions read `jobs`, so each sees what those before it in the batch have done. flush writes each changed job once,
-in its last state, every event in order, and what follows in the derived tables.
+Decisions read `jobs`, so each sees what those before it in the batch have done. flush writes each
+changed job once, in its last state, every event in order, and what follows in the derived tables.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,10 @@ from headrace_server.store.tables.statement import Bulk, Query, delete_by, inser
 from headrace_server.store.write import derived
 
 _GIVEN_ONCE = {"job_id", "tenant", "create_time", *SPEC_FIELDS} - {*ANY_STATUS_FIELDS, *LIVE_FIELDS}
-"""What no change touches. An UPDATE that names them would write their indexes again."""
+"""The columns that no change touches.
+
+An UPDATE that names them would write their indexes again.
+"""
 _ALL = tuple(job.columns.keys())
 _CHANGING = tuple(name for name in _ALL if name not in _GIVEN_ONCE)
 
@@ -77,14 +80,20 @@ class Beside(Protocol):
     def announce(
         self, connection: Connection, changes: Sequence[Change], stored: Mapping[str, Job | None]
     ) -> None:
-        """Write it, before the log has the events of these changes. stored: the jobs as they were, None for new ones."""
+        """Write it, before the log has the events of these changes.
+
+        stored: the jobs as they were, None for new ones.
+        """
         ...
 
 
 class UnitOfWork:
-    """One transaction of the writer numbered `number`; `seq` is the last place in its log, `now` its time.
+    """One transaction of the writer numbered `number`.
 
-    waiting: how many jobs are held or queued. announcer: what is to be broadcast as well. Nothing here commits: what is flushed becomes true, and may be told, only after the caller's COMMIT.
+    `seq` is the last place in its log, and `now` is its time.
+
+    waiting: how many jobs are held or queued. announcer: what is to be broadcast as well. Nothing
+    here commits: what is flushed becomes true, and may be told, only after the caller's COMMIT.
     """
 
     def __init__(
@@ -107,7 +116,7 @@ class UnitOfWork:
         self.requests: dict[tuple[str, str], tuple[str, str]] = {}
         """(tenant, request_id) -> (job_id, digest)."""
         self.changes: dict[str, Change] = {}
-        """What has been flushed: one Change for each job."""
+        """The changes that have been flushed: one Change for each job."""
         self.wrote = False
         """Whether anything has been written. Who writes past the unit of work says so."""
         self._announcer = announcer
@@ -119,8 +128,8 @@ class UnitOfWork:
     def load(self, job_ids: Iterable[str], *, free: bool = False) -> None:
         """Read the jobs that are not known yet, in one statement, and let nobody else change them.
 
-        They are locked in the order of their ids, so that nobody waits for one who waits for him. free: leave out
-        those that another is changing; who holds others already must not wait.
+        They are locked in the order of their ids, so that nobody waits for one who waits for him.
+        free: leave out those that another is changing; who holds others already must not wait.
         """
         wanted = [job_id for job_id in dict.fromkeys(job_ids) if job_id not in self.jobs]
         if wanted:
@@ -134,7 +143,10 @@ class UnitOfWork:
                 self.jobs[stored.job_id] = self._stored[stored.job_id] = stored
 
     def _with_revision(self, stored: Job) -> Job:
-        """A job whose revision cannot be read has that of its last event: what becomes of its run must find a place."""
+        """Give a job whose revision cannot be read that of its last event.
+
+        The end of its run must find a place in the log.
+        """
         if all(part.name != "revision" for part in stored.kept):
             return stored
         numbers = [number for (number,) in _revisions(self.connection, job_id=stored.job_id)]
@@ -176,7 +188,9 @@ class UnitOfWork:
         return change
 
     def delete(self, ended: Job) -> None:
-        """Take an ended job away, with payload and history; its request_id stays known for REQUEST_MEMORY from its submit.
+        """Delete an ended job with its payload and history.
+
+        Its request_id stays known for REQUEST_MEMORY from its submit.
 
         Nothing of it is in the derived tables: a job that has ended waits for nothing.
         """
@@ -204,7 +218,8 @@ class UnitOfWork:
 
     def _flush_submitted(self) -> None:
         _insert_parameters(self.connection, [(s.job_id, s.parameters) for s in self._submitted])
-        # In the order of their keys: two stores that are given the same ones wait for each other in turn.
+        # In the order of their keys: two stores that are given the same ones wait for each other in
+        # turn.
         _insert_requests(
             self.connection,
             sorted(

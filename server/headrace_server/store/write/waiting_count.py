@@ -1,8 +1,11 @@
-"""How many jobs are held or queued: counted once, and kept by what each COMMIT of this store changes.
+"""The number of jobs that are held or queued.
 
-What other stores change is counted anew now and then, by a reader, so that no write waits for it. With a million waiting
-jobs that takes a good part of a second. The reader's view of the database begins between two commits of this store: what
-was committed by then is in the count, what follows is added to it, and nothing is both.
+It is counted once, and kept up to date with what each COMMIT of this store changes.
+
+What other stores change is counted anew now and then, by a reader, so that no write waits for it.
+With a million waiting jobs that takes a good part of a second. The reader's view of the database
+begins between two commits of this store: what was committed by then is in the count, what follows
+is added to it, and nothing is both.
 """
 
 import asyncio
@@ -23,7 +26,10 @@ IDLE_SHARE: Final = 20
 
 
 class WaitingCount:
-    """The count of one store; its writers share it. Where other stores write too it is as old as the last count."""
+    """The count of one store, which its writers share.
+
+    Where other stores write too, it is as old as the last count.
+    """
 
     def __init__(self, now: int) -> None:
         self._counted = now
@@ -48,8 +54,8 @@ class WaitingCount:
     async def recount(self, count: Callable[[Callable[[], None]], Awaitable[int]]) -> None:
         """Count anew, again and again.
 
-        count calls what it is given, from any thread, when its view begins: no commit that `add` is not told of yet
-        is in the view, and none that it is told of later.
+        count calls what it is given, from any thread, when its view begins: no commit that `add` is
+        not told of yet is in the view, and none that it is told of later.
         """
         pause = RECOUNT_SECONDS
         while True:

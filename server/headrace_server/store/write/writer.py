@@ -7,32 +7,37 @@
                            BEGIN … COMMIT BEGIN IMMEDIATE              │    │
                                           load   every row that is named, in one SELECT
                                           fold   each piece of work in turn, by the domain's decisions
-                                          flush  one UPDATE for each job, all events, what is derived
+                                          flush  one UPDATE for each job, all events, what is
+                                          derived
                                           COMMIT ──────────────────────────┘  one call into the loop
 
-A commit costs the same for one change as for a hundred, and nearly all of it is waiting for the disk. So whatever
-came while the last commit ran is the next batch: no artificial delay, an idle store answers at once, a busy one
-shares its commits.
+A commit costs the same for one change as for a hundred, and nearly all of it is waiting for the
+disk. So whatever came while the last commit ran is the next batch: no artificial delay, an idle
+store answers at once, a busy one shares its commits.
 
 What is promised, and how it is kept:
 
 - **Nothing is told before COMMIT.** Answers and changes leave the thread in one call, after it.
-- **Each piece of work has its own outcome.** A refusal (ControlError, StaleClaim) is raised while deciding, before
-  anything of that work was folded; the others go on.
-- **All or nothing.** What a batch holds is true together; what fails on the database is rolled back whole. An error
-  of the data (a text that is no UTF-8, a number beyond 64 bits) would take the batch with it, so the batch is then
-  halved and each half tried again, until the poisoned piece stands alone and fails alone.
-- **The database's own trouble is nobody's fault.** Locked, full, damaged, gone: all work of the batch is answered with
-  StoreUnavailable and nothing of it is stored. A COMMIT that fails is such a case: SQLite has taken it back.
-- **A COMMIT whose answer was lost is settled** before anything else is done, by the batch's marker (see batch_marker), on
-  a database that others share. Work that comes meanwhile is answered with StoreUnavailable.
-- **Others are waited for.** A batch that another's transaction was in the way of is carried out again, for some
-  seconds.
-- **In the order of arrival**, except that claims come after all else: a stop that came in the same moment as a
-  claim wins. On a shared database claims have a writer of their own: they must not wait for a fat batch. There a job
-  that a stop holds is not claimed, and what both writers commit is told in its order (see commit_order).
-- **Every event has a place, (writer, seq).** The number of the writer is this opening of the store, seq counts its
-  events; it moves on only with a COMMIT.
+- **Each piece of work has its own outcome.** A refusal (ControlError, StaleClaim) is raised while
+  deciding, before anything of that work was folded; the others go on.
+- **All or nothing.** What a batch holds is true together; what fails on the database is rolled back
+  whole. An error of the data (a text that is no UTF-8, a number beyond 64 bits) would take the
+  batch with it, so the batch is then halved and each half tried again, until the poisoned piece
+  stands alone and fails alone.
+- **The database's own trouble is nobody's fault.** Locked, full, damaged, gone: all work of the
+  batch is answered with StoreUnavailable and nothing of it is stored. A COMMIT that fails is such a
+  case: SQLite has taken it back.
+- **A COMMIT whose answer was lost is settled** before anything else is done, by the batch's marker
+  (see batch_marker), on a database that others share. Work that comes meanwhile is answered with
+  StoreUnavailable.
+- **Others are waited for.** A batch that another's transaction was in the way of is carried out
+  again, for some seconds.
+- **In the order of arrival**, except that claims come after all else: a stop that came in the same
+  moment as a claim wins. On a shared database claims have a writer of their own: they must not wait
+  for a fat batch. There a job that a stop holds is not claimed, and what both writers commit is
+  told in its order (see commit_order).
+- **Every event has a place, (writer, seq).** The number of the writer is this opening of the store,
+  seq counts its events; it moves on only with a COMMIT.
 - **The thread never dies.** close() lets it write what is queued and ends it.
 """
 
@@ -65,7 +70,10 @@ BATCH_MAX: Final = 500
 """Pieces of work in a batch: bounds what the first of them waits for the last."""
 
 PATIENCE_SECONDS: Final = 5.0
-"""How long a batch is carried out again while others are in its way: as long as SQLite waits for its one lock."""
+"""The seconds for which a batch is carried out again while others are in its way.
+
+It is as long as SQLite waits for its one lock.
+"""
 
 IDLE_SECONDS: Final = 1.0
 """After so long without a write the log is written back."""
@@ -109,7 +117,10 @@ class Writer:
         self._order = order
         self._announcer = announcer
         self._written_at: float | None = time.monotonic()
-        """When something was written that may be in the log still; None once that was written back."""
+        """The time of a write that may still be in the log.
+
+        It is None once that was written back.
+        """
         self._clock = clock
         self._on_commit = on_commit
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
@@ -141,12 +152,15 @@ class Writer:
         return answer
 
     def busy(self) -> float:
-        """For how many seconds the thread has had the batch that it has in hand; 0 when it has none."""
+        """Return for how many seconds the thread has had its present batch; 0 without one."""
         began = self._began
         return 0.0 if began is None else time.monotonic() - began
 
     async def alone(self, asked: WriteOperation[Answer]) -> list[Answer]:
-        """The answer of one job's work; none where it could not be written, and the writer has logged why not."""
+        """Return the answer of one job's work.
+
+        There is none where the work could not be written, and the writer has logged why.
+        """
         try:
             return [await self.put(asked)]
         except ControlError:
@@ -155,7 +169,10 @@ class Writer:
             return []
 
     async def close(self) -> None:
-        """Write what is queued, answer it, and end the thread. What is put after this is refused."""
+        """Write what is queued, answer it, and end the thread.
+
+        What is put after this is refused.
+        """
         if not self._closed:
             self._closed = True
             self._queue.put(None)
@@ -181,13 +198,16 @@ class Writer:
         self._tell(self._ended.set_result, None)
 
     def _until_idle(self) -> float | None:
-        """Seconds until the log should be written back; None when it is. Work that wrote nothing does not put it off."""
+        """Return the seconds until the log should be written back, or None when it is.
+
+        Work that wrote nothing does not postpone it.
+        """
         if self._written_at is None:
             return None
         return max(0.0, self._written_at + IDLE_SECONDS - time.monotonic())
 
     def _gather(self, first: _Asked | None) -> tuple[list[_Asked], bool]:
-        """What is waiting, and whether it is the last."""
+        """Return the work that is waiting, and whether it is the last."""
         batch: list[_Asked] = []
         asked = first
         try:
@@ -236,7 +256,10 @@ class Writer:
                 logger.info("Another was in the way of a batch: %s", error, extra={"work": len(batch)})
 
     def _write_once(self, batch: list[_Asked]) -> bool:
-        """Make a batch true as a whole, and tell; False when its COMMIT turned out not to have been carried out."""
+        """Commit a batch as a whole and report it.
+
+        Return False when its COMMIT turned out not to have been carried out.
+        """
         with transaction(self._engine) as connection:
             if self._marker is not None and not self._marker.place(connection):
                 raise AssertionError(f"another store writes with the number {self._number}")
@@ -281,7 +304,10 @@ class Writer:
         return True
 
     def _settled(self, marker: Marker, error: Exception) -> bool:
-        """Whether the batch is true whose COMMIT got no answer. It is asked until there is an answer, or the store closes."""
+        """Return whether a batch was committed whose COMMIT got no answer.
+
+        The database is asked until there is an answer, or the store closes.
+        """
         pause = 0.05
         while True:
             logger.warning("A COMMIT got no answer: %s", error)
@@ -327,7 +353,10 @@ class Writer:
             logger.warning("The log could not be written back", exc_info=True)
 
     def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
-        """Have the event loop call this; when it has closed there is nobody left to tell. What was in hand is done."""
+        """Have the event loop call this; when it has closed there is nobody left to tell.
+
+        What was in hand is done.
+        """
         self._began = None
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
@@ -346,7 +375,10 @@ def _phase(asked: _Asked) -> Phase:
 
 
 def _apply(works: Sequence[WriteOperation[Any]], unit: UnitOfWork) -> Iterator[Any]:
-    """The outcomes of the work of one phase: answers, and refusals as exceptions. It is flushed at the end."""
+    """Yield the outcomes of the work of one phase: answers, and refusals as exceptions.
+
+    The unit of work is flushed at the end.
+    """
     unit.load_requests(chain.from_iterable(work.request_keys() for work in works))
     named = chain.from_iterable(work.job_ids() for work in works)
     unit.load(chain(named, (job_id for job_id, _ in unit.requests.values())))

@@ -1,1 +1,1 @@
-"""Which types of job there are, and what fits each: the loader process, and the registry in the server."""
+"""Know the types of job and what fits each: the loader process, and the registry in the server."""

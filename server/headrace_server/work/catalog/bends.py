@@ -1,7 +1,7 @@
-"""What the import of a module bends in its process: seen, put back where that can be, and told.
+"""Detect, undo where possible, and report what a module's import changes in its process.
 
-In the loader that keeps the next module straight. A worker imports the same modules and stays as they make it, but for
-what it cannot do without (necessities): the sentences say what is true of it.
+In the loader that keeps the next module straight. A worker imports the same modules and stays as
+they make it, but for what it cannot do without (necessities): the sentences say what is true of it.
 """
 
 import contextlib
@@ -49,7 +49,10 @@ _NEEDED: Final[tuple[tuple[Any, str], ...]] = (
     (pydantic.TypeAdapter, "dump_python"),
     (pydantic.TypeAdapter, "json_schemas"),
 )
-"""What the loader works with itself: put back, else the types of every other module would not load."""
+"""The functions and classes that the loader itself uses.
+
+They are put back after each import; otherwise the types of every other module would not load.
+"""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,10 @@ class State:
 
 
 def take() -> State:
-    """The state as it is. `put_back` is to follow: the working directory is held open until then."""
+    """Return the state of this process as it stands.
+
+    `put_back` must follow: the working directory is held open until then.
+    """
     root = logging.getLogger()
     return State(
         handlers=_handlers(),
@@ -92,7 +98,10 @@ def take() -> State:
 
 
 def put_back(before: State) -> list[str]:
-    """Put back what can be; answer what was bent, each as words that follow the name of the module."""
+    """Put back what can be, and return what was bent.
+
+    Each item consists of words that follow the name of the module.
+    """
     needed = before.necessities.put_back()  # first: to look takes some of it
     bent: list[str] = []
     for look in (_signals, _timers, _process, _logs, _parts, _needed, _recursion):
@@ -104,7 +113,10 @@ def put_back(before: State) -> list[str]:
 
 
 def sentences(bent: Sequence[str]) -> Iterator[str]:
-    """What to say of the workers of a module that bends its process so; each follows the name of the module."""
+    """Yield what to say of the workers of a module that bends its process so.
+
+    Each text follows the name of the module.
+    """
     if stay := [words for words in bent if words not in PUT_BACK]:
         yield f"{', '.join(stay)}: its workers run with that"
     if put_back := [words for words in bent if words in PUT_BACK]:

@@ -1,9 +1,10 @@
 """The check of the parameters of a job, the same in the loader and in the server.
 
-It goes in three steps: plain values become Python values, pydantic makes of each what its annotation asks for ("32"
-becomes 32), and the result goes back to the plain form and is stored. Defaults are stored too, where they have a plain form
-that the signature takes for the same: a job is found by them, and runs with those of its submit. A worker makes richer types
-anew from what was stored.
+It goes in three steps: plain values become Python values, pydantic makes of each what its
+annotation asks for ("32" becomes 32), and the result goes back to the plain form and is stored.
+Defaults are stored too, where they have a plain form that the signature takes for the same: a job
+is found by them, and runs with those of its submit. A worker makes richer types anew from what was
+stored.
 """
 
 import inspect
@@ -30,7 +31,10 @@ class ParameterCheck:
     def __init__(
         self, signature: Signature, coercion: Any, defaults: Mapping[str, Any] | None = None
     ) -> None:
-        """defaults: plain values of parameters that may be left out; None: found in the signature."""
+        """Take the defaults from `defaults`, or from the signature when it is None.
+
+        `defaults` holds the plain values of the parameters that may be left out.
+        """
         self._signature = signature
         self._coercion = coercion
         self._thorough = defaults is None and not signature.plain
@@ -38,7 +42,9 @@ class ParameterCheck:
         self.defaults = dict(self._found_defaults()) if defaults is None else defaults
 
     def __call__(self, parameters: Mapping[str, Any], *, whole: bool = True) -> dict[str, Any]:
-        """Plain parameters as the signature understands them. Raises InvalidParameter, naming every bad field.
+        """Return plain parameters as the signature understands them.
+
+        Raises InvalidParameter, naming every bad field.
 
         whole=False: these are some of them, and none is missing.
         """
@@ -53,7 +59,10 @@ class ParameterCheck:
         return {**self.defaults, **checked} if whole else checked
 
     def _found_defaults(self) -> Iterator[tuple[str, Any]]:
-        """Those that are the same when a worker reads them: not an object() that only marks what is missing."""
+        """Yield the defaults that are the same when a worker reads them.
+
+        An object() that only marks what is missing is not among them.
+        """
         for name, parameter in self._signature.parameters.items():
             if parameter.default is not inspect.Parameter.empty:
                 with suppress(Exception):  # code of the job's own types
@@ -67,7 +76,10 @@ class ParameterCheck:
                         yield name, read[name]
 
     def _stored(self, name: str, plain: Any, value: Any) -> Any:
-        """What is stored of a value that fits: its plain form, or what was given where its class does not take that again."""
+        """Return what is stored of a value that fits: its plain form, or the value as given.
+
+        The value as given is stored where its class does not accept the plain form again.
+        """
         stored = encode(self._coercion.dump(name, value), f"{_FIELD}[{name}]")
         if self._thorough and self._coercion.validate({name: decode(stored)})[1]:
             return plain
@@ -91,7 +103,10 @@ class ParameterCheck:
 
 
 def described(error: BaseException) -> str:
-    """An exception of the job's own types in words, for the caller of this job; it may fail at that too."""
+    """Describe an exception of the job's own types in words, for the caller of this job.
+
+    The exception may fail at that too; then the text says that it cannot be described.
+    """
     try:
         text = str(error)
         name = type(error).__name__
@@ -102,7 +117,11 @@ def described(error: BaseException) -> str:
 
 
 def _same(value: Any, default: Any) -> bool:
-    """Whether a job may be given the one for the other: equal, and of one type, which a text is not with a member of an Enum."""
+    """Return whether a job may be given one value for the other: equal and of one type.
+
+    A text is not of one type with a member of an Enum. A list may stand for a tuple, and a float
+    for an int.
+    """
     if isinstance(value, list) and type(default) in (list, tuple):
         return len(value) == len(default) and all(map(_same, value, default))
     if type(value) is type(default) is dict:

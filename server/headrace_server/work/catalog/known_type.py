@@ -1,11 +1,13 @@
-"""One registered type as the server knows it: what the loader has told of it.
+"""Represent one registered type in the server, as the loader has reported it.
 
-    {"info": …, "fingerprint": [takes, settings], "parameters": [names], "required": [names], "more": true | false,
-     "plain": null | {"schemas": {name: schema}, "more": schema, "as_given": [names], "more_as_given": true | false,
+    {"info": …, "fingerprint": [takes, settings], "parameters": [names], "required": [names],
+    "more": true | false,
+     "plain": null | {"schemas": {name: schema}, "more": schema, "as_given": [names],
+     "more_as_given": true | false,
                "defaults": {name: plain value}}}
 
-more: parameters that are not declared are taken too. plain: null where classes of the job take part in the check.
-as_given: the parameters whose values are already what is stored, once they are valid.
+more: parameters that are not declared are taken too. plain: null where classes of the job take part
+in the check. as_given: the parameters whose values are already what is stored, once they are valid.
 """
 
 import inspect
@@ -21,7 +23,11 @@ from headrace_server.work.catalog.portable import PlainAdapter
 
 
 class KnownType:
-    """A type. check: its own check, None where the loader has to be asked. via: the module that it came with."""
+    """A registered type as the server knows it.
+
+    `check` is its own check, or None where the loader has to be asked. `via` is the module that it
+    came with.
+    """
 
     def __init__(self, record: Mapping[str, Any], via: str) -> None:
         self.via = via

@@ -7,8 +7,9 @@
                ["checked", number, fields]     fields: null, or what is wrong; LF the parameters as they are stored
     is asked   ["check", number, type, whole, until] LF parameters          until: by CLOCK_MONOTONIC
 
-It is a child of a supervisor of its own, as workers are of theirs: so it ends with the server, and everything that a
-module has started ends with it. It holds no lock. What it writes goes to the server through a pipe.
+It is a child of a supervisor of its own, as workers are of theirs: so it ends with the server, and
+everything that a module has started ends with it. It holds no lock. What it writes goes to the
+server through a pipe.
 """
 
 import faulthandler
@@ -37,7 +38,10 @@ from headrace_server.work.linux import process_tree
 
 @dataclass(frozen=True, slots=True)
 class LoaderSettings:
-    """What a loader is told. skip: modules that are left out; bytecode: whether it may write some."""
+    """The settings of a loader.
+
+    `skip`: modules that are left out; `bytecode`: whether the loader may write bytecode.
+    """
 
     modules: Sequence[str]
     entry_points: bool
@@ -47,9 +51,10 @@ class LoaderSettings:
 
 
 def main(told: Mapping[str, Any], supervisor: int, fds: Sequence[int]) -> NoReturn:
-    """Be a loader: in a process just forked, with its end of the socket and of the pipe for output."""
+    """Run a loader in a process just forked, with its ends of the socket and the output pipe."""
     settings = LoaderSettings(**told)
-    # What spawn and forkserver start would import the supervisor as the main module of the job's program.
+    # What spawn and forkserver start would import the supervisor as the main module of the job's
+    # program.
     sys.modules["__main__"] = ModuleType("__main__")
     process_tree.die_with_parent(supervisor)
     os.setsid()
@@ -70,7 +75,10 @@ def main(told: Mapping[str, Any], supervisor: int, fds: Sequence[int]) -> NoRetu
 
 
 class _TooLong(BaseException):
-    """A check has had its time. Not an Exception: what a job's own validator catches is not to hold it up."""
+    """The time of a check is over.
+
+    This is not an Exception: a job's own validator must not catch it and hold the check up.
+    """
 
 
 class Loader:
@@ -124,7 +132,10 @@ class Loader:
             send(self._sock, encode(("checked", number, fields), checked))
 
     def _check(self, kind: str, text: str, until: float, *, whole: bool) -> tuple[Any, str]:
-        """What is wrong, or None; the parameters as they are stored. In no time left, nothing is looked at."""
+        """Check parameters: return what is wrong, or None, and the parameters as stored.
+
+        When no time is left, nothing is checked.
+        """
         left = until - time.monotonic()
         if left <= 0:
             return [], ""
@@ -147,7 +158,10 @@ class Loader:
         return None, checked
 
     def _be_alone(self) -> None:
-        """A process that code of a job has forked, and that comes back here, is no second loader."""
+        """End this process unless it is the loader itself.
+
+        A process that a job's code has forked, and that comes back here, is no second loader.
+        """
         if os.getpid() != self._pid:
             os._exit(0)
 

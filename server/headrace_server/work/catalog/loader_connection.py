@@ -16,7 +16,10 @@ _OUTPUT_KEPT: Final = 4096
 
 
 class LoaderConnection:
-    """The descriptors that the server shares with one loader. Raises OSError when there are too many; close() closes all."""
+    """The descriptors that the server shares with one loader.
+
+    Raises OSError when there are too many; close() closes all.
+    """
 
     def __init__(self, on_frame: Callable[[bytes], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -39,7 +42,7 @@ class LoaderConnection:
 
     @property
     def child_fds(self) -> Sequence[int]:
-        """What the loader is given."""
+        """The descriptors that the loader is given: its ends of the socket and the output pipe."""
         return (self._theirs.fileno(), self._output_end)
 
     def close_child_side(self) -> None:
@@ -49,7 +52,10 @@ class LoaderConnection:
 
     @property
     def last_words(self) -> str:
-        """The last line that it wrote, or what Python said when it fell; "" when it wrote nothing."""
+        """The last line that the loader wrote, or the line of Python's fatal error.
+
+        It is "" when the loader wrote nothing.
+        """
         lines = clean(self._written.decode("utf-8", "replace")).rstrip().split("\n")
         return next((line for line in lines if line.startswith("Fatal Python error")), lines[-1])
 

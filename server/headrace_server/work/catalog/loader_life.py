@@ -15,15 +15,17 @@ from headrace_server.work.ipc.frames import clean, decode, encode
 
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 _ERROR_MAX: Final = 16 * 1024
-"""Bytes of what is told of one module."""
+"""The most bytes that the error of one module has."""
 
 
 @dataclass(slots=True)
 class Load:
-    """What a loader has found: types, by module why it or a part of it did not load, by module what it bends.
+    """The result of a loader: its types, and by module the errors and what its import bends.
 
-    modules: those that were imported, in order, with the types that came with each. refused: types that workers have, but of whose signature
-    there is no schema.
+    `errors` says why a module, or a part of it, did not load.
+
+    modules: those that were imported, in order, with the types that came with each. refused: types
+    that workers have, but of whose signature there is no schema.
     """
 
     types: dict[str, KnownType] = field(default_factory=dict)
@@ -35,19 +37,27 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An answer: what is wrong, as (field, sentence), None for nothing; then the parameters as they are stored."""
+    """The answer to a check.
+
+    `wrong` lists what is wrong as (field, sentence), and is None for nothing. `parameters` are the
+    parameters as they are stored.
+    """
 
     wrong: list[tuple[str, str]] | None
     parameters: str
 
     @property
     def late(self) -> bool:
-        """Whether it was given up: nothing is known of the parameters."""
+        """Whether the check was given up, so that nothing is known of the parameters."""
         return self.wrong == []
 
 
 class LoaderLife:
-    """One loader. seconds: for each module. on_hang: called with words when something has taken too long."""
+    """One loader, from its start to its end.
+
+    `seconds` is the limit for each module. `on_hang` is called with this object when something has
+    taken too long.
+    """
 
     def __init__(self, seconds: float, on_hang: Callable[["LoaderLife"], None]) -> None:
         self._loop = loop = asyncio.get_running_loop()
@@ -59,9 +69,9 @@ class LoaderLife:
         self.line = LoaderConnection(self._heard)
         self.ended = asyncio.Event()
         self.hung = False
-        """Whether it was killed because something has taken too long."""
+        """Whether the loader was killed because something had taken too long."""
         self.number = 0
-        """What its supervisor calls it."""
+        """The number that its supervisor has for this loader."""
         self._seconds = seconds
         self._on_hang = on_hang
         self._numbers = itertools.count(1)
@@ -80,11 +90,14 @@ class LoaderLife:
 
     @property
     def alive(self) -> bool:
-        """Whether it has loaded, and has not ended since."""
+        """Whether the loader has loaded the modules and has not ended since."""
         return self.settled.done() and not self.settled.result() and not self._cause
 
     async def ask(self, kind: str, parameters: Mapping[str, Any], until: float, *, whole: bool) -> Checked:
-        """Have parameters checked; the caller has its own limit. Raises ConnectionError when it ends before."""
+        """Have parameters checked; the caller has its own time limit.
+
+        Raises ConnectionError when the loader ends before it answers.
+        """
         number = next(self._numbers)
         answer: asyncio.Future[Checked] = self._loop.create_future()
         self._asked[number] = answer
@@ -187,7 +200,7 @@ class LoaderLife:
 
 
 def _steady(error: str) -> str:
-    """What is told of a module, the same each time that it fails for the same reason."""
+    """Return the error of a module in a form that is the same for the same reason."""
     return clean(_ADDRESS.sub("", error), _ERROR_MAX)
 
 

@@ -1,8 +1,9 @@
-"""Schemas that can travel: what pydantic made of an annotation, as JSON, where that holds no code of a job.
+"""Make schemas that can travel: pydantic's schema as JSON, where it holds no code of a job.
 
-The loader has the classes of the jobs, the server has not. A schema that is built of known words, numbers and texts
-alone means the same in both, so the server validates by it itself; one with a class or a callable does not travel, and
-the loader is asked. Reference and File are classes of our own: they travel by name.
+The loader has the classes of the jobs, the server has not. A schema that is built of known words,
+numbers and texts alone means the same in both, so the server validates by it itself; one with a
+class or a callable does not travel, and the loader is asked. Reference and File are classes of our
+own: they travel by name.
 """
 
 import math
@@ -50,11 +51,14 @@ _WORDS: Final = frozenset(
         "definition-ref",
     ]
 )
-"""The kinds of schemas without code. A regular expression is one of Rust's, which needs no deadline."""
+"""The kinds of schemas without code.
+
+A regular expression in them is one of Rust's, which needs no deadline.
+"""
 
 _OURS: Final = {"Reference": Reference, "File": File}
 _NAMED: Final = frozenset({"fields", "choices"})
-"""Where a mapping is by names that somebody else has chosen."""
+"""The keys whose mapping is by names that others have chosen."""
 
 Schema = dict[str, Any]
 
@@ -112,7 +116,10 @@ def restored(schema: Any) -> Any:
 
 
 class PlainAdapter:
-    """Validates and dumps by a portable schema, as a TypeAdapter does. Raises pydantic_core.SchemaError for a bad one."""
+    """A validator and serializer by a portable schema, used like a TypeAdapter.
+
+    Raises pydantic_core.SchemaError for a bad schema.
+    """
 
     def __init__(self, schema: Any) -> None:
         made = restored(schema)

@@ -19,7 +19,10 @@ _ERROR_MAX = 16 * 1024
 
 
 class Found(Protocol):
-    """What a loader has found: types by name, and by module why it, or a part of it, did not load."""
+    """The result of a loader: types by name, and errors by module.
+
+    An error says why a module, or a part of it, did not load.
+    """
 
     @property
     def types(self) -> Mapping[str, KnownType]:
@@ -38,7 +41,7 @@ class Found(Protocol):
 
 
 class Checker(Protocol):
-    """Who has the classes of the jobs: see Loading.check."""
+    """The check that is made where the classes of the jobs are: see Loading.check."""
 
     async def __call__(self, kind: str, parameters: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
         """Check parameters of a type."""
@@ -47,17 +50,19 @@ class Checker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What a worker has loaded, with fingerprints; by module, why not more."""
+    """The types that a worker has loaded, with fingerprints, and by module why not more."""
 
     types: Types
     errors: Mapping[str, str]
 
 
 class Registry:
-    """The registered types, as domain.ports.job_types.JobTypes asks for them, and what the workers have of them.
+    """The registered types, and what the workers have of them.
 
-    A module that failed to load is no type: it is told by `infos`, and in the log by who loads. asked: for types that
-    are checked by classes of their own.
+    The types are given as domain.ports.job_types.JobTypes asks for them.
+
+    A module that failed to load is no type: it is told by `infos`, and in the log by who loads.
+    asked: for types that are checked by classes of their own.
     """
 
     def __init__(self, asked: Checker) -> None:
@@ -72,7 +77,10 @@ class Registry:
         """The types that use no workspace."""
 
     def learn(self, found: Found) -> None:
-        """Know these types from now on. One whose module does not load any more stays: workers may still have it."""
+        """Use these types from now on.
+
+        A type whose module does not load any more stays: workers may still have it.
+        """
         kept = {
             name: known
             for name, known in self._types.items()
@@ -90,13 +98,13 @@ class Registry:
         return {name: known.fingerprint for name, known in self._types.items()}
 
     def hear(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
-        """What the worker of a slot has loaded."""
+        """Record what the worker of a slot has loaded."""
         told = {clean(module): clean(error, _ERROR_MAX) for module, error in errors.items()}
         self.workers[slot] = Worker(types, told)
 
     @property
     def served(self) -> frozenset[str]:
-        """The types that some worker has loaded, or may have, since none has said yet what it has."""
+        """The types that some worker has loaded, or all while no worker has reported any."""
         return self.names - self._nowhere()
 
     def _nowhere(self) -> frozenset[str]:
@@ -105,7 +113,7 @@ class Registry:
         return self.names.difference(*map(self.able, self.workers))
 
     def able(self, slot: str) -> frozenset[str]:
-        """The types that the worker of a slot has loaded, with parameters that are those of the server."""
+        """Return the types that a slot's worker has loaded with the parameters of the server."""
         return self._agreed(slot, lambda server, worker: server.takes == worker.takes)
 
     def behind(self, slot: str) -> bool:
@@ -113,7 +121,10 @@ class Registry:
         return not self.names <= self._agreed(slot, lambda server, worker: server == worker)
 
     def _agreed(self, slot: str, same: Callable[[Fingerprint, Fingerprint], bool]) -> frozenset[str]:
-        """The types of the worker of a slot, but for those that it has otherwise. What says nothing of itself is taken for the same."""
+        """Return the types of a slot's worker that agree with those of the server.
+
+        A type without a fingerprint, or one that the server does not know, is taken for the same.
+        """
         loaded = self.workers[slot].types
         return frozenset(
             name
@@ -124,7 +135,7 @@ class Registry:
         )
 
     def difference(self, slot: str) -> str:
-        """What the worker of a slot has loaded otherwise than the server, in a sentence; "" when nothing."""
+        """Say in words what a slot's worker has loaded differently from the server, or ""."""
         worker, able, parts = self.workers[slot], self.able(slot), []
         lacks = sorted(self.names - worker.types.keys())
         others = sorted((self.names & worker.types.keys()) - able)
@@ -154,7 +165,10 @@ class Registry:
         return f" ({'; '.join(lines[:_ERRORS_SHOWN])})" if lines else ""
 
     def defaults(self, type_name: str) -> TypeDefaults:
-        """What a type says for jobs that do not. Raises UnknownType."""
+        """Return the defaults of a type, for jobs that set nothing themselves.
+
+        Raises UnknownType.
+        """
         return self._type(type_name).info.defaults
 
     async def check(
@@ -162,7 +176,8 @@ class Registry:
     ) -> dict[str, Any]:
         """Plain parameters as the type's signature understands them.
 
-        Raises UnknownType, InvalidParameter; LoaderUnavailable where they are checked by classes of the type's own.
+        Raises UnknownType, InvalidParameter; LoaderUnavailable where they are checked by classes of
+        the type's own.
         """
         known = self._type(type_name)
         if known.check is not None:
@@ -170,7 +185,10 @@ class Registry:
         return await self._asked(type_name, parameters, whole=whole)
 
     def infos(self) -> Sequence[TypeInfo]:
-        """Every type by name, then the modules that failed to load, or of which a part did, and the workers that differ."""
+        """Return every type by name, then the modules that failed, and the workers that differ.
+
+        A module is listed too when only a part of it failed to load.
+        """
         nowhere = self._nowhere()
         types = [
             replace(known.info, load_error=self._unloaded(name)) if name in nowhere else known.info

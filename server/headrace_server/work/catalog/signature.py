@@ -1,4 +1,4 @@
-"""One registered type as the loader sees it: what fits its signature, and what the server is told of it."""
+"""Represent one type in the loader: what fits its signature, and its record for the server."""
 
 import inspect
 import json
@@ -31,7 +31,10 @@ _dumps = json.JSONEncoder(allow_nan=False).encode
 
 
 class JobType:
-    """A type and its signature. Raises pydantic's errors for annotations of which there is no schema."""
+    """A type and its signature.
+
+    Raises pydantic's errors for annotations that have no schema.
+    """
 
     def __init__(self, definition: JobDefinition) -> None:
         self._fingerprint = fingerprint(definition)
@@ -50,7 +53,7 @@ class JobType:
         )
 
     def record(self) -> dict[str, Any]:
-        """What the server is told of it, as JSON can hold it: see known_type."""
+        """Return the record of this type for the server, as JSON can hold it: see known_type."""
         signature = self._signature
         return {
             "info": asdict(self.info),
@@ -62,7 +65,10 @@ class JobType:
         }
 
     def _plain(self) -> dict[str, Any] | None:
-        """The schemas by which the server validates; None where one of them holds code of the job."""
+        """Return the schemas by which the server validates.
+
+        Returns None where one of them holds code of the job.
+        """
         signature, coercion = self._signature, self._coercion
         schemas = {
             name: portable_or_none(_travelling(given.annotation, coercion.adapters[name]))
@@ -101,7 +107,10 @@ class JobType:
         )
 
     def _result_schema(self) -> str:
-        """The schema of the return annotation; empty where there is none, or nothing is returned."""
+        """Return the schema of the return annotation, or "" where it says nothing.
+
+        That is so where there is no annotation, where it is Any, and where nothing is returned.
+        """
         if self._signature.result in (inspect.Parameter.empty, None, type(None), Any, NoReturn):
             return ""
         schemas, shared = _schemas({"result": self._coercion.result})
@@ -129,7 +138,10 @@ def _schemas(adapters: Mapping[str, TypeAdapter[Any]]) -> tuple[dict[str, Any], 
 
 
 class _Schemas(GenerateJsonSchema):
-    """Says nothing of a class that validates by a function of its own: the loader asks that. What no value can hold is refused."""
+    """A generator that leaves out classes which validate by a function of their own.
+
+    The loader is asked about those. What no value can hold is refused.
+    """
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
         if schema["type"] == "function-plain":
@@ -168,7 +180,10 @@ def _defaults(definition: JobDefinition) -> TypeDefaults:
 
 
 def _travelling(annotation: Any, adapter: TypeAdapter[Any]) -> Any:
-    """The schema of a parameter. A sequence is a list in every value; pydantic's own schema of it holds code."""
+    """Return the schema of a parameter, with every sequence as a list.
+
+    A sequence is a list in every value, and pydantic's own schema of it holds code.
+    """
     return (TypeAdapter(_listed(annotation)) if is_plain(annotation) else adapter).core_schema
 
 

@@ -1,9 +1,10 @@
 """Which module has ended the process that imports them all.
 
-It is the one that is being imported, most often. But a module may leave a thread that ends the process a moment later, or
-kill the supervisor above it: by then another is being imported, or none any more. So the one that was is imported alone; where
-that goes well those before it are, the last first, and each that ends its process is left out. Where all go well alone
-it is the first one after all. Those that were found before are looked at before all others.
+It is the one that is being imported, most often. But a module may leave a thread that ends the
+process a moment later, or kill the supervisor above it: by then another is being imported, or none
+any more. So the one that was is imported alone; where that goes well those before it are, the last
+first, and each that ends its process is left out. Where all go well alone it is the first one after
+all. Those that were found before are looked at before all others.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -17,7 +18,9 @@ Alone = Callable[[str, Sequence[str]], Awaitable[str]]
 async def guilty(
     life: LoaderLife, why: str, *, skip: Collection[str], known: Collection[str], alone: Alone
 ) -> dict[str, str]:
-    """The modules because of which a loader has ended, each with the reason; none where it had imported none.
+    """Return the modules because of which a loader has ended, each with the reason.
+
+    The result is empty where the loader had imported none.
 
     skip: those that are left out already. known: those that were found before.
     """

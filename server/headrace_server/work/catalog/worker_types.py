@@ -1,12 +1,16 @@
-"""What the workers have loaded, beside what the server takes: told, and mended by workers that load anew.
+"""Compare the types that workers have loaded with those of the server, and report differences.
 
-A worker whose modules do not load as they did for the server (a half-copied deployment, a library that is gone, a
-signature that has changed since) gets runs of the types that it has as the server has them, and no others. A difference makes
-the loader look again, which may find that it is the server that is behind. A worker that differs is replaced: after a wait that
-doubles from 1 to 30 s, and as soon as the loader has found a change; so a repair on the disk is noticed.
+Workers that load anew mend them.
 
-A quarter of the workers at a time are replaced, one at least, those with nothing to do first: the others go on with what they have.
-A place is held for 10 s at most, because a run, or an import, may take long.
+A worker whose modules do not load as they did for the server (a half-copied deployment, a library
+that is gone, a signature that has changed since) gets runs of the types that it has as the server
+has them, and no others. A difference makes the loader look again, which may find that it is the
+server that is behind. A worker that differs is replaced: after a wait that doubles from 1 to 30 s,
+and as soon as the loader has found a change; so a repair on the disk is noticed.
+
+A quarter of the workers at a time are replaced, one at least, those with nothing to do first: the
+others go on with what they have. A place is held for 10 s at most, because a run, or an import, may
+take long.
 """
 
 import asyncio
@@ -42,7 +46,10 @@ class Slots(Protocol):
 
 
 class WorkerTypes:
-    """Hears what each slot has loaded. look_again: the modules on the disk seem to be others than those of the server."""
+    """A record of what each slot has loaded.
+
+    `look_again` is called when the modules on the disk seem to be others than those of the server.
+    """
 
     def __init__(self, registry: Registry, look_again: Callable[[], None]) -> None:
         self._registry = registry
@@ -60,7 +67,10 @@ class WorkerTypes:
         self._slots = slots
 
     def heard(self, slot: str, types: Types, errors: Mapping[str, str]) -> frozenset[str]:
-        """A slot's child is up, and has loaded these types; by module, why not all. Answers those that it may be given."""
+        """Record what a slot's child has loaded, and return the types that it may be given.
+
+        The child is up; `errors` says by module why it has not loaded all.
+        """
         self._registry.hear(slot, types, errors)
         self._tell(slot)
         if self._registry.behind(slot):
@@ -72,12 +82,18 @@ class WorkerTypes:
         return self._registry.able(slot)
 
     def fell(self, slot: str) -> None:
-        """A slot's child has ended while it loaded its modules: the loader sees whether it is one of them."""
+        """Look again after a slot's child has ended while it loaded its modules.
+
+        The loader sees whether one of the modules is the cause.
+        """
         self._free_place(slot)
         self._look_again()
 
     def changed(self) -> None:
-        """The server knows other types than before, or modules load that did not: the workers that differ load anew."""
+        """Have the workers that differ load anew.
+
+        The server knows other types than before, or modules load now that did not.
+        """
         for slot in self._registry.workers:
             if self._slots is not None:
                 self._slots.limit(slot, self._registry.able(slot))

@@ -3,9 +3,10 @@
     print ─> text ─> line buffer ─> raw ──before_write──> fd 1 ──pipe──> server
                          └─ without a line feed: written after a quarter of a second
 
-Whatever a job did to them (closed, detached, deleted, replaced, another encoding), the next one finds them as they were,
-and what is left in their buffers is written for the run that said it. Threads that speak for no run are left out (`speakers`). Code of a job's own stream can raise anything: it
-ends no worker.
+Whatever a job did to them (closed, detached, deleted, replaced, another encoding), the next one
+finds them as they were, and what is left in their buffers is written for the run that said it.
+Threads that speak for no run are left out (`speakers`). Code of a job's own stream can raise
+anything: it ends no worker.
 """
 
 import contextlib
@@ -23,11 +24,14 @@ from headrace_server.work.child.speakers import Speakers
 _NOTHING = b"\0\0\0\0"
 _ENCODING, _ERRORS = "utf-8", "backslashreplace"
 READ_SECONDS = 0.005
-"""What the server is given to read what was written, before a message goes another way."""
+"""Seconds that the server has to read what was written, before a message goes another way."""
 
 
 class _Raw(io.FileIO):
-    """The descriptor. before_write is called before each writing; what is written is counted in written."""
+    """The descriptor of one stream.
+
+    `before_write` is called before each write; what is written is counted in `written`.
+    """
 
     def __init__(self, number: int, before_write: Callable[[], None], written: list[int]) -> None:
         # closefd: sys.stdout.close() in a job is not to close the descriptor.
@@ -73,7 +77,10 @@ class _Buffer(io.BufferedWriter):
 
 
 class _Text(io.TextIOWrapper):
-    """Text, by lines. on_held is called when there may be something that waits for the rest of its line."""
+    """A text stream that is written by lines.
+
+    `on_held` is called when some text may be waiting for the rest of its line.
+    """
 
     def __init__(
         self,
@@ -145,7 +152,10 @@ class Streams:
         return any(stream.partial for stream in self._own)
 
     def straighten(self) -> None:
-        """Put back what a job may have bent. Raises OSError where a job has closed the pipes themselves."""
+        """Put back what a job may have bent.
+
+        Raises OSError where a job has closed the pipes themselves.
+        """
         for number, (output, flags) in enumerate(zip(self.outputs, self._flags, strict=True), start=1):
             os.dup2(output, number)
             if (
@@ -165,7 +175,10 @@ class Streams:
         self.written[:] = 0, 0
 
     def flush(self) -> None:
-        """Write what is held. An own stream that a job has broken is none of its callers' business."""
+        """Write what is held.
+
+        Errors of a stream that a job has broken are not raised: they do not concern the caller.
+        """
         for stream in self._own:
             with contextlib.suppress(Exception):
                 stream.flush()
@@ -188,7 +201,10 @@ class Streams:
 
 
 def _unread(pipe: int) -> bool:
-    """Whether the other side has still to read: FIONREAD answers at the writing end too. Not of one that a job has closed."""
+    """Return whether the other side still has something to read.
+
+    FIONREAD answers at the writing end too. The result is False for a pipe that a job has closed.
+    """
     try:
         return fcntl.ioctl(pipe, termios.FIONREAD, _NOTHING) != _NOTHING
     except OSError:

@@ -6,17 +6,19 @@
 
 Three rules make the pool's knowledge exact, whenever this process dies:
 
-- It takes a run from the socket only when the one before is finished: what lies there can be recalled.
-- It says "begun" before the first line of the job's code. A run it took and never called so has run no code. One of a type
-  that it has not loaded it refuses instead, and the run goes back to the queue at no cost.
+- It takes a run from the socket only when the one before is finished: what lies there can be
+  recalled.
+- It says "begun" before the first line of the job's code. A run it took and never called so has run
+  no code. One of a type that it has not loaded it refuses instead, and the run goes back to the
+  queue at no cost.
 - It says "finished" as the last thing of all, when nothing of the run is left.
 
-A run that was cut off where it stood, by a signal or a cancellation, is the last of its process: what it was using (a
-connection in the middle of an answer, a lock) would be the next one's. So is one that has left threads, and its end counts
-when the process is gone.
+A run that was cut off where it stood, by a signal or a cancellation, is the last of its process:
+what it was using (a connection in the middle of an answer, a lock) would be the next one's. So is
+one that has left threads, and its end counts when the process is gone.
 
-SIGTERM reaches the job's code only if the stop page names the ticket of the current run. So one that was meant
-for the run before, and came late, does nothing.
+SIGTERM reaches the job's code only if the stop page names the ticket of the current run. So one
+that was meant for the run before, and came late, does nothing.
 
 It imports no gRPC, no SQLAlchemy and no pydantic; the modules of jobs may import what they like.
 """
@@ -55,7 +57,7 @@ from headrace_server.work.linux import process_tree, workspace
 
 _EXIT_SECONDS = 5
 _EXIT_SECONDS_HELD = 1
-"""Where the end of a run waits for it."""
+"""Seconds for the exit where the end of a run waits for it."""
 _NAMES_SHOWN = 10
 _KEPT = "A worker keeps none from one job to the next: see docs/jobs.md."
 _PAGE = resource.getpagesize()
@@ -63,10 +65,13 @@ _PAGE = resource.getpagesize()
 
 @dataclass(frozen=True, slots=True)
 class ChildSettings:
-    """What every child of a pool is told. skip: modules that are not to be imported. fresh: each run is the only one of its child.
+    """The settings of every child of a pool.
 
-    max_memory: bytes of resident memory, None for any. max_results: bytes of all results of a run. max_messages: of a
-    run. target: where a Client of a job finds this server; empty: where the environment says.
+    `skip`: modules that are not to be imported. `fresh`: each run is the only one of its child.
+
+    max_memory: bytes of resident memory, None for any. max_results: bytes of all results of a run.
+    max_messages: of a run. target: where a Client of a job finds this server; empty: where the
+    environment says.
     """
 
     modules: Sequence[str]
@@ -91,9 +96,13 @@ def tell_clients(target: str) -> None:
 
 
 def main(told: Mapping[str, Any], supervisor: int, fds: Sequence[int]) -> NoReturn:
-    """Be a child: in a process just forked, with the descriptors of a slot (socket, stop page, two pipes)."""
+    """Run a child in a process just forked, with the descriptors of a slot.
+
+    Those are the socket, the stop page and the two pipes.
+    """
     settings = ChildSettings(**told)
-    # What spawn and forkserver start would import the supervisor as the main module of the job's program.
+    # What spawn and forkserver start would import the supervisor as the main module of the job's
+    # program.
     sys.modules["__main__"] = ModuleType("__main__")
     process_tree.die_with_parent(supervisor)
     os.setsid()
@@ -111,7 +120,10 @@ def main(told: Mapping[str, Any], supervisor: int, fds: Sequence[int]) -> NoRetu
 
 
 def keep_only(fds: Sequence[int]) -> None:
-    """Close every descriptor of the supervisor but these: its control socket, and the lock on the store."""
+    """Close every descriptor that is neither one of these nor a standard stream.
+
+    That closes those of the supervisor: its control socket, and the lock on the store.
+    """
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - Path objects would open more
         fd = int(name)
         if fd > 2 and fd not in fds:  # noqa: PLR2004 - the standard streams
@@ -120,7 +132,10 @@ def keep_only(fds: Sequence[int]) -> None:
 
 
 def reset_signals() -> None:
-    """Undo what the supervisor ignores. SIGINT as Python has it: ignored, it would be so in every subprocess too."""
+    """Undo what the supervisor ignores: SIGHUP and SIGINT.
+
+    SIGINT gets the handler of Python: if it stayed ignored, it would be so in every subprocess too.
+    """
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -158,7 +173,7 @@ class Child:
         self._forks = Forks(self._on_terminate, self._forked, self._flusher.busy)
 
     def load(self) -> None:
-        """Import the modules of the jobs, then say which types they have, and why they have not more."""
+        """Import the job modules, then say which types they have and why they have no more."""
         sys.path[:] = self._settings.path
         self._loaded = jobs.load(
             self._settings.modules, self._settings.entry_points, skip=self._settings.skip, around=_sustained
@@ -196,7 +211,10 @@ class Child:
         return self._settings.fresh or (definition is not None and definition.fresh)
 
     def leave(self) -> NoReturn:
-        """End the process as a program ends, but within seconds: a handler that hangs is cut off."""
+        """End the process as a program ends, but within seconds.
+
+        A handler that hangs is cut off.
+        """
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         signal.alarm(_EXIT_SECONDS_HELD if self._held else _EXIT_SECONDS)
@@ -277,7 +295,10 @@ class Child:
                 reporter.shield.interrupt()
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
-        """SIGINT is meant for no job, but somebody may send it: what the job was using is then half-used."""
+        """Note that the run was interrupted, and raise KeyboardInterrupt.
+
+        SIGINT is meant for no job, but it can be sent: what the job was using is then half-used.
+        """
         self._on_raised()
         signal.default_int_handler(number, frame)
 
@@ -295,7 +316,7 @@ class Child:
         self._send(encode(("stray", thread, text)))
 
     def _before_write(self) -> None:
-        """What the job said before is told before."""
+        """Send the messages that the job said before this output."""
         if self._current is not None:
             self._current[1].flush_messages()
 
@@ -307,7 +328,10 @@ class Child:
         self._streams.flush()
 
     def _forked(self) -> None:
-        """In a process that the job has forked: what waits to be sent is the worker's, and so is its thread."""
+        """Begin anew in a process that the job has forked.
+
+        What waits to be sent belongs to the worker, and so does its thread.
+        """
         self._speakers.forked()
         self._flusher = Flusher(self._flush_text)
         if self._current is not None:
@@ -331,7 +355,10 @@ class Child:
 
 @contextlib.contextmanager
 def _sustained(_module: str, _loaded: jobs.Loaded) -> Iterator[None]:
-    """While a module is imported. What it takes that the worker needs is said by the loader, once for all workers."""
+    """While a module is imported.
+
+    What it takes that the worker needs is said by the loader, once for all workers.
+    """
     before = Necessities()
     yield
     before.put_back()

@@ -1,8 +1,8 @@
 """Handlers of signals that a job has set, or a module: whether one of them has raised an exception.
 
-What the job was doing in that moment was cut off where it stood, as by a stop: an alarm that is to end a call which takes
-too long leaves a connection in the middle of an answer. Only `signal.signal` knows the handlers, so that is where they
-are followed; whoever asks for one gets what was given.
+What the job was doing in that moment was cut off where it stood, as by a stop: an alarm that is to
+end a call which takes too long leaves a connection in the middle of an answer. Only `signal.signal`
+knows the handlers, so that is where they are followed; whoever asks for one gets what was given.
 """
 
 import signal

@@ -1,15 +1,15 @@
-"""What a process that a job forks takes over from the worker, and what it does not.
+"""Decide what a process that a job forks takes over from the worker, and what it does not.
 
-It is to be a process as any program forks one: SIGTERM ends it, and `Process.terminate()` and a pool of
-multiprocessing depend on that. The worker's own handler does nothing there, so it is given back. From before the fork
-until that is done SIGTERM is blocked: else one that comes in between meets the handler, or is thrown away with what
-Python has noted for the process it was.
+It is to be a process as any program forks one: SIGTERM ends it, and `Process.terminate()` and a
+pool of multiprocessing depend on that. The worker's own handler does nothing there, so it is given
+back. From before the fork until that is done SIGTERM is blocked: else one that comes in between
+meets the handler, or is thrown away with what Python has noted for the process it was.
 
-A handler of the job's own is inherited, as usual. A program that is started (subprocess, spawn, forkserver) inherits
-none.
+A handler of the job's own is inherited, as usual. A program that is started (subprocess, spawn,
+forkserver) inherits none.
 
-In the worker a SIGTERM that was blocked comes while Python still calls what is here, where nothing can be raised into
-the job: it is sent again when the fork is over.
+In the worker a SIGTERM that was blocked comes while Python still calls what is here, where nothing
+can be raised into the job: it is sent again when the fork is over.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ _AGAIN_SECONDS = 0.002
 class Forks:
     """The forks of this process, from now on.
 
-    handler: the worker's. forked: called in each new process. busy: held by a thread while it has locks that a fork
-    would take along.
+    handler: the worker's. forked: called in each new process. busy: held by a thread while it has
+    locks that a fork would take along.
     """
 
     def __init__(
@@ -47,7 +47,10 @@ class Forks:
         )
 
     def deferred(self, frame: FrameType | None) -> bool:
-        """For the handler: whether a fork is under way where it was called. Then the signal comes again."""
+        """Return whether a fork is under way where the signal handler was called.
+
+        The signal then comes again.
+        """
         if self._under_way:
             self._late = True
             return True

@@ -1,9 +1,12 @@
-"""What a run leaves to the garbage collector is collected at its end: its finalizers are the run's own code.
+"""Collect at the end of a run what it leaves to the garbage collector.
 
-They would else be called in the middle of a later run, and what they print would be that run's output. What was there
-when the modules were loaded is not looked at again (`gc.freeze`), so a walk costs what the runs have left. What a
-short run leaves is young, and found by a walk over that; the rest is walked over where that takes no more than a
-twentieth of the time that the run took, which is so as long as jobs do not keep some hundred thousand objects.
+The finalizers of what it leaves are the run's own code.
+
+They would else be called in the middle of a later run, and what they print would be that run's
+output. What was there when the modules were loaded is not looked at again (`gc.freeze`), so a walk
+costs what the runs have left. What a short run leaves is young, and found by a walk over that; the
+rest is walked over where that takes no more than a twentieth of the time that the run took, which
+is so as long as jobs do not keep some hundred thousand objects.
 """
 
 import gc
@@ -12,7 +15,10 @@ import time
 _YOUNG = 1
 _SHARE = 20
 _FORGOTTEN = 0.95
-"""What is left of a measurement with each run that does not repeat it: keeping may have ended."""
+"""The share of a measurement that stays after each run that does not repeat it.
+
+The jobs may have ceased to keep objects.
+"""
 
 
 class Garbage:

@@ -1,15 +1,17 @@
-"""What the libraries that start processes know of them, and what they are told when a run has ended.
+"""Keep the libraries that start processes informed when the processes of a run have ended.
 
-No process outlives the run that started it. But `subprocess` and `multiprocessing` keep books, behind whose back the
-worker kills and reaps: the next job would wait for a fork server that is gone, and hear of a program that it has ended
-well. So after each sweep the books are put right:
+No process outlives the run that started it. But `subprocess` and `multiprocessing` keep books,
+behind whose back the worker kills and reaps: the next job would wait for a fork server that is
+gone, and hear of a program that it has ended well. So after each sweep the books are put right:
 
     before the sweep    named semaphores are given back, the resource tracker hears that its user has gone
     the sweep           kills all; the tracker unlinks what is left of shared memory, and ends (`process_tree`)
     after it            the next job starts a tracker and a fork server of its own;
-                        a Popen or Process that was kept has its exit code, an executor or pool says what happened
+                        a Popen or Process that was kept has its exit code, an executor or pool says
+                        what happened
 
-What job modules have made while they were loaded is the worker's: its tracker stays, and what it watches.
+What job modules have made while they were loaded is the worker's: its tracker stays, and what it
+watches.
 
 A library that no job has imported costs a look into sys.modules.
 """
@@ -50,13 +52,16 @@ class Helpers:
             tracker._fd = tracker._pid = None
 
     def leave(self) -> None:
-        """The worker ends: what belongs to it is given back by whoever made it."""
+        """Prepare the worker's end: what belongs to it is given back by what has made it."""
         tracker = _tracker()
         if self._own is not None and tracker is not None:
             tracker._fd, tracker._pid = self._own
 
     def release(self) -> None:
-        """Before a sweep: no pool is to start new processes, and the resource tracker of the run is to finish."""
+        """Prepare a sweep: no pool starts new processes, and the run's tracker can finish.
+
+        The tracker is the resource tracker of multiprocessing.
+        """
         with contextlib.suppress(Exception):
             _stop_pools()
         with contextlib.suppress(Exception):
@@ -71,7 +76,10 @@ class Helpers:
         tracker._fd = tracker._pid = None
 
     def swept(self, statuses: Mapping[int, int], killed: Collection[int]) -> None:
-        """After a sweep: the wait statuses of the processes that it has reaped, and those that it has killed.
+        """Put the books right after a sweep.
+
+        `statuses` has the wait statuses of the processes that the sweep has reaped, `killed` those
+        that it has killed.
 
         Not all of these were reaped by it: a thread of an executor waits for its processes too.
         """
@@ -84,7 +92,9 @@ class Helpers:
         _tell_holders(statuses, {*statuses, *killed})
 
     def owns(self, process: Process) -> bool:
-        """Whether it is multiprocessing's own, and not one that a job has forgotten: the fork server, and what that forks.
+        """Return whether a process is the fork server of multiprocessing, or forked by it.
+
+        These are multiprocessing's own processes, and not ones that a job has forgotten.
 
         Of those a job learns that they are gone before they are.
         """
@@ -106,7 +116,10 @@ def _finalizers() -> dict[Any, Any]:
 
 
 def _stop_pools() -> None:
-    """Have the threads of pools that were left open end: one of them puts a new process in the place of each dead one."""
+    """End the threads of pools that were left open.
+
+    One of these threads puts a new process in the place of each dead one.
+    """
     for finalizer in list(_finalizers().values()):
         if getattr(finalizer._callback, "__name__", "") == "_terminate_pool":
             news, handler = finalizer._args[4:6]
@@ -122,7 +135,10 @@ def _remove_folder() -> None:
 
 
 def _give_semaphores_back(kept: Collection[Any]) -> None:
-    """Unlink the named semaphores that wait for the garbage collector: it would come for them in a later job."""
+    """Unlink the named semaphores that wait for the garbage collector.
+
+    It would otherwise come for them in a later job.
+    """
     semaphores: Any = sys.modules.get("multiprocessing.synchronize")
     if semaphores is None:
         return
@@ -143,7 +159,10 @@ def _forget_fork_server(statuses: Mapping[int, int]) -> None:
 
 
 def _tell_holders(statuses: Mapping[int, int], gone: Collection[int]) -> None:
-    """Find whatever stands for one of these processes. A walk over all objects, for the few jobs that leave any."""
+    """Update every object that stands for one of these processes.
+
+    This is a walk over all objects, for the few jobs that leave any processes.
+    """
     tellers = {known: tell for name, tell in _TELLERS.items() if (known := _class(name)) is not None}
     if not tellers:
         return

@@ -1,4 +1,7 @@
-"""What the interpreter and the standard library keep for the whole process: settings, hooks, logging, warnings, asyncio."""
+"""Read and restore what the interpreter and its library keep for the whole process.
+
+These are settings, hooks, logging, warnings and asyncio.
+"""
 
 import asyncio
 import builtins
@@ -143,7 +146,10 @@ _events: Any = asyncio.events
 
 
 class _Loops:
-    """The policy, and the loop that the main thread has by it. A running one was left by whoever patches loops."""
+    """The policy of event loops, and the loop that the main thread has by it.
+
+    A loop that still runs was left by code that patches loops.
+    """
 
     def __init__(self) -> None:
         self._had_policy = _events._event_loop_policy is not None  # noqa: SLF001 - asking makes one
@@ -167,7 +173,10 @@ class _Loops:
 
 
 class _Temporary:
-    """Where tempfile has found room: a variable of the environment that is put back would live on in it."""
+    """The folder that tempfile has chosen.
+
+    It must be restored too: a variable of the environment that is put back would live on in it.
+    """
 
     def __init__(self) -> None:
         names = ("TMPDIR", "TEMP", "TMP")
@@ -182,7 +191,10 @@ class _Temporary:
 
 
 class _Builtins:
-    """The names that every module can use. Those that were added are left to whoever has added them."""
+    """The built-in names, which every module can use.
+
+    Names that were added are left to the code that has added them.
+    """
 
     def __init__(self) -> None:
         self._kept = dict(vars(builtins))
@@ -196,7 +208,7 @@ class _Builtins:
 
 
 def interpreter_traits() -> Sequence[Trait]:
-    """What is compared after each run."""
+    """Return the traits that are compared after each run."""
     loops, folder = _Loops(), _Temporary()
     return (
         Trait("settings of the interpreter", _settings, _set_settings),
@@ -219,7 +231,7 @@ def interpreter_traits() -> Sequence[Trait]:
 
 
 def seldom_changed_traits() -> Sequence[Trait]:
-    """What is compared now and then."""
+    """Return the traits that are compared now and then."""
     known = _Builtins()
     return (
         Trait("built-in names", known.read, known.write),

@@ -1,4 +1,6 @@
-"""What the kernel and the C library know of a process, at the price of a file of /proc or a foreign call.
+"""Read, and restore where possible, what the kernel and the C library know of a process.
+
+Each trait costs a file of /proc or a foreign call.
 
 One that this system does not have, or does not let be asked, has the same value at any time.
 """
@@ -22,9 +24,9 @@ _WORDS = {
     "timer slack": (30, 29),
     "huge pages": (42, 41),
 }
-"""What prctl answers as a number: how to ask, how to set."""
+"""The options that prctl answers as a number: how to ask, how to set."""
 _POINTED = {"signal at the end of its parent": (2, 1), "adoption of orphans": (37, 36)}
-"""What prctl writes to an address."""
+"""The options whose value prctl writes to an address: how to ask, how to set."""
 _NAME = (16, 15)
 _NAME_SIZE = 16
 _IOPRIO = {"x86_64": (252, 251), "aarch64": (31, 30)}.get(os.uname().machine)
@@ -86,7 +88,8 @@ def _file(name: str) -> bytes:
 def _status() -> dict[bytes, bytes | int]:
     lines = dict(line.partition(b":")[::2] for line in _file("status").splitlines())
     masks = {name: int(lines[name], 16) & _ANY_SIGNAL for name in _SIGNALS if name in lines}
-    # It has asked to be traced: then the next signal stops it, and nobody lets it go on. A debugger is somebody else.
+    # It has asked to be traced: then the next signal stops it, and nobody lets it go on. A debugger
+    # is somebody else.
     traced = lines.get(b"TracerPid", b"").strip() == b"%d" % os.getppid()
     return masks | {b"traced": traced} | {name: lines[name] for name in _WITHIN if name in lines}
 

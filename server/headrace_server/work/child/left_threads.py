@@ -1,9 +1,9 @@
 """Threads that a run has left in its worker.
 
-They would go on while the next job runs, and what they print would pass for that job's. So the worker is replaced, and
-the run is over when its process is. Not counted are those that were there before the run, those that started while a
-resource was made, and, after a run that has used a resource with threads=True, any: the resource's are not told apart
-from the job's.
+They would go on while the next job runs, and what they print would pass for that job's. So the
+worker is replaced, and the run is over when its process is. Not counted are those that were there
+before the run, those that started while a resource was made, and, after a run that has used a
+resource with threads=True, any: the resource's are not told apart from the job's.
 """
 
 import os
@@ -17,8 +17,10 @@ PATIENCE = 0.05
 """Seconds that a thread may take to end behind its run: one that was told to end needs a moment."""
 
 START = 0.02
-"""Seconds for a thread that the kernel has, and Python does not know yet. Threads of C code stay unknown: they run no
-code of a job."""
+"""Seconds for a thread that the kernel has, and Python does not know yet.
+
+Threads of C code stay unknown: they run no code of a job.
+"""
 
 _PAUSE = 0.001
 
@@ -41,7 +43,10 @@ class LeftThreads:
         return self._before
 
     def names(self, *, stopped: bool) -> list[str]:
-        """The names of those that the run has left, sorted. stopped: no code of the run may go on, whoever started it."""
+        """Return the names of the threads that the run has left, sorted.
+
+        `stopped`: no code of the run may go on, wherever its thread was started.
+        """
         count, before = self._counted(), self._count
         self._count = count
         if count <= before and jobs.threads() <= self._before:
@@ -54,7 +59,10 @@ class LeftThreads:
         return jobs.thread_names(left)
 
     def _waited_for(self, more: int) -> set[int]:
-        """What is left when it had time to end, and what the kernel has `more` of had time to show."""
+        """Wait for threads to show and to end, and return those that are left.
+
+        The kernel has `more` threads than before; these get time to show in Python.
+        """
         now = time.monotonic()
         while len(self._new()) < more and time.monotonic() < now + START:
             time.sleep(_PAUSE)

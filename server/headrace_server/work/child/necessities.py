@@ -19,7 +19,9 @@ MEMORY_LEAST: Final = 128 << 20
 """Bytes beyond what the process has mapped already."""
 
 SECONDS_LEAST: Final = 60
-"""Of processor time, beyond what the process has used: over it the kernel kills the worker, with whatever job it runs."""
+"""Of processor time, beyond what the process has used: over it the kernel kills the worker, with
+whatever job it runs.
+"""
 
 _FOLDERS: Final = "takes folders out of sys.path"
 _FINDERS: Final = "takes finders out of sys.meta_path"
@@ -40,7 +42,10 @@ class Necessities:
         self._limits = {name: resource.getrlimit(getattr(resource, name)) for name in _LIMITS}
 
     def put_back(self) -> list[str]:
-        """Put back what is missing; answer what was, each as words that follow the name of the module."""
+        """Put back what is missing, and answer what that was.
+
+        Each answer is words that follow the name of the module.
+        """
         return [*self._room(), *self._imports()]
 
     def _room(self) -> Iterator[str]:

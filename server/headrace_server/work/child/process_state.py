@@ -1,15 +1,19 @@
-"""What a run has changed about its process is put back after it; what cannot be put back is a reason to replace the worker.
+"""Put back what a run has changed about its process.
+
+What cannot be put back is a reason to replace the worker.
 
     worker loaded ──> values kept ──> run ──> compared ──> equal, as a rule
                                                  └─ differs ──> put back, compared again ──> still differs: replaced
 
-Two lists (`process_traits`): what a system call answers is compared after each run, for some 18 us together,
-the share of the rest at each 64th run included; what costs more (files of /proc, every descriptor) after runs of over 20 ms,
-each 64th run, and when something of the first list had changed. A resource that is made in the middle of a run may change the process for good: what changes while it is made is the
-new value to compare with.
+Two lists (`process_traits`): what a system call answers is compared after each run, for some 18 us
+together, the share of the rest at each 64th run included; what costs more (files of /proc, every
+descriptor) after runs of over 20 ms, each 64th run, and when something of the first list had
+changed. A resource that is made in the middle of a run may change the process for good: what
+changes while it is made is the new value to compare with.
 
-Descriptors are counted, not compared: closing one that an object of Python still holds would harm whoever has its number
-next, and a connection that a module keeps is no fault. A worker that has used up half of them is replaced.
+Descriptors are counted, not compared: closing one that an object of Python still holds would harm
+whoever has its number next, and a connection that a module keeps is no fault. A worker that has
+used up half of them is replaced.
 """
 
 import contextlib
@@ -37,7 +41,11 @@ _CLOSED = "closed descriptors of the worker"
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """Something that a process has: read gives its value, write puts a value back, or raises. None: it can't be put back."""
+    """A property of the process.
+
+    `read` returns its value; `write` puts a value back or raises, and is None where it can't be put
+    back.
+    """
 
     name: str
     read: Callable[[], Any]
@@ -46,7 +54,7 @@ class Trait:
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What a run had changed, by name: put back, and what it could not be."""
+    """The names of what a run had changed: those put back, and those that could not be."""
 
     put_back: Sequence[str]
     stay: Sequence[str]
@@ -56,7 +64,10 @@ UNTOUCHED = Remains((), ())
 
 
 class ProcessState:
-    """The process as it was when this was made. own: descriptors that the worker cannot do without."""
+    """The process as it was when this object was made.
+
+    `own`: descriptors that the worker cannot do without.
+    """
 
     def __init__(self, quick: Sequence[Trait], slow: Sequence[Trait], own: Sequence[int]) -> None:
         self._quick = quick
@@ -71,7 +82,10 @@ class ProcessState:
         self._decimal = decimal.getcontext().copy()
 
     def call(self, code: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """Call code of a run: what it sets in context variables, the context of decimal among them, is its own."""
+        """Call code of a run in a context of its own.
+
+        What the code sets in context variables, the context of decimal among them, is its own.
+        """
 
         def within() -> T:
             # Not only the variable is copied: the object in it can be changed in place.
@@ -101,7 +115,7 @@ class ProcessState:
 
     @contextlib.contextmanager
     def adopting(self) -> Iterator[None]:
-        """What changes within this is meant to stay."""
+        """Treat what changes within this block as meant to stay."""
         lists = ((self._quick, self._quick_kept), (self._slow, self._slow_kept))
         before = [[kept(trait.read()) for trait in traits] for traits, _ in lists]
         try:
@@ -123,7 +137,7 @@ class ProcessState:
         return lowest
 
     def _descriptors(self, lowest: int | None) -> list[str]:
-        """What is wrong with the descriptors, for good."""
+        """Return what is wrong with the descriptors and cannot be put right."""
         try:
             files = [os.fstat(fd)[1:3] for fd in self._own]
         except OSError:
@@ -152,7 +166,10 @@ def _compare(traits: Sequence[Trait], values: Sequence[Any], put_back: list[str]
 
 
 def _is(trait: Trait, value: Any) -> bool:
-    """Whether it has this value. One that cannot be read any more has another."""
+    """Return whether a trait has this value.
+
+    A trait that cannot be read any more has another.
+    """
     try:
         return bool(trait.read() == value)
     except Exception:  # noqa: BLE001 - a run may have left no way to /proc
@@ -171,7 +188,10 @@ def _written(trait: Trait, value: Any) -> bool:
 
 
 def _merged(kept_value: Any, old: Any, new: Any) -> Any:
-    """What is to be compared with from now on: of several values, those that have changed only."""
+    """Return the value to compare with from now on.
+
+    Of several values in a dict or list, only those that have changed are taken over.
+    """
     values = (kept_value, old, new)
     if all(isinstance(value, dict) for value in values):
         changed = {name: new[name] for name in new if name not in old or old[name] != new[name]}

@@ -1,7 +1,9 @@
-"""What is compared after a run, and how it is put back. Of interest to whoever asks what a job may rely on (docs/jobs.md).
+"""Define what is compared after a run, and how it is put back.
 
-The order counts: identity first, for it may be what keeps the rest from being put back; the environment before the time
-zone, which is read from it.
+This shows what a job may rely on (docs/jobs.md).
+
+The order counts: identity first, for it may be what keeps the rest from being put back; the
+environment before the time zone, which is read from it.
 """
 
 import faulthandler
@@ -166,7 +168,7 @@ class _Stdin:
 
 
 def quick_traits() -> Sequence[Trait]:
-    """What is compared after each run."""
+    """Return the traits that are compared after each run."""
     stdin = _Stdin()
     return (
         Trait("a timer", _timers, _stop_timers),
@@ -194,7 +196,7 @@ def quick_traits() -> Sequence[Trait]:
 
 
 def slow_traits() -> Sequence[Trait]:
-    """What is compared now and then."""
+    """Return the traits that are compared now and then."""
     return (
         *kernel_traits(),
         Trait("more resource limits", partial(_limits, _MORE_LIMITS), partial(_set_limits, _MORE_LIMITS)),

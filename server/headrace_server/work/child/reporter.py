@@ -1,21 +1,23 @@
-"""What a job says, on its way from the child to the server: at a bounded rate, and never late for long.
+"""Send what a job says from child to server, at a bounded rate and never late for long.
 
     job's code ──progress──> latest ──┐
                ──message───> pending ─┴─ at once, if 50 ms have passed since the last ──> socket
                                       └─ else when they have: by the flusher, a thread that sleeps otherwise
                ──result────> at once, behind what was pending
 
-Of messages no more is sent than the server keeps of an attempt: a loop that logs for ever costs its own process, and
-nobody else. The others are counted.
+Of messages no more is sent than the server keeps of an attempt: a loop that logs for ever costs its
+own process, and nobody else. The others are counted.
 
-While the flusher is armed a progress call stores one tuple, so a loop may report every step. Its thread is
-started when it is first needed: many jobs never need it, and a process with threads is worse to fork.
+While the flusher is armed a progress call stores one tuple, so a loop may report every step. Its
+thread is started when it is first needed: many jobs never need it, and a process with threads is
+worse to fork.
 
-What is printed goes another way, through a pipe (`output`). It keeps its order with messages: a frame of messages says how much
-was printed before it (`pipes`), and before something is printed the messages that wait are sent (`streams`).
+What is printed goes another way, through a pipe (`output`). It keeps its order with messages: a
+frame of messages says how much was printed before it (`pipes`), and before something is printed the
+messages that wait are sent (`streams`).
 
-SIGTERM may raise JobStopped in the job's thread at any bytecode. Inside a *shield* it waits: else it could leave
-the lock held, or a frame sent and still pending.
+SIGTERM may raise JobStopped in the job's thread at any bytecode. Inside a *shield* it waits: else
+it could leave the lock held, or a frame sent and still pending.
 """
 
 import signal
@@ -58,7 +60,10 @@ class Shield:
 
     @contextmanager
     def up(self) -> Iterator[None]:
-        """Within this, nothing is raised. Signals are handled by the main thread, so others need no shield."""
+        """Hold interruptions back while this context is open.
+
+        Signals are handled by the main thread, so other threads need no shield.
+        """
         if threading.get_ident() != self._thread:
             yield
             return
@@ -75,7 +80,8 @@ class Shield:
 class ChildReporter:
     """The Reporter of headrace.jobs for one run.
 
-    send puts a frame on the socket, and waits for room there. messages: how many are kept of the run.
+    send puts a frame on the socket, and waits for room there. messages: how many are kept of the
+    run.
     """
 
     def __init__(
@@ -172,7 +178,10 @@ class ChildReporter:
                 self._speak(encode(("progress", done, total, clean(message, MESSAGE_MAX), at)))
 
     def forked(self, flusher: "Flusher") -> None:
-        """In a process that the job has forked: begin anew, since no thread is here and what waits is sent elsewhere."""
+        """Begin anew in a process that the job has forked.
+
+        No thread is here, and what waits is sent elsewhere.
+        """
         self._lock = threading.RLock()
         self._flusher = flusher
         self._forked, self._armed = True, False
@@ -229,7 +238,8 @@ class Flusher:
     def _start(self) -> None:
         if self.thread is None:
             self.thread = threading.Thread(target=self._run, name="headrace-flusher", daemon=True)
-            # The new thread has this mask. A signal that a job holds back would come to it, and do what it does by default.
+            # The new thread has this mask. A signal that a job holds back would come to it, and do
+            # what it does by default.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             try:
                 self.thread.start()

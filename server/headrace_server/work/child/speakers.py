@@ -4,12 +4,13 @@
     thread of a module or resource ──┬─ works for the run ──────> its output
                                      └─ else ──> nobody's: told in the log, once for each thread by name
 
-Threads that modules have started, and those of resources, go on from run to run. What they print would pass for the
-output of whatever job runs in that moment, of another tenant perhaps. The cases in which such a thread speaks for a run are known: it carries
-out what the run has given to a ThreadPoolExecutor, or a coroutine that the run has given to its event loop.
+Threads that modules have started, and those of resources, go on from run to run. What they print
+would pass for the output of whatever job runs in that moment, of another tenant perhaps. The cases
+in which such a thread speaks for a run are known: it carries out what the run has given to a
+ThreadPoolExecutor, or a coroutine that the run has given to its event loop.
 
-Only what goes through sys.stdout and sys.stderr is told apart: of what C code or os.write puts into a descriptor nobody
-knows the thread.
+Only what goes through sys.stdout and sys.stderr is told apart: of what C code or os.write puts into
+a descriptor nobody knows the thread.
 """
 
 import contextlib
@@ -25,11 +26,17 @@ _NAMES_MAX = 100
 
 
 _works_for: ContextVar[object] = ContextVar("headrace_works_for", default=None)
-"""The run for which code works, in whatever thread: a coroutine that is given to another thread's loop has it by itself."""
+"""The run for which code works, in whatever thread.
+
+A coroutine that is given to another thread's loop has it by itself.
+"""
 
 
 class Speakers:
-    """The threads of one worker. tell is called with the name of one that speaks for nobody, and with what it says."""
+    """The threads of one worker, and whether each speaks for the run.
+
+    `tell` is called with the name of a thread that speaks for no run, and with what it says.
+    """
 
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         self._tell = tell
@@ -37,7 +44,10 @@ class Speakers:
         self._main = threading.get_ident()
         self._run: object = None
         self._numbers: set[int] = set()
-        """Of the threads that were there before the run. A number may be used again, so it counts only where nothing else does."""
+        """The numbers of the threads that were there before the run.
+
+        A number may be used again, so it counts only where nothing else does.
+        """
         self._others: set[threading.Thread] = set()
         self._makers: set[threading.Thread] | None = None
         """While a resource is made: the threads that were there before."""
@@ -53,7 +63,7 @@ class Speakers:
         _works_for.set(self._run)
 
     def end(self) -> None:
-        """It has ended: whoever speaks from now on speaks for nobody."""
+        """End the run: a thread that speaks from now on speaks for no run."""
         self._run = None
 
     @contextlib.contextmanager
@@ -67,7 +77,10 @@ class Speakers:
             self._makers = outer
 
     def forked(self) -> None:
-        """In a process that the job has forked: no other thread is here, and each new one is the job's."""
+        """Begin anew in a process that the job has forked.
+
+        No other thread is here, and each new one is the job's.
+        """
         if self.heard():
             self._main = threading.get_ident()
             self._numbers, self._others = set(), set()

@@ -1,8 +1,9 @@
-"""What a job may have bent in its process, and the next one must find straight.
+"""Straighten what a job may have bent in its process, for the next job.
 
-Standard streams, the working directory, the handler of SIGTERM: each is put back after a run with a system call
-or two. Processes are swept. What else a process has is compared and put back in `process_state`; what modules keep in their
-variables stays as the job left it: isolation of that costs a process a run.
+Standard streams, the working directory, the handler of SIGTERM: each is put back after a run with a
+system call or two. Processes are swept. What else a process has is compared and put back in
+`process_state`; what modules keep in their variables stays as the job left it: isolation of that
+costs a process a run.
 """
 
 import contextlib
@@ -39,7 +40,10 @@ class Surroundings:
         signal.signal(signal.SIGTERM, self._on_terminate)
 
     def loaded(self) -> list[str]:
-        """The job modules are loaded. Answers the names of the processes that they started, which have ended now."""
+        """Note that the job modules are loaded, and end the processes that they started.
+
+        Returns the names of these processes.
+        """
         self._helpers.loaded()
         return self._sweep()
 
@@ -55,8 +59,8 @@ class Surroundings:
         process_tree.flush_c_streams()  # first: what it holds are whole lines, more often than not
         self._streams.finish()
         left = self._sweep()
-        # However long the server takes, since it may be holding this run back. One that is frozen is not waited for
-        # in vain: the supervisor takes it for dead, and kills all.
+        # However long the server takes, since it may be holding this run back. One that is frozen
+        # is not waited for in vain: the supervisor takes it for dead, and kills all.
         self._streams.wait_until_read()
         return left
 

@@ -30,8 +30,8 @@ _told_of = attrgetter(*_TOLD)
 class RunSettings:
     """How runs are followed.
 
-    Seconds: progress_interval between stored progress, abort_grace between SIGTERM and SIGKILL. messages_per_attempt
-    are kept.
+    Seconds: progress_interval between stored progress, abort_grace between SIGTERM and SIGKILL.
+    messages_per_attempt are kept.
     """
 
     progress_interval: float = 1.0
@@ -40,10 +40,16 @@ class RunSettings:
 
 
 CROWD = 64
-"""Writes of a run that may wait, and that are committed at once: beyond it, the run is held back."""
+"""Writes of a run that may wait, and that are committed at once.
+
+A run for which so many wait is held back.
+"""
 
 REST = 3.0
-"""A run that was held back rests for so many times what its writes have taken: it gets a quarter of the store at most."""
+"""The rest of a run that was held back, as a multiple of the time that its writes took.
+
+So it gets a quarter of the store at most.
+"""
 
 
 END_PAUSE_FIRST, END_PAUSE_MAX = 0.5, 60.0
@@ -59,9 +65,12 @@ class HeldBy(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A decision on the job; otherwise: what is written in its place where the store refuses it, None for nothing.
+    """A decision on the job, and what takes its place where the store refuses it.
 
-    last: the end of the run. It is written again until the store takes it in one form: else it would run for ever.
+    `otherwise` returns that decision, or None for nothing.
+
+    last: the end of the run. It is written again until the store takes it in one form: else it
+    would run for ever.
     """
 
     decide: Decision
@@ -72,8 +81,9 @@ class Write:
 class ActiveRun:
     """A claimed job of this instance.
 
-    Writes are kept in order and repeated while the store is out of reach: what a run has said is never dropped. A run
-    that says more than the store can take is held back: it waits, and nobody else does.
+    Writes are kept in order and repeated while the store is out of reach: what a run has said is
+    never dropped. A run that says more than the store can take is held back: it waits, and nobody
+    else does.
     """
 
     escalation: StopEscalation
@@ -90,8 +100,8 @@ class ActiveRun:
     ) -> None:
         """Writes are coroutines given to spawn, which runs them to their end.
 
-        on_lost is told when a write finds that the claim holds the job no longer; hold_back, when too many writes wait
-        (True) and when they are written (False).
+        on_lost is told when a write finds that the claim holds the job no longer; hold_back, when
+        too many writes wait (True) and when they are written (False).
         """
         self.job = job
         self.key = RunKey(job.job_id, job.claim)
@@ -101,7 +111,7 @@ class ActiveRun:
         self.begun = False
         self.permitting = False
         self.lost = False
-        """The job is somebody else's by now."""
+        """Whether the claim of this run holds the job no longer."""
         self._parameters = parameters
         self._store = store
         self._spawn = spawn
@@ -123,8 +133,8 @@ class ActiveRun:
     def learn(self, job: Job) -> bool:
         """Take over the job as it stands by now; False for one that is older than what is known.
 
-        The answer of a write, what the store tells of its commits and what is read after others have written come by
-        different ways: whichever is late must not make a stop forgotten.
+        The answer of a write, what the store tells of its commits and what is read after others
+        have written come by different ways: whichever is late must not make a stop forgotten.
         """
         if job.revision < self.job.revision:
             return False
@@ -132,12 +142,12 @@ class ActiveRun:
         return True
 
     def run(self) -> RunInfo:
-        """What its child is told: the fields of the job that RunInfo has."""
+        """Return what the child is given: the fields of the job that RunInfo has."""
         told = dict(zip(_TOLD, _told_of(self.job), strict=True))
         return RunInfo(**told, claim=self.key.claim, parameters=self._parameters)
 
     def about(self) -> dict[str, object]:
-        """What a line of the log about it carries."""
+        """Return the fields that a log line about this run carries."""
         return {"job_id": self.key.job_id, "attempt": self.job.attempt, "worker": self.slot}
 
     def begin(self) -> None:
@@ -175,7 +185,10 @@ class ActiveRun:
         self.write(self.bound(running.set_result, name=name, value=value), refused)
 
     def end(self, outcome: Outcome) -> None:
-        """The run has ended: what it said last is stored, then its end, in words of the server's own where it must be."""
+        """Store what the run said last, then its end.
+
+        The end is in words of the server's own where it must be.
+        """
         self.flush_progress()
 
         def ended() -> Outcome:
@@ -224,7 +237,8 @@ class ActiveRun:
                 self._pending.clear()
                 self._on_lost(self, error)
             except Exception as error:
-                # A defect in one write must not take the others along, the end of the run least of all.
+                # A defect in one write must not take the others along, the end of the run least of
+                # all.
                 log.exception("a write of a run failed", extra=self.about())
                 if together:
                     together = False
@@ -237,7 +251,10 @@ class ActiveRun:
         self._writing = False
 
     async def _write_otherwise(self, end: Write, decide: Decision) -> None:
-        """What was refused is written in a form that is taken; an end of which none is, as it was again, later."""
+        """Write what was refused in a form that the store takes.
+
+        An end that is taken in no form is written again as it was, later.
+        """
         try:
             await self._store.apply(self.key.job_id, decide)
         except Exception:
@@ -265,7 +282,10 @@ class ActiveRun:
             self._hold_back(self, False)
 
     def progressed(self, report: ProgressReport, interval: float) -> Progress:
-        """The latest progress with percent and estimate; stored now, or when the interval is over."""
+        """Return the latest progress with percent and estimate.
+
+        It is stored now, or when the interval is over.
+        """
         percent = max(0.0, min(100.0, 100.0 * report.done / report.total)) if report.total else None
         started = self.job.attempts[-1].start_time if self.job.attempts else report.at
         end = self._estimate.end(report, started)

@@ -4,13 +4,13 @@
       ▲        (a free slot; or the short backlog of one)                          │
       └────────────────────────────────────────────────────────────────────────────┘
 
-A claim for a slot whose child is up takes claim and start permit in one transaction; one for a slot that is still
-starting is TO_BE_RUN, and gets its permit when the child is ready. A run is handed over only after its permit was
-committed.
+A claim for a slot whose child is up takes claim and start permit in one transaction; one for a slot
+that is still starting is TO_BE_RUN, and gets its permit when the child is ready. A run is handed
+over only after its permit was committed.
 
-**Endings.** `stop` is a caller's wish (the escalation is in work/dispatch/stop_escalation.py); `abort_by_server` is the server's: a timeout or a
-drain, with the error that the attempt gets. What a lost child had begun is WORKER_LOST, what it had not goes back
-to the queue at no cost.
+**Endings.** `stop` is a caller's wish (the escalation is in work/dispatch/stop_escalation.py);
+`abort_by_server` is the server's: a timeout or a drain, with the error that the attempt gets. What
+a lost child had begun is WORKER_LOST, what it had not goes back to the queue at no cost.
 """
 
 import asyncio
@@ -41,7 +41,10 @@ PIECE = 64
 
 
 class Dispatcher(CommitListener):
-    """Claims jobs for the slots of an executor and follows their runs. Listens to the executor and to the store's commits."""
+    """Claims jobs for the slots of an executor and follows their runs.
+
+    Listens to the executor and to the store's commits.
+    """
 
     slot_table: SlotTable
 
@@ -57,10 +60,14 @@ class Dispatcher(CommitListener):
         on_stale: Callable[[Collection[str]], None],
         workers: WorkerTypes,
     ) -> None:
-        """Before each claim, types is asked which may be started now. queues: of these only; empty means all.
+        """Take the store, what may be claimed, and the listeners.
 
-        on_progress is told the latest progress of every running job; on_stale, which jobs that run here others have changed:
-        `catch_up` is to be called with their rows, or `gone`. workers is told what each slot has loaded.
+        Before each claim, `types` is asked which types may be started now. Only jobs of `queues`
+        are claimed; empty means all.
+
+        on_progress is told the latest progress of every running job; on_stale, which jobs that run
+        here others have changed: `catch_up` is to be called with their rows, or `gone`. workers is
+        told what each slot has loaded.
         """
         self._store = store
         self._me = me
@@ -91,12 +98,16 @@ class Dispatcher(CommitListener):
         self._wake.set()
 
     async def drain(self, seconds: float, *, hurry: asyncio.Event) -> None:
-        """Claim no more, give back what has not begun, let runs end for `seconds` or until hurry, then end them."""
+        """Claim no more, give back what has not begun, and let runs end, then end them.
+
+        Runs have `seconds` to end by themselves, or until `hurry` is set.
+        """
         slot_table = self.slot_table
         slot_table.draining = True
         self._workers.close()
         self._wake.set()
-        # A claim that is under way is waited for: what it brings goes back, and was not lost with this instance.
+        # A claim that is under way is waited for: what it brings goes back, and was not lost with
+        # this instance.
         await asyncio.wait(self._tasks[:1], timeout=WRITES_MAX)
         slot_table.clear_all()
         hurried = asyncio.create_task(hurry.wait())
@@ -111,10 +122,12 @@ class Dispatcher(CommitListener):
         await slot_table.written()
 
     async def evict(self) -> None:
-        """This instance is not alive any more, and others take its runs over: recall what has not begun, kill the rest.
+        """Recall what has not begun, and kill the rest.
 
-        Returns when no code of a job runs here; `resume` lets runs begin again. What the runs have said is still written,
-        where nobody has taken them over yet.
+        This instance is not alive any more, and others take its runs over.
+
+        Returns when no code of a job runs here; `resume` lets runs begin again. What the runs have
+        said is still written, where nobody has taken them over yet.
         """
         slot_table = self.slot_table
         slot_table.suspended = True
@@ -126,7 +139,10 @@ class Dispatcher(CommitListener):
         await slot_table.emptied()
 
     def fence(self) -> float | None:
-        """When, by CLOCK_BOOTTIME, what runs here is to be dead; None when nothing can run. From any thread."""
+        """Return when, by CLOCK_BOOTTIME, what runs here has to be dead.
+
+        Returns None when nothing can run. It may be called from any thread.
+        """
         slot_table = self.slot_table
         return None if slot_table.suspended and not slot_table.runs else self._me.fence()
 
@@ -171,7 +187,10 @@ class Dispatcher(CommitListener):
                 log.exception("a claim failed, trying again")
 
     async def _claim(self) -> None:
-        """Claim for free slots and, while more is ready than those take, for backlogs: the two share a commit."""
+        """Claim for free slots and, while more is ready than those take, for backlogs.
+
+        The two share a commit.
+        """
         slot_table = self.slot_table
         if slot_table.closed():
             return
@@ -243,7 +262,10 @@ class Dispatcher(CommitListener):
             self._unplaced[job.job_id] = job
 
     def overheard(self, events: Sequence[Event]) -> None:
-        """Other instances have committed these: wake for what may run, look again at what runs here."""
+        """Follow events of other instances.
+
+        Wake for what may run, and have what runs here looked at again.
+        """
         mine = {key.job_id for key in self.slot_table.runs}
         changed = set()
         for event in events:
@@ -261,7 +283,10 @@ class Dispatcher(CommitListener):
         return {active.key.job_id: active.job.revision for active in self.slot_table.runs.values()}
 
     def catch_up(self, job: Job) -> None:
-        """A job's row as it stands by now: a stop from elsewhere is carried out, a run that was replaced is ended."""
+        """Follow a job's row as it stands by now.
+
+        A stop from elsewhere is carried out, and a run that was replaced is ended.
+        """
         for active in self._runs_of(job.job_id):
             if job.revision <= active.job.revision:
                 continue
@@ -320,7 +345,8 @@ class Dispatcher(CommitListener):
         active = self.slot_table.runs.get(run)
         if active is None:
             return
-        # In pieces: a thousand lines that were read at once are not to keep everybody's commit waiting.
+        # In pieces: a thousand lines that were read at once are not to keep everybody's commit
+        # waiting.
         for first in range(0, max(1, len(messages)), PIECE):
             active.log(
                 messages[first : first + PIECE],

@@ -3,9 +3,9 @@
     report      started      0/10     5/10          first tick in many      went on at 600/1000
     counted          └──────────┴────────┘ ticks / time between           └─ first report: a mark, no rate
 
-An attempt that goes on where another had come to begins with many ticks that took it no time, and one that loads a model takes
-long for the first. So the rate is that between the first report and the latest; a first report of a single tick is what the
-run has done since its start.
+An attempt that goes on where another had come to begins with many ticks that took it no time, and
+one that loads a model takes long for the first. So the rate is that between the first report and
+the latest; a first report of a single tick is what the run has done since its start.
 """
 
 from headrace_server.domain import bounds
@@ -20,7 +20,10 @@ class Estimate:
         """Ticks done and time of the report that the rate is counted from."""
 
     def end(self, report: ProgressReport, started: int) -> int | None:
-        """Microseconds of the epoch at which it will have done all, after this report; None while nobody can know."""
+        """Return when the attempt will have done all, in microseconds of the epoch, or None.
+
+        The estimate includes this report. It is None while the end cannot be known.
+        """
         if self._first is None or report.done < self._first[0]:
             self._first = (report.done, report.at)
         done, since = self._first

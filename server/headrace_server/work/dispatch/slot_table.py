@@ -1,13 +1,13 @@
-"""The slot table: which run sits in which slot of the pool, and how it gets from its claim into a child.
+"""Keep the slot table: which run is in which slot, and how it gets from its claim to a child.
 
     claimed ──> place ──> permit on disk? ──> hand over ──> begun
                   │              │                │
                   └──────────────┴── give up ─────┘   back to the queue at no cost, or ABORTED by a stop
 
-**Backlog.** A child that runs jobs of milliseconds would spend its time waiting for the store, so types whose
-history is short get a few runs handed ahead. A run that waited PATIENCE behind another is recalled and goes to an
-idle slot, or back to the queue; before a child is signalled, its backlog is recalled first. One job never delays
-another.
+**Backlog.** A child that runs jobs of milliseconds would spend its time waiting for the store, so
+types whose history is short get a few runs handed ahead. A run that waited PATIENCE behind another
+is recalled and goes to an idle slot, or back to the queue; before a child is signalled, its backlog
+is recalled first. One job never delays another.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class SlotTable:
         self._slots: dict[str, list[ActiveRun]] = {slot: [] for slot in executor.slots}
         self._history = RunTimes()
         self._types: dict[str, frozenset[str]] = {}
-        """What the child of each slot may have, or the one before it."""
+        """The types that the child of each slot, or the one before it, may have."""
         self._away: set[str] = set()
         self._last_type: dict[str, str] = {}
         self._store = store
@@ -101,7 +101,10 @@ class SlotTable:
         self._on_room()
 
     def renew(self, slot: str, since: float) -> None:
-        """Have the child of a slot replaced when it has done what it was handed, by one that was started later than `since`."""
+        """Have the child of a slot replaced when it has done what it was handed.
+
+        The new child is one that was started later than `since`.
+        """
         self.ready.discard(slot)
         self._away.add(slot)
         self._executor.renew(slot, since)
@@ -151,11 +154,17 @@ class SlotTable:
             self.spawn(self._permit(active))
 
     def _refuses(self, slot: str, type_name: str) -> bool:
-        """Whether a slot whose child is up may not have this type any more: that has changed while a claim was under way."""
+        """Return whether a slot whose child is up may not have this type any more.
+
+        That may have changed while a claim was under way.
+        """
         return slot in self.ready and type_name not in self._types[slot]
 
     def up(self, slot: str, types: frozenset[str]) -> None:
-        """The slot's child is up and may have runs of these types: permit what was claimed for it, or give it up."""
+        """Note that a slot's child is up and may have runs of these types.
+
+        What was claimed for the slot gets its permit, or is given up.
+        """
         self.ready.add(slot)
         self._away.discard(slot)
         self._types[slot] = types
@@ -222,7 +231,10 @@ class SlotTable:
             self.clear_backlog(active.slot)
 
     def clear_backlog(self, slot: str) -> None:
-        """Recall what the slot's child has not begun; each goes to an idle slot, or back to the queue."""
+        """Recall what the slot's child has not begun.
+
+        Each run goes to an idle slot, or back to the queue.
+        """
         for key in self._executor.recall(slot):
             active = self.runs.get(key)
             if active is None:
@@ -270,7 +282,10 @@ class SlotTable:
         self._on_room()
 
     def replaced(self, active: ActiveRun, error: object) -> None:
-        """A write of the run hit nothing: somebody else holds the job now, or it is gone."""
+        """End a run whose claim holds the job no longer.
+
+        The job is held by another claim now, or it is gone.
+        """
         log.warning("run replaced: %s", error, extra=active.about())
         if active.key not in self.runs:
             return  # its code has ended: only what it said last was refused
@@ -296,10 +311,10 @@ class SlotTable:
             await self._empty.wait()
 
     async def written(self) -> None:
-        """What runs have said is on disk, and was told to those who watch.
+        """Wait until what runs have said is on disk, and was handed to the watchers.
 
-        A store that takes nothing for WRITES_MAX does not keep the server from ending: what it did not take is given
-        up, and the next start settles those runs as lost.
+        A store that takes nothing for WRITES_MAX does not keep the server from ending: what it did
+        not take is given up, and the next start settles those runs as lost.
         """
         if not self._writes:
             return

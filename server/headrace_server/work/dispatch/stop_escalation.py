@@ -5,12 +5,13 @@
       ▼                       ▼                            ▼
     DELIVERED             TERMINATING                   KILLING ──> the supervisor has reaped all ──> ENDED
 
-Spans are counted by a stopwatch of this instance, from the moment in which it hears of the stop: who was asked may
-have another clock.
+Spans are counted by a stopwatch of this instance, from the moment in which it hears of the stop:
+who was asked may have another clock.
 
-The same escalation serves a caller's stop and an abort by the server: the server's own end of a run, by timeout or drain, with the error
-that the attempt gets. A later stop can only bring the kill forward. The slot's backlog is recalled before each
-signal. ABORTED is written when the end was seen, never before.
+The same escalation serves a caller's stop and an abort by the server: the server's own end of a
+run, by timeout or drain, with the error that the attempt gets. A later stop can only bring the kill
+forward. The slot's backlog is recalled before each signal. ABORTED is written when the end was
+seen, never before.
 """
 
 import asyncio
@@ -119,7 +120,7 @@ class StopEscalation:
             self._run.write(self._run.bound(running.stop_phase, phase=phase))
 
     def interpret(self, outcome: Outcome) -> Outcome:
-        """What an end means to one who knows who asked for it."""
+        """Return what an end means, given what has asked for it."""
         returned = outcome.error is None and not outcome.aborted
         if returned and (outcome.insisted or not outcome.stop_seen):
             return outcome

@@ -1,1 +1,1 @@
-"""What the processes say to each other, and by which ways."""
+"""Define what the processes say to each other, and by which ways."""

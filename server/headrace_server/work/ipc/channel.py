@@ -1,10 +1,13 @@
-"""Frames between the server and one process: AF_UNIX SOCK_SEQPACKET, one frame a message, whole or not at all.
+"""Carry frames between the server and one process, over AF_UNIX SOCK_SEQPACKET.
+
+One frame is one message, and arrives whole or not at all.
 
     up to 64 KiB     the frame itself
     longer           b"@" with a memfd (SCM_RIGHTS) that holds the frame
 
-A message is given to one reader, however many hold the socket: that is what makes recall exact (`pool.child_connection`).
-A short frame never begins with "@": the frames of `frames` are JSON arrays.
+A message is given to one reader, however many hold the socket: that is what makes recall exact
+(`pool.child_connection`). A short frame never begins with "@": the frames of `frames` are JSON
+arrays.
 """
 
 import os
@@ -12,7 +15,10 @@ import socket
 from collections.abc import Sequence
 
 INLINE_MAX = 64 * 1024
-"""Bytes of a frame that travels in the message itself: well below the socket's send buffer (208 KiB)."""
+"""The most bytes of a frame that travels in the message itself.
+
+That is well below the socket's send buffer (208 KiB).
+"""
 
 _BY_REFERENCE = b"@"
 _FD_SIZE = 4
@@ -25,7 +31,10 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def send(sock: socket.socket, frame: bytes, flags: int = 0) -> None:
-    """Send a frame. Raises BlockingIOError when there is no room and the flags or the socket say not to wait."""
+    """Send a frame.
+
+    Raises BlockingIOError when there is no room and the flags or the socket say not to wait.
+    """
     if len(frame) <= INLINE_MAX:
         sock.send(frame, flags)
         return

@@ -1,4 +1,4 @@
-"""What server and child say to each other: one header, as a JSON array, and one text behind it.
+"""Define the frames of server and child: one header, as a JSON array, and one text behind it.
 
     to the child    [ticket, {run}] LF parameters              the fields of headrace.jobs.RunInfo by name
                     ["leave"]
@@ -15,17 +15,19 @@
                     ["returned"] LF a run that wants a child of its own, as it was handed over
                     ["retiring"]
 
-A record travels by the names of its fields, and without those at their defaults: so it is as short as a list of its
-values, and a field more is one name more. Names that are not known, and what stands behind the parts above, are passed
-over; what is missing has its default. So a worker that was started after an upgrade of the files speaks with the server
-that was there before it.
+A record travels by the names of its fields, and without those at their defaults: so it is as short
+as a list of its values, and a field more is one name more. Names that are not known, and what
+stands behind the parts above, are passed over; what is missing has its default. So a worker that
+was started after an upgrade of the files speaks with the server that was there before it.
 
-A ticket is the pool's number for one run handed to one child. Parameters and results are JSON texts already:
-behind the header they travel as they are, where inside it each would be escaped and parsed twice more. fresh says that some
-types want a worker for each run; takes and settings are the fingerprint of a type. held
-says that the end counts only once the process is gone: threads of the job still run in it. left names something that a
-run of a type has left in its process, and whether that is replaced. partial says that Python code of the job has begun a
-line of output and not ended it, written how many bytes it has sent to each pipe (`pipes`): what there is of it was said before the messages.
+A ticket is the pool's number for one run handed to one child. Parameters and results are JSON texts
+already: behind the header they travel as they are, where inside it each would be escaped and parsed
+twice more. fresh says that some types want a worker for each run; takes and settings are the
+fingerprint of a type. held says that the end counts only once the process is gone: threads of the
+job still run in it. left names something that a run of a type has left in its process, and whether
+that is replaced. partial says that Python code of the job has begun a line of output and not ended
+it, written how many bytes it has sent to each pipe (`pipes`): what there is of it was said before
+the messages.
 """
 
 import json
@@ -45,7 +47,7 @@ MESSAGE_MAX = 4096
 """Bytes of a message, in UTF-8."""
 
 SOURCE_JOB, SOURCE_STDOUT, SOURCE_STDERR = 1, 2, 3
-"""Where a message came from; the numbers of Message.Source in the contract."""
+"""The origins of a message, by the numbers of Message.Source in the contract."""
 
 LEVEL_INFO, LEVEL_WARNING = 2, 3
 """Numbers of Message.Level in the contract."""
@@ -55,7 +57,10 @@ LEAVE = b'["leave"]\n'
 
 _ERROR_FIELDS = frozenset(field.name for field in fields(JobError)) - {"unknown"}
 _END_NAMES = tuple(field.name for field in fields(Ending) if field.name not in ("interrupted", "result"))
-"""What the end of a run says of itself: in Ending, which the child has, and in Outcome, which the server makes of it."""
+"""The fields that the end of a run has both in Ending and in Outcome.
+
+The child has an Ending; the server makes an Outcome of it.
+"""
 _RUN_FIELDS = tuple(
     (field.name, field.default_factory() if field.default_factory is not MISSING else field.default)
     for field in fields(RunInfo)
@@ -112,7 +117,10 @@ def run_of(frame: bytes) -> tuple[int, RunInfo]:
 
 
 def progress_of(header: Sequence[Any]) -> ProgressReport:
-    """What a progress frame says, as far as the contract can tell it: a job's clock may be any."""
+    """Return the progress of a progress frame, within the bounds of the contract.
+
+    A job's clock may show any time.
+    """
     _kind, done, total, message, at = header[:5]
     in_all = None if total is None else _within(total, 0, COUNT_MAX)
     return ProgressReport(_within(done, 0, COUNT_MAX), in_all, message, _within(at, TIME_MIN, TIME_MAX))
@@ -123,7 +131,7 @@ def _within(number: int, least: int, most: int) -> int:
 
 
 def messages_of(header: Sequence[Any]) -> tuple[list[Message], int]:
-    """What a messages frame says: messages, and how many more were thrown away."""
+    """Return the messages of a messages frame, and how many more were thrown away."""
     return [Message(said[0], SOURCE_JOB, said[1]) for said in header[1]], header[2]
 
 
@@ -148,7 +156,7 @@ def finished(ticket: int, ending: Ending, *, held: bool) -> bytes:
 
 
 def outcome_of(header: Sequence[Any], result: str) -> Outcome:
-    """What a finished frame says."""
+    """Return the outcome of a finished frame."""
     said: Mapping[str, Any] = header[2]
     known = {name: said[name] for name in _END_NAMES if name in said}
     if error := known.get("error"):

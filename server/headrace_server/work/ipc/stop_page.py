@@ -1,12 +1,16 @@
-"""The shared page by which a child sees that its run is to stop: a read of memory, no system call, no frame.
+"""Share a page of memory by which a child sees that its run is to stop.
 
-Each slot's child shares one mapping with the server, which alone writes it. A run is named by its *ticket*, a
-number that the pool gives once: a claim number is no name, for two jobs may both be at claim 1.
+The child reads memory; that takes no system call and no frame.
+
+Each slot's child shares one mapping with the server, which alone writes it. A run is named by its
+*ticket*, a number that the pool gives once: a claim number is no name, for two jobs may both be at
+claim 1.
 
     entry (ticket modulo 16)     8 bytes ticket │ 8 bytes length │ up to 1,008 bytes of reason, UTF-8
 
-The ticket is written last, as one aligned store, so whoever reads it finds the reason complete. There are
-several entries because the server may flag a run that has ended without its knowing, and the next one too.
+The ticket is written last, as one aligned store, so whoever reads it finds the reason complete.
+There are several entries because the server may flag a run that has ended without its knowing, and
+the next one too.
 """
 
 import mmap

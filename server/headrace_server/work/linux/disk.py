@@ -1,8 +1,8 @@
 """Disk space for workspaces: a warning in time, and then no job starts that needs one.
 
-A full disk fails every job that writes, each in its own way, and most of them half done. So a type says that it uses
-a workspace, and while there is too little room its jobs stay where they are, QUEUED and unharmed. Types that need
-none go on.
+A full disk fails every job that writes, each in its own way, and most of them half done. So a type
+says that it uses a workspace, and while there is too little room its jobs stay where they are,
+QUEUED and unharmed. Types that need none go on.
 """
 
 import logging
@@ -17,12 +17,18 @@ LOOK = 1.0
 
 
 def nearest(folder: Path) -> Path:
-    """The folder, or what there is above it: one that is made only when it is needed will lie there."""
+    """Return the folder, or the nearest existing folder above it.
+
+    A folder that is made only when it is needed will lie there.
+    """
     return next(place for place in (folder, *folder.parents) if place.exists())
 
 
 class DiskSpace:
-    """The disk below a folder. Bytes: `warn` and `least` free space, for whoever is no superuser."""
+    """The disk below a folder.
+
+    `warn` and `least` are bytes of free space, as users without superuser rights have it.
+    """
 
     def __init__(self, folder: Path, *, warn: int, least: int) -> None:
         self._folder = folder

@@ -1,12 +1,13 @@
-"""The directory of an instance: each instance keeps its workspaces in a folder of its own, and removes those of the dead.
+"""Keep each instance's workspaces in a folder of its own, and remove the folders of the dead.
 
     root/headrace-4711-c0ffee/             locked by the instance and its supervisor while anything below them runs
     root/headrace-4711-c0ffee/.headrace    the mark
     root/headrace-4711-c0ffee/JOB-1/       a workspace
 
-The root may be anybody's folder, with anything in it, and several instances may use it. What may be removed there has to
-be proved: it bears the name of a home, it is no link and no mount, it belongs to this user, the mark of Headrace is in
-it, and nobody holds its lock, which the kernel lets go when the last process is gone that has it. Anything else stays.
+The root may be anybody's folder, with anything in it, and several instances may use it. What may be
+removed there has to be proved: it bears the name of a home, it is no link and no mount, it belongs
+to this user, the mark of Headrace is in it, and nobody holds its lock, which the kernel lets go
+when the last process is gone that has it. Anything else stays.
 
 The lock is on the folder itself: programs that tidy up temporary files leave alone what is locked.
 """
@@ -42,7 +43,9 @@ class InstanceDirectory:
 
     @classmethod
     def take(cls, root: Path, *, below: Path | None = None) -> Self:
-        """Make one in a folder, and remove those of the dead; below: see open_root. Raises WorkspaceRefused.
+        """Make a directory in a folder, and remove those of dead instances.
+
+        `below`: see open_root. Raises WorkspaceRefused.
 
         The folders of the dead may be huge, so this may take long.
         """
@@ -104,7 +107,8 @@ def _remove_dead(folder: int, name: str) -> None:
 def _clear(folder: int, name: str, fd: int, *, own: bool = False) -> None:
     """Empty a home, the mark last, so that what is left of it can be proved; then remove it.
 
-    One that is empty goes without: its maker was killed before it was marked, or whoever removed it before the end.
+    One that is empty goes without: its maker was killed before it was marked, or whoever removed it
+    before the end.
     """
     try:
         if own or _marked(fd):

@@ -1,8 +1,9 @@
 """Killing a tree of processes to the last leaf, on Linux, without cgroups and without privileges.
 
-A process group is not a tree: one setsid leaves it. A parent id is not a tree either: when a parent dies, its
-children go to init. What holds is the *subreaper* (prctl 36): orphans below one go to it instead of to init.
-Headrace has three, one inside the other, so that whatever dies, somebody is above what it leaves behind:
+A process group is not a tree: one setsid leaves it. A parent id is not a tree either: when a parent
+dies, its children go to init. What holds is the *subreaper* (prctl 36): orphans below one go to it
+instead of to init. Headrace has three, one inside the other, so that whatever dies, somebody is
+above what it leaves behind:
 
     server ─────── supervisor ─────── child ─────── what the job's code starts, setsid or not
     (subreaper)    (subreaper)        (subreaper)
@@ -10,21 +11,22 @@ Headrace has three, one inside the other, so that whatever dies, somebody is abo
                         │ when a child has died: what is below the supervisor and below no child
         │ when the supervisor has died: what is below the server and bears the pool's mark
 
-A sweep goes in rounds. A round reads /proc once, kills every descendant found and counts those it saw, zombies
-included; the sweeper reaps, and goes on until a round sees none. Zombies count because the reading is not
-atomic: a process may fork after the list was made and die before it is looked at. It is then a zombie, or its
-parent is, and only the sweeper itself can make the topmost one vanish. So a round that sees nothing at all
-proves that nothing is there.
+A sweep goes in rounds. A round reads /proc once, kills every descendant found and counts those it
+saw, zombies included; the sweeper reaps, and goes on until a round sees none. Zombies count because
+the reading is not atomic: a process may fork after the list was made and die before it is looked
+at. It is then a zombie, or its parent is, and only the sweeper itself can make the topmost one
+vanish. So a round that sees nothing at all proves that nothing is there.
 
-One kind of process is given a second to end by itself: the resource tracker of multiprocessing. When the last process
-that uses it is gone, it unlinks what those have left in /dev/shm, which nobody else would do.
+One kind of process is given a second to end by itself: the resource tracker of multiprocessing.
+When the last process that uses it is gone, it unlinks what those have left in /dev/shm, which
+nobody else would do.
 
-A pid that is not one's own child may be used again at any time. So a kill goes through a pidfd, opened first
-and then compared by start time with what the round had read.
+A pid that is not one's own child may be used again at any time. So a kill goes through a pidfd,
+opened first and then compared by start time with what the round had read.
 
-Direct children that the server did not start are told apart by a *mark*: a hard limit for real-time CPU time
-of some 10^18 microseconds, different for each pool. No program notices it; unlike an environment variable or a
-session id it survives exec, setsid and an emptied environment.
+Direct children that the server did not start are told apart by a *mark*: a hard limit for real-time
+CPU time of some 10^18 microseconds, different for each pool. No program notices it; unlike an
+environment variable or a session id it survives exec, setsid and an emptied environment.
 """
 
 import contextlib
@@ -43,12 +45,16 @@ _PR_SET_CHILD_SUBREAPER = 36
 _LIMIT_ROW = "Max realtime timeout"
 _TRACKER = b"multiprocessing.resource_tracker"
 TRACKER_SECONDS = 1.0
-"""What a resource tracker is given to unlink what others have left."""
+"""Seconds that a resource tracker has to unlink what others have left."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Process(NamedTuple):
-    """A line of /proc: start is the kernel's start time, which makes (pid, start) unique. name: of its program."""
+    """A process, by its line of /proc.
+
+    `start` is the kernel's start time, which makes (pid, start) unique; `name` is that of its
+    program.
+    """
 
     pid: int
     name: str
@@ -63,7 +69,10 @@ def become_subreaper() -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """SIGKILL for this process when its parent ends. The parent must have one thread: the one that forked counts."""
+    """Have SIGKILL sent to this process when its parent ends.
+
+    The parent must have one thread: the one that forked counts.
+    """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it has died before the call
         os._exit(1)
@@ -129,8 +138,8 @@ def descendants(root: int, spare: Collection[int] = ()) -> list[Process]:
 def kill_below(root: int, spare: Collection[int] = (), *, trackers: bool = True) -> int:
     """One round: SIGKILL for every descendant of root; answer how many were seen.
 
-    Zombies are counted; processes that this user may not signal are not, for waiting for them has no end. trackers:
-    whether resource trackers are killed too; if not, they are counted.
+    Zombies are counted; processes that this user may not signal are not, for waiting for them has
+    no end. trackers: whether resource trackers are killed too; if not, they are counted.
     """
     return kill_all(descendants(root, spare), trackers=trackers)
 
@@ -148,9 +157,10 @@ def marked(mark: int) -> list[Process]:
 
 
 def clear_marked(mark: int, *, trackers: bool = True) -> int:
-    """One round for the marked processes below this one, among others that are none of its business.
+    """Make one round for the marked processes below this one, and leave all others alone.
 
-    They are killed, and reaped where they have become children of this process; answers how many were seen.
+    They are killed, and reaped where they have become children of this process; answers how many
+    were seen.
     """
     me = os.getpid()
     found = marked(mark)
@@ -164,7 +174,9 @@ def clear_marked(mark: int, *, trackers: bool = True) -> int:
 def sweep(
     pause: Callable[[float], None], spare: Collection[int] = ()
 ) -> tuple[dict[int, int], list[Process]]:
-    """Kill and reap every process below this one, which is a subreaper. pause(seconds) is called between rounds.
+    """Kill and reap every process below this one, which is a subreaper.
+
+    `pause(seconds)` is called between rounds.
 
     Answers the wait status of each process reaped, and those that were running when it began.
     """
@@ -220,7 +232,10 @@ def _is_tracker(process: Process) -> bool:
 
 
 def _is_running(process: Process) -> bool:
-    """Whether it is neither a zombie nor about to be one, nor a resource tracker."""
+    """Return whether a process is neither a zombie nor about to be one, nor a tracker.
+
+    A tracker is a resource tracker of multiprocessing.
+    """
     command = _command(process)
     return bool(command) and _TRACKER not in command
 

@@ -1,14 +1,16 @@
 """Removing a tree of one's own, to the last leaf, and nothing else.
 
-Jobs leave what is hard to remove: directories without write permission, and trees so deep that a path to their leaves
-is too long for the kernel and a recursion too deep for Python. So this does not descend: it moves every directory it
-meets up into a bin beside the tree, and empties one after the other.
+Jobs leave what is hard to remove: directories without write permission, and trees so deep that a
+path to their leaves is too long for the kernel and a recursion too deep for Python. So this does
+not descend: it moves every directory it meets up into a bin beside the tree, and empties one after
+the other.
 
     home/job-1/a/b/c   ->   home/job-1.bin/{0: job-1}   ->   {1: a}   ->   {2: b}   ->   {3: c}   ->   gone
 
-And they leave what leads elsewhere: a link or a mount in the place of a directory. So nothing here goes by a path. Each
-directory is opened below one that is open, never through a link (O_NOFOLLOW); a link goes, and what it leads to stays. A
-mount cannot be moved, so it is met before it is entered, and stays, with the folders above it.
+And they leave what leads elsewhere: a link or a mount in the place of a directory. So nothing here
+goes by a path. Each directory is opened below one that is open, never through a link (O_NOFOLLOW);
+a link goes, and what it leads to stays. A mount cannot be moved, so it is met before it is entered,
+and stays, with the folders above it.
 """
 
 import contextlib
@@ -26,15 +28,18 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a directory is opened that may have been replaced by a link."""
 
 NO_DIRECTORY = frozenset({errno.ENOTDIR, errno.ELOOP})
-"""What opening so says of a link, and of a file."""
+"""The errors of opening a link or a file in this way."""
 
 _BATCH = 10_000
 
 
 def remove(folder: int, name: str) -> bool:
-    """Remove what bears a name in an open folder, with all that is in it; False when something had to stay.
+    """Remove what has a name in an open folder, with all that is in it.
 
-    It goes on where one who was killed at it has stopped: the directory is then in the bin, whole or in part.
+    Returns False when something had to stay.
+
+    It goes on where one who was killed at it has stopped: the directory is then in the bin, whole
+    or in part.
     """
     if not (_there(folder, name) or _there(folder, f"{name}.bin")):
         return True
@@ -55,7 +60,10 @@ def remove(folder: int, name: str) -> bool:
 
 
 def same_mount(one: int, other: int) -> bool:
-    """Whether two open directories lie on one mount: a bind mount has the device of what it shows."""
+    """Return whether two open directories lie on one mount.
+
+    The device alone does not show that: a bind mount has the device of what it shows.
+    """
     return os.fstat(one).st_dev == os.fstat(other).st_dev and _mount(one) == _mount(other)
 
 
@@ -76,7 +84,10 @@ def _there(folder: int, name: str) -> bool:
 
 
 def _bin(folder: int, name: str) -> int:
-    """Open the bin, made if it is not there. What stands in its place is no directory of ours: it goes."""
+    """Open the bin, and make it if it is not there.
+
+    What stands in its place is no directory of ours, and is removed.
+    """
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, PRIVATE, dir_fd=folder)
     try:
@@ -119,7 +130,10 @@ def _empty(bin_: int, numbers: Iterator[int]) -> bool:
 
 
 def _enter(bin_: int, name: str) -> int | None:
-    """Open a directory of the bin, so that it can be emptied; None for what is none, or not ours to enter."""
+    """Open a directory of the bin, so that it can be emptied.
+
+    Returns None for what is no directory, or is not ours to enter.
+    """
     try:
         fd = os.open(name, DIRECTORY, dir_fd=bin_)
     except PermissionError:
@@ -158,7 +172,10 @@ def _move(source: int, name: str, bin_: int, number: str) -> bool:
 
 
 def _permit(folder: int, name: str) -> bool:
-    """Give oneself all rights on a directory, unless another is mounted there: that one keeps its own."""
+    """Give this user all rights on a directory; return whether that worked.
+
+    A directory that is mounted there keeps its own rights.
+    """
     try:
         fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
@@ -186,7 +203,8 @@ def _entries(directory: int) -> Iterator["os.DirEntry[str]"]:
     """The entries of a directory that is being emptied, some at a time: there may be millions."""
     seen: set[str] = set()
     while True:
-        # A directory that changes while it is read may not show all; so it is read anew until nothing is new.
+        # A directory that changes while it is read may not show all; so it is read anew until
+        # nothing is new.
         with os.scandir(directory) as entries:
             batch = list(islice((entry for entry in entries if entry.name not in seen), _BATCH))
         if not batch:

@@ -1,7 +1,7 @@
 """Workspaces: a private directory for each run, <home>/<job id>-<claim>, removed at any end of it.
 
-The child makes it on first use and removes it when the run has ended. Where the child died, the pool removes
-it; what a dead server left, the next one removes with that server's home.
+The child makes it on first use and removes it when the run has ended. Where the child died, the
+pool removes it; what a dead server left, the next one removes with that server's home.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ LEFT: Final = "{} could not be removed wholly: something is mounted or protected
 
 
 def path_of(root: Path, job_id: str, claim: int) -> Path:
-    """Where the workspace of a run is, whether it has been made or not."""
+    """Return the path of a run's workspace, whether it has been made or not."""
     return root / f"{job_id}-{claim}"
 
 
@@ -31,7 +31,10 @@ def make(path: Path) -> None:
 
 
 def _home_again(path: Path) -> int:
-    """Open the home. It is there, unless somebody has tidied up in the folder of temporary files, or a job has replaced it."""
+    """Open the home, and make it again where it is gone.
+
+    It is there, unless the folder of temporary files was tidied up or a job has replaced it.
+    """
     path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     clear_place(path)
     with contextlib.suppress(FileExistsError):
@@ -40,14 +43,20 @@ def _home_again(path: Path) -> int:
 
 
 def clear_place(path: Path) -> None:
-    """What stands where a home was is no folder of ours when it is a link or a file: it goes, and what it leads to stays."""
+    """Remove what stands where a home was, if it is a link or a file.
+
+    That is no folder of ours; what a link leads to stays.
+    """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISDIR(path.lstat().st_mode):
             path.unlink()
 
 
 def remove(path: Path) -> bool:
-    """Remove a workspace and all that is in it; False when something had to stay. See removal for what that is."""
+    """Remove a workspace and all that is in it.
+
+    Returns False when something had to stay; see removal for what that is.
+    """
     try:
         home = _open_home(path.parent)
     except FileNotFoundError:
@@ -61,7 +70,10 @@ def remove(path: Path) -> bool:
 
 
 def _open_home(path: Path) -> int:
-    """Open the folder of the workspaces, which is no link and belongs to this user. Raises OSError."""
+    """Open the folder of the workspaces, which is no link and belongs to this user.
+
+    Raises OSError.
+    """
     fd = os.open(path, DIRECTORY)
     if os.fstat(fd).st_uid != os.geteuid():
         os.close(fd)

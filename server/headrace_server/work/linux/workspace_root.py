@@ -1,9 +1,12 @@
-"""The folder below which instances keep their directories: given by the operator, or in the folder of temporary files.
+"""Open the folder below which instances keep their directories.
 
-Anybody may write in the folder of temporary files, and so make beforehand what is going to be opened there: a link to
-somewhere else, a folder that is his. So what lies below it is opened step by step, never through a link, and has to
-belong to this user, with nobody else allowed to write. A folder that the operator has given may be there before, with
-other things in it, and may be reached through links: it only has to belong to this user, or to root.
+The operator gives it, or it lies in the folder of temporary files.
+
+Anybody may write in the folder of temporary files, and so make beforehand what is going to be
+opened there: a link to somewhere else, a folder that is his. So what lies below it is opened step
+by step, never through a link, and has to belong to this user, with nobody else allowed to write. A
+folder that the operator has given may be there before, with other things in it, and may be reached
+through links: it only has to belong to this user, or to root.
 """
 
 import contextlib
@@ -18,11 +21,18 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class WorkspaceRefused(Exception):
-    """The folder for workspaces cannot be used. The text is a sentence for whoever starts the server."""
+    """The folder for workspaces cannot be used.
+
+    The text is a sentence for the operator that starts the server.
+    """
 
 
 def open_root(root: Path, *, below: Path | None = None) -> int:
-    """Open the folder, made if it is not there; below: where everybody may write. Raises WorkspaceRefused."""
+    """Open the folder, and make it if it is not there.
+
+    `below` is a folder above it where everybody may write, if there is one. Raises
+    WorkspaceRefused.
+    """
     try:
         if below is None:
             root.mkdir(mode=PRIVATE, parents=True, exist_ok=True)

@@ -13,7 +13,9 @@ _FRAMES_PER_WAKE = 64
 
 @dataclass(slots=True)
 class Born:
-    """A child without a slot. said: the frames that it has sent, in order. written: what it has written last.
+    """A child without a slot.
+
+    `said`: the frames that it has sent, in order. `written`: what it has written last.
 
     at: when it was started, by time.monotonic.
     """
@@ -26,7 +28,7 @@ class Born:
 
     @property
     def loaded(self) -> bool:
-        """Whether it has said that it has loaded its modules."""
+        """Whether the child has said that it has loaded its modules."""
         return any(header[0] == "ready" for header, _ in self.said)
 
     def read(self) -> bool:

@@ -6,16 +6,18 @@
     page ◄──────── memfd, mmap ───────► page          the stop flag
     out, err ◄───────── pipes ───────── fd 1, fd 2    output
 
-**Recall.** The server keeps a duplicate of the child's end. What it reads there with MSG_DONTWAIT are the frames
-that the child has not taken: the kernel gives each to one reader, so no message can cross another, and a child
-that is stuck in C code need not answer. The price is that the server never sees an end of file when the child
-dies: its own duplicate holds the end open. It is told by the supervisor, and then reads what is left.
+**Recall.** The server keeps a duplicate of the child's end. What it reads there with MSG_DONTWAIT
+are the frames that the child has not taken: the kernel gives each to one reader, so no message can
+cross another, and a child that is stuck in C code need not answer. The price is that the server
+never sees an end of file when the child dies: its own duplicate holds the end open. It is told by
+the supervisor, and then reads what is left.
 
-**Back-pressure.** A line can be paused: then nothing is read of what the child says and writes, and a child that goes
-on meets a full socket, or a full pipe, and waits there. The stop page and signals reach it all the same.
+**Back-pressure.** A line can be paused: then nothing is read of what the child says and writes, and
+a child that goes on meets a full socket, or a full pipe, and waits there. The stop page and signals
+reach it all the same.
 
-**No waiting.** A frame that finds no room in the socket waits in `waiting`, and goes when there is some; it is
-part of what a recall takes back.
+**No waiting.** A frame that finds no room in the socket waits in `waiting`, and goes when there is
+some; it is part of what a recall takes back.
 """
 
 import asyncio
@@ -33,7 +35,10 @@ _OUTPUT_CHUNK = 64 * 1024
 
 
 class ChildConnection:
-    """The descriptors that the server shares with one child. Raises OSError when there are too many; close() closes all."""
+    """The descriptors that the server shares with one child.
+
+    Raises OSError when there are too many; close() closes all.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -56,7 +61,10 @@ class ChildConnection:
 
     @property
     def child_fds(self) -> Sequence[int]:
-        """What the child is given: its end of the socket, the page, and the writing ends of the pipes."""
+        """The descriptors that the child is given.
+
+        They are its end of the socket, the page, and the writing ends of the pipes.
+        """
         return (self._theirs.fileno(), self._memory, self._out_end, self._err_end)
 
     def close_child_side(self) -> None:
@@ -126,7 +134,10 @@ class ChildConnection:
         return frames
 
     def output(self, pipe: int) -> bytes | None:
-        """What a pipe holds, one reading of it; None when that is nothing, b"" when nobody can write any more."""
+        """Return what one reading of a pipe gives.
+
+        Returns None when there is nothing, and b"" when no process can write to it any more.
+        """
         try:
             return os.read(pipe, _OUTPUT_CHUNK)
         except BlockingIOError:

@@ -1,4 +1,7 @@
-"""Children on their way out, which close what they have open. Nobody waits for them, and no slot is lost with one that hangs."""
+"""Follow children on their way out, while they close what they have open.
+
+Nothing waits for them, and no slot is lost with one that hangs.
+"""
 
 import signal
 from collections.abc import Callable
@@ -17,7 +20,10 @@ class Going:
         self._all: dict[int, tuple[Born, Overdue]] = {}
 
     def see_off(self, name: str, child: Born, step: Step) -> None:
-        """Read what it still writes, which is nobody's, until it ends; it is killed when it does not within its time."""
+        """Read what a child still writes until it ends.
+
+        That belongs to no run. The child is killed when it does not end within its time.
+        """
         child.line.watch(child.read, child.read_output)
         overdue = Overdue(name, self._pid(child.life), partial(self._kill, child.life))
         self._all[child.life] = (child, overdue)

@@ -1,4 +1,7 @@
-"""What runs leave in their workers, in the log: once for each type and thing, for a type that does so does it each time."""
+"""Log what runs leave in their workers, once for each type and thing.
+
+Once is enough: a type that leaves something does so each time.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -14,7 +17,10 @@ class LeftLog:
         self._told: set[tuple[str, str]] = set()
 
     def note(self, worker: str, left: Mapping[str, Any]) -> None:
-        """A run of a type has left something: its worker was replaced, or it was put back. left: as the frame has it."""
+        """Log that a run of a type has left something in its worker.
+
+        The worker was replaced, or the thing was put back. `left` is as the frame has it.
+        """
         type_name, what, detail = left["type"], left["what"], left.get("detail")
         if (type_name, what) in self._told:
             return

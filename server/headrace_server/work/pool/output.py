@@ -1,22 +1,24 @@
-"""What a job writes to its standard output and error, as messages of the run that wrote it.
+"""Turn what a job writes to standard output and error into messages of the run that wrote it.
 
-Capture is at descriptor level, so that print, os.write, printf in C and every subprocess are caught alike, and
-it is read by the server: a reader in the child would need the GIL, and a job that holds the GIL while it fills
-the pipe would wait for itself.
+Capture is at descriptor level, so that print, os.write, printf in C and every subprocess are caught
+alike, and it is read by the server: a reader in the child would need the GIL, and a job that holds
+the GIL while it fills the pipe would wait for itself.
 
     child: fd 1 ──pipe──┐
     child: fd 2 ──pipe──┴─> server: Capture.take ──> lines ──> listener.logged
 
-Output belongs to the run that wrote it. The child sees to that: it reports an end only when both pipes are
-empty (`surroundings`). While there is something in a pipe, then, the child can be in one run only, and that run's
-"begun" is in the socket already. So the reader of a pipe first takes all frames from the socket, then reads
-the pipe once: what it gets belongs to the run that has begun and not ended (`slot`).
+Output belongs to the run that wrote it. The child sees to that: it reports an end only when both
+pipes are empty (`surroundings`). While there is something in a pipe, then, the child can be in one
+run only, and that run's "begun" is in the socket already. So the reader of a pipe first takes all
+frames from the socket, then reads the pipe once: what it gets belongs to the run that has begun and
+not ended (`slot`).
 
-A line is a message; one over 4 KiB becomes several. A line that has no end yet is shown after half a second as far as it
-goes (`slot`), and its rest when that comes. Where carriage returns write over a line again and again, as progress bars do, the
-last state counts, each time that the line is shown: a bar gives a message twice a second at first, and with its length
-ever fewer. A run has a budget of bytes and of messages for both streams
-together: beyond it, output is read at a slow pace (`slot`), thrown away, and its lines are counted.
+A line is a message; one over 4 KiB becomes several. A line that has no end yet is shown after half
+a second as far as it goes (`slot`), and its rest when that comes. Where carriage returns write over
+a line again and again, as progress bars do, the last state counts, each time that the line is
+shown: a bar gives a message twice a second at first, and with its length ever fewer. A run has a
+budget of bytes and of messages for both streams together: beyond it, output is read at a slow pace
+(`slot`), thrown away, and its lines are counted.
 """
 
 from dataclasses import dataclass
@@ -32,17 +34,23 @@ from headrace_server.work.ipc.frames import (
 )
 
 SHOW_FIRST, SHOW_LATER = 0.5, 0.005
-"""Seconds until a line without an end is shown, and how many more for each time that the run had one."""
+"""Seconds until a line without an end is shown: at least, and per earlier time of the run.
+
+The larger counts: SHOW_FIRST, or SHOW_LATER for each time that the run has had such lines shown.
+"""
 
 WRITTEN_OVER = 63 / 64
-"""What of a state that was written over is given back to the budget: a flood of those is to end in its cut too."""
+"""The share of an overwritten state that is given back to the budget.
+
+It is not all, so that a flood of such states ends in the run's cut too.
+"""
 
 _LEVELS = {SOURCE_STDOUT: LEVEL_INFO, SOURCE_STDERR: LEVEL_WARNING}
 
 
 @dataclass(frozen=True, slots=True)
 class OutputLimits:
-    """What is kept of the output of one run."""
+    """The limits of what is kept of the output of one run."""
 
     size: int = 1 << 20
     """Bytes."""
@@ -85,7 +93,8 @@ class Capture:
             return [], data.count(b"\n")
         room = max(0, int(self._room))
         kept, lost = data[:room], data[room:]
-        # No more lines are made than may be kept: a pipe full of line feeds would make tens of thousands.
+        # No more lines are made than may be kept: a pipe full of line feeds would make tens of
+        # thousands.
         *lines, rest = (self._partial.get(source, b"") + kept).split(b"\n", max(0, self._messages))
         pieces = [piece for line in lines for piece in self._complete(source, line)]
         self._room -= len(kept)
@@ -100,7 +109,10 @@ class Capture:
         return [_message(source, piece) for piece in pieces + full], 0
 
     def show(self, *, bars: bool = True) -> list[Message]:
-        """Lines without an end, as far as they go. bars: those too that are written over again and again."""
+        """Return the lines without an end, as far as they go.
+
+        `bars`: include those that are written over again and again.
+        """
         messages: list[Message] = []
         for source, line in self._partial.items():
             if not bars and b"\r" in line:
@@ -133,7 +145,10 @@ class Capture:
         return [] if was_shown and not news else _pieces(news)
 
     def _news(self, source: int, line: bytes) -> bytes:
-        """What is to be shown of a line, behind what was shown: nothing when it was written over with the same."""
+        """Return what is to be shown of a line, behind what was shown.
+
+        That is nothing when the line was written over with the same.
+        """
         state = _state(line)
         return b"" if b"\r" in line and self._shown.get(source) == state else state
 
@@ -172,7 +187,10 @@ def _cut_character(line: bytes) -> tuple[bytes, bytes]:
 
 
 def _pieces(line: bytes) -> list[bytes]:
-    """A line as pieces of the size of a message, cut between characters; one empty piece for an empty line."""
+    """Split a line into pieces of the size of a message, cut between characters.
+
+    An empty line gives one empty piece.
+    """
     pieces = []
     while len(line) > MESSAGE_MAX:
         cut = MESSAGE_MAX

@@ -1,12 +1,13 @@
-"""The time that a child has for what it has to do by itself, and what becomes of one that does not come on.
+"""Limit the time that a child has for each step of its own, and act when it is late.
 
     spawned ── STARTING ──> "ready" ── handed a run: TAKING ──> "begun" ── the job's own time: its timeout, a stop
                                                                  "retiring" ── LEAVING ──> ended
                                                                     killed ── DYING ──> ended
 
-Each has a line in the log when it is late, and all but the last end with SIGKILL: else a slot would be lost for good, and
-the runs that wait in it would stay RUNNING. A child is late when it hangs where no timeout of a job counts, with its
-signals blocked, or stopped by somebody; one that is dead and does not go is held by the kernel, and can only be told of.
+Each has a line in the log when it is late, and all but the last end with SIGKILL: else a slot would
+be lost for good, and the runs that wait in it would stay RUNNING. A child is late when it hangs
+where no timeout of a job counts, with its signals blocked, or stopped by somebody; one that is dead
+and does not go is held by the kernel, and can only be told of.
 """
 
 import asyncio
@@ -19,7 +20,11 @@ log = logging.getLogger(__name__)
 
 
 class Step(NamedTuple):
-    """What is waited for; seconds until it is told in the log, and until the child is killed. None: that is no help."""
+    """A step that is waited for.
+
+    `tell`: seconds until that is logged. `kill`: seconds until the child is killed, or None where
+    that is no help.
+    """
 
     what: str
     tell: float
@@ -33,7 +38,10 @@ DYING = Step("gone, though it was killed: see what the kernel waits for in it (s
 
 
 class Overdue:
-    """The step that one child is expected to take. A step costs no timer of its own: there are thousands in a second."""
+    """The step that one child is expected to take.
+
+    A step costs no timer of its own: there are thousands in a second.
+    """
 
     def __init__(self, worker: str, pid: Callable[[], int | None], kill: Callable[[], None]) -> None:
         self._worker = worker
@@ -46,7 +54,10 @@ class Overdue:
         self._timer: asyncio.TimerHandle | None = None
 
     def expect(self, step: Step | None, number: int = 0, *, since: float | None = None) -> None:
-        """Expect this step from now on, or since then; the same with the same number is still expected from when it was first."""
+        """Expect this step from now on, or from `since`.
+
+        The same step with the same number stays expected from when it was first.
+        """
         if (step, number) == self._expected:
             return
         self._expected = (step, number)

@@ -1,12 +1,15 @@
-"""Output and messages of a child in the order in which its code said them, though they come by different ways.
+"""Deliver a child's output and messages in the order in which its code said them.
+
+They come by different ways.
 
     child: print ──> pipe ─────┐
            message ─> socket ──┴─> here ─> the order of the child
 
-A frame with messages says how many bytes Python code had written by then, to each pipe, since the run began. What was
-written before is in the pipe when the frame is read, so it is read first; what was read already and was written behind
-is held back until the frame is taken. Bytes of other processes are not in these numbers: with them the order is near, as
-the child waits a moment for its pipes to be read (`streams`).
+A frame with messages says how many bytes Python code had written by then, to each pipe, since the
+run began. What was written before is in the pipe when the frame is read, so it is read first; what
+was read already and was written behind is held back until the frame is taken. Bytes of other
+processes are not in these numbers: with them the order is near, as the child waits a moment for its
+pipes to be read (`streams`).
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +32,10 @@ class Pipes:
         self._heard = dict.fromkeys(self._pipes, 0)
 
     def hold(self, pipe: int) -> int | None:
-        """Read a pipe once, and keep that. Answers how many bytes; 0 at its end, None when there are none."""
+        """Read a pipe once, keep what it gave, and return how many bytes that was.
+
+        Returns 0 at its end, and None when there are none.
+        """
         data = self._line.output(pipe)
         if data:
             self._held[pipe] += data

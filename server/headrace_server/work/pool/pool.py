@@ -4,9 +4,9 @@
                <─ExecutorListener─           │  └──> ChildConnection  frames, stop page, output: to the child itself
                                              └─────> SupervisorClient spawn, signals, ends: to the supervisor
 
-It is an Executor, on the event loop's thread alone; nothing here waits for a child. Anything below may
-die at any time: a child (one slot is lost, another child is started), the supervisor (every slot is lost,
-another supervisor is started), or this process (the supervisor kills all below it).
+It is an Executor, on the event loop's thread alone; nothing here waits for a child. Anything below
+may die at any time: a child (one slot is lost, another child is started), the supervisor (every
+slot is lost, another supervisor is started), or this process (the supervisor kills all below it).
 """
 
 import asyncio
@@ -32,7 +32,10 @@ from headrace_server.work.pool.supervisor_client import SupervisorClient
 log = logging.getLogger(__name__)
 
 SILENCE = 8.0
-"""Seconds without a word after which server and supervisor take each other for dead. Below the lease of 10 s."""
+"""Seconds of silence after which server and supervisor take each other for dead.
+
+That is less than the lease of 10 s.
+"""
 
 _SOUND_LIFE = 10.0
 """Seconds after which a supervisor's end is no sign that the next one will end at once as well."""
@@ -41,12 +44,13 @@ _SOUND_LIFE = 10.0
 class Pool:
     """The local pool of worker processes.
 
-    modules, entry_points: where jobs are found. workspace_root: a folder of its own (Home). lock_fds: descriptors that are
-    locks, held by the supervisor too. max_jobs_per_child runs, or resident memory over max_memory_bytes
-    after a run, end a child, and another takes its place; fresh: each run does. max_results bytes of all results of a run. output: what is
-    kept of the output of each; of its own messages as many. target: where clients of jobs call this server.
-    fence: asked from another thread, when by CLOCK_BOOTTIME all
-    children are to be dead unless it says otherwise by then.
+    modules, entry_points: where jobs are found. workspace_root: a folder of its own (Home).
+    lock_fds: descriptors that are locks, held by the supervisor too. max_jobs_per_child runs, or
+    resident memory over max_memory_bytes after a run, end a child, and another takes its place;
+    fresh: each run does. max_results bytes of all results of a run. output: what is kept of the
+    output of each; of its own messages as many. target: where clients of jobs call this server.
+    fence: asked from another thread, when by CLOCK_BOOTTIME all children are to be dead unless it
+    says otherwise by then.
     """
 
     def __init__(
@@ -117,7 +121,10 @@ class Pool:
         self._closing = False
 
     def leave_out(self, modules: Collection[str]) -> None:
-        """Children that are started from now on do not import these: they would not come to an end of it."""
+        """Have children that are started from now on leave out these modules.
+
+        The children would not come to an end of the import.
+        """
         self._supervision.change(skip=sorted(modules))
 
     async def start(self) -> None:
@@ -129,7 +136,10 @@ class Pool:
         self._start()
 
     async def close(self) -> None:
-        """Kill what is left, with everything below it; every slot is reported lost, and no process is left."""
+        """Kill what is left, with everything below it.
+
+        Every slot is reported lost, and no process is left.
+        """
         self._closing = True
         if self._restart is not None:
             self._restart.cancel()
@@ -146,7 +156,10 @@ class Pool:
         return self._names
 
     def send(self, slot: str, run: RunInfo) -> None:
-        """Hand a run to a slot; while its child is being replaced, the run waits for the next one."""
+        """Hand a run to a slot.
+
+        While its child is being replaced, the run waits for the next one.
+        """
         self._slots[slot].send(run)
 
     def recall(self, slot: str) -> Sequence[RunKey]:
@@ -162,7 +175,10 @@ class Pool:
         self._slots[slot].terminate(run)
 
     def pause(self, slot: str) -> None:
-        """Read nothing of what the slot's child says and writes, until resume: it waits when there is no room."""
+        """Read nothing of what the slot's child says and writes, until resume.
+
+        The child waits when there is no room.
+        """
         self._slots[slot].pause()
 
     def resume(self, slot: str) -> None:
@@ -178,7 +194,11 @@ class Pool:
         self._slots[slot].kill()
 
     def counters(self) -> Mapping[str, int]:
-        """children: alive and ready. restarts: children started after the first of each slot. runs: begun."""
+        """Return the numbers of children, restarts and runs.
+
+        `children`: alive and ready. `restarts`: children started after the first of each slot.
+        `runs`: begun.
+        """
         slots = self._slots.values()
         return {
             "children": sum(slot.state is State.READY for slot in slots),

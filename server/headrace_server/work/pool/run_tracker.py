@@ -1,15 +1,17 @@
-"""What a slot was handed, has begun and has finished: so that after any death it is known of each run.
+"""Track which runs a slot was handed, has begun and has finished.
+
+So after any death the fate of each run is known.
 
     handed ──"begun"──> current ──"finished"──> told
       │                    └─ the child died ──> lost, begun
       └─ recalled, or the child died ──> lost, never begun
 
-A run is in `handed` until the child says that it begins it, wherever its frame is: waiting here, in the socket, or
-taken by a child that died before it said so. What the child says survives it in the socket, and is read
-to the end before anything is called lost.
+A run is in `handed` until the child says that it begins it, wherever its frame is: waiting here, in
+the socket, or taken by a child that died before it said so. What the child says survives it in the
+socket, and is read to the end before anything is called lost.
 
-A *ticket* is the number of one run handed over, given once in the life of this process; it names the run in every
-frame and on the stop page.
+A *ticket* is the number of one run handed over, given once in the life of this process; it names
+the run in every frame and on the stop page.
 """
 
 import itertools
@@ -26,7 +28,10 @@ _tickets = itertools.count(1)
 
 
 class RunTracker:
-    """The runs of one slot, and what the listener is told of them. output: what is kept of each run's."""
+    """The runs of one slot, and the reports on them to the listener.
+
+    `output`: what is kept of the output of each run.
+    """
 
     def __init__(self, slot: str, listener: ExecutorListener, output: OutputLimits) -> None:
         self.begun = 0
@@ -105,7 +110,10 @@ class RunTracker:
             self._end(outcome)
 
     def lose(self) -> tuple[RunKey | None, list[RunKey]]:
-        """The child is gone: the run that it had begun and not finished, and those that it never began."""
+        """Return the runs that are lost with the child: the begun one, and those never begun.
+
+        The begun one is the run that the child had not finished, or None.
+        """
         self._log_last()
         current, self._current = self._current, None
         unbegun = list(self._handed.values())

@@ -1,16 +1,16 @@
-"""A slot of the pool: one child after another, and what the dispatcher is told of each.
+"""Keep one slot of the pool: one child after another, and the reports on it to the dispatcher.
 
              spawn              "ready"               "retiring"
     EMPTY ────────> STARTING ───────────> READY ────────────────> RETIRING
       ▲                │                    │                        │ its end: runs that it had not begun stay
       └── slot_lost ───┴──── slot_lost ─────┘                        └──> EMPTY, and at once STARTING
 
-A child that retires is no loss: its frames are taken back, wait here, and go to the next child of the slot. That takes its
-place at once (`spare`), while the old one closes what it has open (`going`), unless the end of the last run waits for the
-end of the process.
+A child that retires is no loss: its frames are taken back, wait here, and go to the next child of
+the slot. That takes its place at once (`spare`), while the old one closes what it has open
+(`going`), unless the end of the last run waits for the end of the process.
 
-A child that ends without having begun anything is followed after a wait that doubles from 0.1 s to 5 s, so a module
-that ends its process does not keep the machine busy.
+A child that ends without having begun anything is followed after a wait that doubles from 0.1 s to
+5 s, so a module that ends its process does not keep the machine busy.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ BACKOFF_FIRST, BACKOFF_MAX = 0.1, 5.0
 
 
 class State(Enum):
-    """Where a slot stands: see the module."""
+    """The state of a slot: see the module."""
 
     EMPTY = auto()
     STARTING = auto()
@@ -57,7 +57,10 @@ class State(Enum):
 
 
 class Slot:
-    """One slot of several. leave_workspace is called with a run whose child died; output is what is kept of each run."""
+    """One slot of several.
+
+    `leave_workspace` is called with a run whose child died; `output` is what is kept of each run.
+    """
 
     def __init__(
         self,
@@ -132,7 +135,10 @@ class Slot:
         self._expect()
 
     def spawn_again(self) -> None:
-        """Have the next child started: at once, or after a wait if the last ones have begun nothing."""
+        """Have the next child started: at once, or after a wait.
+
+        It waits if the last children have begun nothing.
+        """
         self.abandon()
         wait = min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** min(self._fruitless - 1, 10)) if self._fruitless else 0
         self._respawn = asyncio.get_running_loop().call_later(wait, self.spawn)
@@ -165,7 +171,10 @@ class Slot:
         return runs
 
     def renew(self, since: float) -> None:
-        """Have the child go when it has done what it was handed, and one that was started later than `since` take its place."""
+        """Have the child go when it has done what it was handed.
+
+        A child that was started later than `since` takes its place.
+        """
         if self._line is not None and self.state is State.READY:
             self._fruitless = 0
             self._line.post(frames.LEAVE)
@@ -174,7 +183,10 @@ class Slot:
 
     @staticmethod
     def _recall(line: ChildConnection) -> tuple[list[bytes], bool]:
-        """What the child has not taken, and whether it was told to leave."""
+        """Return the runs that the child has not taken, and whether LEAVE was among them.
+
+        LEAVE tells the child to go.
+        """
         taken = line.recall()
         return [frame for frame in taken if frame != frames.LEAVE], frames.LEAVE in taken
 
@@ -224,7 +236,7 @@ class Slot:
         return None if self.life is None else self._supervision.pids.get(self.life)
 
     def _expect(self) -> None:
-        """What the child has to do by itself now."""
+        """Watch for the step that the child has to take by itself now."""
         if self._line is None:
             self._overdue.expect(None)
         elif self._killed:
@@ -254,7 +266,8 @@ class Slot:
             try:
                 self._take(*frames.decode(frame))
             except Exception:
-                # A child that says what nobody understands is not waited for: its run would never end.
+                # A child that says what nobody understands is not waited for: its run would never
+                # end.
                 log.exception("a worker cannot be understood: it is killed", extra={"worker": self.name})
                 self.kill()
         if count:
@@ -329,7 +342,10 @@ class Slot:
                 self._flags[ticket] = line.page.reason(ticket)
 
     def _see_off(self, line: ChildConnection) -> None:
-        """The child ends by itself, and another takes its place; unless the end of its last run waits for its own."""
+        """Let the child end by itself, and another take its place.
+
+        This is not done where the end of its last run waits for the end of the child.
+        """
         if self._line is line and self.life is not None and not self.runs.held:
             self._going.see_off(self.name, Born(self.life, line), LEAVING)
             self._be_empty()
@@ -342,7 +358,8 @@ class Slot:
         self._fruitless = 0 if self.runs.begun > self._begun_before else self._fruitless + 1
 
     def _read_output(self, pipe: int) -> None:
-        # The pipe is not empty, so the child is in the run that wrote it, and that run's "begun" is in the socket.
+        # The pipe is not empty, so the child is in the run that wrote it, and that run's "begun" is
+        # in the socket.
         line, pipes = self._line, self._pipes
         if line is None or pipes is None or not self._read_frames():
             return  # another wake-up follows: the pipe is as it was
@@ -374,7 +391,10 @@ class Slot:
     # The end of a child
 
     def ended(self, cause: str) -> None:
-        """The child is dead and nothing is left below it: read what it said last, tell, and be empty."""
+        """Read what the dead child said last, report that, and be empty.
+
+        Nothing is left below the child. `cause` says why it has ended.
+        """
         line = self._line
         if line is None:
             return

@@ -1,9 +1,10 @@
 """The spare: a child that loads the modules, or has loaded them, before any slot needs it.
 
-A slot whose child goes takes the spare in its place, and another is started. So who waits behind a run that cost its worker
-does not wait for imports, and a storm of stops takes little from the others. There is one for a pool, and one for each slot
-where types want a fresh worker for each run. They are started when every slot has a child of its own that is up: then they
-take no time from anybody who waits. One that hangs in its imports is told of and killed, as in a slot.
+A slot whose child goes takes the spare in its place, and another is started. So who waits behind a
+run that cost its worker does not wait for imports, and a storm of stops takes little from the
+others. There is one for a pool, and one for each slot where types want a fresh worker for each run.
+They are started when every slot has a child of its own that is up: then they take no time from
+anybody who waits. One that hangs in its imports is told of and killed, as in a slot.
 """
 
 import asyncio
@@ -21,11 +22,14 @@ WAIT_FIRST, WAIT_MAX = 1.0, 60.0
 """Seconds until the next one, when some have ended before they were up. Doubling."""
 
 NAME = "reserve"
-"""What the log calls a worker that has no slot yet."""
+"""The name in the log of a worker that has no slot yet."""
 
 
 class Spare:
-    """The spares of a pool: one, or as many as are wanted. settled: whether every slot has a child that is up."""
+    """The spares of a pool: one, or as many as are wanted.
+
+    `settled`: whether every slot has a child that is up.
+    """
 
     def __init__(self, supervision: SupervisorClient, settled: Callable[[], bool]) -> None:
         self.wanted = 1
@@ -80,7 +84,10 @@ class Spare:
         self._overdue.pop(child.life).expect(None)
 
     def older(self, since: float) -> list[Born]:
-        """Have those that were started before, by the monotonic clock: what they have loaded is of then."""
+        """Take the spares that were started before `since`, by the monotonic clock.
+
+        What they have loaded is of that time.
+        """
         old = [child for child in self._born if child.at < since and child.life not in self._killed]
         for child in old:
             self._remove(child)

@@ -1,12 +1,13 @@
-"""The pool's hold on the supervisor: starting it, talking to it, noticing its end, clearing up after it.
+"""Hold on to the pool's supervisor: start it, talk to it, notice its end, clear up after it.
 
     pool ── spawn, signal ──> control socket ──> supervisor
          <─ started, exited ─
     ping thread ── with the fence ──>    (a thread: a busy event loop is no reason to kill the jobs)
          <───────── pong ────────   8 s without a word from it: it is stuck, and is killed
 
-When the supervisor dies its children die too (PR_SET_PDEATHSIG). What was below them comes to this process, which is
-a subreaper and knows them by their mark. They are killed in rounds; only then is the supervisor reported dead.
+When the supervisor dies its children die too (PR_SET_PDEATHSIG). What was below them comes to this
+process, which is a subreaper and knows them by their mark. They are killed in rounds; only then is
+the supervisor reported dead.
 """
 
 import asyncio
@@ -34,16 +35,21 @@ log = logging.getLogger(__name__)
 _SWEEP_PAUSE = 0.005
 _FRAMES_PER_WAKE = 64
 PINGS = 10
-"""In the time of silence: so many that a fence which is put off, or is none any more, is known before it comes."""
+"""The pings in the time of silence.
+
+They are so many that a fence which is put off, or is none any more, is known before it comes.
+"""
 _START_MAX = 30.0
 """Seconds that a supervisor may take until its first word."""
 
 
 class SupervisorClient:
-    """One supervisor after another: start() after each end. program, settings: see SupervisorSettings.
+    """One supervisor after another: start() is called after each end.
 
-    on_exited(life, status, note) is called for each child that has ended; on_lost() when the supervisor, all children
-    and everything below them are gone.
+    `program`, `settings`: see SupervisorSettings.
+
+    on_exited(life, status, note) is called for each child that has ended; on_lost() when the
+    supervisor, all children and everything below them are gone.
     """
 
     def __init__(
@@ -89,7 +95,10 @@ class SupervisorClient:
         self._link = _Link(settings, self._lock_fds, self._fence, self._heard, self._ended)
 
     def spawn(self, fds: Sequence[int], **more: object) -> int:
-        """Have a child started with these descriptors, and more settings than those of all; answer its life."""
+        """Have a child started with these descriptors, and return its life.
+
+        `more` are settings beside those of all children.
+        """
         life = next(self._lives)
         self._say(("spawn", life, {**self._more, **more}), fds)
         return life
@@ -156,7 +165,10 @@ def _tell_lingering(pids: Sequence[int]) -> None:
 
 
 class _Link:
-    """One supervisor process, from its start to its end. Raises OSError when it cannot be started."""
+    """One supervisor process, from its start to its end.
+
+    Raises OSError when it cannot be started.
+    """
 
     def __init__(
         self,
@@ -187,7 +199,10 @@ class _Link:
         self._pings.start()
 
     def say(self, frame: bytes, fds: Sequence[int]) -> None:
-        """Send a command. A supervisor that has no room for it is stuck, and killed: nothing waits for it."""
+        """Send a command.
+
+        A supervisor that has no room for it is stuck, and is killed: nothing waits for it.
+        """
         try:
             socket.send_fds(self._sock, [frame], fds)
         except BlockingIOError:

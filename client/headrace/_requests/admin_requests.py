@@ -1,4 +1,4 @@
-"""The verbs of an operator, as data: see requests."""
+"""The calls of an operator, as data: see requests."""
 
 from google.protobuf.field_mask_pb2 import FieldMask
 

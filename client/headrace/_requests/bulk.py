@@ -1,4 +1,4 @@
-"""The requests of the verbs that take a filter and change what matches it."""
+"""The requests of the methods that take a filter and change what matches it."""
 
 from google.protobuf.field_mask_pb2 import FieldMask
 

@@ -1,4 +1,4 @@
-"""The verbs of both clients, as data: what is sent, and how its answer is read.
+"""The calls of both clients, as data: what is sent, and how its answer is read.
 
     client.get(job_id)         ──▶  requests.get(...)   ──▶  Call  ──▶  JobInfo
     await aclient.get(job_id)  ──▶        the same                      the same

@@ -116,7 +116,7 @@ def test_fdatasync_comes_before_the_start(trace: tuple[list[Call], str, str]) ->
     synced.
     """
     calls, mark, job_id = trace
-    frame = re.compile(rf'<UNIX[^>]*>\S*, (?:\{{.*iov_base=)?"\[\d+,\\"{job_id}')
+    frame = re.compile(rf'<UNIX[^>]*>\S*, (?:\{{.*iov_base=)?"\[\d+,\{{.*\\"{job_id}\\"')
     sent = min(
         (c for c in calls if c.name in {"sendmsg", "sendto"} and frame.search(c.text)), key=lambda c: c.began
     )

@@ -61,9 +61,19 @@ class Life:
         with at_once():
             return await asyncio.gather(*asked, return_exceptions=True)
 
-    def submit(self, name: str, *, request_id: str = "", hold: bool = False, **spec: Any) -> Awaitable[Any]:
+    def submit(
+        self, name: str, *, request_id: str = "", hold: bool = False, parameters: str = "{}", **spec: Any
+    ) -> Awaitable[Any]:
         """Submit a job whose id is this name."""
-        asked = Submission(name, "default", Spec("t", **spec), hold=hold, request_id=request_id, digest="d")
+        asked = Submission(
+            name,
+            "default",
+            Spec("t", **spec),
+            hold=hold,
+            request_id=request_id,
+            digest="d",
+            parameters=parameters,
+        )
         return self.store.submit(asked)
 
     def apply(self, name: str, *decisions: Any) -> Awaitable[Change]:

@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from headrace import AsyncClient
-from headrace.aio import AsyncJobHandle
 from headrace.errors import WrongStatus
+from headrace.handle import AsyncJobHandle
 from headrace.info import StopResult
 from support.checker import judge
 from support.checker_evidence import Evidence

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from headrace_server.domain.errors import ControlError
 from headrace_server.domain.ports.claims import Claimed, ClaimRequest
 from headrace_server.store.claim.claim_retry import ClaimRetry
 from headrace_server.store.claim.claims import Claim, Taken, Turn
@@ -35,11 +34,9 @@ class Claimer:
         permit is answered as FAILED, and its slot goes to the next.
         """
         made = self._again.made
-        try:
-            taken = await self._claims.put(Claim(request, self._turn, self.gates, prove=prove))
-        except ControlError:
-            raise
-        except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be claimed, and no other is to wait
+        if together := await self._claims.try_put(Claim(request, self._turn, self.gates, prove=prove)):
+            taken = together[0]
+        else:
             taken = Taken(await self._claim_singly(request, prove=prove), busy=False, full=False)
         if not request.without_limits:
             self._again.answered(taken, len(request.slots) - len(taken.claimed), made)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from headrace_server.domain import running
 from headrace_server.domain.change import Change
-from headrace_server.domain.errors import ControlError
 from headrace_server.domain.job import Job, JobError, Status
 from headrace_server.store.cluster import instances
 from headrace_server.store.write.operations import SWEEP_PAGE, Phase, WriteOperation
@@ -72,12 +71,9 @@ class Recover(WriteOperation[int]):
 
 async def recover(writer: Writer, read: Read, error: JobError, *, confirmed: bool) -> int:
     """Settle every job that is held by an instance which is not alive; answer how many."""
-    try:
-        return await writer.put(Recover(error, confirmed))
-    except ControlError:
-        raise
-    except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be settled, and no other is to wait
-        return await _recover_singly(writer, read, error, confirmed=confirmed)
+    if together := await writer.try_put(Recover(error, confirmed)):
+        return together[0]
+    return await _recover_singly(writer, read, error, confirmed=confirmed)
 
 
 async def _recover_singly(writer: Writer, read: Read, error: JobError, *, confirmed: bool) -> int:
@@ -88,6 +84,6 @@ async def _recover_singly(writer: Writer, read: Read, error: JobError, *, confir
     ):
         for job_id, _ in page:
             whole = Recover(error, confirmed, job_id)
-            count += bool(await writer.alone(whole) or await writer.alone(replace(whole, in_short=True)))
+            count += bool(await writer.try_put(whole) or await writer.try_put(replace(whole, in_short=True)))
         last = page[-1][0]
     return count

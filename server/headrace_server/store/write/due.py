@@ -9,7 +9,6 @@ from sqlalchemy import Connection, bindparam, literal_column, not_, select
 
 from headrace_server.domain import expiry
 from headrace_server.domain.change import chain
-from headrace_server.domain.errors import ControlError
 from headrace_server.domain.job import Job
 from headrace_server.domain.ports.jobs import Decision
 from headrace_server.store.sql.json_lists import among
@@ -105,14 +104,12 @@ class DueJobs:
         Return the time of the next timer, past or not, or None when there is none.
         """
         but = self._stay_due.now()
-        try:
-            upcoming, stay = await self._writer.put(Timers(but=but))
-        except ControlError:
-            raise
-        except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be written, and no other is to wait
+        if together := await self._writer.try_put(Timers(but=but)):
+            upcoming, stay = together[0]
+        else:
             now = self._clock()
             for job_id in await self._read(lambda connection: due_jobs(connection, now, but)):
-                if not await self._writer.alone(Timers(only=job_id)):
+                if not await self._writer.try_put(Timers(only=job_id)):
                     self._stay_due.add([job_id])
             upcoming, stay = await self._writer.put(Timers(but=self._stay_due.now()))
         self._stay_due.add(stay)

@@ -198,18 +198,15 @@ class Deletion:
 
         They are deleted in one transaction.
         """
-        try:
-            return await self._writer.put(Purge(job_ids, tenant))
-        except ControlError:
-            raise
-        except Exception:  # noqa: BLE001 - the writer has logged it: one of them cannot be deleted, and no other is to stay
-            gone = 0
-            for job_id in job_ids:
-                done = await self._writer.alone(Purge([job_id], tenant))
-                if not done:
-                    log.error(UNDELETED, extra={"job_id": job_id})  # noqa: TRY400 - the writer has told why
-                gone += sum(done)
-            return gone
+        if together := await self._writer.try_put(Purge(job_ids, tenant)):
+            return together[0]
+        gone = 0
+        for job_id in job_ids:
+            done = await self._writer.try_put(Purge([job_id], tenant))
+            if not done:
+                log.error(UNDELETED, extra={"job_id": job_id})
+            gone += sum(done)
+        return gone
 
     async def sweep(self, retention: Retention, turn: int | None) -> SweepResult:
         """Delete some of what retention lets go, in one transaction.
@@ -234,7 +231,7 @@ class Deletion:
         """Job by job; what the database refuses to delete is looked at again in an hour."""
         jobs = 0
         for job_id in due:
-            done = await self._writer.alone(Sweep(retention, turn, only=job_id))
+            done = await self._writer.try_put(Sweep(retention, turn, only=job_id))
             if not done:
                 log.error(UNDELETED, extra={"job_id": job_id})
             if not done or done[0][1]:

@@ -156,10 +156,11 @@ class Writer:
         began = self._began
         return 0.0 if began is None else time.monotonic() - began
 
-    async def alone(self, asked: WriteOperation[Answer]) -> list[Answer]:
-        """Return the answer of one job's work.
+    async def try_put(self, asked: WriteOperation[Answer]) -> list[Answer]:
+        """Return the answer of an operation that is to keep no other waiting.
 
-        There is none where the work could not be written, and the writer has logged why.
+        There is none where it could not be written, and the writer has logged why: an operation on
+        many jobs is then to be tried job by job. Raises ControlError.
         """
         try:
             return [await self.put(asked)]

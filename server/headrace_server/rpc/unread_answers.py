@@ -1,12 +1,16 @@
 """Wrappers that count the answers of calls as unread until they have gone out; see unread."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 
 from headrace_server.rpc.handler import Context, Handler, Method
 from headrace_server.rpc.unread import CALL, Connection, Unread
+
+Admit = Callable[[Connection], None]
+"""Raises TooManyCalls for a connection that gets no answer now."""
 
 
 class UnreadAnswers:
@@ -23,42 +27,28 @@ class UnreadAnswers:
 
         That is checked before anything is read for it, and when it is to be answered.
         """
-        connection_of, serialize = self._unread.of, method.serialize
-
-        async def counted(request: Any, context: Context) -> bytes:
-            connection = connection_of(context.peer())
-            connection.check()
-            data = serialize(await handler(request, context))
-            connection.check(len(data) + CALL)
-            _hold(connection, context, len(data))
-            return data
-
-        return counted
+        return self._counting(method, handler, Connection.check, refuse=True)
 
     def count_and_keep(self, method: Method, handler: Handler) -> Handler:
         """Count as `count` does, but give the answer even if it finds no room.
 
         Without a request_id, to ask again would be to do it again.
         """
-        connection_of, serialize = self._unread.of, method.serialize
-
-        async def counted(request: Any, context: Context) -> bytes:
-            connection = connection_of(context.peer())
-            connection.check()
-            data = serialize(await handler(request, context))
-            _hold(connection, context, len(data))
-            return data
-
-        return counted
+        return self._counting(method, handler, Connection.check, refuse=False)
 
     def count_own(self, method: Method, handler: Handler) -> Handler:
         """For calls that look after the server: refused only to a connection that does not read."""
+        return self._counting(method, handler, Connection.check_own, refuse=False)
+
+    def _counting(self, method: Method, handler: Handler, admit: Admit, *, refuse: bool) -> Handler:
         connection_of, serialize = self._unread.of, method.serialize
 
         async def counted(request: Any, context: Context) -> bytes:
             connection = connection_of(context.peer())
-            connection.check_own()
+            admit(connection)
             data = serialize(await handler(request, context))
+            if refuse:
+                connection.check(len(data) + CALL)
             _hold(connection, context, len(data))
             return data
 
@@ -84,23 +74,19 @@ class UnreadAnswers:
 
         Each message is counted until it has gone out.
         """
-
-        async def counted(request: Any, context: Context) -> None:
-            connection = self._unread.of(context.peer())
-            connection.check()
-            await handler(request, _Counted(context, connection, method))  # type: ignore[arg-type] # what handlers use of it
-
-        return counted
+        return self._counting_messages(method, handler, Connection.check)
 
     def stream_own(self, method: Method, handler: Handler) -> Handler:
         """Wrap a stream that looks after the server itself.
 
         It is refused only to a connection that does not read.
         """
+        return self._counting_messages(method, handler, Connection.check_own)
 
+    def _counting_messages(self, method: Method, handler: Handler, admit: Admit) -> Handler:
         async def counted(request: Any, context: Context) -> None:
             connection = self._unread.of(context.peer())
-            connection.check_own()
+            admit(connection)
             await handler(request, _Counted(context, connection, method))  # type: ignore[arg-type] # what handlers use of it
 
         return counted

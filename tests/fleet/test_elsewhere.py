@@ -118,9 +118,11 @@ def test_progress_is_seen_from_elsewhere(servers: Fleet, tmp_path: Path) -> None
     api, _worker = pair(servers)
     gate = tmp_path / "gate"
     with api.client() as client:
-        job = client.submit("test.report", {"gate": str(gate)})
-        seen = []
-        for update in job.watch():
+        job = client.submit("test.report", {"gate": str(gate)}, hold=True)
+        watch = job.watch()
+        seen = [next(watch)]
+        job.release()
+        for update in watch:
             seen.append(update)
             if isinstance(update, Progress):
                 gate.touch()

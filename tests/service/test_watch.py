@@ -36,8 +36,10 @@ def test_progress_whose_end_lies_beyond_the_calendar(client: Client, gate: Path)
     """
     other = client.submit("test.noop")
     other.wait(30)
-    job = client.submit("test.far", {"gate": str(gate)})
+    job = client.submit("test.far", {"gate": str(gate)}, hold=True)
     watch = job.watch()
+    next(watch)  # it has begun: what the job reports comes as an update
+    job.release()
     seen = next(update for update in watch if isinstance(update, Progress))
     assert (seen.done, seen.total, seen.estimated_end_time) == (1, 2**63 - 1, None)
     until(lambda: job.refresh().progress, "its progress is stored")

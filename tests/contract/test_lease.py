@@ -226,7 +226,7 @@ async def test_a_new_life_clears_up_after_the_dead(here: SqlStore, url: str, clo
     await submit(gone)
     await gone.close()
     with connected(url) as other:
-        other.execute(text("INSERT INTO instance VALUES ('dead', 2, 7, :at, '{}')"), {"at": clock()})
+        other.execute(text("INSERT INTO instance VALUES ('dead', 2, 7, 1, '{}', 0, 0, :at)"), {"at": clock()})
         other.commit()
     clock.pass_time(25 * 3600)
     new = await join(url, clock, "new")

@@ -211,6 +211,7 @@ class SqlStore(Reader):
                 LeaseTimes(lease),
                 sent,
                 database=self._database,
+                clock=self._clock,
                 about=life.about,
                 on_lost=life.lost,
                 on_dead=life.others_died,

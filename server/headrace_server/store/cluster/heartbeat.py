@@ -52,6 +52,7 @@ class Heartbeat:
         sent: float,
         *,
         database: Dialect,
+        clock: Callable[[], int],
         about: Callable[[], Mapping[str, Any]],
         on_lost: Callable[[], None],
         on_dead: Callable[[], None],
@@ -61,6 +62,7 @@ class Heartbeat:
         self._database = database
         self._loop = loop
         self._me = me.instance
+        self._clock = clock
         self._about = about
         self._on_lost = on_lost
         self._on_dead = on_dead
@@ -138,7 +140,7 @@ class Heartbeat:
             beats.pop(self._me, None)
             dead = self._observer.look(beats, now)
             if dead:
-                instances.mark_dead(connection, dead)
+                instances.mark_dead(connection, dead, self._clock())
                 connection.commit()
         if doubts := self._observer.doubts:
             with transaction(self._engine) as connection:

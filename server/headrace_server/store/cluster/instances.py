@@ -29,10 +29,10 @@ from headrace_server.store.tables.statement import Bulk, Query, insert_into
 
 SECOND: Final = 1_000_000
 DAY: Final = 24 * 3600 * SECOND
-"""The age at which the row of a dead instance may be deleted, in microseconds.
+"""For how long the row of a dead instance is kept, in microseconds.
 
-The age counts from the start of the instance, by the clock of the instance that clears up. Nothing
-else depends on it.
+It counts from the time at which its death was noticed. The clocks of two instances are compared:
+nothing else depends on it.
 """
 
 
@@ -65,9 +65,10 @@ _touch = (
 _mark_dead = Bulk(
     update(instance)
     .where(instance.c.instance == bindparam("who"), instance.c.beat == bindparam("seen"), LIVE)
-    .values(state=literal_column(str(int(State.DEAD)))),
-    ("who", "seen"),
+    .values(end_time=bindparam("now"), state=literal_column(str(int(State.DEAD)))),
+    ("now", "who", "seen"),
 )
+_died_unnoted = update(instance).where(DEAD, instance.c.end_time == literal_column("0"))
 _writers_of_dead = Query(
     select(writer.c.writer)
     .join(instance, instance.c.instance == writer.c.instance)
@@ -122,17 +123,19 @@ def join(connection: Connection, me: Instance, numbers: Iterable[int], now: int,
     else:
         _clear_up(connection, now)
     about = dumps(me.about)
-    _insert(connection, [(me.instance, int(State.LIVE), 1, me.start_time, about, 0, 0)])
+    _insert(connection, [(me.instance, int(State.LIVE), 1, me.start_time, about, 0, 0, 0)])
     _own_writers(connection, [(me.instance, number) for number in numbers])
 
 
 def _clear_up(connection: Connection, now: int) -> None:
-    """Delete the rows of dead instances that began over a day ago.
+    """Delete the rows of instances that died over a day ago.
 
-    What they needed to write is deleted with them.
+    What they needed to write is deleted with them. A version that does not know `end_time` has left
+    it 0: such a death counts from now.
     """
     old = now - DAY
-    connection.execute(delete(instance).where(DEAD, instance.c.start_time < old))
+    connection.execute(_died_unnoted.values(end_time=now))
+    connection.execute(delete(instance).where(DEAD, instance.c.end_time < old))
     gone = ~exists().where(instance.c.instance == writer.c.instance)
     connection.execute(delete(writer).where(writer.c.start_time < old, gone))
     connection.execute(delete(batch).where(~exists().where(writer.c.writer == batch.c.writer)))
@@ -158,9 +161,9 @@ def doubt(connection: Connection, doubts: Mapping[str, Beat]) -> None:
     _doubt(connection, [(int(beat.still * SECOND), who, beat.number) for who, beat in doubts.items()])
 
 
-def mark_dead(connection: Connection, dead: Mapping[str, int]) -> None:
-    """These are dead, unless their beat is another by now."""
-    _mark_dead(connection, sorted(dead.items()))
+def mark_dead(connection: Connection, dead: Mapping[str, int], now: int) -> None:
+    """These are dead, as is known now, unless their beat is another by now."""
+    _mark_dead(connection, [(now, who, seen) for who, seen in sorted(dead.items())])
 
 
 def writers_of_dead(connection: Connection, dead: Iterable[str]) -> list[int]:

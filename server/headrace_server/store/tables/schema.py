@@ -220,6 +220,8 @@ instance = Table(
     # What somebody has seen: this beat has stood still for so long.
     Column("still_beat", BigInteger, nullable=False, server_default="0"),
     Column("still", BigInteger, nullable=False, server_default="0"),
+    # When its death was noticed; 0 of one that lives, and where an older version has noticed it.
+    Column("end_time", BigInteger, nullable=False, server_default="0"),
 )
 
 batch = Table(

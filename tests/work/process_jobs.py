@@ -49,14 +49,25 @@ def fork_always(ctx: JobContext, started: str) -> None:
         os.waitpid(pid, 0)
 
 
+def stay(arrived: Any) -> None:
+    """Come on, and never be ready for a task."""
+    arrived.wait()
+    time.sleep(60)
+
+
 @job("leave-pools")
 def leave_pools(ctx: JobContext, rounds: int) -> int:
-    """Make pools of forks and leave them at once."""
+    """Make pools of forks and leave them while all of their processes work.
+
+    A pool that is left while some wait for tasks can hang in any program: `Pool.terminate` wants
+    the lock under which they wait (CPython 3.11, one of 3,000 beside a busy machine).
+    """
     del ctx
     forks = multiprocessing.get_context("fork")
     for _ in range(rounds):
-        with forks.Pool(4) as pool:
-            pool.apply_async(time.sleep, (60,))
+        arrived = forks.Barrier(5)
+        with forks.Pool(4, stay, (arrived,)):
+            arrived.wait()
     return rounds
 
 

@@ -43,7 +43,7 @@ async def test_a_stop_reaches_a_job_that_forks(shop: Workshop) -> None:
         assert (await shop.recorder.outcome(key)).stop_seen
 
 
-async def test_pools_are_left_at_once(shop: Workshop) -> None:
+async def test_pools_are_left_while_they_work(shop: Workshop) -> None:
     """A pool of forks that still works ends with its block."""
     assert await value(shop, "leave-pools", rounds=10) == 10
 

@@ -93,7 +93,7 @@ class Supervisor:
         self._lives: dict[int, int] = {}
         self._children: dict[int, tuple[int, int]] = {}
         self._swept_for: list[tuple[int, int]] = []
-        self._mercy = 0.0
+        self._grace: process_tree.TrackerGrace | None = None
         """Until when resource trackers are left to end by themselves."""
         self._tell_at = 0.0
         """When it is told what a child has left that does not end."""
@@ -178,7 +178,7 @@ class Supervisor:
                 self._poll.unregister(pidfd)
                 os.close(pidfd)
                 self._swept_for.append((life, status))
-                self._mercy = time.monotonic() + process_tree.TRACKER_SECONDS
+                self._grace = process_tree.TrackerGrace()
                 self._tell_at = time.monotonic() + LINGER
         if self._swept_for and self._kill_orphans() == 0:
             for life, status in self._swept_for:
@@ -190,8 +190,7 @@ class Supervisor:
             self._say("lingering", [process.pid for process in left])
 
     def _kill_orphans(self) -> int:
-        trackers = time.monotonic() > self._mercy
-        return process_tree.kill_below(self._pid, spare=self._children, trackers=trackers)
+        return process_tree.kill_below(self._pid, spare=self._children, grace=self._grace)
 
     def _say(self, *header: Any) -> None:
         try:

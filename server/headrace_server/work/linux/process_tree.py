@@ -44,8 +44,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LIMIT_ROW = "Max realtime timeout"
 _TRACKER = b"multiprocessing.resource_tracker"
-TRACKER_SECONDS = 1.0
-"""Seconds that a resource tracker has to unlink what others have left."""
+TRACKER_IDLE_SECONDS = 1.0
+TRACKER_SECONDS = 10.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -53,7 +53,7 @@ class Process(NamedTuple):
     """A process, by its line of /proc.
 
     `start` is the kernel's start time, which makes (pid, start) unique; `name` is that of its
-    program.
+    program. `asleep` says that it waits for something, and not for a processor.
     """
 
     pid: int
@@ -61,6 +61,27 @@ class Process(NamedTuple):
     parent: int
     start: int
     zombie: bool
+    asleep: bool
+
+
+class TrackerGrace:
+    """How long the resource trackers of one sweep may go on, from now.
+
+    A tracker unlinks what its users have left and ends by itself: a matter of milliseconds, but of
+    its own, and on a busy machine seconds pass before it has had them. So it is given up when it
+    sleeps for a second after its users, whose pipe somebody still holds, and after ten in any case.
+    """
+
+    def __init__(self) -> None:
+        self._idle_since = time.monotonic()
+        self._until = self._idle_since + TRACKER_SECONDS
+
+    def over(self, processes: Iterable[Process]) -> bool:
+        """Return whether the trackers among all processes of the sweep are to be killed too."""
+        now = time.monotonic()
+        if not all(process.zombie or (process.asleep and _is_tracker(process)) for process in processes):
+            self._idle_since = now
+        return now > self._until or now - self._idle_since > TRACKER_IDLE_SECONDS
 
 
 def become_subreaper() -> None:
@@ -135,17 +156,18 @@ def descendants(root: int, spare: Collection[int] = ()) -> list[Process]:
     return found
 
 
-def kill_below(root: int, spare: Collection[int] = (), *, trackers: bool = True) -> int:
+def kill_below(root: int, spare: Collection[int] = (), grace: TrackerGrace | None = None) -> int:
     """One round: SIGKILL for every descendant of root; answer how many were seen.
 
-    Zombies are counted; processes that this user may not signal are not, for waiting for them has
-    no end. trackers: whether resource trackers are killed too; if not, they are counted.
+    Zombies are counted, and trackers that have a grace; processes that this user may not signal are
+    not, for waiting for them has no end.
     """
-    return kill_all(descendants(root, spare), trackers=trackers)
+    return kill_all(descendants(root, spare), grace)
 
 
-def kill_all(processes: Iterable[Process], *, trackers: bool = True) -> int:
+def kill_all(processes: Collection[Process], grace: TrackerGrace | None = None) -> int:
     """SIGKILL for these; answers how many there are, as kill_below does."""
+    trackers = grace is None or grace.over(processes)
     return sum(
         process.zombie or (not trackers and _is_tracker(process)) or _kill(process) for process in processes
     )
@@ -156,7 +178,7 @@ def marked(mark: int) -> list[Process]:
     return [process for process in descendants(os.getpid()) if has_mark(process, mark)]
 
 
-def clear_marked(mark: int, *, trackers: bool = True) -> int:
+def clear_marked(mark: int, grace: TrackerGrace | None = None) -> int:
     """Make one round for the marked processes below this one, and leave all others alone.
 
     They are killed, and reaped where they have become children of this process; answers how many
@@ -168,7 +190,7 @@ def clear_marked(mark: int, *, trackers: bool = True) -> int:
         if process.zombie and process.parent == me:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(process.pid, os.WNOHANG)
-    return kill_all(found, trackers=trackers)
+    return kill_all(found, grace)
 
 
 def sweep(
@@ -182,7 +204,7 @@ def sweep(
     """
     statuses: dict[int, int] = {}
     running: list[Process] | None = None
-    wait, until = 0.0005, time.monotonic() + TRACKER_SECONDS
+    wait, grace = 0.0005, TrackerGrace()
     while has_children():
         reaped = reap_all()
         statuses |= reaped
@@ -191,7 +213,7 @@ def sweep(
             break
         if running is None:
             running = [process for process in seen if _is_running(process)]
-        kill_all(seen, trackers=time.monotonic() > until)
+        kill_all(seen, grace)
         pause(wait)
         wait = min(wait * 2, 0.02)
     return statuses, running or []
@@ -224,7 +246,14 @@ def _process(pid: int) -> Process | None:
     # The second field is the program's name in parentheses, and may hold any character.
     name, _, fields = line.partition(b" ")[2].rpartition(b")")
     state, parent, *rest = fields.split()
-    return Process(pid, name[1:].decode(errors="replace"), int(parent), int(rest[17]), state in (b"Z", b"X"))
+    return Process(
+        pid,
+        name[1:].decode(errors="replace"),
+        int(parent),
+        int(rest[17]),
+        state in (b"Z", b"X"),
+        state == b"S",
+    )
 
 
 def _is_tracker(process: Process) -> bool:

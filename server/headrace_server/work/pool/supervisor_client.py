@@ -146,10 +146,10 @@ class SupervisorClient:
 
     async def _clear(self) -> None:
         """Kill and reap what the supervisor has left to this process."""
-        mercy = time.monotonic() + process_tree.TRACKER_SECONDS
+        grace = process_tree.TrackerGrace()
         telling = asyncio.get_running_loop().call_later(LINGER, self._tell_left)
         while process_tree.clear_marked(  # noqa: ASYNC110 - the kernel wakes nobody for this
-            self._mark, trackers=time.monotonic() > mercy
+            self._mark, grace
         ):
             await asyncio.sleep(_SWEEP_PAUSE)
         telling.cancel()

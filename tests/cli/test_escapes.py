@@ -14,7 +14,8 @@ import yaml
 from cli.console import Script
 
 from headrace.cli import terminal
-from headrace.cli.output import Form, Output
+from headrace.cli.form import Form
+from headrace.cli.output import Output
 from headrace.cli.record import Record
 from headrace.cli.template import Template
 from headrace.cli.text import event_text

@@ -87,7 +87,8 @@ class ScriptedServer:
         self._steps: dict[str, list[Any]] = {}
         self._pool = ThreadPoolExecutor(16)
         self._server = grpc.server(self._pool, options=[("grpc.so_reuseport", 0)])
-        jobs, admin = job_service_pb2_grpc.JobServiceServicer(), admin_service_pb2_grpc.AdminServiceServicer()
+        jobs = job_service_pb2_grpc.JobServiceServicer()  # type: ignore[abstract] # set below
+        admin = admin_service_pb2_grpc.AdminServiceServicer()  # type: ignore[abstract] # set below
         for module, servicer in ((job_service_pb2, jobs), (admin_service_pb2, admin)):
             for service in module.DESCRIPTOR.services_by_name.values():
                 for method in service.methods:

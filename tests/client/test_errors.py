@@ -151,7 +151,12 @@ def test_python_s_own_names_for_errors_hold() -> None:
 
 def test_exit_codes_of_what_the_client_raises() -> None:
     """124 for time, 130 for a cancelled call, 3 for an aborted job, 1 for a failed one."""
-    kinds = [errors.DeadlineExceeded, errors.Cancelled, errors.JobAborted, errors.JobFailed]
+    kinds: list[type[errors.HeadraceError]] = [
+        errors.DeadlineExceeded,
+        errors.Cancelled,
+        errors.JobAborted,
+        errors.JobFailed,
+    ]
     assert [kind.exit_code for kind in kinds] == [124, 130, 3, 1]
 
 

@@ -35,7 +35,7 @@ def test_a_job_without_a_result_raises(
     handle: JobHandle,
     server: ScriptedServer,
     ended: job_pb2.JobInfo,
-    kind: type[errors.HeadraceError],
+    kind: type[errors.JobFailed | errors.JobAborted],
     text: str,
 ) -> None:
     """JobFailed or JobAborted, with the job and the reason."""

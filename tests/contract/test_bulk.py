@@ -8,11 +8,11 @@ from contract.operations import Clock, found, never_asked, page, submission
 
 from headrace_server.config import Settings
 from headrace_server.control.jobs import bulk
-from headrace_server.control.jobs.bulk import Bulk, Selection, StopFirst
+from headrace_server.control.jobs.bulk import Bulk, StopFirst
 from headrace_server.control.watch.hub import Hub
 from headrace_server.domain import requests
 from headrace_server.domain.errors import InvalidPageToken
-from headrace_server.domain.query import Filter
+from headrace_server.domain.query import Filter, Selection
 from headrace_server.domain.retention import PORTION_JOBS
 from headrace_server.store import SqlStore
 from headrace_server.wiring import limits_of

@@ -267,7 +267,7 @@ def processes() -> Iterator[Any]:
     # multiprocessing ends its servers with the process only.
     multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined] # not public
     multiprocessing.resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined] # not public
-    multiprocessing.util._run_finalizers()
+    multiprocessing.util._run_finalizers()  # type: ignore[attr-defined] # not public
 
 
 @pytest.mark.timeout(900)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ConnectionWrongStateError
 
 from support.server import Server, until
 
@@ -62,7 +63,7 @@ def bench(rabbitmq: str) -> Iterator[Bench]:
     """A channel to the broker of this test."""
     connection = pika.BlockingConnection(pika.URLParameters(rabbitmq))
     yield Bench(connection.channel())
-    with suppress(pika.exceptions.ConnectionWrongStateError):
+    with suppress(ConnectionWrongStateError):
         connection.close()
 
 

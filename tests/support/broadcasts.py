@@ -47,9 +47,9 @@ def message(
         revision=revision,
         event_time=NOON,
         attempt=1,
-        status=f"JOB_STATUS_{status}",  # type: ignore[arg-type] - protobuf takes its name
+        status=f"JOB_STATUS_{status}",  # type: ignore[arg-type] # protobuf takes its name
         final=status in FINAL,
-        **detail,  # type: ignore[arg-type] - a dict becomes a message
+        **detail,  # type: ignore[arg-type] # a dict becomes a message
     )
     body = event.SerializeToString() if protobuf else json_format.MessageToJson(event, indent=None).encode()
     of_tenant, of_type = words or (tenant, job_type)

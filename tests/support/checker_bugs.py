@@ -107,8 +107,8 @@ class LateEvents(SqlStore):
     @classmethod
     def open(cls, url: str, **options: Any) -> Self:
         """Open the database with a writer that takes two transactions."""
-        writer.UnitOfWork = _LateLedger  # type: ignore[misc] # the bug
-        store.Writer = _LateWriter  # type: ignore[misc] # the bug
+        writer.UnitOfWork = _LateLedger  # type: ignore[attr-defined] # the bug
+        store.Writer = _LateWriter  # type: ignore[attr-defined] # the bug
         return super().open(url, **options)
 
 
@@ -251,7 +251,7 @@ class NeverLost(DoomedStore):
     @classmethod
     def open(cls, url: str, **options: Any) -> Self:
         """Open the database."""
-        heartbeat.OwnLease = _Eternal  # type: ignore[misc] # the bug
+        heartbeat.OwnLease = _Eternal  # type: ignore[attr-defined] # the bug
         return super().open(url, **options)
 
 

@@ -90,7 +90,7 @@ class Faults:
         """Have every engine's next connections be ours."""
 
         def connect(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:
-            kind = type("Connection", (_Connection,), {"faults": self})
+            kind: Any = type("Connection", (_Connection,), {"faults": self})
             return kind.connect(*arguments, **options, cursor_factory=_Cursor)
 
         event.listen(Engine, "do_connect", connect)

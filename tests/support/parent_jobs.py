@@ -7,7 +7,7 @@ from headrace import Client
 from headrace._flows import blocked, wait
 from headrace.jobs import JobContext, job
 
-blocked.PATIENCE = wait.PATIENCE = 0.1
+blocked.PATIENCE = wait.PATIENCE = 0.1  # type: ignore[attr-defined] # its own name for it
 
 
 @job("parent.child")

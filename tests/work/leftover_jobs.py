@@ -258,7 +258,7 @@ def look(ctx: JobContext) -> dict[str, Any]:
         "arguments": sys.argv,
         "hook": sys.excepthook is sys.__excepthook__,
         "faulthandler": faulthandler.is_enabled(),
-        "policy": asyncio.events._event_loop_policy is None,
+        "policy": asyncio.events._event_loop_policy is None,  # type: ignore[attr-defined] # not public
         "builtins": [len(vars(builtins)), callable(builtins.sorted)],
         "flags": [fcntl.fcntl(number, flag) for number in (1, 2) for flag in (fcntl.F_GETFL, fcntl.F_GETFD)],
         "inherited": os.get_inheritable(0),

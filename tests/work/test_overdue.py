@@ -4,12 +4,13 @@ line in the log.
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 from work.pool_support import Witness, fact, workshop
 
-from headrace_server.work.pool import overdue, slot, spare
+from headrace_server.work.pool import slot, spare
 from headrace_server.work.pool.overdue import TAKING, Overdue
 
 
@@ -65,7 +66,7 @@ async def test_the_time_counts_from_the_last_step(monkeypatch: pytest.MonkeyPatc
     run, from now; nothing, not at all.
     """
     now = 0.0
-    monkeypatch.setattr(overdue.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     killed: list[float] = []
     child = Overdue("worker-1", lambda: 7, lambda: killed.append(now))
     for at, step, number, kills in [

@@ -14,6 +14,7 @@ from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import ErrorKind, Job, JobError, Status
 from headrace_server.domain.open_enum import word
 from headrace_server.store.cluster import instances
+from headrace_server.store.tables import rows
 from headrace_server.store.write import unit_of_work
 from support.next_version.rows import MORE, RAW, UNKNOWN, with_raw, with_raw_attempts
 
@@ -62,5 +63,5 @@ def write_more() -> None:
     for name, columns in ROW_MAKERS.items():
         setattr(unit_of_work, name, more(getattr(unit_of_work, name), columns))
     Draft.log, Draft.move = log, move  # type: ignore[method-assign]
-    about = instances.dumps
-    instances.dumps = lambda said: f"{about(said)[:-1]},{RAW}}}"
+    about = rows.dumps
+    instances.dumps = lambda said: f"{about(said)[:-1]},{RAW}}}"  # type: ignore[attr-defined] # its own name

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from headrace import Client
 from headrace.errors import (
@@ -80,8 +81,8 @@ def test_the_client_waits_for_room(tmp_path: Path, gate: Path) -> None:
 
 
 def test_watchers(tmp_path: Path) -> None:
-    """Beyond max_watchers a watch, a wait, a run and a stop that waits are refused and nothing is
-    done for them.
+    """Beyond max_watchers a watch, a wait, a run, and a stop or submit that waits are refused and
+    nothing is done for them.
     """
     with (
         Server(tmp_path, max_watchers=2, workers=0) as server,
@@ -99,6 +100,9 @@ def test_watchers(tmp_path: Path) -> None:
             lambda: next(stub.WatchJob(job_service_pb2.WatchJobRequest(job_id=job.job_id))),
             lambda: next(stub.RunJob(job_service_pb2.RunJobRequest(spec=spec))),
             lambda: stub.WaitJob(job_service_pb2.WaitJobRequest(job_id=job.job_id)),
+            lambda: stub.SubmitJob(
+                job_service_pb2.SubmitJobRequest(spec=spec, wait_timeout=Duration(seconds=9))
+            ),
         ):
             with pytest.raises(grpc.RpcError) as error:
                 call()
@@ -109,7 +113,7 @@ def test_watchers(tmp_path: Path) -> None:
         assert job.refresh().stop is None
         counters = client.server_info().counters
         assert (counters["watchers"], counters["streams"]) == (2, 2)
-        assert counters["refused_too_many_watchers_total"] >= 4
+        assert counters["refused_too_many_watchers_total"] >= 5
         open_.close()
         until(lambda: client.server_info().counters["watchers"] == 0, "both watches are freed")
         with closing(client.watch(job.job_id)) as watch:

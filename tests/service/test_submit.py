@@ -5,11 +5,16 @@ import uuid
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import grpc
 import pytest
 
 from headrace import Client, File, Reference
 from headrace.errors import InvalidArgument, InvalidParameter, JobNotFound, RequestIdReused, UnknownType
-from support.server import until
+from headrace.info import JobEvent, JobInfo
+from headrace.v1 import job_pb2
+from headrace.v1 import job_service_pb2 as pb
+from headrace.v1.job_service_pb2_grpc import JobServiceStub
+from support.server import Server, until
 
 
 def test_submit_answers_a_queued_job(client: Client) -> None:
@@ -207,3 +212,53 @@ def test_tenants_are_apart(client: Client) -> None:
         list(client.watch(job.job_id, tenant="somebody-else"))
     assert job.refresh().status == "PENDING"
     assert list(client.list(tenant="somebody-else")) == []
+
+
+def test_a_submit_that_waits_answers_the_end(server: Server) -> None:
+    """SubmitJob with wait_timeout answers the job as it ended, and so does a repeated call."""
+    spec = job_pb2.JobSpec(type="test.echo")
+    spec.parameters["x"].int_value = 1
+    request = pb.SubmitJobRequest(tenant=uuid.uuid4().hex, request_id="r1", spec=spec)
+    request.wait_timeout.seconds = 30
+    with grpc.insecure_channel(server.target) as channel:
+        stub = JobServiceStub(channel)
+        first, again = stub.SubmitJob(request), stub.SubmitJob(request)
+        read = stub.GetJob(pb.GetJobRequest(tenant=request.tenant, job_id=first.job.job_id))
+    assert first.job.status == job_pb2.JOB_STATUS_SUCCEEDED
+    assert first.job == again.job == read.job
+    assert (first.existing, again.existing) == (False, True)
+
+
+def test_a_submit_that_waits_is_answered_in_time(server: Server, gate: Path) -> None:
+    """A job that has not ended when the time is over, and a large one at once, is answered as it
+    stands.
+    """
+    spec = job_pb2.JobSpec(type="test.report")
+    spec.parameters["gate"].string_value = str(gate)
+    request = pb.SubmitJobRequest(tenant=uuid.uuid4().hex, spec=spec)
+    request.wait_timeout.nanos = 1_000_000
+    with grpc.insecure_channel(server.target) as channel:
+        stub = JobServiceStub(channel)
+        assert not stub.SubmitJob(request).job.final
+        request.wait_timeout.seconds = 60
+        request.spec.type, request.hold = "test.echo", True
+        request.spec.parameters["data"].bytes_value = b" " * (64 << 10)
+        assert not stub.SubmitJob(request, timeout=30).job.final
+        request.wait_timeout.seconds = -1
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.SubmitJob(request)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    gate.touch()
+
+
+def test_a_run_is_what_is_stored(client: Client) -> None:
+    """What a run is told of its job, from its submit to its end, is what the history and the row
+    say.
+    """
+    events: list[JobEvent] = []
+    made: list[JobInfo] = []
+    ended = client.run("test.report", {"total": 4}, on_submitted=made.append, on_event=events.append)
+    assert ended == client.get(ended.job_id)
+    assert [job.revision for job in made] == [1]
+    history = [event for event in client.events(ended.job_id) if event.kind != "MESSAGE_LOGGED"]
+    assert events == history[1:]

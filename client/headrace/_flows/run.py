@@ -1,4 +1,4 @@
-"""Running a job: the logic that both clients share for a watch that submits its own job.
+"""Running a job: the logic that both clients share for what follows a job from its submit.
 
 This module does no input or output.
 """
@@ -19,6 +19,11 @@ class Listener:
     on_submitted: Callable[[JobInfo], object] | None
     on_event: Callable[[JobEvent], object] | None
     on_progress: Callable[[Progress], object] | None
+
+    @property
+    def listens(self) -> bool:
+        """Whether there is any, so that updates are wanted."""
+        return any((self.on_submitted, self.on_event, self.on_progress))
 
     def tell(self, update: Update) -> JobInfo | None:
         """Passes an update on. Answers the job when it has ended."""

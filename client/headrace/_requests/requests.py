@@ -79,11 +79,28 @@ def run(
     )
 
 
-def submit_again(request: job_service_pb2.RunJobRequest) -> Call[Submitted]:
-    """The submit that a RunJob made or would have made: says which job it is."""
-    again = job_service_pb2.SubmitJobRequest(
+def submit_of(request: job_service_pb2.RunJobRequest) -> job_service_pb2.SubmitJobRequest:
+    """The submit that a RunJob makes."""
+    return job_service_pb2.SubmitJobRequest(
         tenant=request.tenant, request_id=request.request_id, spec=request.spec
     )
+
+
+def submit_and_wait(request: job_service_pb2.SubmitJobRequest, remaining: float | None) -> Call[JobInfo]:
+    """A SubmitJob that waits for the end of its job as `wait` does."""
+    length = WAIT_SLICE if remaining is None else min(remaining, WAIT_SLICE)
+    waiting = job_service_pb2.SubmitJobRequest(
+        tenant=request.tenant,
+        request_id=request.request_id,
+        spec=request.spec,
+        wait_timeout=spec.span("timeout", length),
+    )
+    return Call("SubmitJob", waiting, _job, server_wait=length)
+
+
+def submit_again(request: job_service_pb2.RunJobRequest) -> Call[Submitted]:
+    """The submit that a run made or would have made: says which job it is."""
+    again = submit_of(request)
     return Call("SubmitJob", again, lambda answer: Submitted(convert.job(answer.job), answer.existing))
 
 

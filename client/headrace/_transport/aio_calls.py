@@ -67,7 +67,7 @@ class AsyncCalls:
         while True:
             call = wait.request()
             try:
-                job = await self._once(call, self.connection.timeout + call.server_wait)
+                job = await self._once(call, wait.allowed(call, self.connection.timeout))
             except HeadraceError as error:
                 await self._pause(wait.failed(error, known=self._known))
             else:

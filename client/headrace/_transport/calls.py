@@ -53,7 +53,7 @@ class Calls:
         while True:
             call = wait.request()
             try:
-                job = self._once(call, self.connection.timeout + call.server_wait)
+                job = self._once(call, wait.allowed(call, self.connection.timeout))
             except HeadraceError as error:
                 self._pause(wait.failed(error, known=self._known))
             else:

@@ -123,6 +123,7 @@ class SubmitJobRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
     HOLD_FIELD_NUMBER: _builtins.int
+    WAIT_TIMEOUT_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """The tenant; empty means "default"."""
     request_id: _builtins.str
@@ -135,6 +136,15 @@ class SubmitJobRequest(_message.Message):
     def spec(self) -> _job_pb2.JobSpec:
         """The job."""
 
+    @_builtins.property
+    def wait_timeout(self) -> _duration_pb2.Duration:
+        """Wait this long for the job to end before answering; at most 60 s, and a longer one is taken as
+        60 s. Not set: answer at once, as an older server does whatever is set. So does one that shuts
+        down, and one for which the request is larger than 64 KiB. Like a watch, the wait counts for
+        TOO_MANY_WATCHERS, which is answered before the job is submitted. A repeated call may give
+        another time.
+        """
+
     def __init__(
         self,
         *,
@@ -142,10 +152,11 @@ class SubmitJobRequest(_message.Message):
         request_id: _builtins.str = ...,
         spec: _job_pb2.JobSpec | None = ...,
         hold: _builtins.bool = ...,
+        wait_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec", "wait_timeout", b"wait_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "request_id", b"request_id", "spec", b"spec", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "request_id", b"request_id", "spec", b"spec", "tenant", b"tenant", "wait_timeout", b"wait_timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

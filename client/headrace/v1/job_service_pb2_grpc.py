@@ -135,6 +135,11 @@ class JobServiceServicer(object):
     def SubmitJob(self, request, context):
         """Submits a job. When this answers, the job is on disk.
 
+        With wait_timeout it answers when the job has ended or the time is over, whichever is first: so
+        a caller that wants only the result makes one call. It may answer sooner with a job that has
+        not ended: go on with WaitJob. Once the job is on disk the call does not fail by itself, so
+        that nothing asks for it to be repeated.
+
         The same request_id with the same spec gives the same job as it now stands, with existing set;
         with another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its
         signature, are refused here, naming each field.

@@ -67,6 +67,11 @@ class JobServiceStub:
     SubmitJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.SubmitJobRequest, _job_service_pb2.SubmitJobResponse]
     """Submits a job. When this answers, the job is on disk.
 
+    With wait_timeout it answers when the job has ended or the time is over, whichever is first: so
+    a caller that wants only the result makes one call. It may answer sooner with a job that has
+    not ended: go on with WaitJob. Once the job is on disk the call does not fail by itself, so
+    that nothing asks for it to be repeated.
+
     The same request_id with the same spec gives the same job as it now stands, with existing set;
     with another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its
     signature, are refused here, naming each field.
@@ -168,6 +173,11 @@ class JobServiceAsyncStub(JobServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.SubmitJobRequest, _job_service_pb2.SubmitJobResponse]  # type: ignore[assignment]
     """Submits a job. When this answers, the job is on disk.
+
+    With wait_timeout it answers when the job has ended or the time is over, whichever is first: so
+    a caller that wants only the result makes one call. It may answer sooner with a job that has
+    not ended: go on with WaitJob. Once the job is on disk the call does not fail by itself, so
+    that nothing asks for it to be repeated.
 
     The same request_id with the same spec gives the same job as it now stands, with existing set;
     with another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its
@@ -273,6 +283,11 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.SubmitJobResponse, _abc.Awaitable[_job_service_pb2.SubmitJobResponse]]:
         """Submits a job. When this answers, the job is on disk.
+
+        With wait_timeout it answers when the job has ended or the time is over, whichever is first: so
+        a caller that wants only the result makes one call. It may answer sooner with a job that has
+        not ended: go on with WaitJob. Once the job is on disk the call does not fail by itself, so
+        that nothing asks for it to be repeated.
 
         The same request_id with the same spec gives the same job as it now stands, with existing set;
         with another spec it is REQUEST_ID_REUSED. An unknown type, or parameters that do not fit its

@@ -5,8 +5,8 @@
 
 What is over a limit is answered at once, with RetryInfo, before anything is done for it: so under
 overload memory stays flat, what was let in is served at the pace of an idle day, and the rest comes
-again. A call that only waits (WaitJob, StopJob with wait_timeout) costs little and may last a
-minute: it counts as a watcher, which the hub limits, and not as a call in progress.
+again. A call that only waits (WaitJob, SubmitJob and StopJob with wait_timeout) costs little and
+may last a minute: it counts as a watcher, which the hub limits, and not as a call in progress.
 
 Health and AdminService are let in whatever others do: whoever looks after an overloaded server must
 be able to ask it. Only a connection that reads none of its answers is refused them too (unread),

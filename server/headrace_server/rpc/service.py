@@ -10,13 +10,14 @@ from headrace_server.codec.spec_fields import read_spec
 from headrace_server.codec.times import refuse
 from headrace_server.control.cluster.members import Members
 from headrace_server.control.jobs.bulk import stop_request
-from headrace_server.control.jobs.single import Jobs, Listed
+from headrace_server.control.jobs.single import AskedSubmit, Jobs, Listed
 from headrace_server.control.watch.follow import WatchOptions
 from headrace_server.domain.errors import JobNotFound
-from headrace_server.domain.ports.jobs import Submitted
 from headrace_server.rpc.handler import Context
 
 PAGE_BYTES = 2 << 20
+WAITING_BYTES = 64 << 10
+"""A SubmitJob with a larger request does not wait: as long as it did, it would hold that memory."""
 
 
 class JobService(job_service_pb2_grpc.JobServiceServicer):
@@ -29,20 +30,12 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         self._heartbeat = heartbeat
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
-        submitted = await self._submit(request, context, hold=request.hold)
+        asked = _asked(request, context, hold=request.hold)
+        wait = requests.seconds(request, "wait_timeout", 0.0)
+        if wait and request.ByteSize() > WAITING_BYTES:
+            wait = 0.0
+        submitted = await self._jobs.submit(asked, wait=wait)
         return pb.SubmitJobResponse(job=job_message.job_info(submitted.job), existing=submitted.existing)
-
-    async def _submit(
-        self, request: pb.SubmitJobRequest | pb.RunJobRequest, context: Context, *, hold: bool
-    ) -> Submitted:
-        sent = request.spec.SerializeToString(deterministic=True) + bytes([hold])
-        return await self._jobs.submit(
-            requests.tenant(request.tenant),
-            read_spec(request.spec, requests.traceparent(context.invocation_metadata() or ())),
-            request_id=request.request_id,
-            digest=hashlib.sha256(sent).hexdigest(),
-            hold=hold,
-        )
 
     async def ReleaseJob(self, request: pb.ReleaseJobRequest, context: Context) -> pb.ReleaseJobResponse:
         job = await self._jobs.release(requests.tenant(request.tenant), requests.job_id(request.job_id))
@@ -51,9 +44,8 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
     async def RunJob(self, request: pb.RunJobRequest, context: Context) -> None:  # type: ignore[override] # writes
         options = self._watch_options(request, after=None)
         self._jobs.check_room()
-        submitted = await self._submit(request, context, hold=False)
-        job = submitted.job.job
-        async with aclosing(self._jobs.watch(job.tenant, job.job_id, options)) as updates:
+        asked = _asked(request, context, hold=False)
+        async with aclosing(self._jobs.run(asked, options)) as updates:
             async for item in updates:
                 if (update := answers.update(item)) is not None:
                     await context.write(pb.RunJobResponse(update=update))
@@ -210,3 +202,14 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         serving = await self._members.serving()
         messages = (answers.job_type(info, serving.get(info.type, 0)) for info in self._jobs.types())
         return pb.ListJobTypesResponse(job_types=answers.fitted(messages, PAGE_BYTES))
+
+
+def _asked(request: pb.SubmitJobRequest | pb.RunJobRequest, context: Context, *, hold: bool) -> AskedSubmit:
+    sent = request.spec.SerializeToString(deterministic=True) + bytes([hold])
+    return AskedSubmit(
+        requests.tenant(request.tenant),
+        read_spec(request.spec, requests.traceparent(context.invocation_metadata() or ())),
+        request.request_id,
+        hashlib.sha256(sent).hexdigest(),
+        hold,
+    )

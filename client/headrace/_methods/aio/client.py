@@ -7,6 +7,7 @@ from typing import Any, Self, Unpack
 import grpc
 
 from headrace._flows.run import LEAVE_TIMEOUT, Listener, leaving_reason
+from headrace._flows.wait import Wait
 from headrace._flows.watch import Watch
 from headrace._methods.aio.admin_methods import AsyncAdminMethods
 from headrace._methods.aio.bulk_methods import AsyncBulkMethods
@@ -147,7 +148,8 @@ class AsyncClient(AsyncBulkMethods, AsyncAdminMethods):
     ) -> JobInfo:
         """Submits a job, follows it to its end, and returns it as it ended, however it ended.
 
-        The callbacks are called in this task: on_submitted once, when the job is on disk.
+        The callbacks are called in this task: on_submitted once, when the job is on disk. Without
+        any there is no stream: the submit itself waits for the end.
         include_messages and min_progress_interval are those of watch. The job survives this call:
         when timeout is over (DeadlineExceeded), when its task is cancelled or at any other
         exception it runs on, unless stop_on_exit: then it is stopped before the exception goes on.
@@ -161,16 +163,14 @@ class AsyncClient(AsyncBulkMethods, AsyncAdminMethods):
             include_messages=include_messages,
             min_progress_interval=min_progress_interval,
         )
-        watch = self._watch(request, timeout)
         listener = Listener(on_submitted, on_event, on_progress)
+        flow = self._watch(request, timeout) if listener.listens else self._wait_for(request, timeout)
         try:
-            async with aclosing(self._calls.follow(watch)) as updates:
-                ended = [job async for update in updates if (job := listener.tell(update))]
+            job = await self._ended(flow, listener)
         except BaseException as error:
-            if stop_on_exit and not watch.finished:
-                await self._stop_behind(watch, request, leaving_reason(error))
+            if stop_on_exit and not flow.finished:
+                await self._stop_behind(flow.job_id, request, leaving_reason(error))
             raise
-        job = ended[-1]
         if raise_on_failure:
             raise_unless_succeeded(job)
         return job
@@ -253,7 +253,23 @@ class AsyncClient(AsyncBulkMethods, AsyncAdminMethods):
         """
         return await self._calls.make(requests.instances(self._own_tenant))
 
-    async def _stop_behind(self, watch: Watch, request: job_service_pb2.RunJobRequest, reason: str) -> None:
+    def _wait_for(self, request: job_service_pb2.RunJobRequest, timeout: Span | None) -> Wait:
+        return Wait(
+            request.tenant,
+            submit=requests.submit_of(request),
+            timeout=None if timeout is None else seconds("timeout", timeout),
+            patience=self._calls.connection.reconnect_timeout,
+        )
+
+    async def _ended(self, flow: Watch | Wait, listener: Listener) -> JobInfo:
+        """Follows a job that is to be submitted to its end."""
+        if isinstance(flow, Wait):
+            return await self._calls.wait(flow)
+        async with aclosing(self._calls.follow(flow)) as updates:
+            ended = [job async for update in updates if (job := listener.tell(update))]
+        return ended[-1]
+
+    async def _stop_behind(self, job_id: str, request: job_service_pb2.RunJobRequest, reason: str) -> None:
         """Stops the job of a run that the caller is leaving.
 
         A failure here must not hide the reason why the caller leaves.
@@ -261,7 +277,6 @@ class AsyncClient(AsyncBulkMethods, AsyncAdminMethods):
         with suppress(HeadraceError):
             # Where no answer has come yet, the same submit tells which job it was, if need be by
             # making it.
-            job_id = watch.job_id
             if not job_id:
                 submitted = await self._calls.make(requests.submit_again(request), LEAVE_TIMEOUT)
                 job_id = submitted.job.job_id

@@ -1,6 +1,8 @@
 """The use cases of JobService: what each RPC means."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,12 +12,13 @@ from headrace_server.control.jobs.pages import make_token, page_size, read_token
 from headrace_server.control.validate.filters import raise_violations, understood
 from headrace_server.control.validate.limits import Limits
 from headrace_server.control.validate.specs import check_spec, check_text
-from headrace_server.control.watch.follow import Watch, WatchOptions, wait_final
-from headrace_server.control.watch.hub import Hub
+from headrace_server.control.watch.follow import Watch, WatchOptions, ended, wait_final
+from headrace_server.control.watch.hub import Hub, Subscription
 from headrace_server.domain import requests
 from headrace_server.domain.change import Change
-from headrace_server.domain.errors import Draining, JobNotFound
+from headrace_server.domain.errors import ControlError, Draining, JobNotFound
 from headrace_server.domain.event import Event
+from headrace_server.domain.hot import hot
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports.job_types import JobTypes, TypeInfo
 from headrace_server.domain.ports.jobs import Cursor, JobStore, Page, Submission, Submitted
@@ -30,6 +33,18 @@ CHUNK = 20
 
 A page ends at 2 MiB, so a thousand full jobs are never in memory.
 """
+
+
+@hot
+@dataclass(frozen=True, slots=True)
+class AskedSubmit:
+    """A submit as a caller asks for it. digest is the canonical hash of the spec as sent."""
+
+    tenant: str
+    given: GivenSpec
+    request_id: str
+    digest: str
+    hold: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +79,70 @@ class Jobs:
         self._new_id = new_id
         self.bulk = Bulk(store, hub, types, limits)
 
-    async def submit(
-        self, tenant: str, given: GivenSpec, *, request_id: str, digest: str, hold: bool
-    ) -> Submitted:
-        """Create a job. Raises what check_spec raises, RequestIdReused, Draining."""
+    async def submit(self, asked: AskedSubmit, *, wait: float = 0.0) -> Submitted:
+        """Create a job. Raises what check_spec raises, RequestIdReused, Draining.
+
+        wait: seconds to wait for its end before the answer. TooManyWatchers is raised only before
+        anything was done. Once the job is on disk nothing is raised, for to ask again may be to
+        make another.
+        """
+        submission = await self._checked(asked)
+        if wait <= 0:
+            return await self._submit(submission)
+        wait = min(wait, self.limits.wait_seconds)
+        with self._hub.subscribe(submission.job_id, parameters=submission.parameters) as subscription:
+            submitted = await self._submit(submission)
+            if not submitted.existing:
+                return replace(submitted, job=await self._end_of(subscription, submitted.job, wait))
+        return replace(submitted, job=await self._end_of_existing(submitted.job, wait))
+
+    async def run(self, asked: AskedSubmit, options: WatchOptions) -> AsyncGenerator[Update]:
+        """Create a job and follow it. Raises what submit raises, and TooManyWatchers before it."""
+        submission = await self._checked(asked)
+        with self._hub.subscribe(submission.job_id, parameters=submission.parameters) as subscription:
+            submitted = await self._submit(submission)
+            job = submitted.job.job
+            watch = Watch(self._store, self._hub, job.tenant, job.job_id, options)
+            if not submitted.existing:
+                async with aclosing(watch.updates_from(subscription, submitted.job)) as updates:
+                    async for update in updates:
+                        yield update
+                return
+        async with aclosing(watch.updates()) as updates:
+            async for update in updates:
+                yield update
+
+    async def _checked(self, asked: AskedSubmit) -> Submission:
         if self.draining:
             raise Draining
-        raise_violations(check_text("request_id", request_id, REQUEST_ID_MAX))
-        spec, parameters = await check_spec(given, self._types, self.limits)
-        answer = await self._store.submit(
-            Submission(self._new_id(), tenant, spec, hold, request_id, digest, parameters)
+        raise_violations(check_text("request_id", asked.request_id, REQUEST_ID_MAX))
+        spec, parameters = await check_spec(asked.given, self._types, self.limits)
+        return Submission(
+            self._new_id(), asked.tenant, spec, asked.hold, asked.request_id, asked.digest, parameters
         )
-        job_log.submitted(answer, request_id)
+
+    async def _submit(self, submission: Submission) -> Submitted:
+        answer = await self._store.submit(submission)
+        job_log.submitted(answer, submission.request_id)
         return answer
+
+    async def _end_of(self, subscription: Subscription, made: FullJob, seconds: float) -> FullJob:
+        """Return a job that this call has made, ended or as it stands when the time is over."""
+        with self._hub.waiting():
+            await ended(subscription, self._hub, asyncio.get_running_loop().time() + seconds)
+        job = made.job
+        try:
+            return await subscription.topic.end(
+                lambda: self._store.get(job.job_id, tenant=job.tenant, payload=True)
+            )
+        except ControlError:
+            return made
+
+    async def _end_of_existing(self, found: FullJob, seconds: float) -> FullJob:
+        try:
+            return await wait_final(self._store, self._hub, found.job.tenant, found.job.job_id, seconds)
+        except ControlError:
+            return found
 
     async def release(self, tenant: str, job_id: str) -> FullJob:
         """Release a held job. Raises JobNotFound, WrongStatus."""

@@ -1,10 +1,14 @@
 """Following one job: the six points of WatchJob, without gRPC.
 
     subscribe ─> read the row ─> snapshot/heartbeat ──> events after the cursor ─> progress ─┐
+                 (or submit)
                                                               ▲                               │
                                                               └──── wait: wake, heartbeat <───┘
                                                       at the end of the log of a job that has ended:
                                                       finished
+
+Who follows a job that is still to be submitted subscribes first too, and then reads nothing: the
+answer of the submit is the snapshot, and the commits tell how the job ends.
 
 Subscribing comes before reading the row, so nothing that is committed in between is missed; the
 cursor drops what the row had shown already. Events come from the topic when it keeps them and from
@@ -56,25 +60,30 @@ class Watch:
         Raises JobNotFound, RevisionAhead, and Draining when the server shuts down.
         """
         with self._hub.subscribe(self._job_id) as subscription:
-            first = await self._get()
-            cursor = first.job.revision if self._options.after is None else self._options.after
-            if cursor > first.job.revision:
-                raise RevisionAhead(self._job_id, first.job.revision)
-            if self._options.after is None:
-                await self._hub.turns.take()
-                yield Snapshot(first)
-            elif not self._hub.closing:
-                # A client that resumes has nothing else to tell it that the server is back.
-                yield Heartbeat(cursor)
-            _raise_to(subscription, first.job)
-            shown = first.job.progress if self._options.after is None else None
-            async with aclosing(self._follow(subscription, cursor, shown)) as following:
-                async for update in following:
-                    await self._hub.turns.take()
+            async with aclosing(self.updates_from(subscription, await self._get())) as updates:
+                async for update in updates:
                     yield update
-            last = await subscription.topic.end(self._get)
+
+    async def updates_from(self, subscription: Subscription, first: FullJob) -> AsyncGenerator[Update]:
+        """Yield the updates, for one who subscribed before the job stood as `first`."""
+        cursor = first.job.revision if self._options.after is None else self._options.after
+        if cursor > first.job.revision:
+            raise RevisionAhead(self._job_id, first.job.revision)
+        if self._options.after is None:
             await self._hub.turns.take()
-            yield Finished(last)
+            yield Snapshot(first)
+        elif not self._hub.closing:
+            # A client that resumes has nothing else to tell it that the server is back.
+            yield Heartbeat(cursor)
+        _raise_to(subscription, first.job)
+        shown = first.job.progress if self._options.after is None else None
+        async with aclosing(self._follow(subscription, cursor, shown)) as following:
+            async for update in following:
+                await self._hub.turns.take()
+                yield update
+        last = await subscription.topic.end(self._get)
+        await self._hub.turns.take()
+        yield Finished(last)
 
     async def _follow(
         self, subscription: Subscription, cursor: int, shown: Progress | None
@@ -127,19 +136,28 @@ async def wait_final(store: JobReader, hub: Hub, tenant: str, job_id: str, secon
 
     Raises JobNotFound, Draining.
     """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    with hub.subscribe(job_id, wait=True) as subscription:
+    deadline = asyncio.get_running_loop().time() + seconds
+    with hub.subscribe(job_id) as subscription, hub.waiting():
         job = await store.get(job_id, tenant=tenant, payload=True)
         _raise_to(subscription, job.job)
-        while not (subscription.topic.final or subscription.topic.gone):
-            if hub.closing:
-                raise Draining
-            left = deadline - loop.time()
-            if left <= 0:
-                break
-            await subscription.wait(left)
+        if not await ended(subscription, hub, deadline) and hub.closing:
+            raise Draining
         return await store.get(job_id, tenant=tenant, payload=True)
+
+
+async def ended(subscription: Subscription, hub: Hub, deadline: float) -> bool:
+    """Wait until the job has ended: True, or False when the time is over or the server ends.
+
+    deadline: by the time of the event loop. A job that was deleted has ended.
+    """
+    loop = asyncio.get_running_loop()
+    topic = subscription.topic
+    while not (topic.final or topic.gone):
+        left = deadline - loop.time()
+        if hub.closing or left <= 0:
+            return False
+        await subscription.wait(left)
+    return True
 
 
 def _raise_to(subscription: Subscription, job: Job) -> None:

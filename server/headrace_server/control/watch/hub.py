@@ -12,6 +12,9 @@ costs nobody anything.
 Thousands may watch one job. Before each update a watcher takes a turn, and there are few turns in
 each round of the loop: so everybody else is served between them, and no call waits until the last
 watcher has been written to. A turn is over at once, so one who does not read keeps none.
+
+Who watches a job from before its submit need not read it: the topic is given each of its commits,
+from the first on, and so knows how it stands (control.watch.known).
 """
 
 import asyncio
@@ -21,6 +24,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
+from headrace_server.control.watch.known import Known
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import TooManyWatchers
 from headrace_server.domain.event import Event, EventKind
@@ -52,6 +56,8 @@ class Topic:
         self.gone = False
         """Whether the job was deleted before its end was known here."""
         self.feeds: set[Subscription] = set()
+        self.known: Known | None = None
+        """What the commits have said of a job that is watched from before its submit."""
         self._end: tuple[int, asyncio.Task[FullJob]] | None = None
 
     def wake(self) -> None:
@@ -62,8 +68,11 @@ class Topic:
     async def end(self, read: Callable[[], Coroutine[Any, Any, FullJob]]) -> FullJob:
         """Return the job as it ended.
 
-        It is read once for all that watch it to its end, and again when it has changed since.
+        Where the commits have not told it, it is read once for all that watch it to its end, and
+        again when it has changed since.
         """
+        if self.known is not None and (told := self.known.at(self.revision)) is not None:
+            return told
         if self._end is None or self._end[0] != self.revision or _has_failed(self._end[1]):
             self._end = (self.revision, asyncio.get_running_loop().create_task(read()))
             self._end[1].add_done_callback(_has_failed)  # looked at, though all have left
@@ -176,28 +185,42 @@ class Hub(CommitListener):
             )
 
     @contextmanager
-    def subscribe(self, job_id: str, *, wait: bool = False) -> Iterator[Subscription]:
+    def subscribe(self, job_id: str, *, parameters: str | None = None) -> Iterator[Subscription]:
         """A feed for a job, for the length of the block. Subscribe before reading the job's row.
 
-        wait: for a call that waits for the end. Raises TooManyWatchers.
+        parameters: those of a job that is not submitted yet. It need not be read then.
+        Raises TooManyWatchers.
         """
         self.check_room()
         topic = self._topics.setdefault(job_id, Topic())
+        if parameters is not None:
+            topic.known = Known(parameters)
         subscription = Subscription(topic)
         topic.feeds.add(subscription)
         self.feeds += 1
-        self.waits += wait
         try:
             yield subscription
         finally:
             self.feeds -= 1
-            self.waits -= wait
             topic.feeds.discard(subscription)
             if not topic.feeds:
                 self._topics.pop(job_id, None)
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """For the length of the block, this call does nothing but wait for a job's end."""
+        self.waits += 1
+        try:
+            yield
+        finally:
+            self.waits -= 1
+
     def committed(self, changes: Sequence[Change]) -> None:
         """Watchers here see what was committed here."""
+        for change in changes:
+            topic = self._topics.get(change.job.job_id)
+            if topic is not None and topic.known is not None:
+                topic.known.learn(change)
         self.publish(event for change in changes for event in change.events)
 
     def overheard(self, events: Sequence[Event]) -> None:
@@ -227,8 +250,15 @@ class Hub(CommitListener):
             topic.wake()
 
     def known(self) -> Mapping[str, int]:
-        """The jobs that are watched and have not ended, with the revisions reached."""
-        return {job_id: topic.revision for job_id, topic in self._topics.items() if not topic.final}
+        """The jobs that are watched and have not ended, with the revisions reached.
+
+        Those that are still to be submitted are left out: they are not there, and not gone.
+        """
+        return {
+            job_id: topic.revision
+            for job_id, topic in self._topics.items()
+            if not topic.final and (topic.revision or topic.known is None)
+        }
 
     def catch_up(self, job: Job) -> None:
         """Bring a topic up to a job's row as it stands by now.

@@ -3,6 +3,7 @@ harmed.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy import create_engine, text
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import ErrorKind, Job, Status
+from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.jobs import Decision
 from headrace_server.domain.retention import Retention
 from headrace_server.domain.spec import RetryPolicy
@@ -78,7 +80,8 @@ async def ended(
     def lost(active: ActiveRun, error: Exception) -> None:
         raise AssertionError(f"{active.key} was replaced: {error}")
 
-    active = ActiveRun(job, "{}", store, spawn=spawn, on_lost=lost, hold_back=lambda *_: None)
+    outage = Outage(logging.getLogger(__name__), "runs cannot write", "they write again")
+    active = ActiveRun(job, "{}", store, spawn=spawn, on_lost=lost, hold_back=lambda *_: None, outage=outage)
     active.escalation = StopEscalation(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
     for name, value in results:
         active.set_result(name, value)

@@ -1,6 +1,7 @@
 """A run's writes: in order, and one that is defective takes no other along."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 
 import pytest
@@ -10,6 +11,7 @@ from headrace_server.domain import requests, running
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import Job, Progress, Status
+from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.jobs import Decision
 from headrace_server.domain.spec import Spec
 from headrace_server.work.dispatch.active_run import CROWD, ActiveRun
@@ -73,6 +75,7 @@ async def follow(
         spawn=spawn,
         on_lost=lost,
         hold_back=lambda _active, back: held.append(back),
+        outage=Outage(logging.getLogger(__name__), "runs cannot write", "they write again"),
     )
     active.escalation = StopEscalation(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
     for decide in decisions:

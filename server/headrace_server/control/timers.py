@@ -14,6 +14,7 @@ from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.expiry import expires
 from headrace_server.domain.job import Job
+from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.commits import CommitListener
 from headrace_server.domain.ports.timers import TimerStore
 
@@ -30,6 +31,7 @@ class Timers(Background, CommitListener):
         self._store = store
         self._next: int | None = None
         self._sooner = asyncio.Event()
+        self._outage = Outage(log, "cannot run timers", "timers run again")
 
     def committed(self, changes: Sequence[Change]) -> None:
         """The times of a job may come before the one that is waited for."""
@@ -52,8 +54,9 @@ class Timers(Background, CommitListener):
             self._sooner.clear()
             try:
                 self._next = await self._store.run_timers()
+                self._outage.over()
             except StoreUnavailable as error:
-                log.warning("cannot run timers: %s", error)
+                self._outage.met(error)
                 self._next = None  # What is due stays so: without a pause this would go round at once.
             except Exception:
                 # A defect at one job must not keep every other waiting.

@@ -5,16 +5,22 @@
   an exception never reaches a caller.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import grpc
 
 from headrace_server.codec.errors import CODES, internal, to_status
 from headrace_server.domain.errors import ControlError
+from headrace_server.domain.outage import Outage
 from headrace_server.rpc.handler import Context, Handler, Method
-from headrace_server.rpc.outage import Outage
+
+log = logging.getLogger(__name__)
+
+CALLS_SECONDS: Final = 10.0
+"""The seconds between two lines that say why calls are answered UNAVAILABLE."""
 
 
 class ErrorAnswers:
@@ -22,7 +28,7 @@ class ErrorAnswers:
 
     def __init__(self) -> None:
         self._refused: Counter[str] = Counter()
-        self._outage = Outage()
+        self._outage = Outage(log, "calls are answered UNAVAILABLE", seconds=CALLS_SECONDS)
 
     def counters(self) -> Mapping[str, int]:
         """How many calls were answered with each reason."""
@@ -49,7 +55,7 @@ class ErrorAnswers:
         # what was read for it.
         error.__traceback__ = error.__context__ = error.__cause__ = None
         if CODES[error.reason] is grpc.StatusCode.UNAVAILABLE:
-            self._outage.tell(error.message)
+            self._outage.met(error.message)
         status = to_status(error)
         details = ("grpc-status-details-bin", status.SerializeToString())
         await context.abort(CODES[error.reason], status.message, trailing_metadata=(details,))

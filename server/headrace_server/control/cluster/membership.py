@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.job import ErrorKind, JobError
+from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.cluster import ClusterStore, Instance, LifeListener
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,12 @@ class Membership(LifeListener):
         self._lease = lease
         self._tell = about
         self._tasks: set[asyncio.Task[None]] = set()
+        self._outage = Outage(
+            log, "cannot join those that serve this database, trying again", "it has joined"
+        )
+        self._untaken = Outage(
+            log, "cannot take over what the dead have left, trying again", "it is taken over"
+        )
 
     def about(self) -> Mapping[str, Any]:
         """Return what this instance reports of itself."""
@@ -79,9 +86,10 @@ class Membership(LifeListener):
             try:
                 await self._store.join(me, lease=self._lease, life=self)
             except StoreUnavailable as error:
-                log.warning("cannot join those that serve this database, trying again: %s", error)
+                self._outage.met(error)
                 await asyncio.sleep(PAUSE)
             else:
+                self._outage.over()
                 return
 
     def lost(self) -> None:
@@ -113,8 +121,9 @@ class Membership(LifeListener):
         try:
             error = JobError(ErrorKind.INSTANCE_LOST, lost)
             count = await self._store.recover(error, confirmed=confirmed)
+            self._untaken.over()
         except StoreUnavailable as trouble:
-            log.warning("cannot take over what the dead have left, trying again: %s", trouble)
+            self._untaken.met(trouble)
             return
         except Exception:
             # What cannot be settled keeps no server from starting, and no instance from living on.

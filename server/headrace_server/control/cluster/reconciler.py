@@ -16,6 +16,7 @@ from headrace_server.control.background import Background
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.for_each import singly
 from headrace_server.domain.job import Job
+from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.jobs import JobReader
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,11 @@ class Reconciler(Background):
     def __init__(self, store: JobReader) -> None:
         self._store = store
         self.followers: list[Follower] = []
+        self._outage = Outage(
+            log,
+            "cannot see what other instances have done, trying again",
+            "what other instances have done is seen again",
+        )
         self._looks: set[asyncio.Task[None]] = set()
 
     def look(self, job_ids: Collection[str]) -> None:
@@ -79,11 +85,12 @@ class Reconciler(Background):
             return
         try:
             newer, gone = await self._store.newer(known)
+            self._outage.over()
             for follower in self.followers:
                 singly(newer, follower.catch_up, log=log, failed="how a job stands was not taken over")
                 for job_id in gone:
                     follower.gone(job_id)
         except StoreUnavailable as error:
-            log.warning("cannot see what other instances have done, trying again: %s", error)
+            self._outage.met(error)
         except Exception:
             log.exception("what other instances have done was not taken over, trying again")

@@ -32,6 +32,7 @@ from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress
+from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.commits import CommitListener
 from headrace_server.domain.ports.outbox import Outbox, Publisher
 
@@ -79,6 +80,11 @@ class OutboxRelay(CommitListener):
         are more.
         """
         self._outbox = outbox
+        self._outage = Outage(
+            log,
+            "events cannot be taken from the store, trying again",
+            "events are taken from the store again",
+        )
         self._progress_interval = progress_interval
         self._keep = keep
         self._page = min(PAGE, max(1, PAGE_BYTES // max(1, payload_bytes)))
@@ -217,8 +223,9 @@ class OutboxRelay(CommitListener):
             wake.clear()
             try:
                 await step()
+                self._outage.over()
             except StoreUnavailable as error:
-                log.warning("events cannot be taken from the store, trying again: %s", error)
+                self._outage.met(error)
             except Exception:
                 log.exception("events were not published, trying again")
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Engine
 
 from headrace_server.domain.lease import LeaseTimes, Observer, OwnLease
+from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.cluster import Instance
 from headrace_server.store.cluster import instances
 from headrace_server.store.sql import Dialect
@@ -70,6 +71,7 @@ class Heartbeat:
         self._observer = Observer(times)
         self._swept = stopwatch()
         self._lost = False
+        self._outage = Outage(logger, "No heartbeat", "heartbeats are answered again")
         self._end = threading.Event()
         self._watch = loop.call_later(self._left(), self._check)
         self._thread = threading.Thread(target=self._run, name="store-heartbeat", daemon=True)
@@ -119,11 +121,10 @@ class Heartbeat:
                     self._tell(self._lose)
                     return
                 self._look()
+                self._outage.over()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next beat may come through
                 self._observer.blind()
-                logger.warning(
-                    "No heartbeat: %s", str(error).partition("\n")[0], extra={"instance": self._me}
-                )
+                self._outage.met(str(error).partition("\n")[0], instance=self._me)
 
     def _beat(self, sent: float) -> bool:
         with transaction(self._engine) as connection:

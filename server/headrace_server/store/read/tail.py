@@ -35,6 +35,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Connection, Engine, Integer, cast, func, select, true
 
 from headrace_server.domain.event import Event
+from headrace_server.domain.outage import Outage
 from headrace_server.store.sql import Dialect, Hints, News
 from headrace_server.store.sql.json_lists import pairs
 from headrace_server.store.tables import rows
@@ -139,6 +140,7 @@ class Tail:
         self._committed = False
         self._opened = False
         self._end = threading.Event()
+        self._outage = Outage(logger, "The log cannot be followed, trying again", "The log is followed again")
         self._thread = threading.Thread(target=self._run, name="store-tail", daemon=True)
 
     def start(self) -> None:
@@ -171,11 +173,12 @@ class Tail:
             try:
                 with self._engine.connect() as connection:
                     self._hints.listen(connection)
+                    self._outage.over()
                     pause = 0.05
                     self._follow(connection)
             except Exception as error:  # noqa: BLE001 - whatever it is, the log is still there
                 said = self._database.unavailable_reason(error) or repr(error)
-                logger.warning("The log cannot be followed, trying again: %s", said)
+                self._outage.met(said)
                 self._end.wait(pause)
                 pause = min(1.0, pause * 2)
 

@@ -56,6 +56,7 @@ from sqlalchemy import Connection, Engine
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError, StaleClaim, StoreUnavailable
+from headrace_server.domain.outage import Outage
 from headrace_server.store.sql import Dialect
 from headrace_server.store.sql.transaction import transaction
 from headrace_server.store.write.batch_marker import Marker
@@ -126,6 +127,8 @@ class Writer:
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
         self.fails = False
         """Whether the latest batch has met trouble of the database."""
+        self._outage = Outage(logger, "The store cannot write", "The store writes again")
+        self._doubt = Outage(logger, "A COMMIT got no answer")
         self._began: float | None = None
         """When the thread began to write the batch that it has in hand; monotonic."""
         self._closed = False
@@ -230,7 +233,7 @@ class Writer:
             self._tell(_answer, batch, [unknown for _ in batch])
         except BaseException as error:  # the thread outlives everything
             if reason := self._database.unavailable_reason(error):
-                logger.warning("The store cannot write: %s", reason, extra={"work": len(batch)})
+                self._outage.met(reason)
                 self._refuse(batch, reason)
             elif len(batch) > 1:
                 middle = len(batch) // 2
@@ -298,6 +301,7 @@ class Writer:
                     self._marker.committed()
                 self._seq = unit.seq
                 if unit.wrote:
+                    self._outage.over()
                     self._written_at = time.monotonic()
                 self._waiting.add(unit.waiting - waiting)
                 tell_after_others()
@@ -311,7 +315,7 @@ class Writer:
         """
         pause = 0.05
         while True:
-            logger.warning("A COMMIT got no answer: %s", error)
+            self._doubt.met(error)
             try:
                 with transaction(self._engine) as connection:
                     return not marker.place(connection)

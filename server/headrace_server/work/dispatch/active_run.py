@@ -14,6 +14,7 @@ from headrace_server.domain import change, running
 from headrace_server.domain.change import Message, Outcome
 from headrace_server.domain.errors import JobNotFound, StaleClaim, StoreUnavailable
 from headrace_server.domain.job import Job, JobError, Progress
+from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.jobs import Decision, JobChanger
 from headrace_server.work.dispatch.estimate import Estimate
 from headrace_server.work.dispatch.stop_escalation import StopEscalation
@@ -97,11 +98,13 @@ class ActiveRun:
         spawn: Callable[[Coroutine[None, None, None]], None],
         on_lost: Callable[["ActiveRun", Exception], None],
         hold_back: Callable[["ActiveRun", bool], None],
+        outage: Outage,
     ) -> None:
         """Writes are coroutines given to spawn, which runs them to their end.
 
         on_lost is told when a write finds that the claim holds the job no longer; hold_back, when
-        too many writes wait (True) and when they are written (False).
+        too many writes wait (True) and when they are written (False). outage logs that the store
+        cannot write, for all runs.
         """
         self.job = job
         self.key = RunKey(job.job_id, job.claim)
@@ -117,6 +120,7 @@ class ActiveRun:
         self._spawn = spawn
         self._on_lost = on_lost
         self._hold_back = hold_back
+        self._outage = outage
         self._held_back = False
         self._rest: asyncio.TimerHandle | None = None
         self._pending: list[Write] = []
@@ -228,8 +232,9 @@ class ActiveRun:
             began = time.monotonic()
             try:
                 await self._store.apply(self.key.job_id, change.chain([one.decide for one in batch]))
+                self._outage.over()
             except StoreUnavailable as error:
-                log.warning("cannot write, trying again: %s", error, extra=self.about())
+                self._outage.met(error, **self.about())
                 self._pending[:0] = batch
                 await asyncio.sleep(pause)
                 pause = min(1.0, pause * 2)

@@ -23,6 +23,7 @@ from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
 from headrace_server.domain.for_each import singly
 from headrace_server.domain.job import ErrorKind, Job, JobError, Progress, Status
+from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.claims import Claimed, ClaimRequest, ClaimStore
 from headrace_server.domain.ports.cluster import Liveness
 from headrace_server.domain.ports.commits import CommitListener
@@ -84,6 +85,7 @@ class Dispatcher(CommitListener):
         self._more = False
         self._tasks: list[asyncio.Task[None]] = []
         self._finished = 0
+        self._outage = Outage(log, "cannot claim", "jobs are claimed again")
 
     # Life.
 
@@ -181,7 +183,7 @@ class Dispatcher(CommitListener):
             try:
                 await self._claim()
             except StoreUnavailable as error:
-                log.warning("cannot claim: %s", error)
+                self._outage.met(error)
             except Exception:
                 # A defect of one claim must not end them all.
                 log.exception("a claim failed, trying again")
@@ -204,6 +206,8 @@ class Dispatcher(CommitListener):
         for request, claimed in zip(asked, answers, strict=True):
             if isinstance(claimed, BaseException):
                 continue
+            if claimed:
+                self._outage.over()
             self._place(claimed)
             if self._overheard.intersection(one.job.job_id for one in claimed):
                 self._on_stale(frozenset(self._overheard))

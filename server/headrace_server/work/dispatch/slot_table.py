@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from headrace_server.domain import running
 from headrace_server.domain.errors import JobNotFound, StaleClaim, StoreUnavailable
 from headrace_server.domain.job import Job, Status
+from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.claims import FreeSlot
 from headrace_server.domain.ports.cluster import Liveness
 from headrace_server.domain.ports.jobs import JobChanger
@@ -63,6 +64,8 @@ class SlotTable:
         self.held_back = 0
         """How often a run was held back because it said more than the store could take."""
         self._writes: set[asyncio.Task[None]] = set()
+        self._outage = Outage(log, "runs cannot write, trying again", "what runs have said is written again")
+        self._unpermitted = Outage(log, "no start permit", "runs are permitted again")
 
     def closed(self) -> bool:
         """Whether nothing may begin here: at the end of the server, and without a lease."""
@@ -140,6 +143,7 @@ class SlotTable:
             spawn=self.spawn,
             on_lost=self.replaced,
             hold_back=self._hold_back,
+            outage=self._outage,
         )
         active.slot = slot
         active.escalation = StopEscalation(active, self._executor, self.clear_backlog)
@@ -195,12 +199,13 @@ class SlotTable:
         active.permitting = True
         try:
             active.learn((await self._store.apply(active.key.job_id, active.permit)).job)
+            self._unpermitted.over()
         except (StaleClaim, JobNotFound) as error:
             log.info("no start permit: %s", error, extra=active.about())
             self.leave(active)
             return
         except StoreUnavailable as error:
-            log.warning("no start permit: %s", error, extra=active.about())
+            self._unpermitted.met(error, **active.about())
             self.give_up(active)
             return
         except Exception:

@@ -149,7 +149,7 @@ def test_the_life_is_whole(reference: Reference) -> None:
 @pytest.mark.parametrize("kind", [*TROUBLE, "done, and full all the same"])
 async def test_trouble_at_every_statement(place: Place, reference: Reference, kind: str) -> None:
     """Trouble at any statement or COMMIT: every caller of the batch is told so, nothing is stored
-    or told, and it goes on (failure case 9, 10).
+    or told, the records that others hold stay as they are, and it goes on (failure case 9, 10).
     """
     fault: Fault = TROUBLE.get(kind) or done_and_failed(DISK_FULL)
     struck = 0
@@ -169,6 +169,7 @@ async def test_trouble_at_every_statement(place: Place, reference: Reference, ki
                 assert place.faults.struck == points[at - 1]
                 assert {type(answer) for answer in refused} == {StoreUnavailable}, where
                 assert flat(life.told) == said, f"told of what is not stored: {where}"
+                assert life.told_is_as_it_was(), f"a record that others hold was changed: {where}"
                 assert place.rows() == before, f"half a batch is stored: {where}"
                 struck += 1
             place.faults.arm()

@@ -6,8 +6,9 @@ that failed as a whole can be done again.
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -54,7 +55,18 @@ class Life:
         self.store = store
         self.clock = clock
         self.told: list[Change] = []
-        store.listeners.append(Recorder(committed=self.told.extend))
+        self._copies: list[Change] = []
+        store.listeners.append(Recorder(committed=self._hear))
+
+    def _hear(self, changes: Sequence[Change]) -> None:
+        self.told.extend(changes)
+        self._copies.extend(map(deepcopy, changes))
+
+    def told_is_as_it_was(self) -> bool:
+        """Whether the jobs and events that were told, which runs and watchers hold, are still what
+        they were when they were told.
+        """
+        return self.told == self._copies
 
     async def batch(self, *asked: Awaitable[Any]) -> Answers:
         """Ask for all of it in one batch; refusals are answers too."""

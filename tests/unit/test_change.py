@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_server.domain import expiry, requests, running
-from headrace_server.domain.change import Change, Message, Outcome
+from headrace_server.domain.change import Change, Message, Outcome, merge
 from headrace_server.domain.errors import EtagMismatch, JobLocked, StaleClaim, WrongStatus
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import MOVES, RETRIED, ErrorKind, Job, JobError, Status, StopPhase
@@ -292,6 +292,22 @@ def test_recovery_follows_the_attempt_rule() -> None:
     assert running.recover(started(), NOW, error=lost, confirmed=True).job.status is Status.FAILED
     twice = started(retry=RetryPolicy(max_attempts=2))
     assert running.recover(twice, NOW, error=lost, confirmed=True).job.status is Status.QUEUED
+
+
+@pytest.mark.parametrize("expire_time", [None, NOW, NOW + 1])
+@pytest.mark.parametrize("attempts", [0, 1, 2])
+def test_a_job_is_taken_as_it_is_claimed_and_permitted(attempts: int, expire_time: int | None) -> None:
+    """Claim and start permit in one give the job, the events and the results that both would."""
+    job = new(expire_time=expire_time, retry=RetryPolicy(max_attempts=9))
+    for _ in range(attempts):
+        run = running.take(replace(job, due_time=None), NOW - 1, instance="me", worker="w").job
+        job = finish(run, error=BROKEN).job
+    claimed = running.claim(job, NOW, instance="other", worker="v")
+    permitted = running.permit(claimed.job, NOW, claim=claimed.job.claim, instance="other", worker="v")
+    taken = running.take(job, NOW, instance="other", worker="v")
+    assert taken == merge(claimed, permitted)
+    expires = expire_time == NOW and not attempts
+    assert taken.job.status is (Status.FAILED if expires else Status.RUNNING)
 
 
 ACTS = {

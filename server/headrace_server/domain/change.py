@@ -24,6 +24,10 @@ from headrace_server.domain.job import MOVES, Job, JobError, Status, StopPhase
 _FIELDS = tuple(field.name for field in fields(Job))
 _PLACES = {name: place for place, name in enumerate(_FIELDS)}
 _values_of = attrgetter(*_FIELDS)
+_MOVED: Mapping[tuple[Status, Status], Mapping[str, Any]] = {
+    (before, to): {"from": int(before), "to": int(to)} for before, to in MOVES
+}
+"""The bodies of the events of legal moves, each made once: nobody changes a body."""
 
 
 @hot
@@ -110,6 +114,9 @@ class Draft:
 
     def log(self, kind: EventKind, **body: Any) -> None:
         """An event; its revision is the job's next."""
+        self._log(kind, body)
+
+    def _log(self, kind: EventKind, body: Mapping[str, Any]) -> None:
         job = self.job
         revision = job.revision + len(self._events) + 1
         self._events.append(
@@ -129,17 +136,19 @@ class Draft:
     def move(self, to: Status, *, cause: JobError | None = None, **new: Any) -> None:
         """A legal move, and its event. A cause becomes the job's error too."""
         before: Status = self.get("status")
-        if (before, to) not in MOVES:
+        body = _MOVED.get((before, to))
+        if body is None:
             raise AssertionError(f"no move from {before.name} to {to.name}")
         if to.final:
             new.update(end_time=self.now, due_time=None, next_attempt_time=None)
-        self.set(status=to, status_time=self.now, **new)
-        body: dict[str, Any] = {"from": int(before), "to": int(to)}
+        new.update(status=to, status_time=self.now)
         if cause is not None:
-            body["error"] = asdict(cause)
-            del body["error"]["unknown"]
-            self.set(error=cause)
-        self.log(EventKind.STATUS_CHANGED, **body)
+            error = asdict(cause)
+            del error["unknown"]
+            body = {**body, "error": error}
+            new["error"] = cause
+        self._new.update(new)
+        self._log(EventKind.STATUS_CHANGED, body)
 
     def end_stop(self, *, confirmed: bool) -> None:
         """The stop that was asked for, if there is one, has come to its end."""

@@ -26,10 +26,15 @@ def expires(job: Job) -> bool:
     return job.expire_time is not None and job.status in _WAITS and job.attempt == 0
 
 
+def expired(job: Job, now: int) -> bool:
+    """Whether the job has not started in time."""
+    return job.expire_time is not None and job.expire_time <= now and expires(job)
+
+
 def expire(job: Job, now: int) -> Change:
     """FAILED with EXPIRED when the job has not started in time."""
     draft = Draft(job, now)
-    if expires(job) and job.expire_time is not None and job.expire_time <= now:
+    if expired(job, now):
         error = JobError(ErrorKind.EXPIRED, "It had not started by its expire_time.")
         draft.move(Status.FAILED, cause=error)
     return draft.done()

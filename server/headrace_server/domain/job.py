@@ -28,6 +28,9 @@ class Status(IntEnum):
     FAILED = 6
     ABORTED = 7
 
+    __hash__ = int.__hash__
+    """Of the number: Enum would hash the name, in Python, wherever a status is looked up."""
+
     @property
     def final(self) -> bool:
         """True when nothing can follow."""

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from headrace_server.domain.bounds import latest
-from headrace_server.domain.change import Change, Draft, Message, Outcome
+from headrace_server.domain.change import Change, Draft, Message, Outcome, merge
 from headrace_server.domain.errors import StaleClaim
 from headrace_server.domain.event import EventKind
-from headrace_server.domain.expiry import due, expire, expires
+from headrace_server.domain.expiry import due, expire, expired
 from headrace_server.domain.job import RETRIED, Attempt, ErrorKind, Job, JobError, Progress, Status, StopPhase
 
 ATTEMPT_MESSAGE_MAX = 1000
@@ -32,10 +32,48 @@ REFUSAL_MAX = 300
 def claim(job: Job, now: int, *, instance: str, worker: str) -> Change:
     """An instance takes a ready job for one of its slots."""
     draft = Draft(job, now)
-    draft.move(
-        Status.TO_BE_RUN, claim=job.claim + 1, instance=instance, worker=worker, next_attempt_time=None
-    )
+    _move_to_slot(draft, instance, worker)
     return draft.done()
+
+
+def take(job: Job, now: int, *, instance: str, worker: str) -> Change:
+    """Claim and start permit in one: the change that `claim` and then `permit` would make.
+
+    Nearly every job is taken so, and a job in between would be made for nobody.
+    """
+    draft = Draft(job, now)
+    _move_to_slot(draft, instance, worker)
+    if expired(job, now):
+        claimed = draft.done()
+        return merge(claimed, expire(claimed.job, now))
+    _move_to_code(draft, instance, worker)
+    return draft.done(clear_results=job.attempt > 0)
+
+
+def _move_to_slot(draft: Draft, instance: str, worker: str) -> None:
+    draft.move(
+        Status.TO_BE_RUN,
+        claim=draft.job.claim + 1,
+        instance=instance,
+        worker=worker,
+        next_attempt_time=None,
+    )
+
+
+def _move_to_code(draft: Draft, instance: str, worker: str) -> None:
+    job = draft.job
+    number = job.attempt + 1
+    draft.move(
+        Status.RUNNING,
+        attempt=number,
+        worker=worker,
+        start_time=job.start_time if job.start_time is not None else draft.now,
+        attempts=(*job.attempts, Attempt(number, draft.now, instance, worker)),
+        progress=None,
+        error=None,
+        message_count=0,
+        dropped_count=0,
+    )
 
 
 def holds(job: Job, claim: int, instance: str) -> bool:
@@ -53,22 +91,11 @@ def _fence(job: Job, claim: int, instance: str) -> None:
 def permit(job: Job, now: int, *, claim: int, instance: str, worker: str) -> Change:
     """The start permit: once this is on disk, and not before, the job's code may run."""
     _fence(job, claim, instance)
-    if expires(job) and job.expire_time is not None and job.expire_time <= now:
+    if expired(job, now):
         return expire(job, now)
-    number = job.attempt + 1
     draft = Draft(job, now)
-    draft.move(
-        Status.RUNNING,
-        attempt=number,
-        worker=worker,
-        start_time=job.start_time if job.start_time is not None else now,
-        attempts=(*job.attempts, Attempt(number, now, instance, worker)),
-        progress=None,
-        error=None,
-        message_count=0,
-        dropped_count=0,
-    )
-    return draft.done(clear_results=number > 1)
+    _move_to_code(draft, instance, worker)
+    return draft.done(clear_results=job.attempt > 0)
 
 
 def give_back(job: Job, now: int, *, claim: int, instance: str) -> Change:

@@ -32,7 +32,6 @@ from typing import Final, NamedTuple
 
 from headrace_server.domain import running
 from headrace_server.domain.capacity import Capacity
-from headrace_server.domain.change import merge as merge_changes
 from headrace_server.domain.gate import Gate, ReadyKey, Scope
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports.claims import Claimed, ClaimRequest, FreeSlot
@@ -134,10 +133,8 @@ class Claim(WriteOperation[Taken]):
         """
         who = {"instance": self.request.instance, "worker": slot.worker}
         try:
-            change = running.claim(unit.job(job_id), unit.now, **who)
-            if slot.permit:
-                permitted = running.permit(change.job, unit.now, claim=change.job.claim, **who)
-                change = merge_changes(change, permitted)
+            decide = running.take if slot.permit else running.claim
+            change = decide(unit.job(job_id), unit.now, **who)
         except Exception:
             logger.exception("A job could not be claimed", extra={"job_id": job_id})
             return None

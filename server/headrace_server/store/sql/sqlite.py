@@ -23,7 +23,9 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from headrace_server.domain.values import dumps
 from headrace_server.store.errors import StoreRefused
+from headrace_server.store.sql import pinned_files
 from headrace_server.store.sql.json_lists import AnyOf, ElementAt, Elements
+from headrace_server.store.sql.pinned_files import PinnedFiles, pin
 from headrace_server.store.sql.port import Dialect, Engines, begins
 
 logger = logging.getLogger(__name__)
@@ -170,49 +172,24 @@ def unavailable_reason(error: BaseException) -> str:
     return str(said) if own or type(said) is sqlite3.DatabaseError else ""
 
 
-def keep_to_file(engine: Engine, path: Path) -> None:
-    """From now on refuse to go on when the file is not the one that is there now.
-
-    SQLite does not notice when its file is deleted or replaced: it would write on to what nobody
-    can open any more, and a new connection would make an empty database in its place.
-    """
-    kept = _identity(path)
-
-    def check(*_: Any) -> None:
-        if _identity(path) != kept:
-            raise sqlite3.OperationalError(
-                f"its file {path} was deleted or replaced: put it back, or start the server anew"
-            )
-
-    event.listen(engine, "do_connect", check)
-    event.listen(engine, "begin", check, insert=True)
-    event.listen(engine, "commit", check)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def truncate_log(engine: Engine) -> bool:
     """Write the log (-wal) back into the database and cut it to nothing.
 
-    Return False when a reader was in the way.
+    Return False when a reader was in the way. Raises what the files of the engine have come to.
     """
+    pinned_files.check(engine)
     connection = engine.raw_connection()
     cursor = connection.cursor()
     try:
         # Waiting for a reader here would keep whoever wants to write waiting.
         cursor.execute("PRAGMA busy_timeout = 0")
         busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return not busy
     finally:
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         cursor.close()
         connection.close()
+    pinned_files.check(engine)  # it may have grown
+    return not busy
 
 
 def entry_equals(document: ColumnElement[Any], name: str, value: Any) -> ColumnElement[bool]:
@@ -280,8 +257,9 @@ class _Sqlite(Dialect):
         """BEGIN IMMEDIATE has done it."""
 
     def pin_to_file(self, engines: Engines, url: str) -> None:
+        files = PinnedFiles(Path(database_path(url)))
         for engine in {engines.writes, engines.reads, engines.probe}:
-            keep_to_file(engine, Path(database_path(url)))
+            pin(engine, files)
 
     def name(self, engines: Engines, numbers: Sequence[int]) -> None:
         """There are no others."""

@@ -354,8 +354,11 @@ class Writer:
         try:
             if not self._database.write_back(self._engine):
                 self._written_at = time.monotonic()  # A reader was in the way: a little later.
-        except Exception:  # It grows until it can be; writes go on.
-            logger.warning("The log could not be written back", exc_info=True)
+        except Exception as error:  # It grows until it can be; writes go on.
+            if reason := self._database.unavailable_reason(error):
+                self._outage.met(reason)
+            else:
+                logger.warning("The log could not be written back", exc_info=True)
 
     def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
         """Have the event loop call this; when it has closed there is nobody left to tell.

@@ -59,11 +59,13 @@ _WELL_KNOWN: dict[str, Schema] = {
 
 
 def schemas() -> dict[str, Schema]:
-    """By name, those of what is sent and of all that it contains."""
+    """By name, those of what is sent, of all that it contains, and of an event's ce-type."""
     said = comments()
     made: dict[str, Schema] = {}
     for message in SENT:
         _add(message, made, said)
+    kinds = job_pb2.JobEvent.DESCRIPTOR.oneofs_by_name["kind"].fields
+    made["EventType"] = {"type": "string", "enum": [f"headrace.job.{field.name}.v1" for field in kinds]}
     return made
 
 

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from headrace_server.domain.broadcast import DEFAULT_KINDS
@@ -29,6 +36,14 @@ LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 def _parts(text: str) -> tuple[str, ...]:
     """Return the parts of a text that commas separate."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+Words = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(lambda value: _parts(value) if isinstance(value, str) else value),
+]
+"""A list: separated by commas in the environment and where it is shown, a flag for each part."""
 
 
 class BadSettings(Exception):
@@ -71,10 +86,10 @@ class Settings(BaseSettings):
         max_length=127,
         description="The topic exchange that events go to; declared durable, if it is not there.",
     )
-    events_kinds: Annotated[tuple[str, ...], NoDecode] = Field(
+    events_kinds: Words = Field(
         default=tuple(kind.name for kind in sorted(DEFAULT_KINDS)),
-        description="Kinds of events that are broadcast, separated by commas in the environment; also MESSAGE_LOGGED, "
-        "RESULT_SET, STOP_CHANGED, UPDATED, MESSAGES_DROPPED.",
+        description="Kinds of events that are broadcast, separated by commas in the environment; also "
+        f"{', '.join(kind.name for kind in EventKind if kind not in DEFAULT_KINDS)}.",
     )
     events_format: Literal["json", "protobuf"] = Field(
         default="json", description="How the body of an event is written."
@@ -114,7 +129,7 @@ class Settings(BaseSettings):
     insecure: bool = Field(
         default=False, description="Allow an address other than loopback, without authentication."
     )
-    jobs: Annotated[tuple[str, ...], NoDecode] = Field(
+    jobs: Words = Field(
         default=(), description="Modules that register jobs; in the environment separated by commas."
     )
     entry_points: bool = Field(default=True, description="Also load the entry points of group headrace.jobs.")
@@ -131,7 +146,7 @@ class Settings(BaseSettings):
         default=False,
         description="On PostgreSQL: run jobs and take no calls about them. Health, headrace info and instances are answered.",
     )
-    queues: Annotated[tuple[str, ...], NoDecode] = Field(
+    queues: Words = Field(
         default=(),
         description="Run jobs of these queues only; in the environment separated by commas. Default: all.",
     )
@@ -232,11 +247,6 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "console", "json"] = Field(
         default="auto", description="auto: console on a terminal, json elsewhere."
     )
-
-    @field_validator("jobs", "queues", "events_kinds", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return _parts(value) if isinstance(value, str) else value
 
     @field_validator("workspace", mode="before")
     @classmethod
@@ -355,10 +365,10 @@ class Settings(BaseSettings):
 
     def shown(self) -> Mapping[str, str]:
         """Every setting as text, secrets masked."""
-        shown = {name: str(value) for name, value in self.model_dump().items()}
-        shown["jobs"] = ",".join(self.jobs)
-        shown["queues"] = ",".join(self.queues)
-        shown["events_kinds"] = ",".join(self.events_kinds)
+        shown = {
+            name: ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in self.model_dump().items()
+        }
         shown["workspace"] = str(self.workspace_root())
         for name, urls in (("database_url", [self.database_url]), ("amqp_url", self.brokers)):
             for url in urls:

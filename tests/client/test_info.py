@@ -125,30 +125,30 @@ def test_a_payload_with_a_value_of_a_newer_kind_is_none() -> None:
     assert convert.event(event).payload is None
 
 
-@pytest.mark.parametrize(
-    ("given", "kind", "detail"),
-    [
-        ({"created": {}}, "CREATED", None),
-        (
-            {"status_changed": {"from": "JOB_STATUS_QUEUED", "to": "JOB_STATUS_TO_BE_RUN"}},
-            "STATUS_CHANGED",
-            info.StatusChange(info.JobStatus.QUEUED, info.JobStatus.TO_BE_RUN),
-        ),
-        (
-            {"message_logged": {"level": "LEVEL_WARNING", "text": "hm", "source": "SOURCE_STDERR"}},
-            "MESSAGE_LOGGED",
-            info.LoggedMessage(info.MessageLevel.WARNING, "hm", info.MessageSource.STDERR),
-        ),
-        ({"result_set": {"name": "n"}}, "RESULT_SET", info.ResultSet("n")),
-        (
-            {"stop_changed": {"phase": "PHASE_KILLING"}},
-            "STOP_CHANGED",
-            info.StopChange(info.StopPhase.KILLING),
-        ),
-        ({"updated": {"paths": ["labels"]}}, "UPDATED", info.FieldsUpdated(("labels",))),
-        ({"messages_dropped": {"count": 4}}, "MESSAGES_DROPPED", info.MessagesDropped(4)),
-    ],
-)
+KINDS: list[tuple[dict[str, Any], str, info.EventDetail | None]] = [
+    ({"created": {}}, "CREATED", None),
+    (
+        {"status_changed": {"from": "JOB_STATUS_QUEUED", "to": "JOB_STATUS_TO_BE_RUN"}},
+        "STATUS_CHANGED",
+        info.StatusChange(info.JobStatus.QUEUED, info.JobStatus.TO_BE_RUN),
+    ),
+    (
+        {"message_logged": {"level": "LEVEL_WARNING", "text": "hm", "source": "SOURCE_STDERR"}},
+        "MESSAGE_LOGGED",
+        info.LoggedMessage(info.MessageLevel.WARNING, "hm", info.MessageSource.STDERR),
+    ),
+    ({"result_set": {"name": "n"}}, "RESULT_SET", info.ResultSet("n")),
+    (
+        {"stop_changed": {"phase": "PHASE_KILLING"}},
+        "STOP_CHANGED",
+        info.StopChange(info.StopPhase.KILLING),
+    ),
+    ({"updated": {"paths": ["labels"]}}, "UPDATED", info.FieldsUpdated(("labels",))),
+    ({"messages_dropped": {"count": 4}}, "MESSAGES_DROPPED", info.MessagesDropped(4)),
+]
+
+
+@pytest.mark.parametrize(("given", "kind", "detail"), KINDS)
 def test_each_kind_of_event_is_read(
     given: dict[str, Any], kind: str, detail: info.EventDetail | None
 ) -> None:
@@ -176,6 +176,7 @@ def test_every_word_of_the_contract_is_known() -> None:
         }
     kinds = job_pb2.JobEvent.DESCRIPTOR.oneofs_by_name["kind"].fields
     assert set(info.EventKind) - {"UNKNOWN"} == {field.name.upper() for field in kinds}
+    assert set(info.EventKind) - {"UNKNOWN"} == {word for _, word, _ in KINDS}
 
 
 def test_types_are_read_with_their_schemas(client: Client, server: ScriptedServer) -> None:

@@ -16,10 +16,11 @@ from jsonschema import Draft7Validator
 
 from headrace import RetryPolicy
 from headrace.v1 import job_pb2
+from headrace_server.domain.event import EventKind
 from support.server import Server, until
 
 DOCUMENT = yaml.safe_load(asyncapi.DOCUMENT.read_text())
-ALL_KINDS = "CREATED,STATUS_CHANGED,MESSAGE_LOGGED,RESULT_SET,STOP_CHANGED,UPDATED,MESSAGES_DROPPED"
+ALL_KINDS = ",".join(EventKind.__members__)
 COMMANDS = "headrace.commands"
 
 

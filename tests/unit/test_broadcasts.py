@@ -31,6 +31,16 @@ EVENTS: list[tuple[EventKind, Status, Mapping[str, Any]]] = [
 ]
 
 
+def test_every_kind_of_event_is_shown() -> None:
+    """Each kind that the log holds is one of the contract, and each is shown as that."""
+    shown = {}
+    for kind, status, body in EVENTS:
+        event = Event("one", "default", "some.type", 7, 1, 1, status, kind, body)
+        shown[kind.name.lower()] = event_message.whole_event(event).WhichOneof("kind")
+    assert shown == {kind.name.lower(): kind.name.lower() for kind in EventKind}
+    assert shown.keys() == {field.name for field in job_pb2.JobEvent.DESCRIPTOR.oneofs_by_name["kind"].fields}
+
+
 @pytest.mark.parametrize(("kind", "status", "body"), EVENTS)
 @pytest.mark.parametrize("attempt", [0, 1, 70_000])
 @pytest.mark.parametrize("at", [1_732_466_000_000_000, 1_732_466_000_120_000, 1_732_466_000_771_121])

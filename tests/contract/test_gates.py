@@ -82,8 +82,8 @@ async def test_a_limit_of_zero_is_a_pause(store: SqlStore, limit: str) -> None:
     """Nothing passes it, and no end elsewhere is waited for as where a limit is full."""
     await queue_up(store, [{"queue": "l"}, {}])
     answers = []
-    answered = store._again.answered
-    store._again.answered = lambda taken, free, made: (
+    answered = store._news.retry.answered
+    store._news.retry.answered = lambda taken, free, made: (
         answers.append(taken.full),
         answered(taken, free, made),
     )[0]  # type: ignore[method-assign]

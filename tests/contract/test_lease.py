@@ -66,7 +66,7 @@ async def taken(store: SqlStore, *, permit: bool = True) -> Job:
 
 def fall_silent(store: SqlStore) -> None:
     """It beats no more, and goes on otherwise."""
-    heartbeat = store._heartbeat
+    heartbeat = store._life._heartbeat
     assert heartbeat is not None
     heartbeat._end.set()
     heartbeat._thread.join()

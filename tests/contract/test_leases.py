@@ -55,9 +55,9 @@ async def test_what_a_dead_instance_has_locked_is_taken_over(
     job = await submit(here)
     (taken,) = await claim(here)
     assert taken.job.job_id == job.job_id
-    assert here._heartbeat is not None
+    assert here._life._heartbeat is not None
     deaths.times.clear()
-    await asyncio.to_thread(here._heartbeat.stop)
+    await asyncio.to_thread(here._life._heartbeat.stop)
     with here._engines.writes.connect() as connection:
         lock(connection, job.job_id)
         await reached(lambda: deaths.times, "it is dead")

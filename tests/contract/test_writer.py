@@ -250,7 +250,7 @@ async def test_a_store_that_cannot_be_opened_leaves_nothing(
     """
     start = threading.Thread.start
     wanted = [SqlStore.open(url, durable=False)]
-    writers = len(wanted[0]._writers)
+    writers = len(wanted[0]._writers._all)
     await wanted[0].close()
     before, started = set(threading.enumerate()), []
 

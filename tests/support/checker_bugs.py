@@ -26,11 +26,11 @@ from headrace_server.domain.job import ErrorKind, Job, JobError, Status
 from headrace_server.domain.lease import OwnLease
 from headrace_server.domain.ports.jobs import Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
-from headrace_server.store import gates, store
+from headrace_server.store import gates
 from headrace_server.store.cluster import heartbeat
 from headrace_server.store.read import tail
 from headrace_server.store.store import SqlStore, wall_clock
-from headrace_server.store.write import unit_of_work, writer
+from headrace_server.store.write import unit_of_work, writer, writers
 from headrace_server.work.dispatch.active_run import ActiveRun
 from headrace_server.work.dispatch.slot_table import Groups, SlotTable
 from headrace_server.work.executor import Executor, RunKey
@@ -108,7 +108,7 @@ class LateEvents(SqlStore):
     def open(cls, url: str, **options: Any) -> Self:
         """Open the database with a writer that takes two transactions."""
         writer.UnitOfWork = _LateLedger  # type: ignore[attr-defined] # the bug
-        store.Writer = _LateWriter  # type: ignore[attr-defined] # the bug
+        writers.Writer = _LateWriter  # type: ignore[attr-defined] # the bug
         return super().open(url, **options)
 
 

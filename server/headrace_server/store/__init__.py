@@ -1,7 +1,8 @@
 """The durable truth. The only room that knows SQL.
 
 store      SqlStore: the ports of domain.ports that ask for a store, and who does what for it
-write/     writer, the group commit: the thread that writes (essay) · operations, what it is asked to do, of jobs · unit_of_work,
+commit_news  what the listeners hear of this store's commits, and of others'
+write/     writers, all of one store · writer, the group commit: the thread that writes (essay) · operations, what it is asked to do, of jobs · unit_of_work,
            what one transaction knows and will write · derived, the tables that follow from the jobs
            · due, what time brings · retention, what is deleted · passed_over, what is left for a
            while · batch_marker, a COMMIT whose answer was lost is settled (essay) · commit_order,
@@ -10,7 +11,7 @@ claim/     claimer, who asks · claims, whose turn it is (essay) · candidates, 
            worth it
 gates      what is let through (essay)
 read/      reader, what is only asked · one_job · listing, many jobs · queue_stats, how much waits · tail, what others commit (essay)
-cluster/   instances, the rows of all · lives, what is written for one · heartbeat, that of this one · recovery, what the dead left
+cluster/   instances, the rows of all · lives, what is written for one · life, that of this one · heartbeat, its thread · recovery, what the dead left
 outbox/    rows, the events that are to be broadcast · leadership, who publishes them
 tables/    schema · rows, job <-> row · decoder · payloads, the wide part of jobs · statement, what goes to the driver as it is
 sql/       all that differs between SQLite and PostgreSQL

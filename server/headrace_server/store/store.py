@@ -8,45 +8,38 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, insert, literal, select
+from sqlalchemy import insert, literal, select
 from sqlalchemy.exc import DatabaseError
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import StoreUnavailable
-from headrace_server.domain.event import Event, EventKind
-from headrace_server.domain.for_each import singly
+from headrace_server.domain.event import EventKind
 from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import JobError
-from headrace_server.domain.lease import LeaseTimes
 from headrace_server.domain.ports.claims import Claimed, ClaimRequest
 from headrace_server.domain.ports.cluster import Instance, LifeListener
-from headrace_server.domain.ports.commits import CommitListener
 from headrace_server.domain.ports.jobs import Decision, Submission, Submitted
 from headrace_server.domain.ports.retention import SweepResult
 from headrace_server.domain.retention import Retention
 from headrace_server.store import sql
-from headrace_server.store.claim.claim_retry import ClaimRetry
 from headrace_server.store.claim.claimer import Claimer
 from headrace_server.store.cluster import lives, recovery
-from headrace_server.store.cluster.heartbeat import Heartbeat, stopwatch
+from headrace_server.store.cluster.life import Life
+from headrace_server.store.commit_news import CommitNews
 from headrace_server.store.gates import ChangeGate, Gates
 from headrace_server.store.opening import migrate
 from headrace_server.store.outbox import leadership
 from headrace_server.store.outbox.rows import Announcer
 from headrace_server.store.read.reader import Reader
-from headrace_server.store.read.tail import Tail
 from headrace_server.store.sql import Dialect, Engines, refused
 from headrace_server.store.tables import schema
 from headrace_server.store.write import operations
-from headrace_server.store.write.commit_order import CommitOrder
 from headrace_server.store.write.due import DueJobs
 from headrace_server.store.write.retention import Deletion
-from headrace_server.store.write.waiting_count import WaitingCount
-from headrace_server.store.write.writer import Writer
+from headrace_server.store.write.writers import Writers, writing
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +49,6 @@ Answer = TypeVar("Answer")
 def wall_clock() -> int:
     """Microseconds since 1970 UTC."""
     return time.time_ns() // 1000
-
-
-LOOK_SECONDS: Final = 1.0
-"""So long a count of what waits lets commits end before it begins, and holds others up; then the
-next one tries.
-"""
 
 
 class SqlStore(Reader):
@@ -84,59 +71,30 @@ class SqlStore(Reader):
     ) -> None:
         super().__init__(database, engines.reads)
         self._max_waiting = max_waiting
-        self.listeners: list[CommitListener] = []
-        self._me = ""
-        self._clock = clock
         self._numbers = numbers
-        self._heartbeat: Heartbeat | None = None
-        self._tail: Tail | None = None
-        self._again = ClaimRetry(self._opened)
         self._engines = engines
+        self._news = CommitNews()
+        self.listeners = self._news.listeners
         self._prober = ThreadPoolExecutor(1, thread_name_prefix="store-probe")
-        self._waiting = WaitingCount(waiting)
-        order = CommitOrder()
-        self._writers = [
-            Writer(
-                engine,
-                asyncio.get_running_loop(),
-                database=database,
-                number=number,
-                waiting=self._waiting,
-                order=order,
-                announcer=announcer,
-                clock=clock,
-                on_commit=self._announce,
-            )
-            for engine, number in zip(_writing(engines), numbers, strict=True)
-        ]
-        self._writer, self._claims = self._writers[0], self._writers[-1]
-        self._claimer = Claimer(self._claims, self._again, clock)
+        self._writers = writers = Writers(
+            database,
+            engines,
+            numbers=numbers,
+            waiting=waiting,
+            announcer=announcer,
+            clock=clock,
+            on_commit=self._news.committed,
+        )
+        self._writer, self._waiting = writers.first, writers.waiting
+        self._life = Life(self._writer, engines.beats, database=database, numbers=numbers, clock=clock)
+        self._claimer = Claimer(writers.claims, self._news.retry, clock)
         self._due = DueJobs(self._writer, self._read, clock)
         self._deletion = Deletion(self._writer, self._read, clock)
-        self._begin_writers()
-        self._recount = (
-            asyncio.create_task(
-                self._waiting.recount(lambda begin: self._read(partial(self._count_waiting, order, begin)))
-            )
-            if database.shared
-            else None
-        )
+        writers.start()
+        self._recount = asyncio.create_task(self._keep_counting()) if database.shared else None
 
-    def _count_waiting(self, order: CommitOrder, begin: Callable[[], None], connection: Connection) -> int:
-        with order.between(LOOK_SECONDS):
-            connection.execute(select(literal(1)))  # its view of the database begins with its first statement
-            begin()
-        return operations.count_waiting(connection)
-
-    def _begin_writers(self) -> None:
-        """All of them or none: a store that could not be opened leaves no thread behind."""
-        try:
-            for writer in self._writers:
-                writer.start()
-        except BaseException:
-            for writer in self._writers:
-                writer.abandon()
-            raise
+    async def _keep_counting(self) -> None:
+        await self._waiting.recount(lambda begin: self._read(partial(self._writers.count_waiting, begin)))
 
     @classmethod
     def open(
@@ -167,7 +125,7 @@ class SqlStore(Reader):
                 opening = insert(schema.writer).returning(schema.writer.c.writer)
                 numbers = [
                     connection.execute(opening, {"start_time": clock()}).scalar_one()
-                    for _ in _writing(engines)
+                    for _ in writing(engines)
                 ]
                 waiting = operations.count_waiting(connection)
             database.name(engines, numbers)
@@ -195,44 +153,12 @@ class SqlStore(Reader):
         lease: its seconds, on a database that others may serve too; None for one who is alone.
         life: who is told of its end.
         """
-        life = life or LifeListener()
-        if self._heartbeat is not None:
-            await asyncio.to_thread(self._heartbeat.stop)
-            self._heartbeat = None
-        loop = asyncio.get_running_loop()
-        sent = stopwatch()
-        await self._writer.put(lives.Join(me, self._me, self._numbers, alone=lease is None))
-        self._me = me.instance
-        if lease is not None:
-            self._heartbeat = Heartbeat(
-                self._engines.beats,
-                loop,
-                me,
-                LeaseTimes(lease),
-                sent,
-                database=self._database,
-                clock=self._clock,
-                about=life.about,
-                on_lost=life.lost,
-                on_dead=life.others_died,
-            )
-        if self._tail is None and (hints := self._database.hints()) is not None:
-            self._tail = Tail(
-                self._engines.tail,
-                loop,
-                database=self._database,
-                hints=hints,
-                own=self._numbers,
-                on_events=self._overhear,
-                on_open=self._opened,
-            )
-            try:
-                self._tail.start()
-            except Exception as error:
-                self._tail.stop()  # which closes what it waits with: the next try makes another
-                self._tail = None
-                self._raise_unavailable(error)
-                raise
+        await self._life.begin(me, lease, life or LifeListener())
+        try:
+            self._news.follow(self._engines.tail, self._database, self._numbers)
+        except Exception as error:
+            self._raise_unavailable(error)
+            raise
 
     @property
     def gates(self) -> Gates:
@@ -246,18 +172,18 @@ class SqlStore(Reader):
     @property
     def instance(self) -> str:
         """The id of the life that `join` has begun."""
-        return self._me
+        return self._life.instance
 
     def valid(self) -> bool:
         """Whether this instance is alive, so that a run may be begun."""
-        return self._heartbeat is None or self._heartbeat.valid()
+        return self._life.valid()
 
     def fence(self) -> float | None:
         """The CLOCK_BOOTTIME at which nothing may be left of the instance's runs.
 
         It is None where no other instance takes runs over. It may be read from any thread.
         """
-        return None if self._heartbeat is None else self._heartbeat.fence()
+        return self._life.fence()
 
     @property
     def waiting(self) -> int:
@@ -266,39 +192,15 @@ class SqlStore(Reader):
 
     async def close(self) -> None:
         """Write and answer what was asked for, refuse what comes after, and close the database."""
-        if self._heartbeat is not None:
-            await asyncio.to_thread(self._heartbeat.stop)
-        if self._me:
-            with suppress(StoreUnavailable):
-                await self._writer.put(lives.Leave(self._me))
+        await self._life.end()
         self._closed = True
         if self._recount is not None:
             self._recount.cancel()
-        if self._tail is not None:
-            await asyncio.to_thread(self._tail.stop)
-        await asyncio.gather(*(one.close() for one in self._writers))
+        await self._news.stop()
+        await self._writers.close()
         self._readers.shutdown()
         self._prober.shutdown()
         self._engines.dispose()
-
-    def _announce(self, changes: Sequence[Change]) -> None:
-        self._tell(lambda listener: listener.committed(changes))
-        if self._tail is not None:
-            self._tail.hint()
-
-    def _opened(self) -> None:
-        self._tell(lambda listener: listener.opened())
-
-    def _overhear(self, events: Sequence[Event]) -> None:
-        self._tell(lambda listener: listener.overheard(events))
-        self._again.overheard(events)
-
-    def _tell(self, what: Callable[[CommitListener], None]) -> None:
-        """Notify those that listen now.
-
-        Most listeners begin after the store was opened.
-        """
-        singly(self.listeners, what, log=log, failed="a listener failed on what was committed")
 
     async def ping(self, seconds: float) -> None:
         """Return when calls would be answered now. Raises StoreUnavailable.
@@ -319,7 +221,7 @@ class SqlStore(Reader):
         if self._reads_fail:
             await self._read(lambda connection: connection.execute(select(literal(1))))
         if self._writer.fails:
-            await self._writer.put(lives.Touch(self._me))
+            await self._writer.put(lives.Touch(self.instance))
 
     def _ping(self, seconds: float) -> None:
         try:
@@ -365,7 +267,7 @@ class SqlStore(Reader):
 
         A job that expired at its permit is answered as FAILED, and its slot goes to the next.
         """
-        return await self._claimer.claim(request, prove=self._heartbeat is not None)
+        return await self._claimer.claim(request, prove=self._life.leased)
 
     async def change_gate(self, gate: Gate, fields: Mapping[str, Any]) -> Gate:
         """Change fields of the gate of this scope and name; answer it as it is now.
@@ -374,9 +276,7 @@ class SqlStore(Reader):
         new values.
         """
         changed = await self._writer.put(ChangeGate(gate, fields))
-        self._opened()
-        if self._tail is not None:
-            self._tail.opened()
+        self._news.gate_changed()
         return changed
 
     async def run_timers(self) -> int | None:
@@ -405,11 +305,6 @@ class SqlStore(Reader):
 
         `want` says that this instance would publish, if no other live instance does.
         """
-        if self._heartbeat is None:
+        if not self._life.leased:
             return want  # there can be no other
-        return await self._writer.put(leadership.TryLead(self._me, want))
-
-
-def _writing(engines: Engines) -> list[Engine]:
-    """The engines that write: where claims have none of their own there is one."""
-    return list(dict.fromkeys((engines.writes, engines.claims)))
+        return await self._writer.put(leadership.TryLead(self.instance, want))

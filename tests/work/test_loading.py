@@ -254,8 +254,8 @@ async def test_a_check_that_forks(opened: Open) -> None:
     async with opened(jobs=SOUND) as loading:
         for _ in range(3):
             assert await loading.registry.check("rich", {"n": 5}) == {"colour": "red", "n": 5}
-        (life,) = loading._lives.values()
-        pid = loading._supervision.pids[life.number]
+        (life,) = loading._processes._lives.values()
+        pid = loading._processes._supervision.pids[life.number]
         await fact(lambda: set(_states_below(pid)) <= {"Z"}, "none goes on")
 
 

@@ -1,6 +1,6 @@
 """Loading: the server's hold on the process that imports the job modules for it.
 
-    Loading ── spawn ──> supervisor ──fork──> loader      a supervisor of its own: see supervisor
+    Loading ── LoaderProcesses ──> supervisor ──fork──> loader      a supervisor of its own: see supervisor
             <═ LoaderLife: what it finds, and checks of parameters ═>
 
 The server imports no module of jobs: one could take its signal handlers, its logging or its
@@ -20,10 +20,8 @@ until then that one goes on to check.
 import asyncio
 import contextlib
 import logging
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 from headrace_server.domain.errors import FieldViolation, InvalidParameter, LoaderUnavailable
@@ -34,8 +32,7 @@ from headrace_server.work.catalog.path import path_of_jobs
 from headrace_server.work.catalog.registry import Registry
 from headrace_server.work.catalog.suspects import guilty
 from headrace_server.work.catalog.worker_types import WorkerTypes
-from headrace_server.work.pool.slot import cause_of
-from headrace_server.work.pool.supervisor_client import SupervisorClient
+from headrace_server.work.loader_processes import LoaderProcesses
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -48,7 +45,6 @@ _MOMENT: Final = 1.0
 """Seconds in which a thread that a module has left does what it does, most often."""
 _STRAYS_MAX: Final = 3
 """How often a loader may end outside of an import before no other is tried at once."""
-_SILENCE: Final = 8.0
 
 
 class Loading:
@@ -79,17 +75,7 @@ class Loading:
         self.left_out: frozenset[str] = frozenset()
         """The modules that end or hold up the process that imports them."""
         self.workers = WorkerTypes(self.registry, self.look_again)
-        self._seconds = load_seconds
-        self._supervision = SupervisorClient(
-            loader.__name__,
-            asdict(settings),
-            (),
-            _SILENCE,
-            fence=lambda: None,
-            on_exited=self._exited,
-            on_lost=self._lost,
-        )
-        self._lives: dict[int, LoaderLife] = {}
+        self._processes = LoaderProcesses(settings, load_seconds, log=log, on_end=self._ended)
         self._life: LoaderLife | None = None
         self._errors: dict[str, str] = {}
         self._told: dict[str, str] = {}
@@ -99,7 +85,6 @@ class Loading:
 
         The next one then has to last a moment before it counts.
         """
-        self._up = asyncio.Event()
         self._look = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._closing = False
@@ -109,8 +94,7 @@ class Loading:
 
         Raises OSError when no process can be started.
         """
-        self._supervision.start()
-        self._up.set()
+        self._processes.start()
         await self._load()
 
     def keep(self, on_load: Callable[[], None]) -> None:
@@ -129,7 +113,7 @@ class Loading:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        await self._supervision.stop()
+        await self._processes.close()
 
     async def check(self, kind: str, parameters: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
         """Return parameters as the type's own classes understand them.
@@ -159,8 +143,6 @@ class Loading:
             raise InvalidParameter(*(FieldViolation(*one) for one in checked.wrong))
         return parameters_of(checked)
 
-    # Loads.
-
     async def _load(self) -> None:
         """Run a loader until all is loaded, and give the registry what it has found.
 
@@ -169,8 +151,7 @@ class Loading:
         skip: dict[str, str] = {}
         strays = 0
         while strays < _STRAYS_MAX:
-            await self._up.wait()
-            life = self._spawn(list(skip))
+            life = await self._processes.spawn(list(skip))
             why = await life.settled or (await self._lasts(life) if self._fell_late else "")
             if not why:
                 self._fell_late = bool(skip) and self._fell_late
@@ -193,11 +174,10 @@ class Loading:
 
         The process may end at once or a moment later. The modules of `skip` are left out.
         """
-        await self._up.wait()
-        life = self._spawn(skip, modules=[module], entry_points=False)
+        life = await self._processes.spawn(skip, modules=[module], entry_points=False)
         why = await life.settled or await self._lasts(life)
         if life.alive:
-            self._kill(life)
+            self._processes.kill(life)
         return why
 
     @staticmethod
@@ -235,11 +215,11 @@ class Loading:
             and load.errors
             and before.load.types.keys() - load.types.keys()
         ):
-            self._kill(life)  # the one before knows more, and goes on to check
+            self._processes.kill(life)  # the one before knows more, and goes on to check
         else:
             self._life = life
             if before is not None and before.alive:  # what it was asked, it answers
-                asyncio.get_running_loop().call_later(CHECK_SECONDS, self._kill, before)
+                asyncio.get_running_loop().call_later(CHECK_SECONDS, self._processes.kill, before)
 
     def _tell(self, module: str, error: str) -> None:
         if self._told.get(module) != error:
@@ -265,40 +245,6 @@ class Loading:
             wait = min(RETRY_MAX, wait * 2) if often and before == self._errors else RETRY_FIRST
             on_load()
             last = time.monotonic()
-
-    # Processes.
-
-    def _start(self) -> None:
-        try:
-            self._supervision.start()
-        except OSError:
-            self._log.exception("the supervisor of the loader could not be started")
-            asyncio.get_running_loop().call_later(RETRY_FIRST, self._start)
-        else:
-            self._up.set()
-
-    def _spawn(self, skip: Sequence[str], **more: object) -> LoaderLife:
-        life = LoaderLife(self._seconds, self._kill)
-        life.number = self._supervision.spawn(life.line.child_fds, skip=skip, **more)
-        life.line.close_child_side()
-        self._lives[life.number] = life
-        return life
-
-    def _kill(self, life: LoaderLife) -> None:
-        self._supervision.signal(life.number, signal.SIGKILL)
-
-    def _exited(self, number: int, status: int | None, note: str) -> None:
-        life = self._lives.pop(number, None)
-        if life is not None:
-            self._ended(life, cause_of(status, note))
-
-    def _lost(self) -> None:
-        self._up.clear()
-        lives, self._lives = self._lives, {}
-        for life in lives.values():
-            self._ended(life, "killed with its supervisor")
-        if not self._closing:
-            asyncio.get_running_loop().call_later(RETRY_FIRST, self._start)
 
     def _ended(self, life: LoaderLife, cause: str) -> None:
         asked = life.asked

@@ -27,7 +27,7 @@ from headrace_server.parts import Factories, Parts, start
 from headrace_server.rpc.disconnect import cut, give_back
 from headrace_server.rpc.server import PortInUse, RpcServer
 from headrace_server.rpc.wrappers import Wrappers
-from headrace_server.store import StoreLock, StoreRefused, StoreUnreachable
+from headrace_server.store import SqlStore, StoreLock, StoreRefused, StoreUnreachable
 from headrace_server.store.opening import migrate
 from headrace_server.wiring import limits_of
 from headrace_server.work.linux.instance_directory import InstanceDirectory
@@ -139,21 +139,13 @@ class App(Factories):
         lock: StoreLock,
         lock_fds: Sequence[int],
     ) -> None:
-        settings = self.settings
         async with contextlib.AsyncExitStack() as ends:
-            store = self.make_store(
-                settings.database_url,
-                durable=settings.durable,
-                max_waiting=self.limits.waiting_jobs,
-                broadcast=settings.broadcast_kinds,
-                payload_bytes=settings.broadcast_payload_bytes,
-            )
-            ends.push_async_callback(store.close)
+            store = self._open_store(ends)
             lock.verify()
             parts = Parts(
                 self,
                 store,
-                settings,
+                self.settings,
                 self.limits,
                 hub=self._hub,
                 loading=loading,
@@ -174,6 +166,18 @@ class App(Factories):
             await self._stop.wait()
             await self._drain(rpc, parts)
             await parts.dispatcher.close()
+
+    def _open_store(self, ends: contextlib.AsyncExitStack) -> SqlStore:
+        settings = self.settings
+        store = self.make_store(
+            settings.database_url,
+            durable=settings.durable,
+            max_waiting=self.limits.waiting_jobs,
+            broadcast=settings.broadcast_kinds,
+            payload_bytes=settings.broadcast_payload_bytes,
+        )
+        ends.push_async_callback(store.close)
+        return store
 
     async def _drain(self, rpc: RpcServer, parts: Parts) -> None:
         """Take nothing new, let running jobs end, and end the watches."""

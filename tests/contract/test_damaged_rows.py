@@ -6,11 +6,12 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from contract.operations import LOST, SECOND, Clock, claim, end, found, now, page, run, submit
+from contract.operations import LOST, SECOND, Clock, claim, end, finish, found, now, page, run, submit
 
 from headrace_server.codec import answers, event_message, job_message
 from headrace_server.control.watch.follow import Watch, WatchOptions
@@ -18,7 +19,7 @@ from headrace_server.control.watch.hub import Hub
 from headrace_server.domain import requests
 from headrace_server.domain.errors import WrongStatus
 from headrace_server.domain.job import Job
-from headrace_server.domain.query import Group
+from headrace_server.domain.query import Group, ParameterFilter
 from headrace_server.domain.retention import Retention
 from headrace_server.store import SqlStore
 from headrace_server.store.tables import schema
@@ -147,3 +148,39 @@ async def test_its_history_goes_on_behind_a_damaged_event(
     assert [event_message.job_event(event).revision for event in events] == list(range(1, job.revision + 1))
     assert job_message.job_info(await store.get(job.job_id, tenant="default", payload=True)).final
     assert (await now(store, await submit(store, parameters=json.dumps({"a": 1})))).ready
+
+
+@pytest.mark.parametrize("body", ["{", "no JSON", "", b"\xff\x00", "[" * 2000])
+async def test_a_filter_passes_over_what_is_no_json(store: SqlStore, url: str, body: Any) -> None:
+    """Lists by labels and by parameters give the others, whatever one row holds in their place."""
+    given = {"labels": {"team": "red"}, "parameters": json.dumps({"n": "one"})}
+    bad, good = [await submit(store, **given) for _ in range(2)]
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        write(other, "job", "labels", body, bad)
+        write(other, "job_parameters", "body", body, bad)
+    for which in (
+        {"labels": {"team": "red"}},
+        {"parameters": (ParameterFilter("n", equals="one"),)},
+        {"parameters": (ParameterFilter("n", prefix="o"),)},
+    ):
+        assert await found(store, page(types=("t",), **which)) == [good.job_id]
+
+
+@pytest.mark.parametrize("number", [-1, 2**31 - 1, 2**63 - 1])
+@pytest.mark.parametrize("column", ["revision", "version"])
+async def test_a_number_from_which_none_can_count_on(
+    store: SqlStore, url: str, column: str, number: int
+) -> None:
+    """A job with such a revision or version is shown, a caller who changes it is told why, and the
+    end of its run is written.
+    """
+    running, waiting = await run(store), await submit(store)
+    described = partial(requests.update, fields={"description": "new"}, etag="")
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        for job in (waiting, running):
+            write(other, "job", column, number, job)
+    assert (await now(store, waiting)).illegible == column
+    with pytest.raises(WrongStatus, match=rf"this version cannot read all of it \({column}\)"):
+        await store.apply(waiting.job_id, described, tenant="default")
+    await finish(store, running)
+    assert (await now(store, running)).status.final

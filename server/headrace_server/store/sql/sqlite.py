@@ -16,7 +16,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, create_engine, event, exists, func, make_url
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    TableValuedAlias,
+    and_,
+    case,
+    create_engine,
+    event,
+    exists,
+    func,
+    make_url,
+)
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -200,7 +212,7 @@ def entry_equals(document: ColumnElement[Any], name: str, value: Any) -> ColumnE
     Entries are compared as rows of json_each: a path such as $.name would need quoting, and has
     none for quotes.
     """
-    entry = func.json_each(document).table_valued("key", "value", "type")
+    entry = _entries_of(document)
     match value:
         case None:
             same = entry.c.type == "null"
@@ -219,9 +231,18 @@ def entry_equals(document: ColumnElement[Any], name: str, value: Any) -> ColumnE
 
 def entry_begins(document: ColumnElement[Any], name: str, prefix: str) -> ColumnElement[bool]:
     """Whether a JSON object has a text of this name that begins with the prefix."""
-    entry = func.json_each(document).table_valued("key", "value", "type")
+    entry = _entries_of(document)
     text_entry = (entry.c.key == name, entry.c.type == "text")
     return exists().where(*text_entry, begins(entry.c.value, prefix))
+
+
+def _entries_of(document: ColumnElement[Any]) -> TableValuedAlias:
+    """Return the entries of a JSON object; none of a text that is no JSON.
+
+    json_each fails at such a text, and the query of a whole tenant would with it.
+    """
+    valid = case((func.json_valid(document) == 1, document))
+    return func.json_each(valid).table_valued("key", "value", "type")
 
 
 class _Sqlite(Dialect):

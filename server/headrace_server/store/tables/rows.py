@@ -29,6 +29,8 @@ JOB_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(Job) if field
 JOB_COLUMNS = tuple(job.c[name] for name in JOB_FIELDS)
 """The columns of a job that are selected for job_of."""
 _ID = JOB_FIELDS.index("job_id")
+_REVISION = JOB_FIELDS.index("revision")
+_VERSION = JOB_FIELDS.index("version")
 
 
 def _encode_record(record: Any) -> dict[str, Any]:
@@ -98,6 +100,8 @@ _unsound: dict[tuple[type, ...], list[int]] = {}
 
 Rows are alike, so a row costs one look.
 """
+COUNT_MAX: Final = 2**31 - 1
+"""Above every revision and version: the most that their columns hold on PostgreSQL."""
 KINDS_MAX: Final = 1000
 """Remembered, however a database is damaged."""
 
@@ -121,6 +125,8 @@ def job_of(row: Iterable[Any]) -> Job:
     for place in unsound:
         stored, values[place] = values[place], _PLAIN[place].read(values[place])
         kept = (*kept, keep_plain(values[_ID], JOB_FIELDS[place], stored, values[place]))
+    if not (0 < values[_REVISION] < COUNT_MAX and 0 <= values[_VERSION] < COUNT_MAX):
+        kept = _keep_counts(values, kept)
     for place, name, decoder in _JOB_DECODERS:
         stored = values[place]
         if stored is None:
@@ -135,6 +141,17 @@ def job_of(row: Iterable[Any]) -> Job:
     if kept:
         values.append(kept)
     return Job(*values)
+
+
+def _keep_counts(values: list[Any], kept: tuple[Kept, ...]) -> tuple[Kept, ...]:
+    """Keep a revision or a version from which no change could count on."""
+    known = {part.name for part in kept}
+    for place, least in ((_REVISION, 1), (_VERSION, 0)):
+        name, stored = JOB_FIELDS[place], values[place]
+        if name not in known and not least <= stored < COUNT_MAX:
+            values[place] = 0
+            kept = (*kept, keep_plain(values[_ID], name, stored, 0))
+    return kept
 
 
 def row_maker(names: Sequence[str]) -> Callable[[Job], Row]:

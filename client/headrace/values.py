@@ -86,7 +86,7 @@ class _Carried:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         # By name, because this module is for programs without pydantic too.
-        return importlib.import_module("headrace._work.coerce").carried_schema(source, handler)
+        return importlib.import_module("headrace._carried").carried_schema(source, handler)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
 """The implementation of headrace.events: reading and consuming status events from RabbitMQ.
 
-Only link.py and address.py import pika.
+Only link.py imports pika, and headrace.broker.
 """

@@ -26,8 +26,8 @@ from typing import Any
 import pika
 from pika import exceptions
 
-from headrace._events.address import node
 from headrace._events.errors import BrokerRefused
+from headrace.broker import node
 from headrace.errors import InvalidArgument
 
 TICK = 5.0

@@ -19,12 +19,10 @@ from typing import Self, TypeVar
 
 from headrace.errors import InvalidArgument
 from headrace.info import EventKind, JobEvent, JobStatus
+from headrace.routing import key_word
 
 DEFAULT_KINDS = (EventKind.CREATED, EventKind.STATUS_CHANGED)
 """The kinds of event that a server broadcasts by default."""
-WORD_MAX = 100
-"""Bytes of a tenant or a type in a key; of a longer one the key has the beginning, and `~`."""
-_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 W = TypeVar("W", bound=StrEnum)
 
@@ -77,12 +75,6 @@ class Selection:
             and (not self.tenants or event.tenant in self.tenants)
             and (not self.types or event.type in self.types)
         )
-
-
-def key_word(name: str) -> str:
-    """A tenant or a type as one word of a routing key. The server writes its keys with it too."""
-    escaped = "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in name.encode())
-    return escaped if len(escaped) <= WORD_MAX else f"{escaped[: WORD_MAX - 1]}~"
 
 
 def _words(words: type[W], field: str, given: Iterable[W | str]) -> Iterator[W]:

@@ -8,15 +8,14 @@ values; the worker makes the objects again from those.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any, Protocol
 
-from pydantic import GetCoreSchemaHandler, SerializationInfo, TypeAdapter, ValidationError
-from pydantic_core import CoreSchema, core_schema, to_jsonable_python
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 
+from headrace._carried import Whole
 from headrace._richer import simpler
-from headrace._work.signature import REQUIRED, Signature, is_plain
 
 _CARRIED = (bool, int, float, str, bytes, bytearray, date, timedelta)
 
@@ -27,23 +26,6 @@ Problem = tuple[str, str]
 def parse(annotation: Any, value: Any) -> Any:
     """A value as an annotation wants it. Raises pydantic.ValidationError, which is a ValueError."""
     return TypeAdapter(annotation).validate_python(value)
-
-
-class _Whole:
-    """Carries a Reference or a File through a dump, which would take any dataclass apart."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-def _keep(value: Any, info: SerializationInfo) -> Any:
-    return asdict(value) if info.mode_is_json() else _Whole(value)
-
-
-def carried_schema(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """The schema of Reference and File: as dataclasses go in, and whole on the way out."""
-    keep = core_schema.plain_serializer_function_ser_schema(_keep, info_arg=True)
-    return {**handler(source), "serialization": keep}
 
 
 class Adapter(Protocol):
@@ -102,22 +84,31 @@ class Conversion:
 
 
 class Coercion(Conversion):
-    """A signature as pydantic reads it.
+    """A signature as pydantic reads it, given by its annotations.
 
-    Raises pydantic.PydanticUserError for an annotation that it cannot handle.
+    more: that of parameters which are not declared, None when there may be none. Raises
+    pydantic.PydanticUserError for an annotation that it cannot handle.
     """
 
     adapters: Mapping[str, TypeAdapter[Any]]
     extra: TypeAdapter[Any] | None
 
-    def __init__(self, signature: Signature) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, Any],
+        more: Any,
+        result: Any,
+        *,
+        as_given: Collection[str],
+        more_as_given: bool,
+    ) -> None:
         super().__init__(
-            {name: TypeAdapter(given.annotation) for name, given in signature.parameters.items()},
-            None if signature.extra is None else TypeAdapter(signature.extra),
-            as_given={name for name, given in signature.parameters.items() if is_plain(given.annotation)},
-            more_as_given=is_plain(signature.extra),
+            {name: TypeAdapter(annotation) for name, annotation in parameters.items()},
+            None if more is None else TypeAdapter(more),
+            as_given=as_given,
+            more_as_given=more_as_given,
         )
-        self.result: TypeAdapter[Any] = TypeAdapter(Any if signature.result is REQUIRED else signature.result)
+        self.result: TypeAdapter[Any] = TypeAdapter(result)
 
     def dump_result(self, value: Any) -> Any:
         """Return the result of the job as a value that `headrace.values.encode` takes."""
@@ -129,7 +120,7 @@ def simplify(value: Any) -> Any:
 
     For example, a UUID becomes text.
     """
-    if isinstance(value, _Whole):
+    if isinstance(value, Whole):
         return value.value
     if value is None or isinstance(value, _CARRIED):
         return value

@@ -64,7 +64,14 @@ class Signature:
 
         Raises ImportError when pydantic is not installed.
         """
-        return coerce_module().Coercion(self)
+        annotations = {name: given.annotation for name, given in self.parameters.items()}
+        return coerce_module().Coercion(
+            annotations,
+            self.extra,
+            Any if self.result is REQUIRED else self.result,
+            as_given={name for name, annotation in annotations.items() if is_plain(annotation)},
+            more_as_given=is_plain(self.extra),
+        )
 
     def misfits(self, names: Sequence[str], *, whole: bool = True) -> dict[str, str]:
         """Return a sentence for each name that is missing or not declared.

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pika import DeliveryMode
 from pika.spec import BasicProperties
 
-from headrace._events.selection import key_word
+from headrace.routing import key_word
 from headrace_server.domain.broadcast import Broadcast
 from headrace_server.domain.event import Event
 from headrace_server.domain.job import Job, Progress

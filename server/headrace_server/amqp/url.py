@@ -4,7 +4,7 @@ from typing import Final
 
 import pika
 
-from headrace._events.address import node
+from headrace.broker import node
 
 BLOCKED: Final = 30.0
 """The seconds that a broker may take nothing before its connection is given up.

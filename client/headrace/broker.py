@@ -1,6 +1,6 @@
 """Reading the URL of a broker node, and filling in what the URL leaves open.
 
-Both the consumer and the server use it.
+Both the consumer and the server use it. It needs pika.
 """
 
 import ssl
@@ -8,6 +8,8 @@ from typing import Final
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import pika
+
+__all__ = ["CONNECT", "HEARTBEAT", "node"]
 
 HEARTBEAT: Final = 20
 CONNECT: Final = 5.0

@@ -7,7 +7,7 @@ import pytest
 from client.scripted import ScriptedServer, job
 
 from headrace import Client, RetryPolicy, info
-from headrace._requests import convert
+from headrace._requests import convert, event_message
 from headrace.v1 import job_pb2
 from headrace.v1 import job_service_pb2 as pb
 from headrace.values import File, UnsupportedValue
@@ -93,7 +93,7 @@ def test_words_of_a_newer_server_are_unknown() -> None:
     """A new status, kind or event does not break reading; final still says whether it has ended."""
     read = convert.job(_with_status(99))
     assert (read.status, read.final) == (info.JobStatus.UNKNOWN, True)
-    event = convert.event(job_pb2.JobEvent(revision=3))
+    event = event_message.event(job_pb2.JobEvent(revision=3))
     assert (event.kind, event.detail) == (info.EventKind.UNKNOWN, None)
     changed = job_pb2.JobStop()
     changed.phase = 99
@@ -120,9 +120,9 @@ def test_a_payload_with_a_value_of_a_newer_kind_is_none() -> None:
     """The event is there without it, and whoever reads the job is told."""
     event = job_pb2.JobEvent()
     event.status_changed.payload_included = True
-    assert convert.event(event).payload == info.Payload(parameters={}, result=None, results={})
+    assert event_message.event(event).payload == info.Payload(parameters={}, result=None, results={})
     event.status_changed.result.ParseFromString(b"\xf2\x01\x00")
-    assert convert.event(event).payload is None
+    assert event_message.event(event).payload is None
 
 
 KINDS: list[tuple[dict[str, Any], str, info.EventDetail | None]] = [
@@ -153,7 +153,7 @@ def test_each_kind_of_event_is_read(
     given: dict[str, Any], kind: str, detail: info.EventDetail | None
 ) -> None:
     """The kind is a word, the detail a value of its own class."""
-    event = convert.event(job_pb2.JobEvent(job_id="j1", revision=2, event_time=NOON, **given))
+    event = event_message.event(job_pb2.JobEvent(job_id="j1", revision=2, event_time=NOON, **given))
     assert (event.kind, event.detail, event.event_time) == (kind, detail, NOON)
 
 

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from headrace._requests import convert as client
+from headrace._requests import event_message as client_event
 from headrace.v1 import job_pb2
 from headrace_server.codec import answers, event_message, fitting, job_message
 from headrace_server.codec.event_bodies import FORMATS
@@ -131,7 +132,7 @@ def test_a_history_goes_on_behind_a_bad_event(caplog: pytest.LogCaptureFixture) 
         event = Event("j", "t", "copy", 5, NOW, 1, Status.RUNNING, EventKind.STATUS_CHANGED, body)
         message = event_message.job_event(event)
         assert (message.revision, message.WhichOneof("kind")) == (5, None)
-        assert client.event(message).kind == "UNKNOWN"
+        assert client_event.event(message).kind == "UNKNOWN"
         assert FORMATS["json"][1](Broadcast(event, 4, 1))
     assert len(caplog.records) == 1
 

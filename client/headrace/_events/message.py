@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from headrace._events.errors import InvalidBroadcast
-from headrace._requests import convert
+from headrace._requests import event_message
 from headrace.info import JobEvent
 from headrace.v1 import job_pb2
 
@@ -58,7 +58,7 @@ def decode(headers: Mapping[str, Any] | None, body: bytes, content_type: str | N
     return Broadcast(
         id=identity,
         source=str(given.get("ce-source", "")),
-        event=convert.event(message),
+        event=event_message.event(message),
         previous_revision=previous,
     )
 

@@ -25,7 +25,7 @@ import time
 
 from headrace._flows.blocked import Blocked
 from headrace._flows.retry import Clock, Deadline, Reconnect
-from headrace._requests import convert
+from headrace._requests import convert, event_message
 from headrace.errors import DeadlineExceeded, HeadraceError, InternalError, Unavailable
 from headrace.info import Finished, Snapshot, Update
 from headrace.v1 import job_pb2, job_service_pb2
@@ -91,7 +91,7 @@ class Watch:
             case "snapshot":
                 return self._begin(update.snapshot)
             case "event" if self._advance(update.event.revision):
-                event = convert.event(update.event)
+                event = event_message.event(update.event)
                 self._status = event.status
                 self._blocked.saw(self.job_id, self._status)
                 return event

@@ -3,7 +3,7 @@
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from headrace._models.enums import GateScope
-from headrace._requests import convert, spec
+from headrace._requests import admin_answers, spec
 from headrace._requests.requests import Call
 from headrace.info import Gate, Page, Traffic
 from headrace.options import GateChanges
@@ -15,7 +15,7 @@ def queues(tenant: str, page_token: str) -> Call[Page[Traffic]]:
     request = pb.ListQueuesRequest(tenant=tenant, page_token=page_token)
 
     def read(answer: pb.ListQueuesResponse) -> Page[Traffic]:
-        return Page(tuple(map(convert.traffic, answer.queues)), answer.next_page_token)
+        return Page(tuple(map(admin_answers.traffic, answer.queues)), answer.next_page_token)
 
     return Call("ListQueues", request, read, service="admin")
 
@@ -25,7 +25,7 @@ def tenants(tenant: str, page_token: str) -> Call[Page[Traffic]]:
     request = pb.ListTenantsRequest(tenant=tenant, page_token=page_token)
 
     def read(answer: pb.ListTenantsResponse) -> Page[Traffic]:
-        return Page(tuple(map(convert.traffic, answer.tenants)), answer.next_page_token)
+        return Page(tuple(map(admin_answers.traffic, answer.tenants)), answer.next_page_token)
 
     return Call("ListTenants", request, read, service="admin")
 
@@ -35,7 +35,7 @@ def gates(tenant: str, page_token: str) -> Call[Page[Gate]]:
     request = pb.ListGatesRequest(tenant=tenant, page_token=page_token)
 
     def read(answer: pb.ListGatesResponse) -> Page[Gate]:
-        return Page(tuple(map(convert.gate, answer.gates)), answer.next_page_token)
+        return Page(tuple(map(admin_answers.gate, answer.gates)), answer.next_page_token)
 
     return Call("ListGates", request, read, service="admin")
 
@@ -72,4 +72,4 @@ def resume_tenant(tenant: str) -> Call[Gate]:
 
 def _gate(answer: pb.UpdateGateResponse | pb.PauseQueueResponse) -> Gate:
     """The gate of an answer that holds one."""
-    return convert.gate(answer.gate)
+    return admin_answers.gate(answer.gate)

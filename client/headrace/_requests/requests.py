@@ -15,7 +15,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from headrace._models.enums import CountGroup, JobOrder, JobView
-from headrace._requests import convert, spec
+from headrace._requests import admin_answers, convert, event_message, spec
 from headrace.info import Counts, Instance, JobEvent, JobInfo, JobType, Page, ServerInfo, StopResult
 from headrace.options import JobChanges, JobFilters, JobOptions, Span
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2
@@ -234,7 +234,7 @@ def events_page(
     )
 
     def read(answer: job_service_pb2.ListJobEventsResponse) -> Page[JobEvent]:
-        return Page(tuple(map(convert.event, answer.events)), answer.next_page_token)
+        return Page(tuple(map(event_message.event, answer.events)), answer.next_page_token)
 
     return Call("ListJobEvents", request, read)
 
@@ -248,13 +248,13 @@ def types(tenant: str) -> Call[tuple[JobType, ...]]:
 def server_info(tenant: str) -> Call[ServerInfo]:
     """GetServerInfo."""
     request = admin_service_pb2.GetServerInfoRequest(tenant=tenant)
-    return Call("GetServerInfo", request, convert.server_info, service="admin")
+    return Call("GetServerInfo", request, admin_answers.server_info, service="admin")
 
 
 def instances(tenant: str) -> Call[tuple[Instance, ...]]:
     """ListInstances."""
     request = admin_service_pb2.ListInstancesRequest(tenant=tenant)
-    return Call("ListInstances", request, convert.instances, service="admin")
+    return Call("ListInstances", request, admin_answers.instances, service="admin")
 
 
 def _job(answer: Any) -> JobInfo:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from contract.operations import Clock
+from contract.tables import engine_of
+from sqlalchemy import Engine
 
 from headrace_server.domain.change import Change
 from headrace_server.store import SqlStore
@@ -49,6 +51,13 @@ def url(database: str, request: pytest.FixtureRequest) -> Iterator[str]:
         yield f"sqlite:///{shutil.copy(template, request.getfixturevalue('tmp_path'))}"
         return
     yield request.getfixturevalue("shared_url")
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    """Another way to it."""
+    with engine_of(url) as made:
+        yield made
 
 
 @pytest_asyncio.fixture

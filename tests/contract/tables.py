@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from headrace_server.store import sql
 
@@ -15,11 +15,17 @@ def file_of(url: str) -> Path:
 
 
 @contextmanager
-def connected(url: str) -> Iterator[Connection]:
-    """A connection of somebody else; what it changes is to be committed."""
+def engine_of(url: str) -> Iterator[Engine]:
+    """Another way to the database than the store's own."""
     engine = sql.of_url(url).owner_engine(url)
     try:
-        with engine.connect() as connection:
-            yield connection
+        yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """A connection of another owner; what it changes is to be committed."""
+    with engine_of(url) as engine, engine.connect() as connection:
+        yield connection

@@ -2,7 +2,7 @@
 happens to it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from contract.operations import (
     stop,
     submit,
 )
-from sqlalchemy import Engine, create_engine, insert, select, text, update
+from sqlalchemy import Engine, insert, select, text, update
 
 from headrace_server.codec import admin_answers
 from headrace_server.config import Settings
@@ -46,14 +46,6 @@ from support.next_version.rows import ABOUT, RAW, UNKNOWN, with_raw, with_raw_at
 
 THRICE = RetryPolicy(max_attempts=3, initial_backoff=0)
 EVERY = Retention(SECOND, SECOND, SECOND)
-
-
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    """Another way to the database."""
-    made = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-    yield made
-    made.dispose()
 
 
 def stored(engine: Engine, job: Job, column: str) -> Any:

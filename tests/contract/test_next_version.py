@@ -3,7 +3,7 @@ over the store.
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -25,7 +25,7 @@ from contract.operations import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, create_engine, insert, select, update
+from sqlalchemy import Engine, insert, select, update
 
 from headrace_server.codec import admin_answers, answers, event_message, job_message
 from headrace_server.codec.event_bodies import FORMATS
@@ -58,14 +58,6 @@ async def store(url: str, clock: Clock) -> AsyncIterator[SqlStore]:
     )
     yield opened
     await opened.close()
-
-
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    """Another way to the database."""
-    made = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-    yield made
-    made.dispose()
 
 
 async def made(store: SqlStore, state: str, kind: str) -> Job:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from contract.operations import FAULT, LOST, SECOND, Clock, claim, end, found, now, page, run, stop, submit
-from sqlalchemy import create_engine, text
+from contract.tables import connected
+from sqlalchemy import text
 
 from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.event import EventKind
@@ -41,11 +42,10 @@ def refuse(url: str, database: str) -> Callable[..., None]:
     """
 
     def make(when: str, what: str = "UPDATE") -> None:
-        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-        with engine.begin() as connection:
+        with connected(url) as connection:
             for statement in _TRIGGERS[database]:
                 connection.execute(text(statement.format(when=when, what=what)))
-        engine.dispose()
+            connection.commit()
 
     return make
 
@@ -55,11 +55,10 @@ def allow(url: str) -> Callable[[], None]:
     """Has it refuse nothing more."""
 
     def make() -> None:
-        engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
-        with engine.begin() as connection:
+        with connected(url) as connection:
             on = "" if url.startswith("sqlite") else " ON job"
             connection.execute(text(f"DROP TRIGGER refuses{on}"))
-        engine.dispose()
+            connection.commit()
 
     return make
 

@@ -174,6 +174,14 @@ class Dialect(ABC):
         """
 
     @abstractmethod
+    def state(self, connection: Connection) -> object:
+        """Return a value that is another one once another connection has written.
+
+        It is None where the database does not say so. What this connection writes itself does not
+        change it.
+        """
+
+    @abstractmethod
     def write_back(self, engine: Engine) -> bool:
         """Tidy up after the last of the work; return False when another user was in the way.
 

@@ -206,6 +206,10 @@ class _Postgresql(Dialect):
     def reads_on(self, _error: BaseException) -> bool:
         return False  # It takes no text that is none.
 
+    def state(self, _connection: Connection) -> object:
+        """Others may be writing: a row is to be locked, and so is read."""
+        return None
+
     def write_back(self, _engine: Engine) -> bool:
         return True  # It does by itself.
 

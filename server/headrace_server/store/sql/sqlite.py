@@ -306,6 +306,12 @@ class _Sqlite(Dialect):
         _damaged.set()
         return True
 
+    def state(self, connection: Connection) -> object:
+        """A number of each connection's own: so the connection is a part of it."""
+        driver: Any = connection.connection.driver_connection
+        (version,) = connection.connection.cursor().execute("PRAGMA data_version").fetchone()
+        return driver, version
+
     def write_back(self, engine: Engine) -> bool:
         return truncate_log(engine)
 

@@ -8,6 +8,7 @@ changed job once, in its last state, every event in order, and what follows in t
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Protocol
 
 from sqlalchemy import Connection, and_, bindparam, delete, literal_column, select, update
@@ -92,8 +93,9 @@ class UnitOfWork:
 
     `seq` is the last place in its log, and `now` is its time.
 
-    waiting: how many jobs are held or queued. announcer: what is to be broadcast as well. Nothing
-    here commits: what is flushed becomes true, and may be told, only after the caller's COMMIT.
+    waiting: how many jobs are held or queued. announcer: what is to be broadcast as well. known:
+    jobs of which it is certain what is stored, so that they are not read. Nothing here commits:
+    what is flushed becomes true, and may be told, only after the caller's COMMIT.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class UnitOfWork:
         now: int,
         waiting: int,
         announcer: Beside | None = None,
+        known: Mapping[str, Job] = MappingProxyType({}),
     ) -> None:
         self.connection = connection
         self.number = number
@@ -120,18 +123,21 @@ class UnitOfWork:
         self.wrote = False
         """Whether anything has been written. Who writes past the unit of work says so."""
         self._announcer = announcer
+        self._known = known
         self._stored: dict[str, Job | None] = {}
         self._pending: dict[str, Change] = {}
         self._submitted: list[Submission] = []
         self._deleted: list[str] = []
 
     def load(self, job_ids: Iterable[str], *, free: bool = False) -> None:
-        """Read the jobs that are not known yet, in one statement, and let nobody else change them.
+        """Read the jobs that are not known, in one statement, and let nobody else change them.
 
         They are locked in the order of their ids, so that nobody waits for one who waits for him.
         free: leave out those that another is changing; who holds others already must not wait.
         """
         wanted = [job_id for job_id in dict.fromkeys(job_ids) if job_id not in self.jobs]
+        if self._known:
+            wanted = [job_id for job_id in wanted if not self._recall(job_id)]
         if wanted:
             if not free:
                 self.jobs.update(dict.fromkeys(wanted))
@@ -141,6 +147,14 @@ class UnitOfWork:
                 if stored.kept:
                     stored = self._with_revision(stored)
                 self.jobs[stored.job_id] = self._stored[stored.job_id] = stored
+
+    def _recall(self, job_id: str) -> bool:
+        """Whether the job is known as it is stored."""
+        known = self._known.get(job_id)
+        if known is None:
+            return False
+        self.jobs[job_id] = self._stored[job_id] = known
+        return True
 
     def _with_revision(self, stored: Job) -> Job:
         """Give a job whose revision cannot be read that of its last event.

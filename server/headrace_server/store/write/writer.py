@@ -5,7 +5,7 @@
     queue             ───────────█────────────█─────────────█────          │
     writer thread          ┌── batch 1 ──┐┌───────── batch 2 ─────────┐    │
                            BEGIN … COMMIT BEGIN IMMEDIATE              │    │
-                                          load   every row that is named, in one SELECT
+                                          load   every row that is named and not known (see held_jobs), in one SELECT
                                           fold   each piece of work in turn, by the domain's decisions
                                           flush  one UPDATE for each job, all events, what is
                                           derived
@@ -61,6 +61,7 @@ from headrace_server.store.sql import Dialect
 from headrace_server.store.sql.transaction import transaction
 from headrace_server.store.write.batch_marker import Marker
 from headrace_server.store.write.commit_order import CommitOrder
+from headrace_server.store.write.held_jobs import HeldJobs
 from headrace_server.store.write.operations import Phase, WriteOperation
 from headrace_server.store.write.unit_of_work import Beside, UnitOfWork
 from headrace_server.store.write.waiting_count import WaitingCount
@@ -122,6 +123,7 @@ class Writer:
 
         It is None once that was written back.
         """
+        self._held = HeldJobs()
         self._clock = clock
         self._on_commit = on_commit
         self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
@@ -275,6 +277,7 @@ class Writer:
                 now=self._clock(),
                 waiting=waiting,
                 announcer=self._announcer,
+                known=self._held.since(self._database.state(connection)),
             )
             outcomes = [
                 outcome
@@ -288,6 +291,7 @@ class Writer:
                     return True
                 self._marker.tidy(connection)
             with self._order.commit() as tell_after_others:
+                self._held.committing(unit.changes)
                 try:
                     connection.commit()
                 except Exception as error:
@@ -300,6 +304,7 @@ class Writer:
                 if self._marker is not None:
                     self._marker.committed()
                 self._seq = unit.seq
+                self._held.committed(unit.changes.values())
                 if unit.wrote:
                     self._outage.over()
                     self._written_at = time.monotonic()

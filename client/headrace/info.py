@@ -194,6 +194,8 @@ class JobType:
 
     No job has run in that process before, and none runs in it afterwards.
     """
+    concurrency: int = 1
+    """How many runs of the type may share a worker process; with 1, none does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ type that pydantic can make from one: an Enum, a dataclass, a UUID. `headrace.te
 in a plain unit test.
 
 A worker uses the rest: `load` finds the jobs of modules, `execute` runs one, `interrupt` is its
-answer to SIGTERM.
+answer to SIGTERM, a `TaskRun` is one of several runs on one event loop.
 """
 
 from headrace._models.retry_policy import RetryPolicy
@@ -40,7 +40,7 @@ from headrace._work.attempt import (
 )
 from headrace._work.context import JobContext
 from headrace._work.definition import Job, JobDefinition, ResourceDefinition, job, resource
-from headrace._work.execute import execute
+from headrace._work.execute import TaskRun, execute
 from headrace._work.fingerprint import Fingerprint, fingerprint
 from headrace._work.interrupt import interrupt
 from headrace._work.load import Loaded, installed, load
@@ -78,6 +78,7 @@ __all__ = [
     "RetryPolicy",
     "RunInfo",
     "Signature",
+    "TaskRun",
     "execute",
     "fingerprint",
     "installed",

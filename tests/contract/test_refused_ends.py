@@ -81,7 +81,7 @@ async def ended(
 
     outage = Outage(logging.getLogger(__name__), "runs cannot write", "they write again")
     active = ActiveRun(job, "{}", store, spawn=spawn, on_lost=lost, hold_back=lambda *_: None, outage=outage)
-    active.escalation = StopEscalation(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
+    active.escalation = StopEscalation(active, None, lambda _slot: None, lambda: None)  # type: ignore[arg-type] # nothing is sent
     for name, value in results:
         active.set_result(name, value)
     if messages:

@@ -71,6 +71,14 @@ def test_results(client: Client, type_name: str, parameters: dict[str, Any], res
     assert client.run(type_name, parameters).result == result
 
 
+def test_a_worker_that_is_shared(client: Client) -> None:
+    """A type says that its runs share a worker, and each has its own words and result."""
+    assert [one.type for one in client.types() if one.concurrency > 1] == ["hook.call"]
+    jobs = [client.submit("hook.call", {"url": f"u{number}"}) for number in range(20)]
+    assert [job.result(30)["url"] for job in jobs] == [f"u{number}" for number in range(20)]
+    assert [texts(client, job.job_id) for job in jobs] == [[f"calling u{number}"] for number in range(20)]
+
+
 def test_a_process_of_its_own(client: Client) -> None:
     """Each run of a fresh type is in another process."""
     assert [one.type for one in client.types() if one.fresh] == ["legacy.convert"]

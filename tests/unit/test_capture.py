@@ -8,9 +8,7 @@ OUT = 2
 
 
 def _capture(size: int = 1000) -> Capture:
-    capture = Capture(OutputLimits(size, 1000))
-    capture.begin()
-    return capture
+    return Capture(OutputLimits(size, 1000))
 
 
 def _texts(capture: Capture, data: bytes) -> list[str]:

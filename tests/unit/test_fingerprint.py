@@ -99,6 +99,7 @@ def test_other_fields_of_a_class() -> None:
         "@job('it', retry_policy=RetryPolicy(2))\ndef it(ctx, a: int, b: str = 'x'): ...",
         "@job('it', workspace=True)\ndef it(ctx, a: int, b: str = 'x'): ...",
         "@job('it', fresh=True)\ndef it(ctx, a: int, b: str = 'x'): ...",
+        "@job('it', concurrency=2)\nasync def it(ctx, a: int, b: str = 'x'): ...",
     ],
 )
 def test_other_settings(other: str) -> None:

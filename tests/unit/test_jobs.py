@@ -1,5 +1,6 @@
 """headrace.jobs: how a module says that it has jobs, and how those are found."""
 
+import functools
 import subprocess
 import sys
 import textwrap
@@ -132,6 +133,45 @@ def test_what_a_type_says_is_bounded_as_a_submit_is(settings: dict[str, Any], wo
     with pytest.raises((ValueError, TypeError), match=words):
         definition_of(made)
     assert job("a.b", attempt_timeout=timedelta(days=10_000 * 365))
+
+
+async def _coroutine(_ctx: JobContext) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"concurrency": 0}, "from 1 to 1000, not 0"),
+        ({"concurrency": 1001}, "from 1 to 1000, not 1001"),
+        ({"concurrency": "many"}, "a whole number, not 'many'"),
+        ({"concurrency": True}, "a whole number, not True"),
+        ({"concurrency": 2, "fresh": True}, "both fresh and has a concurrency"),
+    ],
+)
+def test_a_concurrency_that_cannot_be(settings: dict[str, Any], words: str) -> None:
+    """A concurrency that is no number of runs, or of a fresh type, is refused where it is written."""
+    with pytest.raises((ValueError, TypeError), match=f"a.b.* {words}"):
+        job("a.b", **settings)(_coroutine)
+
+
+def test_only_coroutines_have_a_concurrency() -> None:
+    """A plain function, a wrapper that is one, and a class with a plain run are refused with the way
+    out; a coroutine is taken, as a class too.
+    """
+    with pytest.raises(ValueError, match=r"a\.b has a concurrency, and is no async def: only coroutines"):
+        job("a.b", concurrency=2)(lambda _ctx: None)
+    marked = job("a.b", concurrency=2)(_coroutine)
+    found = definition_of(marked)
+    assert found is not None
+    assert found.concurrency == 2
+    with pytest.raises(ValueError, match="is no async def"):
+        definition_of(functools.wraps(marked)(lambda ctx, *_more: marked(ctx)))
+    plain = type("Plain", (Job,), {"type": "a.b", "run": lambda _self, _ctx: None, "concurrency": 2})
+    with pytest.raises(ValueError, match="is no async def"):
+        definition_of(plain)
+    found = definition_of(type("Made", (Job,), {"type": "a.b", "run": _coroutine, "concurrency": 2}))
+    assert found is not None
+    assert found.concurrency == 2
 
 
 def test_functions_and_classes_are_found(write: Write) -> None:

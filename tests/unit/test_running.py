@@ -77,7 +77,7 @@ async def follow(
         hold_back=lambda _active, back: held.append(back),
         outage=Outage(logging.getLogger(__name__), "runs cannot write", "they write again"),
     )
-    active.escalation = StopEscalation(active, None, lambda _slot: None)  # type: ignore[arg-type] # nothing is sent
+    active.escalation = StopEscalation(active, None, lambda _slot: None, lambda: None)  # type: ignore[arg-type] # nothing is sent
     for decide in decisions:
         active.write(decide)
     look(active)

@@ -28,6 +28,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
+        self.concurrency: Mapping[str, int] = {}
         self.at: list[float] = []
         self._news = asyncio.Event()
 
@@ -36,9 +37,16 @@ class Recorder:
         self.at.append(time.monotonic())
         self._news.set()
 
-    def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
+    def slot_ready(
+        self, slot: str, types: Types, errors: Mapping[str, str], concurrency: Mapping[str, int]
+    ) -> None:
         """A slot is ready."""
+        self.concurrency = concurrency
         self._note("ready", slot, types, errors)
+
+    def slot_closing(self, slot: str) -> None:
+        """A slot takes nothing new."""
+        self._note("closing", slot)
 
     def refused(self, slot: str, run: RunKey) -> None:
         """A run was refused."""
@@ -64,9 +72,9 @@ class Recorder:
         """A run has ended."""
         self._note("finished", slot, run, outcome)
 
-    def slot_lost(self, slot: str, begun: RunKey | None, unbegun: Sequence[RunKey], cause: str) -> None:
+    def slot_lost(self, slot: str, begun: Sequence[RunKey], unbegun: Sequence[RunKey], cause: str) -> None:
         """A slot is lost."""
-        self._note("lost", slot, begun, list(unbegun), cause)
+        self._note("lost", slot, list(begun), list(unbegun), cause)
 
     def of(self, kind: str, run: RunKey | None = None) -> list[tuple[Any, ...]]:
         """The calls of a kind, of one run."""

@@ -38,7 +38,7 @@ async def test_one_run_is_lost_and_no_other(tmp_path: Path, how: str, cause: str
         key = shop.send("fall", how=how)
         behind = [shop.send("noop") for _ in range(5)]
         sent = time.monotonic()
-        assert await shop.recorder.lost() == ("lost", "worker-1", key, behind, cause)
+        assert await shop.recorder.lost() == ("lost", "worker-1", [key], behind, cause)
         assert [call[2] for call in shop.recorder.of("begun") if call[1] == "worker-1"] == [before, key]
         assert "about to fall" in shop.recorder.texts(key)
         if how == "segfault":
@@ -61,7 +61,7 @@ async def test_a_child_that_nobody_understands_is_replaced(tmp_path: Path, text:
         assert await shop.recorder.lost() == (
             "lost",
             "worker-1",
-            key,
+            [key],
             [behind],
             "killed by signal 9 (SIGKILL)",
         )
@@ -108,7 +108,7 @@ async def test_a_child_killed_at_any_moment_leaves_every_run_known(tmp_path: Pat
         for key in last:
             await shop.recorder.outcome(key)
         ended = [call[2] for call in shop.recorder.of("finished")]
-        lost = [call[2] for call in shop.recorder.of("lost") if call[2] is not None]
+        lost = [key for call in shop.recorder.of("lost") for key in call[2]]
         unbegun = [key for call in shop.recorder.of("lost") for key in call[3]]
         assert sorted(ended + lost + unbegun) == sorted([*sent, *last])
         begun = [call[2] for call in shop.recorder.of("begun")]
@@ -143,7 +143,7 @@ async def test_a_module_that_ends_the_process_is_tried_ever_more_slowly(
         assert await shop.recorder.lost(3) == (
             "lost",
             "worker-1",
-            None,
+            [],
             [],
             "exited with code 7 before it was ready: no gate",
         )
@@ -160,7 +160,7 @@ async def test_an_idle_child_that_dies_is_replaced(tmp_path: Path) -> None:
     async with workshop(tmp_path) as shop:
         await shop.run("noop")
         shop.pool.kill("worker-1")
-        assert await shop.recorder.lost() == ("lost", "worker-1", None, [], "killed by signal 9 (SIGKILL)")
+        assert await shop.recorder.lost() == ("lost", "worker-1", [], [], "killed by signal 9 (SIGKILL)")
         await shop.recorder.ready(2)
         assert shop.pool.counters() == {"children": 1, "restarts": 1, "runs": 1}
 
@@ -233,7 +233,7 @@ async def test_close_leaves_nothing_behind(tmp_path: Path) -> None:
             (tmp_path / "pids").unlink()
             behind = shop.send("noop")
             supervisor = shop.pool.supervisor_pid
-        assert shop.recorder.lost_slot("worker-1") == (key, [behind], "killed when the pool was closed")
+        assert shop.recorder.lost_slot("worker-1") == ([key], [behind], "killed when the pool was closed")
         assert len(shop.recorder.of("lost")) == 3
         assert not alive(*pids, pid, supervisor)
         assert open_fds() == own

@@ -55,7 +55,7 @@ async def test_a_child_that_takes_nothing(
         assert pid
         os.kill(pid, signal.SIGSTOP)
         run = shop.send("noop")
-        assert (await shop.recorder.lost())[2:4] == (None, [run])
+        assert (await shop.recorder.lost())[2:4] == ([], [run])
         assert f"worker process {pid} has not taken the run that it was handed: it is killed" in caplog.text
         await shop.recorder.ready(2)
         assert (await shop.run("noop")).error is None

@@ -68,13 +68,11 @@ async def test_a_child_killed_while_it_retires_loses_nothing(tmp_path: Path) -> 
             await shop.recorder.until(
                 lambda: (
                     len(shop.recorder.of("finished"))
-                    + sum(len(call[3]) + (call[2] is not None) for call in shop.recorder.of("lost"))
+                    + sum(len(call[3]) + len(call[2]) for call in shop.recorder.of("lost"))
                     == known  # noqa: B023 - called in this turn of the loop only
                 ),
                 "the end of all",
             )
         ended = [call[2] for call in shop.recorder.of("finished")]
-        lost = [
-            key for call in shop.recorder.of("lost") for key in (*call[3], *([call[2]] if call[2] else []))
-        ]
+        lost = [key for call in shop.recorder.of("lost") for key in (*call[3], *call[2])]
         assert sorted(ended + lost) == sorted(keys)

@@ -128,8 +128,8 @@ async def test_a_killed_supervisor_is_replaced(tmp_path: Path) -> None:
             await shop.recorder.lost(2)
             assert not witness.alive()
             witness.close()
-            assert shop.recorder.lost_slot("worker-1") == (key, [], "killed with its supervisor")
-            assert shop.recorder.lost_slot("worker-2") == (stuck, [behind], "killed with its supervisor")
+            assert shop.recorder.lost_slot("worker-1") == ([key], [], "killed with its supervisor")
+            assert shop.recorder.lost_slot("worker-2") == ([stuck], [behind], "killed with its supervisor")
             await shop.recorder.ready(4)
             assert (await shop.run("noop")).error is None
             assert shop.pool.supervisor_pid not in (None, supervisor)

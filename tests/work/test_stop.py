@@ -68,7 +68,7 @@ async def test_sigterm_is_not_enough_for_c_code_and_sigkill_is(tmp_path: Path) -
         shop.pool.flag_stop("worker-1", key, "now")
         shop.pool.terminate("worker-1", key)
         shop.pool.kill("worker-1")
-        assert await shop.recorder.lost() == ("lost", "worker-1", key, [], "killed by signal 9 (SIGKILL)")
+        assert await shop.recorder.lost() == ("lost", "worker-1", [key], [], "killed by signal 9 (SIGKILL)")
         assert not alive(pid)
         await shop.recorder.ready(2)
         assert (await shop.run("noop")).error is None
@@ -93,7 +93,7 @@ async def test_no_process_outlives_a_kill(tmp_path: Path) -> None:
         pids = [int(pid) for pid in (await note_of(tmp_path / "pids")).split()]
         witness = Witness(*pids)
         shop.pool.kill("worker-1")
-        assert (await shop.recorder.lost())[2] == key
+        assert (await shop.recorder.lost())[2] == [key]
         assert not witness.alive()
         witness.close()
         await fact(lambda: not list((tmp_path / "workspaces").iterdir()), "the removal of the workspace")

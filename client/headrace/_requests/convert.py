@@ -83,6 +83,7 @@ def job_type(message: job_pb2.JobType) -> info.JobType:
         load_error=message.load_error,
         workspace=message.workspace,
         fresh=message.fresh,
+        concurrency=message.concurrency or 1,
     )
 
 

@@ -18,6 +18,9 @@ from headrace._work.signature import Signature, read_signature
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+CONCURRENCY_MAX = 1_000
+"""The most runs that may share a worker process."""
+
 TIMEOUT_MAX = timedelta(seconds=315_576_000_000)
 """10,000 years: the longest length of time of the contract."""
 
@@ -40,6 +43,7 @@ class Job:
     attempt_timeout: ClassVar[timedelta | None] = None
     workspace: ClassVar[bool] = False
     fresh: ClassVar[bool] = False
+    concurrency: ClassVar[int] = 1
 
     # Not declared as a method: the parameters behind ctx are the subclass's own.
     run: Callable[..., Any]
@@ -63,6 +67,8 @@ class JobDefinition:
     workspace: bool = False
     fresh: bool = False
     """Whether each run has a worker process of its own."""
+    concurrency: int = 1
+    """How many runs may share a worker process."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.type, str) or not _TYPE.fullmatch(self.type):
@@ -73,6 +79,27 @@ class JobDefinition:
             self._check_timeout(self.attempt_timeout)
         if not isinstance(self.retry_policy, RetryPolicy):
             raise TypeError(f"the retry_policy of {self.type} is a RetryPolicy, not {self.retry_policy!r}")
+        self._check_concurrency()
+
+    def _check_concurrency(self) -> None:
+        if not isinstance(self.concurrency, int) or isinstance(self.concurrency, bool):
+            raise TypeError(f"the concurrency of {self.type} is a whole number, not {self.concurrency!r}")
+        if self.concurrency == 1:
+            return
+        if not 1 <= self.concurrency <= CONCURRENCY_MAX:
+            raise ValueError(
+                f"the concurrency of {self.type} is from 1 to {CONCURRENCY_MAX}, not {self.concurrency}"
+            )
+        if self.fresh:
+            raise ValueError(
+                f"{self.type} is both fresh and has a concurrency: a run has a worker process of its own, "
+                "or shares one"
+            )
+        if not inspect.iscoroutinefunction(self.function):
+            raise ValueError(
+                f"{self.type} has a concurrency, and is no async def: only coroutines can share a worker "
+                "process; other jobs run beside each other in several workers"
+            )
 
     def _check_timeout(self, timeout: timedelta) -> None:
         if not isinstance(timeout, timedelta):
@@ -137,6 +164,7 @@ def job(
     attempt_timeout: timedelta | None = None,
     workspace: bool = False,
     fresh: bool = False,
+    concurrency: int = 1,
 ) -> Callable[[F], F]:
     """Make a function a job: `@job("image.resize", retry_policy=RetryPolicy(max_attempts=3))`.
 
@@ -147,8 +175,10 @@ def job(
     attempt_timeout is the longest run of one attempt. workspace: it uses ctx.workspace, so that it
     waits in its queue while the disk is too full for that. fresh: each run has a worker process of
     its own, in which no job has run before and none will after; one is made ahead, so that it costs
-    the start of a process, but no wait while there is one. Raises ValueError or TypeError where the
-    mark itself is wrong.
+    the start of a process, but no wait while there is one. concurrency: so many runs of an `async
+    def` share a worker process and its event loop, so that one that waits costs no process; what
+    they then have in common stands in docs/jobs.md. Raises ValueError or TypeError where the mark
+    itself is wrong.
     """
     if not isinstance(type, str):
         raise TypeError('a job needs a type: @job("image.resize")')
@@ -161,7 +191,15 @@ def job(
         setattr(
             function,
             _JOB,
-            JobDefinition(type, function, retry_policy or RetryPolicy(), attempt_timeout, workspace, fresh),
+            JobDefinition(
+                type,
+                function,
+                retry_policy or RetryPolicy(),
+                attempt_timeout,
+                workspace,
+                fresh,
+                concurrency,
+            ),
         )
         return function
 
@@ -219,7 +257,13 @@ def definition_of(thing: object) -> JobDefinition | None:
                 f"job class {thing.__qualname__} sets {name}, which nobody reads: call it {right}"
             )
     return JobDefinition(
-        thing.type, thing, thing.retry_policy, thing.attempt_timeout, thing.workspace, thing.fresh
+        thing.type,
+        thing,
+        thing.retry_policy,
+        thing.attempt_timeout,
+        thing.workspace,
+        thing.fresh,
+        thing.concurrency,
     )
 
 

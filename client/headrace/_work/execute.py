@@ -3,10 +3,11 @@
 Nothing that the code does leaves this module as an exception.
 """
 
+import asyncio
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -59,6 +60,62 @@ def execute(
     return replace(ending, interrupted=True) if stop.interrupted else ending
 
 
+class TaskRun:
+    """One run as a task of an event loop that others share: see `execute`.
+
+    Whoever owns the loop makes a task of `end()`, looks for stops with `look`, and reads `ending`
+    when the task is done. beside: whether the run has other tasks than that.
+    """
+
+    def __init__(
+        self,
+        definition: JobDefinition,
+        run: RunInfo,
+        reporter: Reporter,
+        resources: Resources,
+        *,
+        beside: Callable[[], bool],
+        max_results: int = RESULTS_MAX,
+    ) -> None:
+        self._stop = StopDelivery(reporter)
+        self._stop.cancels = beside
+        self._run = _Run(definition, run, reporter, resources, stop=self._stop, results=Results(max_results))
+        self._task: asyncio.Task[Any] | None = None
+        self._ending: Ending | None = None
+
+    async def end(self) -> None:
+        """Run the job's code to its end. Raises nothing."""
+        self._task = asyncio.current_task()
+        try:
+            self._ending = await self._run.ending_on_loop()
+        except JobStopped:
+            self._ending = Ending(aborted=True, stop_seen=True)
+        except BaseException as error:  # noqa: BLE001 - as in `execute`
+            self._ending = Ending(
+                error=undescribed(its(error, "__context__") or error), stop_seen=self._stop.seen
+            )
+        finally:
+            self._task = None
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended; for a task that was cancelled before its first step, by that."""
+        ended = self._ending or Ending(error=failure(asyncio.CancelledError()), stop_seen=self._stop.seen)
+        return replace(ended, interrupted=True) if self._stop.interrupted else ended
+
+    def look(self) -> None:
+        """Cancel the job's code once if a stop is due: see StopDelivery."""
+        if self._task is not None and self._stop.due():
+            self.interrupt()
+
+    def interrupt(self) -> None:
+        """Cancel the job's code where it stands, each time that this is called."""
+        if self._task is not None:
+            self._stop.interrupted = True
+            self._stop.take()
+            self._task.cancel()
+
+
 class _Run:
     def __init__(
         self,
@@ -81,30 +138,62 @@ class _Run:
 
     def ending(self) -> Ending:
         try:
-            params = parameters(self.definition, self.run.parameters)
-            context = JobContext(
-                self.run,
-                params,
-                self.reporter,
-                self.resources,
-                stop=self.stop,
-                results=self.results,
-                workspace=self.definition.workspace,
-            )
-            call = self._callable()
+            context, call, keywords = self._prepared()
         except JobStopped as error:
             self._code_has_ended(error)
             raise
         except BaseException as error:  # noqa: BLE001 - the job's constructor may raise anything
             self._code_has_ended(error)
-            return Ending(error=failure(error, kind=ErrorKind.SETUP_FAILED), stop_seen=self.stop.seen)
+            return self._not_prepared(error)
         try:
-            value = self._returned(call, context, self._keywords(params))
+            value = self._returned(call, context, keywords)
             self._code_has_ended(None)
             return Ending(result=self.results.returned(value), stop_seen=self.stop.seen)
         except BaseException as error:  # noqa: BLE001 - and so may its code
             self._code_has_ended(error)
             return self._raised(error, context)
+
+    async def ending_on_loop(self) -> Ending:
+        """Do the same for a coroutine, on the loop that runs."""
+        try:
+            context, call, keywords = self._prepared()
+        except JobStopped as error:
+            self._end_fork(error)
+            raise
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._end_fork(error)
+            return self._not_prepared(error)
+        try:
+            value = self._dumped(await self._awaited(call(context, **keywords)))
+            self._end_fork(None)
+            return Ending(result=self.results.returned(value), stop_seen=self.stop.seen)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._end_fork(error)
+            return self._raised(error, context)
+
+    async def _awaited(self, awaitable: Awaitable[Any]) -> Any:
+        try:
+            return await awaitable
+        except asyncio.CancelledError:
+            if self.stop.raised:
+                raise self.stop.take() from None
+            raise
+
+    def _prepared(self) -> tuple[JobContext, Callable[..., Any], Mapping[str, Any]]:
+        params = parameters(self.definition, self.run.parameters)
+        context = JobContext(
+            self.run,
+            params,
+            self.reporter,
+            self.resources,
+            stop=self.stop,
+            results=self.results,
+            workspace=self.definition.workspace,
+        )
+        return context, self._callable(), self._keywords(params)
+
+    def _not_prepared(self, error: BaseException) -> Ending:
+        return Ending(error=failure(error, kind=ErrorKind.SETUP_FAILED), stop_seen=self.stop.seen)
 
     def _code_has_ended(self, error: BaseException | None) -> None:
         """Restore the recursion limit, and end this process if the job has forked it.
@@ -112,6 +201,10 @@ class _Run:
         The rest of the run goes on as if the job had not been.
         """
         sys.setrecursionlimit(self.recursion_limit)
+        self._end_fork(error)
+
+    def _end_fork(self, error: BaseException | None) -> None:
+        """End this process if the job has forked it."""
         if os.getpid() != self.pid:
             leave(error)
 
@@ -132,7 +225,9 @@ class _Run:
             value = call(context, **keywords)
             return run_coroutine(value, self.stop) if inspect.isawaitable(value) else value
 
-        value = interruptibly(self.stop, code)
+        return self._dumped(interruptibly(self.stop, code))
+
+    def _dumped(self, value: Any) -> Any:
         signature = self.definition.signature
         if value is None or signature.plain_result:
             return value

@@ -8,7 +8,7 @@ the server checks parameters for. These tell.
 
     takes      parameters by name, whether each is required, what is annotated. Not what the default is: the server stores
                that, and `since: float = time.time()` differs in each process
-    settings   attempts, waits, timeout, workspace, fresh
+    settings   attempts, waits, timeout, workspace, fresh, concurrency
 
 Nothing here may differ by the process alone: no address, no order of a set, no value that is made
 at the import. And no pydantic, which workers do not import: a model is known by its annotations.
@@ -47,6 +47,7 @@ def fingerprint(definition: JobDefinition) -> Fingerprint:
         definition.attempt_timeout,
         definition.workspace,
         definition.fresh,
+        definition.concurrency,
     )
     return Fingerprint(_digest(takes), _digest(map(repr, settings)))
 

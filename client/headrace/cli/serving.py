@@ -173,6 +173,8 @@ def _write_type(one: JobType) -> None:
         write("  uses a workspace, and waits for disk space where there is none")
     if one.fresh:
         write("  each run has a worker process of its own")
+    if one.concurrency > 1:
+        write(f"  up to {one.concurrency} runs share a worker process")
     if one.attempt_timeout is not None:
         write(f"  each run takes at most {show_span(one.attempt_timeout)}")
     required, properties = _schema(one)

@@ -1371,6 +1371,7 @@ class JobType(_message.Message):
     LOAD_ERROR_FIELD_NUMBER: _builtins.int
     WORKSPACE_FIELD_NUMBER: _builtins.int
     FRESH_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """Its name, as in JobSpec.type. Empty for what failed to load."""
     description: _builtins.str
@@ -1397,6 +1398,10 @@ class JobType(_message.Message):
     """Whether each run has a worker process of its own, in which no job has run before and none runs
     after it.
     """
+    concurrency: _builtins.int
+    """How many runs may share a worker process, 1 to 1000: with 1, none does. 0 for what failed to
+    load, and from a server that does not say.
+    """
     @_builtins.property
     def retry_policy(self) -> Global___RetryPolicy:
         """Its retry policy."""
@@ -1419,10 +1424,11 @@ class JobType(_message.Message):
         load_error: _builtins.str = ...,
         workspace: _builtins.bool = ...,
         fresh: _builtins.bool = ...,
+        concurrency: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attempt_timeout", b"attempt_timeout", "retry_policy", b"retry_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_timeout", b"attempt_timeout", "description", b"description", "fresh", b"fresh", "instance_count", b"instance_count", "load_error", b"load_error", "module", b"module", "parameters_schema", b"parameters_schema", "result_schema", b"result_schema", "retry_policy", b"retry_policy", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_timeout", b"attempt_timeout", "concurrency", b"concurrency", "description", b"description", "fresh", b"fresh", "instance_count", b"instance_count", "load_error", b"load_error", "module", b"module", "parameters_schema", b"parameters_schema", "result_schema", b"result_schema", "retry_policy", b"retry_policy", "type", b"type", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -58,6 +58,7 @@ def job_type(info: TypeInfo, instances: int) -> job_pb2.JobType:
         load_error=info.load_error,
         workspace=info.needs_workspace,
         fresh=info.fresh,
+        concurrency=info.concurrency if info.type else 0,
     )
     if info.type:
         message.retry_policy.CopyFrom(retry_policy(info.defaults.retry))

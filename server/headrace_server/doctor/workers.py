@@ -73,13 +73,20 @@ class _Waiting:
         self.heard = asyncio.Event()
         self.lost = ""
 
-    def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:  # noqa: ARG002
+    def slot_ready(
+        self,
+        slot: str,  # noqa: ARG002
+        types: Types,  # noqa: ARG002
+        errors: Mapping[str, str],  # noqa: ARG002
+        concurrency: Mapping[str, int],  # noqa: ARG002
+    ) -> None:
         self.heard.set()
 
-    def slot_lost(self, slot: str, begun: RunKey | None, unbegun: Sequence[RunKey], cause: str) -> None:  # noqa: ARG002
+    def slot_lost(self, slot: str, begun: Sequence[RunKey], unbegun: Sequence[RunKey], cause: str) -> None:  # noqa: ARG002
         self.lost = self.lost or cause
         self.heard.set()
 
+    def slot_closing(self, slot: str) -> None: ...
     def refused(self, slot: str, run: RunKey) -> None: ...
     def begun(self, slot: str, run: RunKey) -> None: ...
     def progressed(self, slot: str, run: RunKey, progress: ProgressReport) -> None: ...

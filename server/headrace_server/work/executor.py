@@ -5,10 +5,10 @@
 
 A run is one claim of one job, handed to a slot after its start permit is on disk. A slot has one
 run at a time, and may have others waiting behind it: it begins them in the order in which they were
-handed over, and those that it has not begun can be recalled. An executor shows as many slots as it
-can have runs at once; the dispatcher knows nothing else of how it has them. In the pool, a slot is
-a place for one child: when that ends, another is started. Where one child had the runs of several
-slots, its end would be the loss of each of them.
+handed over, and those that it has not begun can be recalled. Of some types it has several at once:
+then all of its runs are of that type, and its end is the loss of each of them. The dispatcher knows
+nothing else of how an executor has its runs. In the pool, a slot is a place for one child: when
+that ends, another is started.
 
 An executor knows of each run exactly whether it had begun, had finished, or never began. In the
 pool, what a child says survives its death in the socket, which is read to its end before the slot
@@ -53,10 +53,20 @@ class ExecutorListener(Protocol):
     Called on the event loop's thread, in order for each slot.
     """
 
-    def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
+    def slot_ready(
+        self, slot: str, types: Types, errors: Mapping[str, str], concurrency: Mapping[str, int]
+    ) -> None:
         """Note that the slot's child has loaded the job modules, and waits for these types.
 
-        `errors` says by module why it has not loaded all.
+        `errors` says by module why it has not loaded all; `concurrency` how many runs of a type it
+        has at once, where that is more than one.
+        """
+        ...
+
+    def slot_closing(self, slot: str) -> None:
+        """Note that the slot's child takes nothing new; what it has begun goes on.
+
+        Then slot_ready or slot_lost follows.
         """
         ...
 
@@ -90,11 +100,11 @@ class ExecutorListener(Protocol):
         """
         ...
 
-    def slot_lost(self, slot: str, begun: RunKey | None, unbegun: Sequence[RunKey], cause: str) -> None:
+    def slot_lost(self, slot: str, begun: Sequence[RunKey], unbegun: Sequence[RunKey], cause: str) -> None:
         """The slot's child is dead, and so is every process below it. Another is being started.
 
-        begun: the run that was under way, if any. unbegun: runs handed over and never begun. cause:
-        a phrase such as "killed by signal 9 (SIGKILL)", "exited with code 3", or why it could not
+        begun: the runs that were under way. unbegun: runs handed over and never begun. cause: a
+        phrase such as "killed by signal 9 (SIGKILL)", "exited with code 3", or why it could not
         start.
         """
         ...
@@ -127,7 +137,10 @@ class Executor(Protocol):
         ...
 
     def terminate(self, slot: str, run: RunKey) -> None:
-        """SIGTERM to the child. One that has gone on to another run ignores it."""
+        """SIGTERM to the child. One that has gone on to another run ignores it.
+
+        A run that is not alone in its child is interrupted in another way, and the others are not.
+        """
         ...
 
     def pause(self, slot: str) -> None:

@@ -36,6 +36,7 @@ class TypeInfo:
     load_error: str = ""
     needs_workspace: bool = False
     fresh: bool = False
+    concurrency: int = 1
 
 
 class JobTypes(Protocol):

@@ -50,6 +50,7 @@ class JobType:
             defaults=_defaults(definition),
             needs_workspace=definition.workspace,
             fresh=definition.fresh,
+            concurrency=definition.concurrency,
         )
 
     def record(self) -> dict[str, Any]:

@@ -66,8 +66,12 @@ class _Buffer(io.BufferedWriter):
         super().__init__(raw)
         self._on_held = on_held
         self._speakers = speakers
+        self._number = number
 
     def write(self, data: Any) -> int:
+        if self._speakers.shared is not None:
+            self._speakers.say(self._number, bytes(data).decode(_ENCODING, _ERRORS))
+            return memoryview(data).nbytes
         if not self._speakers.heard():
             self._speakers.left_out(bytes(data).decode(_ENCODING, _ERRORS))
             return memoryview(data).nbytes
@@ -96,6 +100,7 @@ class _Text(io.TextIOWrapper):
         self._last = "\n"
         self._on_held = on_held
         self._speakers = speakers
+        self._number = number
 
     @property
     def partial(self) -> bool:
@@ -103,6 +108,9 @@ class _Text(io.TextIOWrapper):
         return self._last != "\n"
 
     def write(self, text: str) -> int:
+        if self._speakers.shared is not None:
+            self._speakers.say(self._number, text)
+            return len(text)
         if not self._speakers.heard():
             self._speakers.left_out(text)
             return len(text)

@@ -1,4 +1,4 @@
-"""A child: the process in which jobs run, one at a time, forked by the supervisor.
+"""A child: the process in which jobs run, forked by the supervisor: one at a time, as a rule.
 
     socket ──run──> take ─> "begun" ─> the job's code ─> its processes end ─> its output is read
                       ▲                                      ─> its workspace goes ─> "finished" ─┐
@@ -16,6 +16,10 @@ Three rules make the pool's knowledge exact, whenever this process dies:
 A run that was cut off where it stood, by a signal or a cancellation, is the last of its process:
 what it was using (a connection in the middle of an answer, a lock) would be the next one's. So is
 one that has left threads, and its end counts when the process is gone.
+
+Runs of a type with a concurrency are in the process together (`shared.sharing`): for these the
+three rules hold one by one, but processes are swept, and the process is compared, when all of them
+have ended.
 
 SIGTERM reaches the job's code only if the stop page names the ticket of the current run. So one
 that was meant for the run before, and came late, does nothing.
@@ -48,6 +52,8 @@ from headrace_server.work.child.necessities import Necessities
 from headrace_server.work.child.process_state import ProcessState
 from headrace_server.work.child.process_traits import quick_traits, slow_traits
 from headrace_server.work.child.reporter import ChildReporter, Flusher
+from headrace_server.work.child.shared.loop_watch import LoopWatch
+from headrace_server.work.child.shared.sharing import Process, Sharing
 from headrace_server.work.child.speakers import Speakers
 from headrace_server.work.child.surroundings import Surroundings
 from headrace_server.work.ipc.channel import Receiver, send
@@ -70,7 +76,7 @@ class ChildSettings:
     `skip`: modules that are not to be imported. `fresh`: each run is the only one of its child.
 
     max_memory: bytes of resident memory, None for any. max_results: bytes of all results of a run.
-    max_messages: of a run. target: where a Client of a job finds this server; empty: where the
+    max_messages, max_output (characters): of a run that shares its child. target: where a Client of a job finds this server; empty: where the
     environment says.
     """
 
@@ -86,6 +92,7 @@ class ChildSettings:
     target: str = ""
     skip: Sequence[str] = ()
     fresh: bool = False
+    max_output: int = 1 << 20
 
 
 def tell_clients(target: str) -> None:
@@ -162,6 +169,9 @@ class Child:
         self._loaded = jobs.Loaded()
         self._resources = jobs.Resources()
         self._has_fresh = False
+        self._sharing: Sharing | None = None
+        self._watch = LoopWatch()
+        self._untaken = b""
         self._held = False
         self._interrupted = False
         self._runs = 0
@@ -189,15 +199,32 @@ class Child:
         self._garbage = Garbage()
         self._has_fresh = self._settings.fresh or any(known.fresh for known in self._loaded.types.values())
         prints = {name: jobs.fingerprint(known) for name, known in sorted(self._loaded.types.items())}
-        loaded = {"types": prints, "errors": self._loaded.errors, "fresh": self._has_fresh}
+        concurrency = {
+            name: known.concurrency for name, known in self._loaded.types.items() if self._is_shared(name)
+        }
+        loaded = {
+            "types": prints,
+            "errors": self._loaded.errors,
+            "fresh": self._has_fresh,
+            "concurrency": concurrency,
+        }
         self._send(encode(("ready", loaded)))
 
     def serve(self) -> None:
         """Take runs until it is time to be replaced, or nobody is there to give any."""
-        while frame := self._receiver.frame():
-            if frame == LEAVE or self._returned(frame) or self._run(*run_of(frame)):
+        while frame := self._next():
+            if frame == LEAVE or self._returned(frame) or self._taken(frame):
                 self._send(encode(("retiring",)))
                 return
+
+    def _next(self) -> bytes:
+        frame, self._untaken = self._untaken, b""
+        return frame or self._receiver.frame()
+
+    def _taken(self, frame: bytes) -> bool:
+        """Have a run, and those that come to share the process; True when they were its last."""
+        ticket, run = run_of(frame)
+        return self._share(frame, run.type) if self._is_shared(run.type) else self._run(ticket, run)
 
     def _returned(self, frame: bytes) -> bool:
         """Give a run back that wants a process of its own, when this one is none any more."""
@@ -209,6 +236,11 @@ class Child:
     def _is_fresh(self, type_name: str) -> bool:
         definition = self._loaded.types.get(type_name)
         return self._settings.fresh or (definition is not None and definition.fresh)
+
+    def _is_shared(self, type_name: str) -> bool:
+        """Whether runs of this type share a process."""
+        definition = self._loaded.types.get(type_name)
+        return definition is not None and definition.concurrency > 1 and not self._settings.fresh
 
     def leave(self) -> NoReturn:
         """End the process as a program ends, but within seconds.
@@ -265,6 +297,67 @@ class Child:
         used = self._is_fresh(run.type)
         return used or self._held or bent or ending.interrupted or self._interrupted or self._worn()
 
+    def _share(self, frame: bytes, type_name: str) -> bool:
+        """Have runs of one type until none is left. True when these were the last of this process."""
+        self._watch.start()
+        self._threads.adopt()
+        sharing = self._sharing = Sharing(self._process(), frame)
+        self._speakers.begin(self._threads.begin())
+        self._streams.begin()
+        self._speakers.share(sharing)
+        limit = sys.getrecursionlimit()
+        began = time.monotonic()
+        held = self._state.call(sharing.serve)
+        seconds = time.monotonic() - began
+        sys.setrecursionlimit(limit)
+        self._garbage.collect(seconds)
+        bent = self._restored(type_name, seconds)
+        threads = self._threads.names(stopped=False)
+        self._speakers.end()
+        self._sharing = None
+        if ended := self._surroundings.settle():
+            self._processes_left(type_name, ended)
+        if not bent:
+            self._surroundings.straighten()
+        if threads or sharing.left_threads:
+            self._held = bool(held)
+            self._left(type_name, "threads", ", ".join(threads), replaced=True)
+        for run, ending in held:
+            run.text.close()
+            run.reporter.close()
+            self._send(finished(run.ticket, ending, held=True))
+        self._runs += sharing.count + len(held)
+        self._untaken = sharing.untaken
+        if not (sharing.closing or threads or bent or self._worn()):
+            return False
+        if self._untaken:
+            self._send(encode(("returned",), self._untaken.decode()))
+        return True
+
+    def _processes_left(self, type_name: str, ended: Sequence[str]) -> None:
+        """Have the server log which processes runs that shared this one have left; once."""
+        if (type_name, "processes") not in self._told:
+            self._told.add((type_name, "processes"))
+            text = f"processes that jobs of type {type_name} left have ended with the last of them: "
+            self._send(encode(("note", text + _named(ended))))
+
+    def _process(self) -> Process:
+        return Process(
+            sock=self._sock,
+            receiver=self._receiver,
+            page=self._page,
+            send=self._send,
+            types=self._loaded.types,
+            resources=self._resources,
+            watch=self._watch,
+            workspaces=Path(self._settings.workspace_root),
+            max_results=self._settings.max_results,
+            max_messages=self._settings.max_messages,
+            max_output=self._settings.max_output,
+            worn=self._worn,
+            prepare=self._state.prepare,
+        )
+
     def _execute(
         self, definition: jobs.JobDefinition, run: jobs.RunInfo, reporter: ChildReporter
     ) -> jobs.Ending:
@@ -299,6 +392,8 @@ class Child:
 
         SIGINT is meant for no job, but it can be sent: what the job was using is then half-used.
         """
+        if self._sharing is not None:
+            return  # nobody knows whom it would hit
         self._on_raised()
         signal.default_int_handler(number, frame)
 
@@ -333,13 +428,18 @@ class Child:
         What waits to be sent belongs to the worker, and so does its thread.
         """
         self._speakers.forked()
+        if self._sharing is not None:
+            self._sharing.forked()
         self._flusher = Flusher(self._flush_text)
         if self._current is not None:
             self._current[1].forked(self._flusher)
 
-    def _worn(self) -> bool:
-        """Whether this process has had its number of runs, or has grown too large."""
-        if self._runs >= self._settings.max_jobs:
+    def _worn(self, more: int = 0) -> bool:
+        """Whether this process has had its number of runs, or has grown too large.
+
+        more: runs that are not counted yet.
+        """
+        if self._runs + more >= self._settings.max_jobs:
             return True
         if self._settings.max_memory is None:
             return False

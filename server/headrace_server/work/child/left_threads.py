@@ -36,6 +36,11 @@ class LeftThreads:
         self._tasks = os.open("/proc/self/task", os.O_RDONLY | os.O_CLOEXEC)
         self._count = self._counted()
 
+    def adopt(self) -> None:
+        """Treat the threads that are there as those of the worker."""
+        self._known = jobs.starting_threads()
+        self._count = self._counted()
+
     def begin(self) -> set[int]:
         """A run begins. Answers the threads that are there."""
         self._resources.starts_threads = False

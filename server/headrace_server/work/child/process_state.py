@@ -88,11 +88,15 @@ class ProcessState:
         """
 
         def within() -> T:
-            # Not only the variable is copied: the object in it can be changed in place.
-            decimal.setcontext(self._decimal.copy())
+            self.prepare()
             return code(*arguments, **named)
 
         return contextvars.copy_context().run(within)
+
+    def prepare(self) -> None:
+        """Give the present context a context of decimal of its own."""
+        # Not only the variable is copied: the object in it can be changed in place.
+        decimal.setcontext(self._decimal.copy())
 
     def restore(self, seconds: float) -> Remains:
         """Put back what a run of so long has changed."""

@@ -23,12 +23,13 @@ it could leave the lock held, or a frame sent and still pending.
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from headrace import jobs
-from headrace_server.work.child.captured_streams import READ_SECONDS, Streams
+from headrace_server.work.child.captured_streams import READ_SECONDS
 from headrace_server.work.ipc.frames import MESSAGE_MAX, clean, encode
 from headrace_server.work.ipc.stop_page import StopPage
 from headrace_server.work.linux import workspace
@@ -77,6 +78,36 @@ class Shield:
             jobs.interrupt()
 
 
+class Printed(Protocol):
+    """What a run prints, beside what it reports: see Streams."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether a line that the run began has no end yet."""
+        ...
+
+    @property
+    def written(self) -> Sequence[int]:
+        """Bytes that the run has written to each pipe."""
+        ...
+
+    def flush(self) -> None:
+        """Write what is held."""
+        ...
+
+    def wait_until_read(self, most: float | None = None) -> None:
+        """Wait until the server has read it, `most` seconds at most."""
+        ...
+
+
+class Later(Protocol):
+    """Whoever flushes a reporter that waits: see Flusher."""
+
+    def flush_at(self, when: float, reporter: "ChildReporter", /) -> None:
+        """Flush it at a time of time.monotonic."""
+        ...
+
+
 class ChildReporter:
     """The Reporter of headrace.jobs for one run.
 
@@ -90,9 +121,9 @@ class ChildReporter:
         send: Callable[[bytes], None],
         page: StopPage,
         directory: Path,
-        flusher: "Flusher",
+        flusher: Later,
         *,
-        streams: Streams,
+        streams: Printed,
         messages: int,
     ) -> None:
         self.shield = Shield()
@@ -137,7 +168,7 @@ class ChildReporter:
         """A named result, sent at once."""
         with self.shield.up(), self._lock:
             self.flush()
-            self._speak(encode(("result", name), value))
+            self._speak(encode(("result", name, self._ticket), value))
 
     def stop_requested(self) -> bool:
         """Whether the server has flagged this run. A read of memory."""
@@ -154,6 +185,11 @@ class ChildReporter:
             self._workspace_made = True
         return self._directory
 
+    @property
+    def has_workspace(self) -> bool:
+        """Whether the run's directory was made."""
+        return self._workspace_made
+
     def flush_messages(self) -> None:
         """Send messages that wait, before the job says something in another way."""
         if self._messages:
@@ -169,15 +205,17 @@ class ChildReporter:
             dropped, self._dropped = self._dropped, 0
             if messages or dropped:
                 self._streams.wait_until_read(READ_SECONDS)
+                streams = self._streams
                 self._speak(
-                    encode(("messages", messages, dropped, self._streams.partial, self._streams.written))
+                    encode(("messages", messages, dropped, streams.partial, streams.written, self._ticket))
                 )
             if latest is not None:
                 done, total, message = latest
                 at = time.time_ns() // 1000
-                self._speak(encode(("progress", done, total, clean(message, MESSAGE_MAX), at)))
+                text = clean(message, MESSAGE_MAX)
+                self._speak(encode(("progress", done, total, text, at, self._ticket)))
 
-    def forked(self, flusher: "Flusher") -> None:
+    def forked(self, flusher: Later) -> None:
         """Begin anew in a process that the job has forked.
 
         No thread is here, and what waits is sent elsewhere.

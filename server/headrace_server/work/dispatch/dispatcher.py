@@ -320,9 +320,15 @@ class Dispatcher(CommitListener):
 
     # What the executor says.
 
-    def slot_ready(self, slot: str, types: Types, errors: Mapping[str, str]) -> None:
+    def slot_ready(
+        self, slot: str, types: Types, errors: Mapping[str, str], concurrency: Mapping[str, int]
+    ) -> None:
         """A child is up."""
-        self.slot_table.up(slot, self._workers.heard(slot, types, errors))
+        self.slot_table.up(slot, self._workers.heard(slot, types, errors), concurrency)
+
+    def slot_closing(self, slot: str) -> None:
+        """A child takes nothing new."""
+        self.slot_table.closing(slot)
 
     def refused(self, slot: str, run: RunKey) -> None:  # noqa: ARG002
         """The child has no such type: the permit goes back."""
@@ -335,6 +341,7 @@ class Dispatcher(CommitListener):
         active = self.slot_table.runs.get(run)
         if active is not None:
             active.begin()
+            self.slot_table.began(active)
             active.escalation.begun()
 
     def progressed(self, slot: str, run: RunKey, progress: ProgressReport) -> None:  # noqa: ARG002
@@ -371,17 +378,18 @@ class Dispatcher(CommitListener):
             self.slot_table.ended(active)
             self._end(active, active.escalation.interpret(outcome))
 
-    def slot_lost(self, slot: str, begun: RunKey | None, unbegun: Sequence[RunKey], cause: str) -> None:
+    def slot_lost(self, slot: str, begun: Sequence[RunKey], unbegun: Sequence[RunKey], cause: str) -> None:
         """A child is dead, with everything below it."""
         slot_table = self.slot_table
         level = logging.INFO if slot_table.draining else logging.WARNING
-        active = slot_table.runs.get(begun) if begun is not None else None
-        log.log(level, "worker lost: %s", cause, extra=active.about() if active else {"worker": slot})
+        lost = [slot_table.runs[key] for key in begun if key in slot_table.runs]
+        for about in [active.about() for active in lost] or [{"worker": slot}]:
+            log.log(level, "worker lost: %s", cause, extra=about)
         for key in unbegun:
             if key in slot_table.runs:
                 slot_table.give_up(slot_table.runs[key])
-        if active is not None:
-            error = JobError(ErrorKind.WORKER_LOST, f"The worker process was {cause}.")
+        error = JobError(ErrorKind.WORKER_LOST, f"The worker process was {cause}.")
+        for active in lost:
             self._end(active, active.escalation.interpret(Outcome(error=error)))
         if slot not in slot_table.ready and not slot_table.draining:
             self._workers.fell(slot)

@@ -8,15 +8,23 @@
 types whose history is short get a few runs handed ahead. A run that waited PATIENCE behind another
 is recalled and goes to an idle slot, or back to the queue; before a child is signalled, its backlog
 is recalled first. One job never delays another.
+
+**Shared children.** A slot with a run of a type with a concurrency has places for more of that
+type, and for no other. One child is filled before a second is begun, so that others stay for other
+types. A child that takes nothing new (`closing`) keeps what it has begun. One of its runs that does
+not end in its grace costs them all: they are told to end too, have a grace of their own, and are
+WORKER_LOST when the child is killed.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 
 from headrace_server.domain import running
 from headrace_server.domain.errors import JobNotFound, StaleClaim, StoreUnavailable
-from headrace_server.domain.job import Job, Status
+from headrace_server.domain.job import ErrorKind, Job, JobError, Status
 from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.claims import FreeSlot
 from headrace_server.domain.ports.cluster import Liveness
@@ -36,6 +44,15 @@ WRITES_MAX = 10.0
 
 PATIENCE = 0.1
 """Seconds that a run may wait behind another of its slot."""
+
+SHARED_PATIENCE = 5.0
+"""Seconds that a run may wait for a child that others share: until then its event loop is busy."""
+
+PLACES = 64
+"""Places of one shared child that are filled in one claim: more would hold up other commits."""
+
+SHARED_GRACE = 2.0
+"""Seconds that the runs of a child have to end when it is to be killed for another of them."""
 
 
 class SlotTable:
@@ -66,6 +83,12 @@ class SlotTable:
         self._writes: set[asyncio.Task[None]] = set()
         self._outage = Outage(log, "runs cannot write, trying again", "what runs have said is written again")
         self._unpermitted = Outage(log, "no start permit", "runs are permitted again")
+        self._concurrency: dict[str, Mapping[str, int]] = {}
+        """By slot, how many runs of a type its child has at once, where that is more than one."""
+        self._busy: set[str] = set()
+        """Slots whose child has not taken a run for SHARED_PATIENCE, until it does something."""
+        self._condemned: set[str] = set()
+        """Slots whose child is to be killed for one of its runs; the others have their grace."""
 
     def closed(self) -> bool:
         """Whether nothing may begin here: at the end of the server, and without a lease."""
@@ -81,14 +104,38 @@ class SlotTable:
         A slot whose child goes, or has fallen before it was up, has one only when no other is up.
         """
         away = self._away if self.ready else ()
-        return self._grouped(
-            types,
+        shared = self._shared_slots(types)
+        groups = self._grouped(
+            types.difference(*shared),
             (
                 FreeSlot(slot, permit=slot in self.ready)
                 for slot, runs in self._slots.items()
                 if not runs and slot not in away
             ),
         )
+        return {**groups, **shared} if shared else groups
+
+    def _shared_slots(self, types: frozenset[str]) -> Groups:
+        """The places of children that are shared, by the one type of each."""
+        groups: dict[frozenset[str], list[FreeSlot]] = {}
+        for slot, concurrency in self._concurrency.items():
+            if concurrency and (room := self._places(slot)):
+                key = frozenset(active.job.type for active in self._slots[slot][:1])
+                if key <= types & self._types[slot]:
+                    groups.setdefault(key, []).extend([FreeSlot(slot, permit=True)] * min(room, PLACES))
+        return groups
+
+    def _places(self, slot: str) -> int:
+        """How many runs the child of a slot can have beside those that share it; 0 for a free one."""
+        runs = self._slots[slot]
+        if not runs or slot not in self.ready or slot in self._busy:
+            return 0
+        most = self._concurrency.get(slot, {}).get(runs[0].job.type, 1)
+        return max(0, most - len(runs))
+
+    def shares(self, active: ActiveRun) -> bool:
+        """Whether a run is of a type of which its child has several at once."""
+        return active.job.type in self._concurrency.get(active.slot, ())
 
     def backlog_slots(self, types: frozenset[str]) -> Groups:
         """Slots behind runs that are short, for runs that are short, likewise."""
@@ -146,16 +193,27 @@ class SlotTable:
             outage=self._outage,
         )
         active.slot = slot
-        active.escalation = StopEscalation(active, self._executor, self.clear_backlog)
+        active.escalation = StopEscalation(
+            active, self._executor, self.clear_backlog, partial(self._kill, active)
+        )
         self.runs[active.key] = active
-        head = [other.job.type for other in self._slots[slot][:1]]
+        fits = self._fits(slot, job.type)
         self._slots[slot].append(active)
-        if self.closed() or (head and not self._history.depth(head)) or self._refuses(slot, job.type):
+        if self.closed() or not fits or self._refuses(slot, job.type):
             self.give_up(active)  # or: the slot was free, and was not given what it ran last
         elif job.status is Status.RUNNING:
             self._hand_over(active)
         elif slot in self.ready:
             self.spawn(self._permit(active))
+
+    def _fits(self, slot: str, type_name: str) -> bool:
+        """Return whether a slot has a place for a run of a type: beside others, or behind one."""
+        head = [other.job.type for other in self._slots[slot][:1]]
+        if not head:
+            return True
+        if type_name in self._concurrency.get(slot, ()):
+            return head == [type_name] and self._places(slot) > 0
+        return self._history.depth(head) > 0
 
     def _refuses(self, slot: str, type_name: str) -> bool:
         """Return whether a slot whose child is up may not have this type any more.
@@ -164,13 +222,19 @@ class SlotTable:
         """
         return slot in self.ready and type_name not in self._types[slot]
 
-    def up(self, slot: str, types: frozenset[str]) -> None:
+    def up(
+        self, slot: str, types: frozenset[str], concurrency: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         """Note that a slot's child is up and may have runs of these types.
 
-        What was claimed for the slot gets its permit, or is given up.
+        concurrency: how many runs of a type it has at once, where that is more than one. What was
+        claimed for the slot gets its permit, or is given up.
         """
         self.ready.add(slot)
         self._away.discard(slot)
+        self._busy.discard(slot)
+        self._condemned.discard(slot)
+        self._concurrency[slot] = concurrency
         self._types[slot] = types
         for active in list(self._slots[slot]):
             if active.sent:
@@ -181,8 +245,15 @@ class SlotTable:
                 self.give_up(active)
         self._on_room()
 
+    def closing(self, slot: str) -> None:
+        """The slot's child takes nothing new: what it has not begun goes elsewhere."""
+        self.ready.discard(slot)
+        self._away.add(slot)
+        self.clear_backlog(slot)
+
     def down(self, slot: str) -> None:
         """The slot's child is gone: what was claimed for it and never handed over goes back."""
+        self._condemned.discard(slot)
         if slot in self.ready:
             self._away.discard(slot)
         else:  # it has fallen while it was starting
@@ -229,11 +300,18 @@ class SlotTable:
         active.sent = True
         self._executor.send(active.slot, active.run())
         if waits:
-            asyncio.get_running_loop().call_later(PATIENCE, self._lose_patience, active)
+            patience = SHARED_PATIENCE if self.shares(active) else PATIENCE
+            asyncio.get_running_loop().call_later(patience, self._lose_patience, active)
 
     def _lose_patience(self, active: ActiveRun) -> None:
         if active.key in self.runs and not active.begun:
+            if self.shares(active):
+                self._busy.add(active.slot)
             self.clear_backlog(active.slot)
+
+    def began(self, active: ActiveRun) -> None:
+        """A run has begun: its child takes what it is handed."""
+        self._busy.discard(active.slot)
 
     def clear_backlog(self, slot: str) -> None:
         """Recall what the slot's child has not begun.
@@ -272,6 +350,8 @@ class SlotTable:
 
     def ended(self, active: ActiveRun) -> None:
         """A run has come to its end by itself: remember how long it took."""
+        if self.shares(active):
+            return  # nothing waits behind it
         self._history.add(active.job.type, active.seconds())
         self._last_type[active.slot] = active.job.type
 
@@ -282,6 +362,8 @@ class SlotTable:
         runs = self._slots[active.slot]
         if active in runs:
             runs.remove(active)
+        self._busy.discard(active.slot)
+        self._kill_condemned(active.slot)
         if not self.runs:
             self._empty.set()
         self._on_room()
@@ -297,10 +379,48 @@ class SlotTable:
         active.lost = True
         if active.sent:
             self.clear_backlog(active.slot)
-        if active.begun:
+        if active.begun and self._beside(active):
+            error = JobError(ErrorKind.INSTANCE_LOST, "The claim of the run holds the job no longer.")
+            active.escalation.abort_by_server(error, SHARED_GRACE)
+        elif active.begun:
             self._executor.kill(active.slot)
         elif not active.sent and active.key in self.runs:
             self.leave(active)
+
+    def _kill(self, active: ActiveRun) -> None:
+        """Kill the child of a run that did not end in its grace.
+
+        Others that it shares the child with have a grace before that.
+        """
+        slot, others = active.slot, self._beside(active)
+        if not others or slot in self._condemned:
+            self._executor.kill(slot)
+            return
+        self._condemned.add(slot)
+        self.ready.discard(slot)
+        self._away.add(slot)
+        names = ", ".join(other.key.job_id for other in others)
+        log.warning(
+            "a job did not end in its grace: its worker is killed in %g s, with other jobs in it: %s",
+            SHARED_GRACE,
+            names,
+            extra=active.about(),
+        )
+        error = JobError(
+            ErrorKind.WORKER_LOST,
+            f"The worker process was ended for the job {active.key.job_id}, which shared it and did not stop.",
+        )
+        for other in others:
+            other.escalation.abort_by_server(error, SHARED_GRACE)
+
+    def _beside(self, active: ActiveRun) -> list[ActiveRun]:
+        """The runs that have begun in the same child as this one."""
+        return [other for other in self._slots[active.slot] if other.begun and other is not active]
+
+    def _kill_condemned(self, slot: str) -> None:
+        """Kill a child for the one run that is left in it, where that has had its grace."""
+        if slot in self._condemned and len(runs := self._slots[slot]) == 1 and runs[0].escalation.killing:
+            self._executor.kill(slot)
 
     def _hold_back(self, active: ActiveRun, held: bool) -> None:
         if held:

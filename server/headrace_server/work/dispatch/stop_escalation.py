@@ -12,6 +12,9 @@ The same escalation serves a caller's stop and an abort by the server: the serve
 run, by timeout or drain, with the error that the attempt gets. A later stop can only bring the kill
 forward. The slot's backlog is recalled before each signal. ABORTED is written when the end was
 seen, never before.
+
+A run that shares its child is interrupted there where others get SIGTERM, and before the kill the
+others in the child have a grace (slot_table).
 """
 
 import asyncio
@@ -47,9 +50,19 @@ class Climber(Protocol):
 class StopEscalation:
     """One run's way to its end."""
 
-    def __init__(self, run: Climber, executor: Executor, clear_backlog: Callable[[str], None]) -> None:
-        """clear_backlog recalls what waits behind this run in its slot."""
+    def __init__(
+        self,
+        run: Climber,
+        executor: Executor,
+        clear_backlog: Callable[[str], None],
+        kill: Callable[[], None],
+    ) -> None:
+        """clear_backlog recalls what waits behind this run in its slot.
+
+        kill ends its child, with regard to others in it.
+        """
         self._run = run
+        self._kill_child = kill
         self._executor = executor
         self._clear_backlog = clear_backlog
         self._timers: list[asyncio.TimerHandle] = []
@@ -58,6 +71,11 @@ class StopEscalation:
         """By the loop's time, for a caller's stop."""
         self._aborted_with: JobError | None = None
         self._killed = False
+
+    @property
+    def killing(self) -> bool:
+        """Whether the run has had its grace, and its child is to be killed."""
+        return self._killed
 
     def begun(self) -> None:
         """The job's code runs now: its timeout counts from here."""
@@ -85,12 +103,17 @@ class StopEscalation:
     def abort_by_server(self, error: JobError, grace: float) -> None:
         """End the run from the server's side: SIGTERM now, SIGKILL after `grace` seconds.
 
-        Of several the first says why, and the shortest when.
+        Of several the first says why, and the shortest when. With no grace at all the child is
+        killed at once, whoever else is in it.
         """
         if self._aborted_with is None:
             self._aborted_with = error
             self._executor.flag_stop(self._run.slot, self._run.key, error.message)
-        self._climb(terminate=0, kill=grace)
+        if grace <= 0:
+            self._enter_kill()
+            self._executor.kill(self._run.slot)
+        else:
+            self._climb(terminate=0, kill=grace)
 
     def _climb(self, *, terminate: float, kill: float) -> None:
         loop = asyncio.get_running_loop()
@@ -110,10 +133,13 @@ class StopEscalation:
 
     def _kill(self) -> None:
         if not self._killed:
-            self._killed = True
-            self._clear_backlog(self._run.slot)
-            self._phase(StopPhase.KILLING)
-            self._executor.kill(self._run.slot)
+            self._enter_kill()
+            self._kill_child()
+
+    def _enter_kill(self) -> None:
+        self._killed = True
+        self._clear_backlog(self._run.slot)
+        self._phase(StopPhase.KILLING)
 
     def _phase(self, phase: StopPhase) -> None:
         if self._run.job.stop is not None:

@@ -2,17 +2,19 @@
 
     to the child    [ticket, {run}] LF parameters              the fields of headrace.jobs.RunInfo by name
                     ["leave"]
-    to the server   ["ready", {types: {type: [takes, settings]}, errors: {module: error}, fresh}]
+    to the server   ["ready", {types: {type: [takes, settings]}, errors: {module: error}, fresh, concurrency: {type: runs}}]
                     ["refused", ticket]
-                    ["begun", ticket]
-                    ["progress", done, total, message, at]
-                    ["messages", [[level, text], …], dropped, partial, [written, written]]
-                    ["result", name] LF value
+                    ["begun", ticket, shared]
+                    ["progress", done, total, message, at, ticket]
+                    ["messages", [[level, text], …], dropped, partial, [written, written], ticket]
+                    ["output", source, ticket] LF text         of a run that shares its process
+                    ["result", name, ticket] LF value
                     ["finished", ticket, {error, aborted, retry, stop_seen, insisted, returned, held}] LF result
                     ["left", {type, what, detail, replaced}]
                     ["stray", thread, text]                    printed by a thread that speaks for no run, for the log
                     ["note", sentence]                         for the log
                     ["returned"] LF a run that wants a child of its own, as it was handed over
+                    ["closing"]                                it takes nothing new, and what it has begun goes on
                     ["retiring"]
 
 A record travels by the names of its fields, and without those at their defaults: so it is as short
@@ -23,7 +25,7 @@ was started after an upgrade of the files speaks with the server that was there 
 A ticket is the pool's number for one run handed to one child. Parameters and results are JSON texts
 already: behind the header they travel as they are, where inside it each would be escaped and parsed
 twice more. fresh says that some types want a worker for each run; takes and settings are the
-fingerprint of a type. held says that the end counts only once the process is gone: threads of the
+fingerprint of a type. concurrency has the types of which several runs may share a process. held says that the end counts only once the process is gone: threads of the
 job still run in it. left names something that a run of a type has left in its process, and whether
 that is replaced. partial says that Python code of the job has begun a line of output and not ended
 it, written how many bytes it has sent to each pipe (`pipes`): what there is of it was said before
@@ -51,6 +53,9 @@ SOURCE_JOB, SOURCE_STDOUT, SOURCE_STDERR = 1, 2, 3
 
 LEVEL_INFO, LEVEL_WARNING = 2, 3
 """Numbers of Message.Level in the contract."""
+
+_SPEAKERS = {"progress": 5, "messages": 5, "output": 2, "result": 2}
+"""By the kind of frame, the place of the ticket in its header."""
 
 LEAVE = b'["leave"]\n'
 """Go when this is read, and let another take the place."""
@@ -107,6 +112,17 @@ def ticket_of(frame: bytes) -> int:
     """The ticket of a run frame."""
     ticket, _, _ = frame[1:32].partition(b",")
     return int(ticket)
+
+
+def is_run(frame: bytes) -> bool:
+    """Whether a frame to the child hands over a run."""
+    return frame[1:2].isdigit()
+
+
+def speaker_of(header: Sequence[Any]) -> int | None:
+    """Return the ticket of the run that a frame is of; None for the only one of its child."""
+    place = _SPEAKERS[header[0]]
+    return header[place] if len(header) > place else None
 
 
 def run_of(frame: bytes) -> tuple[int, RunInfo]:

@@ -31,6 +31,17 @@ class LeftLog:
             "runs of %s leave %s in their worker: %s", type_name, named, after, extra={"worker": worker}
         )
 
+    def unowned(self, worker: str, text: str) -> None:
+        """Something was written to the descriptors of a worker that runs share."""
+        if ("", "") not in self._told:
+            self._told.add(("", ""))
+            log.warning(
+                "a subprocess or C code has written in a worker that several runs share: "
+                "that is the output of no job, and is left out (%.200s)",
+                text,
+                extra={"worker": worker},
+            )
+
     def stray(self, worker: str, thread: str, text: str) -> None:
         """A thread of a module or resource has printed something, which is no job's."""
         if ("", thread) not in self._told:

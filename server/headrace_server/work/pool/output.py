@@ -58,26 +58,17 @@ class OutputLimits:
 
 
 class Capture:
-    """The output of one child, run by run."""
+    """The output of one run."""
 
     def __init__(self, limits: OutputLimits) -> None:
         self._limits = limits
-        self._room = 0.0
-        self._messages = 0
+        self._room: float = limits.size
+        self._messages = limits.messages
         self.full = False
         """Whether the run has written more than is kept."""
         self._partial: dict[int, bytes] = {}
         self._shown: dict[int, bytes] = {}
         """Of lines that were shown in part: what was shown last."""
-        self._times_shown = 0
-
-    def begin(self) -> None:
-        """A run begins: a whole budget, no line begun."""
-        self._room = self._limits.size
-        self._messages = self._limits.messages
-        self.full = False
-        self._partial.clear()
-        self._shown.clear()
         self._times_shown = 0
 
     @property

@@ -86,6 +86,7 @@ class Pool:
             max_messages=output.messages,
             fresh=fresh,
             target=target,
+            max_output=output.size,
         )
         self._supervision = SupervisorClient(
             child.__name__,

@@ -104,6 +104,14 @@ class Slot:
         self._fruitless = 0
         self._respawn: asyncio.TimerHandle | None = None
         self._show: asyncio.TimerHandle | None = None
+        self._notes: Mapping[str, Callable[[list[Any]], None]] = {
+            "retiring": lambda _header: self._retire(),
+            "closing": lambda _header: listener.slot_closing(name),
+            "left": lambda header: left_log.note(name, header[1]),
+            "stray": lambda header: left_log.stray(name, *header[1:3]),
+            "note": lambda header: log.warning(header[1], extra={"worker": name}),
+        }
+        """By the kind of frame, what is done with those that are of no run."""
 
     # What the pool asks for
 
@@ -201,12 +209,18 @@ class Slot:
             self._flags[ticket] = reason
 
     def terminate(self, run: RunKey) -> None:
-        """SIGTERM for the run; the child sees by the page whether it is the one that is meant."""
+        """SIGTERM for the run; the child sees by the page whether it is the one that is meant.
+
+        A run that shares its child is interrupted through the loop there, by the page alone.
+        """
         ticket = self.runs.ticket(run)
         if ticket is not None and self._line is not None:
             if not self._line.page.flagged(ticket):
                 self._line.page.flag(ticket, "")
-            self._signal(signal.SIGTERM)
+            if self.runs.shared:
+                self._line.page.insist(ticket)
+            else:
+                self._signal(signal.SIGTERM)
 
     def pause(self) -> None:
         """Read nothing of what the child says and writes: it waits when there is no room."""
@@ -280,20 +294,16 @@ class Slot:
             self._order(self._pipes, header)
         if kind == "ready":
             loaded = header[1]
-            self._be_ready(loaded["types"], loaded["errors"], fresh=bool(loaded.get("fresh")))
+            self._be_ready(loaded)
         elif kind == "returned":
             # It had been taken, and wants a child that has had no run.
             self._returned = [text.encode()]
-        elif kind == "retiring":
-            self._retire()
-        elif kind == "left":
-            self._left_log.note(self.name, header[1])
-        elif kind == "stray":
-            self._left_log.stray(self.name, *header[1:3])
-        elif kind == "note":
-            log.warning(header[1], extra={"worker": self.name})
+        elif kind in self._notes:
+            self._notes[kind](header)
         elif kind in self.runs.said:
             self.runs.said[kind](header, text)
+            if kind == "output" and not text.endswith("\n"):
+                self._show_soon()
         else:
             # A worker of a later version says more than this one has ears for.
             log.warning(
@@ -313,7 +323,7 @@ class Slot:
             case _:
                 pipes.all()
 
-    def _be_ready(self, types: Types, errors: Mapping[str, str], *, fresh: bool) -> None:
+    def _be_ready(self, loaded: Mapping[str, Any]) -> None:
         self.state = State.READY
         kept, self._kept = self._kept, []
         flags, self._flags = self._flags, {}
@@ -322,8 +332,9 @@ class Slot:
                 self._line.page.flag(ticket, reason)
             for frame in kept:
                 self._line.post(frame)
-        self._listener.slot_ready(self.name, types, errors)
-        if fresh:
+        types: Types = loaded["types"]
+        self._listener.slot_ready(self.name, types, loaded["errors"], loaded.get("concurrency", {}))
+        if loaded.get("fresh"):
             self._spare.wanted = self._slots
         self._spare.spawn()
 
@@ -372,9 +383,11 @@ class Slot:
             line.unwatch(pipe)
 
     def _take_output(self, line: ChildConnection, pipe: int, data: bytes) -> None:
-        if self.runs.running:
+        if self.runs.alone:
             self.runs.output(frames.SOURCE_STDOUT if pipe == line.out else frames.SOURCE_STDERR, data)
             self._show_soon()
+        elif self.runs.shared:
+            self._left_log.unowned(self.name, data.decode("utf-8", "replace"))
         else:  # written while modules were loaded, or at exit: it may say why a child cannot start
             self._aside = (self._aside + data)[-frames.MESSAGE_MAX :]
 
@@ -415,8 +428,8 @@ class Slot:
             self._kept.clear()
             self._returned.clear()
             begun, unbegun = self.runs.lose()
-            if begun is not None:
-                self._leave_workspace(begun)
+            for run in begun:
+                self._leave_workspace(run)
             self._listener.slot_lost(self.name, begun, unbegun, cause)
 
     def _before_ready(self, cause: str) -> str:

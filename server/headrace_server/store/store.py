@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -130,6 +131,7 @@ class SqlStore(Reader):
                 waiting = operations.count_waiting(connection)
             database.name(engines, numbers)
             database.pin_to_file(engines, url)
+            _connect_readers(database, engines)
             return cls(
                 database,
                 engines,
@@ -308,3 +310,15 @@ class SqlStore(Reader):
         if not self._life.leased:
             return want  # there can be no other
         return await self._writer.put(leadership.TryLead(self.instance, want))
+
+
+def _connect_readers(database: Dialect, engines: Engines) -> None:
+    """Make every connection that reads, so that none has to be made later.
+
+    A PostgreSQL that takes no new connections (its first process hangs, or all of its places are
+    taken) still answers on those that there are.
+    """
+    if database.shared:
+        with ExitStack() as held:
+            for _ in range(database.readers):
+                held.enter_context(engines.reads.connect())

@@ -75,7 +75,7 @@ async def test_a_damaged_page(url: str) -> None:
     made = [await submit(first, description="x" * 3000) for _ in range(50)]
     await first.close()
     with file_of(url).open("r+b") as file:
-        for page in range(40 * 4096, file.seek(0, os.SEEK_END), 4096):
+        for page in range(44 * 4096, file.seek(0, os.SEEK_END), 4096):
             file.seek(page)
             file.write(b"\xff" * 4096)
     damaged = SqlStore.open(url, durable=False)

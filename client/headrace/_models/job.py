@@ -132,6 +132,8 @@ class JobInfo:
     locked: bool
     traceparent: str = ""
     """The W3C Trace Context of the call that submitted the job; empty when there was none."""
+    batch_id: str = ""
+    """The batch that it was submitted with; empty for one that was submitted alone."""
 
     @property
     def wait_time(self) -> timedelta | None:

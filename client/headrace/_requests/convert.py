@@ -54,6 +54,7 @@ def job(message: job_pb2.JobInfo) -> info.JobInfo:
         worker=message.worker,
         locked=message.locked,
         traceparent=message.traceparent,
+        batch_id=message.batch_id,
     )
 
 

@@ -337,6 +337,7 @@ class JobInfo(_message.Message):
     WORKER_FIELD_NUMBER: _builtins.int
     LOCKED_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The id that SubmitJob gave: text, opaque to callers."""
     tenant: _builtins.str
@@ -359,6 +360,8 @@ class JobInfo(_message.Message):
     """The trace it belongs to, as W3C Trace Context has it: what the call that submitted it had as
     metadata `traceparent`. Empty when there was none, or one that is not valid.
     """
+    batch_id: _builtins.str
+    """The batch that it was submitted with; empty for one that SubmitJob or RunJob has made."""
     @_builtins.property
     def spec(self) -> Global___JobSpec:
         """What the caller gave, parameters as its type's signature understood them."""
@@ -437,10 +440,11 @@ class JobInfo(_message.Message):
         worker: _builtins.str = ...,
         locked: _builtins.bool = ...,
         traceparent: _builtins.str = ...,
+        batch_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "queue_time", b"queue_time", "result", b"result", "spec", b"spec", "start_time", b"start_time", "status_time", b"status_time", "stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "etag", b"etag", "final", b"final", "instance", b"instance", "job_id", b"job_id", "locked", b"locked", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "queue_time", b"queue_time", "result", b"result", "results", b"results", "revision", b"revision", "spec", b"spec", "start_time", b"start_time", "status", b"status", "status_time", b"status_time", "stop", b"stop", "tenant", b"tenant", "traceparent", b"traceparent", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "batch_id", b"batch_id", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "etag", b"etag", "final", b"final", "instance", b"instance", "job_id", b"job_id", "locked", b"locked", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "queue_time", b"queue_time", "result", b"result", "results", b"results", "revision", b"revision", "spec", b"spec", "start_time", b"start_time", "status", b"status", "status_time", b"status_time", "stop", b"stop", "tenant", b"tenant", "traceparent", b"traceparent", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1243,6 +1247,7 @@ class JobFilter(_message.Message):
     STATUS_TIME_FROM_FIELD_NUMBER: _builtins.int
     STATUS_TIME_TO_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
+    BATCH_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[Global___JobStatus.ValueType]:
         """In one of these statuses."""
@@ -1291,6 +1296,10 @@ class JobFilter(_message.Message):
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParameterFilter]:
         """With these parameters; needs exactly one type without "*"."""
 
+    @_builtins.property
+    def batch_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Submitted with one of these batches."""
+
     def __init__(
         self,
         *,
@@ -1306,10 +1315,11 @@ class JobFilter(_message.Message):
         status_time_from: _timestamp_pb2.Timestamp | None = ...,
         status_time_to: _timestamp_pb2.Timestamp | None = ...,
         parameters: _abc.Iterable[Global___ParameterFilter] | None = ...,
+        batch_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "status_time_from", b"status_time_from", "status_time_to", b"status_time_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "job_ids", b"job_ids", "labels", b"labels", "owners", b"owners", "parameters", b"parameters", "queues", b"queues", "session_ids", b"session_ids", "status_time_from", b"status_time_from", "status_time_to", b"status_time_to", "statuses", b"statuses", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_ids", b"batch_ids", "create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "job_ids", b"job_ids", "labels", b"labels", "owners", b"owners", "parameters", b"parameters", "queues", b"queues", "session_ids", b"session_ids", "status_time_from", b"status_time_from", "status_time_to", b"status_time_to", "statuses", b"statuses", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

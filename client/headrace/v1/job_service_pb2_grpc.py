@@ -48,6 +48,11 @@ class JobServiceStub(object):
                 request_serializer=headrace_dot_v1_dot_job__service__pb2.SubmitJobRequest.SerializeToString,
                 response_deserializer=headrace_dot_v1_dot_job__service__pb2.SubmitJobResponse.FromString,
                 _registered_method=True)
+        self.BatchSubmitJobs = channel.unary_unary(
+                '/headrace.v1.JobService/BatchSubmitJobs',
+                request_serializer=headrace_dot_v1_dot_job__service__pb2.BatchSubmitJobsRequest.SerializeToString,
+                response_deserializer=headrace_dot_v1_dot_job__service__pb2.BatchSubmitJobsResponse.FromString,
+                _registered_method=True)
         self.ReleaseJob = channel.unary_unary(
                 '/headrace.v1.JobService/ReleaseJob',
                 request_serializer=headrace_dot_v1_dot_job__service__pb2.ReleaseJobRequest.SerializeToString,
@@ -146,6 +151,23 @@ class JobServiceServicer(object):
 
         Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and
         its events on AMQP have it. So it is with RunJob.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchSubmitJobs(self, request, context):
+        """Submits many jobs: all of them, or none. When this answers, all are on disk.
+
+        Where any of them would be refused, nothing is stored, and the violations name the place of
+        each job that is at fault, such as `jobs[17].parameters[width]`. They are submitted in order,
+        and get ids that ascend in that order. Jobs of a large batch are stored in portions, after it
+        was decided on disk that all of them exist: until this answers, a list may show the first of
+        them only, and the first may have begun. Others' calls do not wait for the batch.
+
+        The same request_id with the same jobs gives the same ids, with existing set, and completes
+        the batch if need be; with others it is REQUEST_ID_REUSED, and so it is where SubmitJob has
+        used it. A batch whose call was cut short before it was decided leaves nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -296,6 +318,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     request_deserializer=headrace_dot_v1_dot_job__service__pb2.SubmitJobRequest.FromString,
                     response_serializer=headrace_dot_v1_dot_job__service__pb2.SubmitJobResponse.SerializeToString,
             ),
+            'BatchSubmitJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchSubmitJobs,
+                    request_deserializer=headrace_dot_v1_dot_job__service__pb2.BatchSubmitJobsRequest.FromString,
+                    response_serializer=headrace_dot_v1_dot_job__service__pb2.BatchSubmitJobsResponse.SerializeToString,
+            ),
             'ReleaseJob': grpc.unary_unary_rpc_method_handler(
                     servicer.ReleaseJob,
                     request_deserializer=headrace_dot_v1_dot_job__service__pb2.ReleaseJobRequest.FromString,
@@ -403,6 +430,33 @@ class JobService(object):
             '/headrace.v1.JobService/SubmitJob',
             headrace_dot_v1_dot_job__service__pb2.SubmitJobRequest.SerializeToString,
             headrace_dot_v1_dot_job__service__pb2.SubmitJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchSubmitJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headrace.v1.JobService/BatchSubmitJobs',
+            headrace_dot_v1_dot_job__service__pb2.BatchSubmitJobsRequest.SerializeToString,
+            headrace_dot_v1_dot_job__service__pb2.BatchSubmitJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -79,6 +79,19 @@ class JobServiceStub:
     Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and
     its events on AMQP have it. So it is with RunJob.
     """
+    BatchSubmitJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.BatchSubmitJobsRequest, _job_service_pb2.BatchSubmitJobsResponse]
+    """Submits many jobs: all of them, or none. When this answers, all are on disk.
+
+    Where any of them would be refused, nothing is stored, and the violations name the place of
+    each job that is at fault, such as `jobs[17].parameters[width]`. They are submitted in order,
+    and get ids that ascend in that order. Jobs of a large batch are stored in portions, after it
+    was decided on disk that all of them exist: until this answers, a list may show the first of
+    them only, and the first may have begun. Others' calls do not wait for the batch.
+
+    The same request_id with the same jobs gives the same ids, with existing set, and completes
+    the batch if need be; with others it is REQUEST_ID_REUSED, and so it is where SubmitJob has
+    used it. A batch whose call was cut short before it was decided leaves nothing.
+    """
     ReleaseJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ReleaseJobRequest, _job_service_pb2.ReleaseJobResponse]
     """Releases a held job to the queue. On a job that was released before, whatever became of it
     since: OK. On one that has ended without that: WRONG_STATUS.
@@ -185,6 +198,19 @@ class JobServiceAsyncStub(JobServiceStub):
 
     Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and
     its events on AMQP have it. So it is with RunJob.
+    """
+    BatchSubmitJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.BatchSubmitJobsRequest, _job_service_pb2.BatchSubmitJobsResponse]  # type: ignore[assignment]
+    """Submits many jobs: all of them, or none. When this answers, all are on disk.
+
+    Where any of them would be refused, nothing is stored, and the violations name the place of
+    each job that is at fault, such as `jobs[17].parameters[width]`. They are submitted in order,
+    and get ids that ascend in that order. Jobs of a large batch are stored in portions, after it
+    was decided on disk that all of them exist: until this answers, a list may show the first of
+    them only, and the first may have begun. Others' calls do not wait for the batch.
+
+    The same request_id with the same jobs gives the same ids, with existing set, and completes
+    the batch if need be; with others it is REQUEST_ID_REUSED, and so it is where SubmitJob has
+    used it. A batch whose call was cut short before it was decided leaves nothing.
     """
     ReleaseJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ReleaseJobRequest, _job_service_pb2.ReleaseJobResponse]  # type: ignore[assignment]
     """Releases a held job to the queue. On a job that was released before, whatever became of it
@@ -295,6 +321,25 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Metadata `traceparent` (W3C Trace Context) is kept with the job: JobInfo, the job's context and
         its events on AMQP have it. So it is with RunJob.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchSubmitJobs(
+        self,
+        request: _job_service_pb2.BatchSubmitJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.BatchSubmitJobsResponse, _abc.Awaitable[_job_service_pb2.BatchSubmitJobsResponse]]:
+        """Submits many jobs: all of them, or none. When this answers, all are on disk.
+
+        Where any of them would be refused, nothing is stored, and the violations name the place of
+        each job that is at fault, such as `jobs[17].parameters[width]`. They are submitted in order,
+        and get ids that ascend in that order. Jobs of a large batch are stored in portions, after it
+        was decided on disk that all of them exist: until this answers, a list may show the first of
+        them only, and the first may have begun. Others' calls do not wait for the batch.
+
+        The same request_id with the same jobs gives the same ids, with existing set, and completes
+        the batch if need be; with others it is REQUEST_ID_REUSED, and so it is where SubmitJob has
+        used it. A batch whose call was cut short before it was decided leaves nothing.
         """
 
     @_abc_1.abstractmethod

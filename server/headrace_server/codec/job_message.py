@@ -55,6 +55,7 @@ def _job_info(full: FullJob) -> job_pb2.JobInfo:
         error=None if job.error is None else _error(job.error, traceback=payload is not None),
         stop=None if job.stop is None else _stop(job.stop),
         traceparent=job.traceparent,
+        batch_id=job.batch_id,
     )
     for attempt in job.attempts:
         info.attempts.add(

@@ -105,6 +105,7 @@ def job_filter(message: job_pb2.JobFilter) -> Filter:
         queues=tuple(message.queues),
         session_ids=tuple(message.session_ids),
         job_ids=tuple(message.job_ids),
+        batch_ids=tuple(message.batch_ids),
         labels=dict(sorted(message.labels.items())),
         create_time_from=time(message, "create_time_from", "filter.create_time_from"),
         create_time_to=time(message, "create_time_to", "filter.create_time_to"),

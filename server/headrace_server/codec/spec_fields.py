@@ -86,6 +86,11 @@ def read_spec(message: job_pb2.JobSpec, traceparent: str) -> GivenSpec:
     return GivenSpec(spec, parameters, has_retry=message.HasField("retry_policy"))
 
 
+def read_sent(message: job_pb2.JobSpec, traceparent: str) -> tuple[GivenSpec, bytes]:
+    """A spec of a batch, with the bytes that are the same for the same spec."""
+    return read_spec(message, traceparent), message.SerializeToString(deterministic=True)
+
+
 def spec_message(spec: Spec) -> job_pb2.JobSpec:
     """Return a spec as the contract has it, without its parameters.
 

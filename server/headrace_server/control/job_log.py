@@ -41,6 +41,12 @@ def submitted(answer: Submitted, request_id: str) -> None:
     log.debug(text, extra={"job_id": job.job_id, "job_type": job.type, "request_id": request_id})
 
 
+def batch_submitted(batch_id: str, count: int, request_id: str, *, existing: bool) -> None:
+    """A batch was answered."""
+    text = "batch submitted again, with the same request_id" if existing else "batch submitted"
+    log.debug(text, extra={"batch_id": batch_id, "jobs": count, "request_id": request_id})
+
+
 class JobLog(CommitListener):
     """Writes the lines."""
 

@@ -210,6 +210,7 @@ class Job(Spec):
     stop: Stop | None = None
     message_count: int = 0
     dropped_count: int = 0
+    batch_id: str = ""
     kept: tuple[Kept, ...] = ()
     """No column: parts to be stored as they were, as long as they are the same."""
 

@@ -35,6 +35,7 @@ class Filter:
     queues: tuple[str, ...] = ()
     session_ids: tuple[str, ...] = ()
     job_ids: tuple[str, ...] = ()
+    batch_ids: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     create_time_from: int | None = None
     create_time_to: int | None = None

@@ -29,7 +29,7 @@ class StopOutcome(IntEnum):
     ALREADY_FINISHED = 4
 
 
-def create(job_id: str, tenant: str, spec: Spec, now: int, *, hold: bool) -> Change:
+def create(job_id: str, tenant: str, spec: Spec, now: int, *, hold: bool, batch_id: str = "") -> Change:
     """A new job, PENDING when held."""
     job = Job(
         **values_of(spec),
@@ -42,6 +42,7 @@ def create(job_id: str, tenant: str, spec: Spec, now: int, *, hold: bool) -> Cha
         status_time=now,
         queue_time=None if hold else now,
         due_time=None if hold else due(spec.run_after, None, now),
+        batch_id=batch_id,
     )
     created = Event(job_id, tenant, job.type, 1, now, 0, job.status, EventKind.CREATED, {})
     return Change(job, (created,))

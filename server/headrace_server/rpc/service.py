@@ -2,11 +2,12 @@
 
 import hashlib
 from contextlib import aclosing
+from functools import partial
 
 from headrace.v1 import job_service_pb2 as pb
 from headrace.v1 import job_service_pb2_grpc
 from headrace_server.codec import answers, event_message, job_message, requests
-from headrace_server.codec.spec_fields import read_spec
+from headrace_server.codec.spec_fields import read_sent, read_spec
 from headrace_server.codec.times import refuse
 from headrace_server.control.cluster.members import Members
 from headrace_server.control.jobs.bulk import stop_request
@@ -36,6 +37,20 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             wait = 0.0
         submitted = await self._jobs.submit(asked, wait=wait)
         return pb.SubmitJobResponse(job=job_message.job_info(submitted.job), existing=submitted.existing)
+
+    async def BatchSubmitJobs(
+        self, request: pb.BatchSubmitJobsRequest, context: Context
+    ) -> pb.BatchSubmitJobsResponse:
+        trace = requests.traceparent(context.invocation_metadata() or ())
+        made = await self._jobs.submit_batch(
+            requests.tenant(request.tenant),
+            [partial(read_sent, spec, trace) for spec in request.jobs],
+            request_id=request.request_id,
+            hold=request.hold,
+        )
+        return pb.BatchSubmitJobsResponse(
+            batch_id=made.batch_id, job_ids=made.job_ids, existing=made.existing
+        )
 
     async def ReleaseJob(self, request: pb.ReleaseJobRequest, context: Context) -> pb.ReleaseJobResponse:
         job = await self._jobs.release(requests.tenant(request.tenant), requests.job_id(request.job_id))

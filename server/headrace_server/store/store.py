@@ -22,10 +22,17 @@ from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import JobError
 from headrace_server.domain.ports.claims import Claimed, ClaimRequest
 from headrace_server.domain.ports.cluster import Instance, LifeListener
-from headrace_server.domain.ports.jobs import Decision, Submission, Submitted
+from headrace_server.domain.ports.jobs import (
+    BatchSubmission,
+    Decision,
+    Submission,
+    Submitted,
+    SubmittedBatch,
+)
 from headrace_server.domain.ports.retention import SweepResult
 from headrace_server.domain.retention import Retention
 from headrace_server.store import sql
+from headrace_server.store.batch.batches import Batches
 from headrace_server.store.claim.claimer import Claimer
 from headrace_server.store.cluster import lives, recovery
 from headrace_server.store.cluster.life import Life
@@ -91,6 +98,7 @@ class SqlStore(Reader):
         self._claimer = Claimer(writers.claims, self._news.retry, clock)
         self._due = DueJobs(self._writer, self._read, clock)
         self._deletion = Deletion(self._writer, self._read, clock)
+        self._batches = Batches(self._writer, self._read, me=lambda: self._life.instance, most=max_waiting)
         writers.start()
         self._recount = asyncio.create_task(self._keep_counting()) if database.shared else None
 
@@ -194,6 +202,7 @@ class SqlStore(Reader):
 
     async def close(self) -> None:
         """Write and answer what was asked for, refuse what comes after, and close the database."""
+        await self._batches.close()
         await self._life.end()
         self._closed = True
         if self._recount is not None:
@@ -238,6 +247,21 @@ class SqlStore(Reader):
         Raises RequestIdReused, JobNotFound once it was deleted, QueueFull.
         """
         return await self._writer.put(operations.Submit(submission, self._max_waiting))
+
+    async def submit_batch(self, batch: BatchSubmission) -> SubmittedBatch:
+        """Create the jobs of a batch, or find the batch of this request_id.
+
+        Answers when all of its jobs are on disk. It goes on where its caller is cancelled. Raises
+        RequestIdReused, QueueFull.
+        """
+        return await self._batches.submit(batch)
+
+    async def finish_batches(self) -> int:
+        """Complete the batches that the dead have decided, and remove what they staged of others.
+
+        Return how many were completed or removed.
+        """
+        return await self._batches.finish()
 
     async def apply(self, job_id: str, decide: Decision, *, tenant: str | None = None) -> Change:
         """Change one job. Raises JobNotFound, and what decide raises."""

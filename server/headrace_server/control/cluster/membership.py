@@ -131,6 +131,18 @@ class Membership(LifeListener):
             return
         if count:
             log.warning("%d jobs were under way where an instance has died", count)
+        await self._finish_batches()
+
+    async def _finish_batches(self) -> None:
+        try:
+            count = await self._store.finish_batches()
+        except StoreUnavailable as trouble:
+            log.warning("cannot look for batches that are not whole, trying again: %s", trouble)
+        except Exception:
+            log.exception("batches that are not whole were not completed")
+        else:
+            if count:
+                log.warning("%d batches were under way where an instance has died", count)
 
     async def close(self) -> None:
         """Leave off."""

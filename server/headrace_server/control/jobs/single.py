@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from headrace_server.control import job_log
+from headrace_server.control.jobs import batch
 from headrace_server.control.jobs.bulk import Bulk, stop_request, update_request
 from headrace_server.control.jobs.pages import make_token, page_size, read_token
 from headrace_server.control.validate.filters import raise_violations, understood
@@ -14,6 +15,7 @@ from headrace_server.control.validate.limits import Limits
 from headrace_server.control.validate.specs import check_spec, check_text
 from headrace_server.control.watch.follow import Watch, WatchOptions, ended, wait_final
 from headrace_server.control.watch.hub import Hub, Subscription
+from headrace_server.domain import batch as ids
 from headrace_server.domain import requests
 from headrace_server.domain.change import Change
 from headrace_server.domain.errors import ControlError, Draining, JobNotFound
@@ -21,7 +23,7 @@ from headrace_server.domain.event import Event
 from headrace_server.domain.hot import hot
 from headrace_server.domain.job import Job, Status
 from headrace_server.domain.ports.job_types import JobTypes, TypeInfo
-from headrace_server.domain.ports.jobs import Cursor, JobStore, Page, Submission, Submitted
+from headrace_server.domain.ports.jobs import BatchSubmission, Cursor, JobStore, Page, Submission, Submitted
 from headrace_server.domain.query import ALL_TENANTS, Counts, Filter, FullJob, Group, Order
 from headrace_server.domain.requests import StopOutcome
 from headrace_server.domain.spec import GivenSpec
@@ -143,6 +145,25 @@ class Jobs:
             return await wait_final(self._store, self._hub, found.job.tenant, found.job.job_id, seconds)
         except ControlError:
             return found
+
+    async def submit_batch(
+        self, tenant: str, sent: Sequence[batch.SentSpec], *, request_id: str, hold: bool
+    ) -> batch.Batch:
+        """Create many jobs, all of them or none.
+
+        Raises what check_spec raises with the places of the jobs, RequestIdReused, QueueFull,
+        Draining.
+        """
+        if self.draining:
+            raise Draining
+        raise_violations(check_text("request_id", request_id, REQUEST_ID_MAX))
+        batch_id = ids.batch_id(self._new_id())
+        jobs, digest = await batch.check(
+            sent, self._types, self.limits, batch_id=batch_id, tenant=tenant, hold=hold
+        )
+        made = await self._store.submit_batch(BatchSubmission(batch_id, tenant, request_id, digest, jobs))
+        job_log.batch_submitted(made.batch_id, len(jobs), request_id, existing=made.existing)
+        return batch.Batch(made.batch_id, ids.job_ids(made.batch_id, len(jobs)), made.existing)
 
     async def release(self, tenant: str, job_id: str) -> FullJob:
         """Release a held job. Raises JobNotFound, WrongStatus."""

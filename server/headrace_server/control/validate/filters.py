@@ -27,7 +27,7 @@ DEPTH_MAX = 16
 
 def filter_violations(which: Filter) -> Iterator[FieldViolation]:
     """Yield by field what no query can answer."""
-    for name in ("statuses", "types", "owners", "queues", "session_ids", "job_ids"):
+    for name in ("statuses", "types", "owners", "queues", "session_ids", "job_ids", "batch_ids"):
         path, entries = f"filter.{name}", getattr(which, name)
         most = PATTERNS_MAX if name == "types" else ENTRIES_MAX
         yield from _few(path, len(entries), most)

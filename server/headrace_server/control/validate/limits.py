@@ -5,6 +5,8 @@ GetServerInfo shows each limit by its name.
 
 from dataclasses import dataclass
 
+from headrace_server.domain.batch import BATCH_JOBS_MAX
+
 WAIT_SECONDS = 60
 """The longest wait of one call; the client goes on with the next."""
 
@@ -23,6 +25,7 @@ class Limits:
     description_chars: int = 4096
     name_chars: int = 255
     page_size: int
+    batch_jobs: int = BATCH_JOBS_MAX
     call_seconds: float
     wait_seconds: int
     grace_seconds: int = 3600

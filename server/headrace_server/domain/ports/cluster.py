@@ -83,6 +83,13 @@ class ClusterStore(Protocol):
         """
         ...
 
+    async def finish_batches(self) -> int:
+        """Complete the batches that the dead have decided, and remove what they staged of others.
+
+        Return how many were completed or removed.
+        """
+        ...
+
     async def instances(self, *, held: bool = True) -> list[Instance]:
         """Return the live instances and those that died lately, oldest first.
 

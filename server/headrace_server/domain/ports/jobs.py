@@ -36,6 +36,7 @@ class Submission:
     request_id: str
     digest: str
     parameters: str = "{}"
+    batch_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,29 @@ class Submitted:
     """The job as it stands; existing when an earlier call with this request_id made it."""
 
     job: FullJob
+    existing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSubmission:
+    """Jobs to be created, all of them or none. Those have no request_id and no digest of their own.
+
+    `request_id` and `digest` are those of the whole, as of a Submission. The ids of the jobs are
+    those that domain.batch makes of `batch_id`.
+    """
+
+    batch_id: str
+    tenant: str
+    request_id: str
+    digest: str
+    jobs: Sequence[Submission]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedBatch:
+    """A batch of which all jobs exist; existing when an earlier call with this request_id made it."""
+
+    batch_id: str
     existing: bool
 
 
@@ -106,6 +130,14 @@ class JobStore(JobReader, JobChanger, Protocol):
 
     async def submit(self, submission: Submission) -> Submitted:
         """Create the job, or find the one of this request_id. Raises RequestIdReused, QueueFull."""
+        ...
+
+    async def submit_batch(self, batch: BatchSubmission) -> SubmittedBatch:
+        """Create the jobs of a batch, or find the batch of this request_id.
+
+        Answers when all of its jobs are on disk. It goes on where its caller is cancelled. Raises
+        RequestIdReused, QueueFull.
+        """
         ...
 
     async def delete(self, job_id: str, *, tenant: str) -> None:

@@ -7,7 +7,18 @@ shift nothing: a job that keeps its key is shown exactly once.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, false, func, or_, select, tuple_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Select,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 
 from headrace_server.domain.job import Status
 from headrace_server.domain.open_enum import word
@@ -17,7 +28,7 @@ from headrace_server.store import sql
 from headrace_server.store.sql import Dialect, begins
 from headrace_server.store.tables import rows
 from headrace_server.store.tables.payloads import read_payloads
-from headrace_server.store.tables.schema import job, job_parameters
+from headrace_server.store.tables.schema import BATCHED, job, job_parameters
 
 _ORDERS: Final[Mapping[Order, tuple[Column[Any], bool]]] = {
     Order.CREATE_TIME_DESC: (job.c.create_time, True),
@@ -28,6 +39,9 @@ _ORDERS: Final[Mapping[Order, tuple[Column[Any], bool]]] = {
     Order.PRIORITY_ASC: (job.c.priority, False),
 }
 """Each order as its column and whether it descends."""
+
+_BATCHED: Final[ColumnElement[bool]] = literal_column(BATCHED.text)
+"""Said once more, or the index of those alone would not serve."""
 
 _GROUPS: Final[Mapping[Group, Column[Any]]] = {
     Group.STATUS: job.c.status,
@@ -94,6 +108,7 @@ def _conditions(database: Dialect, tenant: str | None, which: Filter) -> Iterato
     for column, wanted in lists:
         if wanted:
             yield column.in_(wanted)
+    yield from _of_batches(which.batch_ids)
     if which.types:
         yield _of_types(which.types)
     for name, text in which.labels.items():
@@ -109,6 +124,12 @@ def _conditions(database: Dialect, tenant: str | None, which: Filter) -> Iterato
             yield column < end
     for parameter in which.parameters:
         yield _with_parameter(database, parameter)
+
+
+def _of_batches(batch_ids: Sequence[str]) -> Iterator[ColumnElement[bool]]:
+    if batch_ids:
+        yield job.c.batch_id.in_(batch_ids)
+        yield _BATCHED
 
 
 def _of_types(types: Sequence[str]) -> ColumnElement[bool]:

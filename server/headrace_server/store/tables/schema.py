@@ -13,6 +13,8 @@ Times are microseconds since 1970 UTC. JSON is TEXT, and NULL when there is noth
     batch                      the COMMITs of a writer on a shared database; see write.batch_marker
     instance                   who serves this database, and its beat; see domain.lease
     outbox                     events that no broker has confirmed yet; see outbox
+    staged_batch               batches that are not whole yet: being staged, or decided; see batch.batches
+    staged_piece               the jobs of those, as texts
     gate                       what an operator has said of a queue, a tenant or a type; see gates
 
 `ready` and `timer` follow from the job's row alone (`write.derived`) and are written in its
@@ -56,6 +58,9 @@ It is literal text, in index and query alike, because a partial index serves no 
 
 ENDED = text("end_time IS NOT NULL AND NOT locked")
 """The condition for jobs that retention may delete, likewise as literal text."""
+
+BATCHED = text("batch_id <> ''")
+"""The condition for jobs of batches: likewise."""
 
 FORGOTTEN = text("forget_at IS NOT NULL")
 """The request_ids whose job is gone: likewise."""
@@ -106,6 +111,7 @@ job = Table(
     Column("message_count", Integer, nullable=False),
     Column("dropped_count", Integer, nullable=False),
     Column("traceparent", TEXT, nullable=False, server_default=""),
+    Column("batch_id", TEXT, nullable=False, server_default=""),
     # Lists and counts of one tenant: newest first, by status, by type, by owner. Each also gives
     # its order.
     Index("job_by_create_time", "tenant", "create_time", "job_id"),
@@ -115,6 +121,8 @@ job = Table(
     Index("job_by_owner", "tenant", "owner", "create_time", "job_id"),
     # What instances hold: as many rows as there are slots, for recovery.
     Index("job_held", "job_id", sqlite_where=HELD, postgresql_where=HELD),
+    # The jobs of a batch. One of its own costs nothing here.
+    Index("job_by_batch", "batch_id", "job_id", sqlite_where=BATCHED, postgresql_where=BATCHED),
     # What has ended, oldest first, for retention.
     Index("job_ended", "status", "end_time", sqlite_where=ENDED, postgresql_where=ENDED),
 )
@@ -242,6 +250,26 @@ gate = Table(
     Column("weight", Integer, nullable=False),
 )
 
+staged_batch = Table(
+    "staged_batch",
+    metadata,
+    Column("batch_id", TEXT, primary_key=True),
+    Column("tenant", TEXT, nullable=False),
+    Column("instance", TEXT, nullable=False),
+    # When it was decided that its jobs exist.
+    Column("decide_time", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+staged_piece = Table(
+    "staged_piece",
+    metadata,
+    Column("batch_id", TEXT, primary_key=True),
+    Column("piece", Integer, primary_key=True),
+    Column("jobs", Integer, nullable=False),
+    Column("body", TEXT, nullable=False),
+)
+
 outbox = Table(
     "outbox",
     metadata,
@@ -265,6 +293,7 @@ outbox = Table(
 )
 
 __all__ = [
+    "BATCHED",
     "DUTIES",
     "ENDED",
     "FORGOTTEN",
@@ -284,6 +313,8 @@ __all__ = [
     "outbox",
     "ready",
     "request",
+    "staged_batch",
+    "staged_piece",
     "timer",
     "writer",
 ]

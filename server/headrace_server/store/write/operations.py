@@ -31,7 +31,7 @@ from headrace_server.domain.job import Status
 from headrace_server.domain.ports.jobs import Decision, Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
 from headrace_server.store.tables.payloads import read_payloads
-from headrace_server.store.tables.schema import job
+from headrace_server.store.tables.schema import job, staged_batch, staged_piece
 from headrace_server.store.tables.statement import Query, distinct
 from headrace_server.store.write.unit_of_work import UnitOfWork
 
@@ -56,13 +56,32 @@ _waiting = Query(
 )
 
 
+_decided = Query(
+    select(func.coalesce(func.sum(staged_piece.c.jobs), literal_column("0"))).where(
+        staged_piece.c.batch_id == staged_batch.c.batch_id, staged_batch.c.decide_time.is_not(None)
+    )
+)
+
+
 def count_waiting(connection: Connection) -> int:
-    """Return how many jobs are held or queued.
+    """Return how many jobs are held or queued, those included that a decided batch is to bring.
 
     It skips from tenant to tenant, and does not walk over what has ended.
     """
     ((count,),) = _waiting(connection)
-    return int(count)
+    ((decided,),) = _decided(connection)
+    return int(count) + int(decided)
+
+
+def check_room(unit: UnitOfWork, most: int, count: int) -> None:
+    """Raise QueueFull unless so many more jobs may wait."""
+    if unit.waiting + count > most:
+        full = f"{most} jobs wait on this server already"
+        if count > 1:
+            full = (
+                f"{unit.waiting} jobs wait on this server already, at most {most} may, and these are {count}"
+            )
+        raise QueueFull(f"{full} (max_waiting_jobs): try again when some have run.")
 
 
 class Phase(IntEnum):
@@ -117,10 +136,7 @@ class Submit(WriteOperation[Submitted]):
         made = unit.requests.get((asked.tenant, asked.request_id))
         if made is not None:
             return self._existing(unit, *made)
-        if unit.waiting >= self.most:
-            raise QueueFull(
-                f"{self.most} jobs wait on this server already (max_waiting_jobs): try again when some have run."
-            )
+        check_room(unit, self.most, 1)
         change = requests.create(asked.job_id, asked.tenant, asked.spec, unit.now, hold=asked.hold)
         unit.submit(asked, change)
         return Submitted(FullJob(change.job, Payload(asked.parameters, None, {})), existing=False)

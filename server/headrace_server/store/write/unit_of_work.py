@@ -27,7 +27,10 @@ from headrace_server.store.tables.schema import job, job_event, job_parameters, 
 from headrace_server.store.tables.statement import Bulk, Query, delete_by, insert_into
 from headrace_server.store.write import derived
 
-_GIVEN_ONCE = {"job_id", "tenant", "create_time", *SPEC_FIELDS} - {*ANY_STATUS_FIELDS, *LIVE_FIELDS}
+_GIVEN_ONCE = {"job_id", "tenant", "create_time", "batch_id", *SPEC_FIELDS} - {
+    *ANY_STATUS_FIELDS,
+    *LIVE_FIELDS,
+}
 """The columns that no change touches.
 
 An UPDATE that names them would write their indexes again.

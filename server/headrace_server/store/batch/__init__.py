@@ -1,0 +1,1 @@
+"""Batches of jobs: staged, decided, and brought in."""

@@ -15,6 +15,8 @@ import unasync
 METHODS = Path(__file__).parents[1] / "client/headrace/_methods"
 RULE = {
     "AsyncAdminMethods": "AdminMethods",
+    "AsyncBatch": "Batch",
+    "AsyncBatchMethods": "BatchMethods",
     "AsyncBulkMethods": "BulkMethods",
     "AsyncCalls": "Calls",
     "AsyncClient": "Client",

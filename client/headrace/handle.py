@@ -1,6 +1,9 @@
-"""A job in the hands of a caller: what submit answers, from each of the two clients."""
+"""A job in the hands of a caller: what submit answers, from each of the two clients.
 
-from headrace._methods.aio.handle import AsyncJobHandle
-from headrace._methods.sync.handle import JobHandle
+Jobs that were submitted together are a Batch.
+"""
 
-__all__ = ["AsyncJobHandle", "JobHandle"]
+from headrace._methods.aio.handle import AsyncBatch, AsyncJobHandle
+from headrace._methods.sync.handle import Batch, JobHandle
+
+__all__ = ["AsyncBatch", "AsyncJobHandle", "Batch", "JobHandle"]

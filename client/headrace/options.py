@@ -4,26 +4,25 @@ They are those that submit and run, the lists, and the updates take.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, TypedDict, Unpack
 
 from headrace._models.enums import JobStatus
 from headrace._models.retry_policy import RetryPolicy
 
-__all__ = ["GateChanges", "JobChanges", "JobFilters", "JobOptions", "Span"]
+__all__ = ["GateChanges", "JobChanges", "JobFilters", "JobOptions", "NewJob", "Span", "SpecOptions"]
 
 Span = timedelta | float
 """A length of time: a timedelta, or a number of seconds."""
 
 
-class JobOptions(TypedDict, total=False):
-    """The options of submit and run besides type and parameters.
+class SpecOptions(TypedDict, total=False):
+    """The options of a job besides its type and parameters.
 
     An option that is left out, or None, has the server's default.
     """
 
-    tenant: str | None
-    """The client's own tenant when left out."""
     description: str | None
     """Free text for people."""
     owner: str | None
@@ -47,6 +46,13 @@ class JobOptions(TypedDict, total=False):
     """The longest run of one attempt."""
     retry_policy: RetryPolicy | None
     """How failed attempts are repeated."""
+
+
+class JobOptions(SpecOptions, total=False):
+    """The options of submit and run: those of the job, and those of the call."""
+
+    tenant: str | None
+    """The client's own tenant when left out."""
     request_id: str | None
     """The id that makes it safe to repeat a call: the same id gives the same job.
 
@@ -55,6 +61,23 @@ class JobOptions(TypedDict, total=False):
     The repetition has to ask for the same: with run_after or expire_time, give a datetime, not a
     timedelta.
     """
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class NewJob:
+    """A job that is submitted with others: NewJob("image.resize", {"file": "a.png"}, priority=5)."""
+
+    job_type: str
+    parameters: Mapping[str, Any]
+    options: SpecOptions
+
+    def __init__(
+        self, job_type: str, parameters: Mapping[str, Any] | None = None, /, **options: Unpack[SpecOptions]
+    ) -> None:
+        """Takes what `submit` takes for one job; headrace.options.SpecOptions lists the options."""
+        object.__setattr__(self, "job_type", job_type)
+        object.__setattr__(self, "parameters", parameters or {})
+        object.__setattr__(self, "options", options)
 
 
 class JobFilters(TypedDict, total=False):
@@ -70,6 +93,8 @@ class JobFilters(TypedDict, total=False):
     queues: str | Iterable[str] | None
     session_ids: str | Iterable[str] | None
     job_ids: str | Iterable[str] | None
+    batch_ids: str | Iterable[str] | None
+    """Submitted with one of these batches."""
     labels: Mapping[str, str] | None
     """All of these."""
     create_time_from: datetime | None

@@ -138,6 +138,7 @@ def test_every_filter_is_sent(sent: Sent) -> None:
         queues="q",
         session_ids="s",
         job_ids="j",
+        batch_ids="b",
         labels={"k": "v"},
         create_time_from=NOON,
         create_time_to=NOON,

@@ -17,7 +17,7 @@ from headrace import values, wire
 from headrace._models.enums import GateScope, JobStatus
 from headrace._models.retry_policy import RetryPolicy
 from headrace.errors import InvalidArgument
-from headrace.options import GateChanges, JobChanges, JobFilters, JobOptions, Span
+from headrace.options import GateChanges, JobChanges, JobFilters, JobOptions, Span, SpecOptions
 from headrace.v1 import admin_service_pb2, job_pb2, job_service_pb2, value_pb2
 
 W = TypeVar("W", bound=StrEnum)
@@ -27,9 +27,9 @@ _LONGEST = timedelta(days=3_650_000)
 """About what google.protobuf.Duration can say: 10,000 years."""
 
 
-def job_spec(job_type: str, parameters: Mapping[str, Any] | None, options: JobOptions) -> job_pb2.JobSpec:
+def job_spec(job_type: str, parameters: Mapping[str, Any] | None, options: SpecOptions) -> job_pb2.JobSpec:
     """All that a caller gives about a job."""
-    _check_names(options, JobOptions)
+    check_names(options, JobOptions)
     given: dict[str, Any] = {
         name: _TURNED[name](name, option) if name in _TURNED else option
         for name, option in options.items()
@@ -44,7 +44,7 @@ def job_spec(job_type: str, parameters: Mapping[str, Any] | None, options: JobOp
 
 def job_filter(filters: JobFilters) -> job_pb2.JobFilter:
     """Which jobs."""
-    _check_names(filters, JobFilters)
+    check_names(filters, JobFilters)
     conditions = [
         job_pb2.ParameterFilter(name=name, equals=value(f"parameters[{name}]", item))
         for name, item in (filters.get("parameters") or {}).items()
@@ -63,6 +63,7 @@ def job_filter(filters: JobFilters) -> job_pb2.JobFilter:
         queues=entries(filters.get("queues")),
         session_ids=entries(filters.get("session_ids")),
         job_ids=entries(filters.get("job_ids")),
+        batch_ids=entries(filters.get("batch_ids")),
         labels=filters.get("labels") or {},
         create_time_from=time("create_time_from", filters.get("create_time_from")),
         create_time_to=time("create_time_to", filters.get("create_time_to")),
@@ -74,7 +75,7 @@ def job_filter(filters: JobFilters) -> job_pb2.JobFilter:
 
 def job_patch(changes: JobChanges) -> job_service_pb2.JobPatch:
     """The new values of the fields that are given."""
-    _check_names(changes, JobChanges)
+    check_names(changes, JobChanges)
     return job_service_pb2.JobPatch(
         description=changes.get("description", ""),
         labels=changes.get("labels", {}),
@@ -87,7 +88,7 @@ def job_patch(changes: JobChanges) -> job_service_pb2.JobPatch:
 
 def gate(scope: GateScope | str, name: str, changes: GateChanges) -> admin_service_pb2.Gate:
     """Which gate, with the new values of the fields that are given."""
-    _check_names(changes, GateChanges)
+    check_names(changes, GateChanges)
     limits = {field: changes.get(field) for field in ("max_running", "max_running_per_owner")}
     return admin_service_pb2.Gate(
         scope=admin_service_pb2.GateScope.Value(f"GATE_SCOPE_{word('scope', GateScope, scope)}"),
@@ -196,7 +197,7 @@ _TURNED: Final[Mapping[str, Callable[[str, Any], Any]]] = {
 """Options that the message holds otherwise. Each other one is the field of its name, as it is."""
 
 
-def _check_names(given: Mapping[str, object], known: type) -> None:
+def check_names(given: Mapping[str, object], known: type) -> None:
     """Raises TypeError for a misspelt keyword argument.
 
     Python does the same where a signature lists its keyword arguments.

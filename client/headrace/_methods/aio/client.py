@@ -10,7 +10,7 @@ from headrace._flows.run import LEAVE_TIMEOUT, Listener, leaving_reason
 from headrace._flows.wait import Wait
 from headrace._flows.watch import Watch
 from headrace._methods.aio.admin_methods import AsyncAdminMethods
-from headrace._methods.aio.bulk_methods import AsyncBulkMethods
+from headrace._methods.aio.batch_methods import AsyncBatchMethods
 from headrace._methods.aio.handle import AsyncJobHandle
 from headrace._models.enums import CountGroup, JobOrder, JobView
 from headrace._requests import requests
@@ -29,7 +29,7 @@ from headrace.options import JobFilters, JobOptions, Span
 from headrace.v1 import job_service_pb2
 
 
-class AsyncClient(AsyncBulkMethods, AsyncAdminMethods):
+class AsyncClient(AsyncBatchMethods, AsyncAdminMethods):
     """Submits jobs to one Headrace server, and follows, stops and lists them. For one event loop.
 
     It connects when first used, and belongs to the loop that runs then. watch, list and events give

@@ -1,6 +1,7 @@
 """A job in the hands of a caller: what submit answers."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 from headrace._methods.aio.job_methods import AsyncJobMethods
@@ -99,3 +100,14 @@ class AsyncJobHandle(Held):
     def events(self, *, after_revision: int = 0) -> AsyncIterator[JobEvent]:
         """The job's history so far, oldest first."""
         return self._methods.events(self.job_id, tenant=self.tenant, after_revision=after_revision)
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncBatch:
+    """Jobs that were submitted together; list, count and stop_jobs find them by batch_ids."""
+
+    batch_id: str
+    jobs: Sequence[AsyncJobHandle]
+    """In the order in which they were given."""
+    existing: bool
+    """True when an earlier submit with the same request_id had made the batch."""

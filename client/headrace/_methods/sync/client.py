@@ -11,7 +11,7 @@ from headrace._flows.run import LEAVE_TIMEOUT, Listener, leaving_reason
 from headrace._flows.wait import Wait
 from headrace._flows.watch import Watch
 from headrace._methods.sync.admin_methods import AdminMethods
-from headrace._methods.sync.bulk_methods import BulkMethods
+from headrace._methods.sync.batch_methods import BatchMethods
 from headrace._methods.sync.handle import JobHandle
 from headrace._models.enums import CountGroup, JobOrder, JobView
 from headrace._requests import requests
@@ -30,7 +30,7 @@ from headrace.options import JobFilters, JobOptions, Span
 from headrace.v1 import job_service_pb2
 
 
-class Client(BulkMethods, AdminMethods):
+class Client(BatchMethods, AdminMethods):
     """Submits jobs to one Headrace server, and follows, stops and lists them. Thread-safe.
 
     It connects when first used.

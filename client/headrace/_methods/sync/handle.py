@@ -1,7 +1,8 @@
 # Made by `make sync` from ../aio/handle.py: change that.
 """A job in the hands of a caller: what submit answers."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Unpack
 
 from headrace._methods.held import Held
@@ -100,3 +101,14 @@ class JobHandle(Held):
     def events(self, *, after_revision: int = 0) -> Iterator[JobEvent]:
         """The job's history so far, oldest first."""
         return self._methods.events(self.job_id, tenant=self.tenant, after_revision=after_revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Jobs that were submitted together; list, count and stop_jobs find them by batch_ids."""
+
+    batch_id: str
+    jobs: Sequence[JobHandle]
+    """In the order in which they were given."""
+    existing: bool
+    """True when an earlier submit with the same request_id had made the batch."""

@@ -9,6 +9,7 @@ from headrace_server.config import Settings
 
 COMMANDS = [
     "submit",
+    "submit-many",
     "run",
     "watch",
     "get",

@@ -4,6 +4,7 @@
     app          the commands together, and what a failure looks like: one line and an exit code
     session      which server, which tenant; what every command takes
     submitting   submit, run          reading    get, list, count, events
+    submitting_many   submit-many     job_lines  the file that it reads
     following    watch, wait          changing   stop, release, update, delete
     serving      types, instances, info, health, version, and what other packages add through the entry points `headrace.commands`
 

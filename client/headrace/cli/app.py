@@ -26,6 +26,7 @@ from headrace.cli.session import Session, register
 from headrace.cli.streams import spill
 from headrace.cli.submitting import run as run_job
 from headrace.cli.submitting import submit
+from headrace.cli.submitting_many import submit_many
 from headrace.cli.terminal import clean
 from headrace.errors import HeadraceError, InvalidArgument
 
@@ -104,6 +105,7 @@ def application() -> typer.Typer:
     panels: dict[str, dict[str, Callable[..., None]]] = {
         "Jobs": {
             "submit": submit,
+            "submit-many": submit_many,
             "run": run_job,
             "watch": watch,
             "wait": wait,

@@ -61,7 +61,7 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read: {reason}.") from None
     try:
         # Read as JSON where it says so: what YAML makes of a number or a word is another matter.
-        content = _json(text) if path.suffix == ".json" or _is_json(text) else yaml.safe_load(text)
+        content = read_json(text) if path.suffix == ".json" or _is_json(text) else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:
         what = "JSON" if path.suffix == ".json" else "YAML"
         raise ValueError(f"{path} holds no {what}: {' '.join(str(error).split())}") from None
@@ -83,7 +83,7 @@ def _parameter(text: str) -> tuple[str, Any]:
     if match["sign"] == "=":
         return name, value
     try:
-        written = _json(value)
+        written = read_json(value)
     except ValueError as error:
         raise ValueError(
             f"{value!r} of {name} is no JSON ({error}); write {name}={value} for text."
@@ -103,13 +103,13 @@ def _stdin() -> str:
 def _is_json(text: str) -> bool:
     """Whether a text is JSON, of which YAML would make other things: 1e5 is text to it."""
     try:
-        _json(text)
+        read_json(text)
     except ValueError:
         return False
     return True
 
 
-def _json(text: str) -> Any:
+def read_json(text: str) -> Any:
     """JSON as it is defined, without NaN and Infinity."""
 
     def refuse(word: str) -> Any:

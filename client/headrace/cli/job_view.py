@@ -45,6 +45,7 @@ def _facts(job: JobInfo) -> Iterator[tuple[str, str]]:
     yield "Tenant", job.tenant
     yield "Owner", spec.owner
     yield "Session", spec.session_id
+    yield "Batch", job.batch_id
     yield "Queue", spec.queue
     yield "Priority", str(spec.priority) if spec.priority else ""
     yield "Labels", " ".join(f"{key}={value}" for key, value in sorted(spec.labels.items()))

@@ -183,7 +183,7 @@ class FilterOptions:
     status: Annotated[
         _Texts,
         typer.Option(
-            help="RUNNING, FAILED …; repeatable, as the next four are.", autocompletion=completion.statuses
+            help="RUNNING, FAILED …; repeatable, as the next five are.", autocompletion=completion.statuses
         ),
     ] = None
     type: Annotated[
@@ -192,6 +192,7 @@ class FilterOptions:
     owner: Annotated[_Texts, typer.Option(help="An owner.")] = None
     queue: Annotated[_Texts, typer.Option(help="A queue.")] = None
     session_id: Annotated[_Texts, typer.Option(help="A session.")] = None
+    batch_id: Annotated[_Texts, typer.Option(help="A batch.")] = None
     label: Annotated[_Texts, typer.Option(metavar="KEY=VALUE", help="A label; all that are given.")] = None
     param: Annotated[
         _Texts, typer.Option(metavar="NAME=TEXT|NAME:=JSON", help="A parameter; needs one --type.")
@@ -218,6 +219,7 @@ class FilterOptions:
             owners=self.owner,
             queues=self.queue,
             session_ids=self.session_id,
+            batch_ids=self.batch_id,
             labels=read_texts(self.label or ()),
             parameters=read_values(self.param or ()),
             parameter_prefix=read_texts(self.param_prefix or ()),

@@ -1,4 +1,4 @@
-"""SubmitJob over the generated stub, so many calls in flight, from one asyncio process."""
+"""SubmitJob and BatchSubmitJobs over the generated stub, from one asyncio process."""
 
 import asyncio
 import time
@@ -37,3 +37,21 @@ async def _submit(address: str, count: int, in_flight: int) -> float:
         began = time.perf_counter()
         await asyncio.gather(*(caller() for _ in range(in_flight)))
         return (count - 1) / (time.perf_counter() - began)
+
+
+def submit_batches(address: str, count: int, size: int) -> float:
+    """Submit so many jobs in batches, one after the other; jobs a second."""
+    return asyncio.run(_submit_batches(address, count, size))
+
+
+async def _submit_batches(address: str, count: int, size: int) -> float:
+    async with grpc.aio.insecure_channel(address) as channel:
+        jobs = job_service_pb2_grpc.JobServiceStub(channel)
+        await jobs.SubmitJob(submit_request())  # the connection is there
+        began = time.perf_counter()
+        for first in range(0, count, size):
+            specs = [submit_request().spec for _ in range(min(size, count - first))]
+            await jobs.BatchSubmitJobs(
+                job_service_pb2.BatchSubmitJobsRequest(request_id=str(uuid.uuid4()), jobs=specs)
+            )
+        return count / (time.perf_counter() - began)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.bench import ROOT, Bench
 from benchmarks.load.clock import Clock
-from benchmarks.load.submits import NOOP, submit
+from benchmarks.load.submits import NOOP, submit, submit_batches
 from benchmarks.systems.system import Lone, System
 from headrace import Client, JobStatus
 from headrace_server.testing import LocalServer
@@ -36,9 +36,11 @@ class Headrace(System):
             submit(server.target, max(2, count // 10))  # warm
             return submit(server.target, count, in_flight)
 
-    def batches(self, _count: int, _size: int) -> float | None:
-        """There is no call yet that takes a batch."""
-        return None
+    def batches(self, count: int, size: int) -> float | None:
+        """See System."""
+        with self.place() as place, place.server(workers=0) as server:
+            submit_batches(server.target, size, size)  # warm
+            return submit_batches(server.target, count, size)
 
     def drain(self, count: int) -> float:
         """See System."""

@@ -1,10 +1,11 @@
 """The two halves of the table of errors: what the server answers is what the client raises."""
 
 import pytest
+from google.rpc import error_details_pb2
 
 from headrace.errors import BY_CODE, BY_REASON
-from headrace_server.codec.errors import CODES
-from headrace_server.domain.errors import ControlError
+from headrace_server.codec.errors import CODES, METADATA_MAX, to_status
+from headrace_server.domain.errors import ControlError, FieldViolation, InvalidParameter
 
 RAISED = {
     "JOB_NOT_FOUND": "JobNotFound", "INVALID_ARGUMENT": "InvalidArgument", "INVALID_PARAMETER": "InvalidParameter",
@@ -37,3 +38,18 @@ def test_the_client_knows_every_reason_and_code(reason: str) -> None:
     """
     assert BY_REASON[reason].__name__ == RAISED[reason]
     assert CODES[reason].name in BY_CODE
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "漢", "😀"])
+def test_an_error_keeps_room_for_its_details(letter: str) -> None:
+    """However many violations there are, and whatever they quote, some are named within the bound
+    of what gRPC carries.
+    """
+    long = letter * 600
+    fields = [FieldViolation(f"jobs[{place}].labels[{long}]", long) for place in range(100)]
+    status = to_status(InvalidParameter(*fields, type="t"))
+    bad = error_details_pb2.BadRequest()
+    assert status.details[1].Unpack(bad)
+    assert bad.field_violations[0].field.startswith("jobs[0].labels[")
+    assert status.ByteSize() <= METADATA_MAX
+    assert status.message.endswith("…")

@@ -73,14 +73,12 @@ def to_status(error: ControlError) -> status_pb2.Status:
 
     It has ErrorInfo, and BadRequest and RetryInfo where they help.
     """
-    status = status_pb2.Status(code=CODES[error.reason].value[0], message=shorten(error.message, 2000))
+    message = _within(shorten(error.message, MESSAGE_MAX), MESSAGE_MAX)
+    status = status_pb2.Status(code=CODES[error.reason].value[0], message=message)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     _pack(status, info)
     if error.fields:
-        bad = error_details_pb2.BadRequest()
-        for field, description in error.fields[:VIOLATIONS_MAX]:
-            bad.field_violations.add(field=shorten(field, 200), description=shorten(description, 500))
-        _pack(status, bad)
+        _pack(status, _bad_request(error, METADATA_MAX - status.ByteSize() - BESIDE))
     if error.retry_after is not None:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(int(error.retry_after * 1000))
@@ -90,6 +88,21 @@ def to_status(error: ControlError) -> status_pb2.Status:
     return status
 
 
+def _bad_request(error: ControlError, room: int) -> error_details_pb2.BadRequest:
+    """Return the violations, as many as there is room for; the first of them always."""
+    bad = error_details_pb2.BadRequest()
+    for field, description in error.fields[:VIOLATIONS_MAX]:
+        bad.field_violations.add(field=shorten(field, 200), description=shorten(description, 500))
+        if len(bad.field_violations) > 1 and bad.ByteSize() > room:
+            del bad.field_violations[-1]
+            break
+    return bad
+
+
+MESSAGE_MAX = 2000
+"""Characters, and bytes, of the text of an error: the details want their room too."""
+BESIDE = 200
+"""Bytes that stand around the details and behind them."""
 METADATA_MAX = 6000
 """Bytes: gRPC's default bound on metadata is 8 KiB, its own headers included."""
 
@@ -97,6 +110,12 @@ METADATA_MAX = 6000
 def shorten(text: str, limit: int) -> str:
     """Text of at most `limit` characters, the cut marked."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _within(text: str, size: int) -> str:
+    """Text of at most so many bytes, the cut marked."""
+    encoded = text.encode()
+    return text if len(encoded) <= size else f"{encoded[: size - 3].decode(errors='ignore')}…"
 
 
 def _pack(status: status_pb2.Status, detail: object) -> None:

@@ -292,17 +292,8 @@ class Writer:
                 self._marker.tidy(connection)
             with self._order.commit() as tell_after_others:
                 self._held.committing(unit.changes)
-                try:
-                    connection.commit()
-                except Exception as error:
-                    if self._marker is None:
-                        raise
-                    connection.invalidate()
-                    connection.close()
-                    if not self._settled(self._marker, error):
-                        return False
-                if self._marker is not None:
-                    self._marker.committed()
+                if not self._committed(connection):
+                    return False
                 self._seq = unit.seq
                 self._held.committed(unit.changes.values())
                 if unit.wrote:
@@ -311,6 +302,21 @@ class Writer:
                 self._waiting.add(unit.waiting - waiting)
                 tell_after_others()
                 self._tell(self._deliver, list(unit.changes.values()), batch, outcomes)
+        return True
+
+    def _committed(self, connection: Connection) -> bool:
+        """COMMIT; return False when it turned out not to have been carried out."""
+        try:
+            connection.commit()
+        except Exception as error:
+            if self._marker is None:
+                raise
+            connection.invalidate()
+            connection.close()
+            if not self._settled(self._marker, error):
+                return False
+        if self._marker is not None:
+            self._marker.committed()
         return True
 
     def _settled(self, marker: Marker, error: Exception) -> bool:

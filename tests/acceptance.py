@@ -18,6 +18,12 @@ MOST_ROWS = 3
 NAMED = re.compile(r"acceptance ((?:\d+(?:, | and )?)+)")
 
 
+def rows_of(docstring: str | None) -> list[int]:
+    """The rows that a docstring names, on whichever of its lines."""
+    text = " ".join((docstring or "").split())
+    return [int(number) for group in NAMED.findall(text) for number in re.findall(r"\d+", group)]
+
+
 class Rows:
     """A pytest plugin that notes which test names which rows, and its outcome."""
 
@@ -29,8 +35,7 @@ class Rows:
         """Keep the tests that name a row."""
         kept = []
         for item in items:
-            doc = getattr(getattr(item, "function", None), "__doc__", None) or ""
-            numbers = [int(n) for group in NAMED.findall(doc) for n in re.findall(r"\d+", group)]
+            numbers = rows_of(getattr(getattr(item, "function", None), "__doc__", None))
             if len(numbers) > MOST_ROWS:
                 raise pytest.UsageError(
                     f"{item.nodeid} names {len(numbers)} rows; at most {MOST_ROWS} are clear"

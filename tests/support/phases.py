@@ -35,6 +35,7 @@ from headrace_server.domain.change import Change, Message, Outcome
 from headrace_server.domain.event import EventKind
 from headrace_server.domain.job import Status
 from headrace_server.domain.ports.claims import Claimed, ClaimRequest
+from headrace_server.domain.ports.commits import CommitListener
 from headrace_server.store.store import SqlStore
 from headrace_server.work.dispatch.dispatcher import Dispatcher
 from headrace_server.work.executor import RunKey
@@ -109,6 +110,7 @@ class DoomedStore(SqlStore):
         """Open the database, and look at each transaction before its COMMIT."""
         store = super().open(url, **options)
         event.listen(store._engines[0], "commit", _before_commit)
+        store.listeners.insert(0, _AfterCommit())
         return store
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
@@ -117,7 +119,12 @@ class DoomedStore(SqlStore):
             request = replace(request, slots=[replace(slot, permit=False) for slot in request.slots])
         return await super().claim(request)
 
-    def _announce(self, changes: Sequence[Change]) -> None:
+
+class _AfterCommit(CommitListener):
+    """Hears of each commit first, before any caller is answered."""
+
+    def committed(self, changes: Sequence[Change]) -> None:
+        """Die behind a COMMIT."""
         for change in changes:
             job = change.job
             if any(entry.kind is EventKind.CREATED for entry in change.events):
@@ -126,7 +133,6 @@ class DoomedStore(SqlStore):
                 reach(Phase.CLAIMED, job.description)
             if job.status.final:
                 reach(Phase.ENDED, job.description)
-        super()._announce(changes)
 
 
 def _before_commit(connection: Connection) -> None:

@@ -87,11 +87,11 @@ class Scene:
         thread.start()
         self._calls.append(thread)
 
-    def die_and_rise(self, phase: Phase) -> None:
+    def die_and_rise(self, phase: Phase, before: set[int] | None = None) -> None:
         """Wait for the death, start again at once: nothing that the old life started is left by
-        then.
+        then. before: what it had started, where it may be dead already.
         """
-        before = set(self.server.processes())
+        before = before or set(self.server.processes())
         assert self.grandchild in before
         assert self.server.wait() == -9
         self.evidence.kills[phase] += 1
@@ -99,6 +99,10 @@ class Scene:
         with self.evidence.away():
             self.server.start()
         assert not before & set(self.server.processes())
+
+    def idle(self) -> bool:
+        """Whether no call is under way."""
+        return not any(thread.is_alive() for thread in self._calls)
 
     def answered(self) -> None:
         """Wait until the calls that were cut off have been answered by the next life."""
@@ -147,6 +151,32 @@ def test_killed_in_a_submit(server: Doomed, scene: Scene, phase: Phase) -> None:
     assert scene.witness.wait(job.job_id).status == "SUCCEEDED"
     scene.ended()
     assert scene.runs(job) == [1]
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_killed_behind_a_direct_start(server: Doomed, scene: Scene, attempts: int) -> None:
+    """A job that was stored, claimed and permitted in one commit that nobody was told of is one job
+    when its submit is repeated, and follows the attempt rule: its code has not begun (failure cases
+    1, 22).
+    """
+    before = set(server.processes())
+    while server.process.poll() is None:  # a claim may be under way just then: the next has its chance
+        scene.mark = uuid.uuid4().hex
+        server.choose(Phase.STARTING, scene.mark)
+        scene.call(scene.submit, hold=False, attempts=attempts)
+        until(lambda: scene.idle() or server.process.poll() is not None, "it was answered, or died")
+    scene.die_and_rise(Phase.STARTING, before)
+    scene.answered()
+    job = scene.submit(hold=False, attempts=attempts)
+    assert job.existing
+    scene.follow(job)
+    ended = scene.witness.wait(job.job_id)
+    lost = ended.attempts[0].error
+    assert lost is not None
+    assert lost.kind == "INSTANCE_LOST"
+    assert (ended.status, len(ended.attempts)) == (("FAILED", 1) if attempts == 1 else ("SUCCEEDED", 2))
+    scene.ended()
+    assert scene.runs(job) == list(range(2, attempts + 1))
 
 
 @pytest.mark.parametrize("phase", [Phase.CLAIMED, Phase.PERMITTING])

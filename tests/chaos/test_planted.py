@@ -157,3 +157,12 @@ def test_without_a_bug_nothing_is_found(tmp_path: Path) -> None:
             drive(stage)
             assert not judge(stage.evidence, stage.witness.client).broken
             stage.witness.client.close()
+
+
+def test_a_direct_start_that_fails_gives_its_slot_back(tmp_path: Path) -> None:
+    """Where each claim that goes with a submit fails, an ordinary one follows: every job runs, one
+    after the other in the one slot.
+    """
+    with Planted(tmp_path, "FailsDirectly", workers=1) as server, server.client() as client:
+        assert [client.run("test.echo", {"n": n}).result for n in range(5)] == [{"n": n} for n in range(5)]
+        assert server.logged("no direct start: The batch was lost.")

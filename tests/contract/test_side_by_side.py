@@ -177,7 +177,7 @@ async def test_a_change_waits_for_claims_under_way(stores: list[SqlStore]) -> No
     """
     await submit(stores[0], queue="q")
     with stores[1]._engines.reads.connect() as other:
-        sql.of(other).share_gates(other)
+        sql.of(other).share_gates(other, wait=True)
         pausing = asyncio.ensure_future(set_gate(stores[0], Scope.QUEUE, "q", paused=True))
         while not other.execute(WAITING).scalar_one():  # noqa: ASYNC110 - the database knows
             await asyncio.sleep(0)

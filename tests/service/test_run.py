@@ -254,3 +254,14 @@ def test_throw_away_store(tmp_path: Path) -> None:
     """A store that is not synced runs jobs all the same (acceptance 61)."""
     with Server(tmp_path, durable=False) as server, server.client() as client:
         assert client.submit("test.noop").wait(30).status == "SUCCEEDED"
+
+
+def test_a_job_starts_with_its_submit(client: Client) -> None:
+    """Where a worker is free, the submit itself stores, claims and permits the job: at one time."""
+
+    def directly() -> bool:
+        job = client.run("test.noop")
+        assert job.start_time is not None
+        return job.start_time == job.create_time
+
+    until(directly, "a job has started with its submit")

@@ -20,10 +20,12 @@ from headrace_server.control.watch.hub import Subscription
 from headrace_server.domain import requests, running
 from headrace_server.domain.capacity import Held
 from headrace_server.domain.change import Change, Message, Outcome
+from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.event import Event
 from headrace_server.domain.gate import Gate
 from headrace_server.domain.job import ErrorKind, Job, JobError, Status
 from headrace_server.domain.lease import OwnLease
+from headrace_server.domain.ports.claims import Claimed, ClaimRequest
 from headrace_server.domain.ports.jobs import Submission, Submitted
 from headrace_server.domain.query import FullJob, Payload
 from headrace_server.store import gates
@@ -272,6 +274,14 @@ class CountingGates(gates.Gates):
         return gates, [tuple(held) for _, running in found[:1] for held in running or ()]
 
 
+class FailsDirectly(DoomedStore):
+    """No bug but a fault: every claim that goes with a submit fails, after it was asked for."""
+
+    async def claim_along(self, request: ClaimRequest) -> list[Claimed]:  # noqa: ARG002 - it fails
+        """Fail."""
+        raise StoreUnavailable("The batch was lost.")
+
+
 class CountsInTheLock(DoomedStore):
     """A limit that is counted as it was before the gate was held."""
 
@@ -295,6 +305,7 @@ BUGS: dict[str, dict[str, Any]] = {
     "OneSeq": {"store": OneSeq},
     "NeverLost": {"store": NeverLost},
     "CountsInTheLock": {"store": CountsInTheLock},
+    "FailsDirectly": {"store": FailsDirectly},
 }
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ other, as it is when a child is being started.
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
@@ -52,6 +52,7 @@ class Phase(StrEnum):
 
     STORING = "its submit is written, not committed"
     STORED = "its submit is committed, not answered"
+    STARTING = "its submit, its claim and its permit are committed together, nobody told"
     CLAIMED = "its claim is committed, its permit not"
     PERMITTING = "its permit is written, not committed"
     PERMITTED = "its permit is committed, its frame not sent"
@@ -115,9 +116,13 @@ class DoomedStore(SqlStore):
 
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Claim; without permits where that is chosen."""
-        if chosen()[0] in (Phase.CLAIMED, Phase.PERMITTING, Phase.APART):
-            request = replace(request, slots=[replace(slot, permit=False) for slot in request.slots])
-        return await super().claim(request)
+        return await super().claim(_as_chosen(request))
+
+    def claim_along(self, request: ClaimRequest) -> Awaitable[list[Claimed]]:
+        """Likewise; nothing where a submit is to be alone in its commit."""
+        if chosen()[0] in (Phase.STORING, Phase.STORED):
+            request = replace(request, slots=[])
+        return super().claim_along(_as_chosen(request))
 
 
 class _AfterCommit(CommitListener):
@@ -129,10 +134,18 @@ class _AfterCommit(CommitListener):
             job = change.job
             if any(entry.kind is EventKind.CREATED for entry in change.events):
                 reach(Phase.STORED, job.description)
+                if job.status is Status.RUNNING:
+                    reach(Phase.STARTING, job.description)
             if job.status is Status.TO_BE_RUN:
                 reach(Phase.CLAIMED, job.description)
             if job.status.final:
                 reach(Phase.ENDED, job.description)
+
+
+def _as_chosen(request: ClaimRequest) -> ClaimRequest:
+    if chosen()[0] in (Phase.CLAIMED, Phase.PERMITTING, Phase.APART):
+        return replace(request, slots=[replace(slot, permit=False) for slot in request.slots])
+    return request
 
 
 def _before_commit(connection: Connection) -> None:

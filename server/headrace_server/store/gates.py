@@ -108,9 +108,12 @@ class Gates:
         )
 
 
-def share(connection: Connection) -> None:
-    """Until the end of this transaction no gate changes."""
-    sql.of(connection).share_gates(connection)
+def share(connection: Connection, *, wait: bool) -> bool:
+    """Until the end of this transaction no gate changes.
+
+    wait: for one that is being changed; else the answer is False then.
+    """
+    return sql.of(connection).share_gates(connection, wait=wait)
 
 
 def change(connection: Connection, asked: Gate, fields: Mapping[str, Any]) -> Gate:

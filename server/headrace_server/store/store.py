@@ -6,7 +6,7 @@ What it answers without writing is in read.reader.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -246,7 +246,10 @@ class SqlStore(Reader):
 
         Raises RequestIdReused, JobNotFound once it was deleted, QueueFull.
         """
-        return await self._writer.put(operations.Submit(submission, self._max_waiting))
+        with self._writer.together():
+            answer = self._writer.put(operations.Submit(submission, self._max_waiting))
+            self._news.tell(lambda listener: listener.submitting(submission))
+        return await answer
 
     async def submit_batch(self, batch: BatchSubmission) -> SubmittedBatch:
         """Create the jobs of a batch, or find the batch of this request_id.
@@ -294,6 +297,19 @@ class SqlStore(Reader):
         A job that expired at its permit is answered as FAILED, and its slot goes to the next.
         """
         return await self._claimer.claim(request, prove=self._life.leased)
+
+    def claim_along(self, request: ClaimRequest) -> Awaitable[list[Claimed]]:
+        """Claim in the transaction of the submit that is just being put together.
+
+        The claim is asked for at once; the answer may be awaited later. Nothing is taken where a
+        limit would have to be held that others wait for.
+        """
+        return self._claimer.claim_along(request, self._writer, prove=self._life.leased)
+
+    @property
+    def nothing_waits(self) -> bool:
+        """Whether no job is held or queued; never on a database that others serve too."""
+        return not self._database.shared and not self._waiting.now
 
     async def change_gate(self, gate: Gate, fields: Mapping[str, Any]) -> Gate:
         """Change fields of the gate of this scope and name; answer it as it is now.

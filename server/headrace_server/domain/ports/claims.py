@@ -1,6 +1,6 @@
 """Claims: how the dispatcher takes ready jobs for its slots."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,6 +52,19 @@ class Claimed:
 class ClaimStore(JobChanger, Protocol):
     """A store that claims jobs and records what becomes of their runs."""
 
+    @property
+    def nothing_waits(self) -> bool:
+        """Whether it is certain that a claim would find nothing."""
+        ...
+
     async def claim(self, request: ClaimRequest) -> list[Claimed]:
         """Fill slots with ready jobs; fewer when there are fewer."""
+        ...
+
+    def claim_along(self, request: ClaimRequest) -> Awaitable[list[Claimed]]:
+        """Claim in the transaction of a submit, called in CommitListener.submitting.
+
+        It takes what an ordinary claim would take, or less. What goes wrong is no news: an ordinary
+        claim finds the same.
+        """
         ...

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from headrace_server.domain.change import Change
 from headrace_server.domain.event import Event
+from headrace_server.domain.ports.jobs import Submission
 
 
 class CommitListener:
@@ -13,6 +14,12 @@ class CommitListener:
 
     Called on the event loop's thread. An error of one is logged, and keeps the others from nothing.
     """
+
+    def submitting(self, submission: Submission) -> None:
+        """Note that a job is just being put into the next transaction.
+
+        What is asked of the store within this call goes into the same one.
+        """
 
     def committed(self, changes: Sequence[Change]) -> None:
         """Take the changes that this store has committed, before any caller is answered.

@@ -1,6 +1,19 @@
-"""Claims of one store: slots are filled together if they can be, else slot by slot."""
+"""Claims of one store: slots are filled together if they can be, else slot by slot.
 
-from collections.abc import Callable
+**Direct start.** While a slot that is up is free, a claim rides with a submit: both are one entry of
+the writer's queue, so the job is stored, claimed and permitted in one transaction.
+
+    Submit ─┐ together                  ┌ FOLD    Submit, Apply (a stop) … of all who came meanwhile
+    Claim  ─┴──────────> one batch: ────┤
+                                        └ CLAIM   the ordinary Claim: it sees all of them, and all that waits
+
+It is the same operation as every other claim, last in its batch as always: so it takes whoever's
+turn it is, under all gates, and a stop that came in the same moment has won. On a shared database it
+is written by the writer of the submits, whose batches others wait for. So it holds no gate there:
+where a limit is in the way it takes nothing, and the ordinary claim, which follows, decides.
+"""
+
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
@@ -41,6 +54,19 @@ class Claimer:
         if not request.without_limits:
             self._again.answered(taken, len(request.slots) - len(taken.claimed), made)
         return taken.claimed
+
+    def claim_along(self, request: ClaimRequest, writer: Writer, *, prove: bool) -> Awaitable[list[Claimed]]:
+        """Claim with what is being put together at this writer.
+
+        Raises what is wrong with the batch; the next claim then finds the same.
+        """
+        limits = writer is self._claims
+        asked = Claim(request, self._turn, self.gates, prove=prove, limits=limits)
+        return self._along(writer.put(asked))
+
+    @staticmethod
+    async def _along(answer: Awaitable[Taken]) -> list[Claimed]:
+        return (await answer).claimed
 
     async def _claim_singly(self, request: ClaimRequest, *, prove: bool) -> list[Claimed]:
         """Claim slot by slot, passing over the jobs that the database refuses to have claimed.

@@ -92,6 +92,11 @@ class Claim(WriteOperation[Taken]):
     gates: Gates
     prove: bool
     """Whether the instance must prove that it is alive, so that a dead one takes nothing."""
+    limits: bool = True
+    """Whether gates may be held, and waited for; else nothing is taken where there is a limit.
+
+    A batch that others wait for holds none. It has locked jobs already, and gates come before jobs.
+    """
     tried: list[str] = field(default_factory=list)
     """The ids of the jobs that were being taken last.
 
@@ -102,13 +107,16 @@ class Claim(WriteOperation[Taken]):
         """Answer the jobs taken, in the order of the slots."""
         if self.prove and not instances.proved(unit.connection, self.request.instance):
             return Taken([], busy=False, full=False)
-        gates.share(unit.connection)
+        if not gates.share(unit.connection, wait=self.limits):
+            return Taken([], busy=True, full=False)
         claimed: list[Claimed] = []
         free = deque(self.request.slots)
-        robin = Round(unit, self.request, self.turn, self.gates)
+        robin = Round(unit, self.request, self.turn, self.gates, limits=self.limits)
         # A second round is rare: a tenant had less than its share, a job expired at its permit, or
         # cannot be claimed.
         while free and ((chosen := robin.take(len(free))) or robin.passed_over()):
+            if robin.met_limit:
+                break
             parameters = read_parameters(unit.connection, [head.job_id for head in chosen])
             for head in chosen:
                 slot = free[0]
@@ -144,9 +152,14 @@ class Claim(WriteOperation[Taken]):
 class Round:
     """Which jobs a claim takes."""
 
-    def __init__(self, unit: UnitOfWork, request: ClaimRequest, turn: Turn, held: Gates) -> None:
+    def __init__(
+        self, unit: UnitOfWork, request: ClaimRequest, turn: Turn, held: Gates, *, limits: bool
+    ) -> None:
         self.room = Capacity()
         self.busy = False
+        self.met_limit = False
+        """Whether there is a limit, which may not be held: whoever is behind it may come first."""
+        self._limits = limits
         self._unit = unit
         self._connection = unit.connection
         self._request = request
@@ -234,7 +247,9 @@ class Round:
                 self.room.close(gate.key)
             elif gate.limited:
                 limited.append(gate)
-        if limited:
+        if limited and not self._limits:
+            self.met_limit = True
+        elif limited:
             mine, held = self._gates.hold(self._connection, limited)
             self.room.bound(mine, held)
             for gate in limited:

@@ -115,8 +115,11 @@ class Dialect(ABC):
         """Until the end of this transaction let nobody else change the tables."""
 
     @abstractmethod
-    def share_gates(self, connection: Connection) -> None:
-        """Until the end of this transaction let no gate be changed; many may do so at once."""
+    def share_gates(self, connection: Connection, *, wait: bool) -> bool:
+        """Until the end of this transaction let no gate be changed; many may do so at once.
+
+        Return False where one is being changed and that is not to be waited for.
+        """
 
     @abstractmethod
     def hold_gates(self, connection: Connection) -> None:

@@ -106,6 +106,7 @@ _GATES_LOCK: Final = _SCHEMA_LOCK + 1
 The lock writes nothing, so transactions that share it do not disturb each other.
 """
 _SHARE_GATES: Final = f"SELECT pg_advisory_xact_lock_shared({_GATES_LOCK})"
+_TRY_TO_SHARE_GATES: Final = f"SELECT pg_try_advisory_xact_lock_shared({_GATES_LOCK})"
 _HOLD_GATES: Final = f"SELECT pg_advisory_xact_lock({_GATES_LOCK})"
 
 _CONFLICTS: Final = (
@@ -162,8 +163,10 @@ class _Postgresql(Dialect):
     def hold_schema(self, connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
 
-    def share_gates(self, connection: Connection) -> None:
-        connection.connection.cursor().execute(_SHARE_GATES)
+    def share_gates(self, connection: Connection, *, wait: bool) -> bool:
+        asked = connection.connection.cursor()
+        asked.execute(_SHARE_GATES if wait else _TRY_TO_SHARE_GATES)
+        return wait or asked.fetchone() == (True,)
 
     def hold_gates(self, connection: Connection) -> None:
         connection.connection.cursor().execute(_HOLD_GATES)

@@ -271,8 +271,9 @@ class _Sqlite(Dialect):
     def hold_schema(self, connection: Connection) -> None:
         """BEGIN IMMEDIATE has done it."""
 
-    def share_gates(self, connection: Connection) -> None:
+    def share_gates(self, connection: Connection, *, wait: bool) -> bool:  # noqa: ARG002 - the lock is held
         """BEGIN IMMEDIATE has done it."""
+        return True
 
     def hold_gates(self, connection: Connection) -> None:
         """BEGIN IMMEDIATE has done it."""

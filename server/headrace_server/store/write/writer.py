@@ -32,6 +32,8 @@ What is promised, and how it is kept:
   StoreUnavailable.
 - **Others are waited for.** A batch that another's transaction was in the way of is carried out
   again, for some seconds.
+- **What is put together stays together.** `together` makes one entry of the queue of several pieces
+  of work: a submit, and the claim that is to find it (see claim.claimer).
 - **In the order of arrival**, except that claims come after all else: a stop that came in the same
   moment as a claim wins. On a shared database claims have a writer of their own: they must not wait
   for a fat batch. There a job that a stop holds is not claimed, and what both writers commit is
@@ -47,7 +49,7 @@ import threading
 import time
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import chain, groupby
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Protocol, TypeVar
@@ -126,7 +128,9 @@ class Writer:
         self._held = HeldJobs()
         self._clock = clock
         self._on_commit = on_commit
-        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[_Asked] | None] = SimpleQueue()
+        self._group: list[_Asked] | None = None
+        """The work that is being put together."""
         self.fails = False
         """Whether the latest batch has met trouble of the database."""
         self._outage = Outage(logger, "The store cannot write", "The store writes again")
@@ -153,8 +157,23 @@ class Writer:
         if self._closed:
             raise StoreUnavailable("The store is closed.")
         answer: Future[Answer] = self._loop.create_future()
-        self._queue.put((work, answer))
+        if self._group is not None:
+            self._group.append((work, answer))
+        else:
+            self._queue.put([(work, answer)])
         return answer
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Have what is put in this block, which awaits nothing, done in one transaction if it can be."""
+        group: list[_Asked] = []
+        self._group = group
+        try:
+            yield
+        finally:
+            self._group = None
+            if group:
+                self._queue.put(group)
 
     def busy(self) -> float:
         """Return for how many seconds the thread has had its present batch; 0 without one."""
@@ -212,14 +231,14 @@ class Writer:
             return None
         return max(0.0, self._written_at + IDLE_SECONDS - time.monotonic())
 
-    def _gather(self, first: _Asked | None) -> tuple[list[_Asked], bool]:
+    def _gather(self, first: list[_Asked] | None) -> tuple[list[_Asked], bool]:
         """Return the work that is waiting, and whether it is the last."""
         batch: list[_Asked] = []
         asked = first
         try:
             while asked is not None:
-                batch.append(asked)
-                if len(batch) == BATCH_MAX:
+                batch += asked
+                if len(batch) >= BATCH_MAX:
                     return batch, False
                 asked = self._queue.get_nowait()
         except Empty:
@@ -354,7 +373,7 @@ class Writer:
                 asked = self._queue.get_nowait()
                 last |= asked is None
                 if asked is not None:
-                    refused.append(asked)
+                    refused += asked
         if last:
             self._queue.put(None)
         if refused:

@@ -8,6 +8,11 @@ A claim for a slot whose child is up takes claim and start permit in one transac
 that is still starting is TO_BE_RUN, and gets its permit when the child is ready. A run is handed
 over only after its permit was committed.
 
+**Direct start.** While a slot whose child is up is free, and no claim is under way or due, a submit
+takes a claim along (submitting): the same claim in the transaction of the submit. Slots are never
+asked for twice, for one claim is under way at a time; whatever it does not fill is free again when
+it is answered. Where it fails an ordinary claim follows.
+
 **Endings.** `stop` is a caller's wish (the escalation is in work/dispatch/stop_escalation.py);
 `abort_by_server` is the server's: a timeout or a drain, with the error that the attempt gets. What
 a lost child had begun is WORKER_LOST, what it had not goes back to the queue at no cost.
@@ -15,7 +20,7 @@ a lost child had begun is WORKER_LOST, what it had not goes back to the queue at
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from headrace_server.domain import running
 from headrace_server.domain.change import Change, Message, Outcome
@@ -27,6 +32,7 @@ from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.claims import Claimed, ClaimRequest, ClaimStore
 from headrace_server.domain.ports.cluster import Liveness
 from headrace_server.domain.ports.commits import CommitListener
+from headrace_server.domain.ports.jobs import Submission
 from headrace_server.work.catalog.worker_types import WorkerTypes
 from headrace_server.work.dispatch.active_run import ActiveRun, RunSettings
 from headrace_server.work.dispatch.slot_table import WRITES_MAX, SlotTable
@@ -82,6 +88,9 @@ class Dispatcher(CommitListener):
         self._unplaced: dict[str, Job] = {}
         self._overheard: set[str] = set()
         self._claiming = False
+        """Whether a claim is under way: its slots are spoken for."""
+        self._direct: asyncio.Task[None] | None = None
+        """The claim under way that goes with a submit."""
         self._more = False
         self._tasks: list[asyncio.Task[None]] = []
         self._finished = 0
@@ -110,7 +119,7 @@ class Dispatcher(CommitListener):
         self._wake.set()
         # A claim that is under way is waited for: what it brings goes back, and was not lost with
         # this instance.
-        await asyncio.wait(self._tasks[:1], timeout=WRITES_MAX)
+        await asyncio.wait(self._claims(), timeout=WRITES_MAX)
         slot_table.clear_all()
         hurried = asyncio.create_task(hurry.wait())
         emptied = asyncio.create_task(slot_table.emptied())
@@ -155,9 +164,10 @@ class Dispatcher(CommitListener):
 
     async def close(self) -> None:
         """Stop the loops; what runs have said is written."""
-        for task in self._tasks:
+        claims = self._claims()
+        for task in claims:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*claims, return_exceptions=True)
         await self.slot_table.written()
 
     def counters(self) -> Mapping[str, int]:
@@ -172,14 +182,22 @@ class Dispatcher(CommitListener):
 
     # Claims.
 
+    def _claims(self) -> list[asyncio.Task[None]]:
+        """What claims, or has a claim under way."""
+        return [*self._tasks, *filter(None, (self._direct,))]
+
     async def _claim_loop(self) -> None:
         while not self.slot_table.draining:
+            woken = True
             try:
                 async with asyncio.timeout(POLL):
                     await self._wake.wait()
             except TimeoutError:
-                pass
+                woken = False  # the net: it asks the database, whatever is known here
             self._wake.clear()
+            if woken and self._store.nothing_waits:
+                self._more = False
+                continue
             try:
                 await self._claim()
             except StoreUnavailable as error:
@@ -193,8 +211,9 @@ class Dispatcher(CommitListener):
 
         The two share a commit.
         """
-        slot_table = self.slot_table
-        if slot_table.closed():
+        if self._direct is not None:
+            await asyncio.wait((self._direct,))
+        if self.slot_table.closed():
             return
         asked = self._requests()
         self._claiming = True
@@ -202,6 +221,49 @@ class Dispatcher(CommitListener):
             answers = await asyncio.gather(*map(self._store.claim, asked), return_exceptions=True)
         finally:
             self._claiming = False
+        self._answered(asked, answers)
+
+    def submitting(self, submission: Submission) -> None:
+        """Claim in the transaction of a submit, where a child could begin at once."""
+        asked = self._direct_request(submission)
+        if asked is not None:
+            answer = self._store.claim_along(asked)
+            self._claiming = True
+            self._direct = asyncio.create_task(self._claim_along(asked, answer))
+
+    def _direct_request(self, submission: Submission) -> ClaimRequest | None:
+        """A claim for all slots that are free and up, if one may run this job and no claim is due.
+
+        Where more waits than was taken last, and where a claim is about to be made, that claim asks
+        for backlogs too.
+        """
+        spec, slot_table = submission.spec, self.slot_table
+        due = self._claiming or self._more or self._wake.is_set() or not self._tasks
+        if due or submission.hold or spec.run_after is not None or slot_table.closed():
+            return None
+        if self._queues and spec.queue not in self._queues:
+            return None
+        for types, slots in slot_table.ready_slots(self._types()).items():
+            if spec.type in types:
+                return ClaimRequest(self._me.instance, slots, types, self._queues)
+        return None
+
+    async def _claim_along(self, asked: ClaimRequest, answer: Awaitable[list[Claimed]]) -> None:
+        claimed: list[Claimed] = []
+        try:
+            claimed = await answer
+        except Exception as error:  # noqa: BLE001 - whatever it is, the ordinary claim says it
+            log.info("no direct start: %s", error)
+            self._wake.set()
+        finally:
+            self._claiming = False
+            self._direct = None
+        self._answered([asked], [claimed])
+
+    def _answered(
+        self, asked: Sequence[ClaimRequest], answers: Sequence[Sequence[Claimed] | BaseException]
+    ) -> None:
+        """Place what was claimed; claim again where all slots were filled."""
         full: dict[bool, bool] = {}
         for request, claimed in zip(asked, answers, strict=True):
             if isinstance(claimed, BaseException):

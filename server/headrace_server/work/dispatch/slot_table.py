@@ -137,6 +137,11 @@ class SlotTable:
         """Whether a run is of a type of which its child has several at once."""
         return active.job.type in self._concurrency.get(active.slot, ())
 
+    def ready_slots(self, types: frozenset[str]) -> Groups:
+        """Of the free slots those whose child is up, likewise."""
+        groups = self.free_slots(types).items()
+        return {kinds: up for kinds, slots in groups if (up := [slot for slot in slots if slot.permit])}
+
     def backlog_slots(self, types: frozenset[str]) -> Groups:
         """Slots behind runs that are short, for runs that are short, likewise."""
         return self._grouped(types & self._history.short_types(), self._backlog_slots())

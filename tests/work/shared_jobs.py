@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,21 @@ async def leaver(ctx: JobContext, cleaned: str) -> None:
     ctx.labels  # noqa: B018 - what it reads is the run's own
     globals()["_kept"] = asyncio.create_task(left())
     await asyncio.sleep(0)
+
+
+async def generator_leaver(ctx: JobContext) -> int:
+    """Leave a generator behind whose end waits for ever."""
+    del ctx
+
+    async def endless() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            await asyncio.Event().wait()
+
+    globals()["_generator"] = left = endless()
+    await anext(left)
+    return os.getpid()
 
 
 async def talker(ctx: JobContext, gate: str, arrived: str) -> None:

@@ -146,6 +146,15 @@ async def test_tasks_that_are_left_end_with_their_run(shop: Workshop, tmp_path: 
     assert not shop.recorder.of("closing")
 
 
+async def test_what_hangs_at_the_end_costs_the_child_alone(shop: Workshop) -> None:
+    """A generator whose end waits for ever keeps no run from its end: its child is replaced."""
+    outcome = await shop.run("shared", do="generator_leaver")
+    assert outcome.error is None
+    await shop.recorder.ready(2)
+    assert (await shop.run("plain")).result != outcome.result
+    assert not shop.recorder.of("lost")
+
+
 async def test_one_that_cancels_all_harms_no_bookkeeping(shop: Workshop, tmp_path: Path) -> None:
     """A run that cancels every task there is ends the others, as failures that say so."""
     other, _gate = await begun(shop, tmp_path, "other")

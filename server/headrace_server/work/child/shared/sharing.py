@@ -157,9 +157,12 @@ class Sharing:
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.wait(left, timeout=_END_SECONDS))
-        loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), _END_SECONDS))
+        try:
+            if left:
+                loop.run_until_complete(asyncio.wait(left, timeout=_END_SECONDS))
+            loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), _END_SECONDS))
+        except BaseException:  # noqa: BLE001 - code of jobs hangs, or raises whatever it likes
+            self.closing = True
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._remover.shutdown()
         loop.close()

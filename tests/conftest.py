@@ -9,6 +9,19 @@ from pathlib import Path
 
 import pytest
 
+try:
+    import hypothesis
+except ModuleNotFoundError:  # in the environment of the light client, where no test needs it
+    pass
+else:  # a busy machine makes no example wrong
+    hypothesis.settings.register_profile(
+        "no deadline",
+        hypothesis.settings(),
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("no deadline")
+
 pytest_plugins = (
     "support.leaks",
     "support.services",

@@ -23,7 +23,7 @@ from contract.operations import (
     stop,
     submit,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, insert, select, update
 
@@ -317,7 +317,6 @@ _STOP = {"phase": 1, "request_time": 1, "kill_time": 2, "grace": 1}
 _PROGRESS = {"done": 1, "total": 2, "message": "m", "update_time": 1}
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.fixed_dictionaries(
         {},

@@ -48,7 +48,7 @@ def apply(body: bytes, *, kind: str = STOP, content_type: str = "", error: Excep
 @example(b"[" * 100_000, False)
 @example(b'{"reason": "\\ud800"}', False)
 @example(b'{"gracePeriod": "1e999s"}', False)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_are_answered(body: bytes, protobuf: bool) -> None:
     """Bytes are a StopJob request, or are refused as none: in JSON and in protobuf (failure case
     25).

@@ -122,7 +122,7 @@ def test_completion(alone: Script) -> None:
         words = {"_HEADRACE_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(place)}
         return Script({**alone.environment, **words})().split()
 
-    assert completed("headrace su", 1) == ["submit"]
+    assert completed("headrace su", 1) == ["submit", "submit-many"]
     assert "--max-attempts" in completed("headrace submit --max", 2)
     # Typer looks for the shell among the processes above: a run that was started by none has none.
     shown = subprocess.run(

@@ -2,6 +2,7 @@
 
 from benchmarks.measures.batch import BATCH
 from benchmarks.measures.claims import CLAIMS_POSTGRESQL, CLAIMS_SQLITE
+from benchmarks.measures.coroutines import COROUTINES
 from benchmarks.measures.drain import DRAIN
 from benchmarks.measures.idle import IDLE
 from benchmarks.measures.instances import INSTANCES
@@ -24,4 +25,5 @@ MEASURES = (
     INSTANCES,
     TAKEOVER,
     IDLE,
+    COROUTINES,
 )

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 from contract.operations import Clock, claim, now, submit
+from contract.tables import connected
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
 
 from headrace_server.domain.errors import StoreUnavailable
 from headrace_server.domain.ports.claims import Claimed
@@ -148,3 +150,16 @@ async def test_a_planted_missing_begin(
     assert caplog.text.count(TWICE) == 1
     each_has_its_own(taken)
     caplog.clear()  # the traceback of a write that failed keeps the connection that it went through
+
+
+def test_a_refused_begin_is_an_error_of_sqlalchemy(url: str) -> None:
+    """Whoever opens a database catches SQLAlchemy's errors: a BEGIN that finds it locked is one."""
+    engine = sqlite.writer_engine(url, durable=False)
+    try:
+        with connected(url) as other, engine.connect() as connection:
+            other.begin()
+            connection.connection.cursor().execute("PRAGMA busy_timeout = 0").close()
+            with pytest.raises(OperationalError, match="database is locked"):
+                connection.begin()
+    finally:
+        engine.dispose()

@@ -117,17 +117,16 @@ class Draft:
         self._log(kind, body)
 
     def _log(self, kind: EventKind, body: Mapping[str, Any]) -> None:
-        job = self.job
-        revision = job.revision + len(self._events) + 1
+        job, new = self.job, self._new
         self._events.append(
             Event(
                 job.job_id,
                 job.tenant,
                 job.type,
-                revision,
+                job.revision + len(self._events) + 1,
                 self.now,
-                self.get("attempt"),
-                self.get("status"),
+                new.get("attempt", job.attempt),
+                new.get("status", job.status),
                 kind,
                 body,
             )

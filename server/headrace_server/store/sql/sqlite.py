@@ -29,7 +29,7 @@ from sqlalchemy import (
     func,
     make_url,
 )
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -132,7 +132,11 @@ def set_up(engine: Engine, *, begin: str, pragmas: Mapping[str, int | str]) -> N
         if _damaged.is_set():
             driver: Any = connection.connection.driver_connection
             driver.text_factory = _text_or_bytes
-        connection.exec_driver_sql(begin)
+        # Past SQLAlchemy, as every statement that is made often: see tables.statement.
+        try:
+            connection.connection.cursor().execute(begin)
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(begin, None, error, sqlite3.Error) from error
 
 
 _NO_TEXT: Final = "Could not decode to UTF-8"

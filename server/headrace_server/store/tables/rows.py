@@ -169,7 +169,7 @@ def row_maker(names: Sequence[str]) -> Callable[[Job], Row]:
         values = list(given)
         for place, encode, empty in encoders:
             value = values[place]
-            values[place] = None if value == empty else encode(value)
+            values[place] = None if value is empty or value == empty else encode(value)
         for part in job.kept:
             place = places.get(part.name, -1)
             if place >= 0 and given[place] == part.value:

@@ -35,6 +35,8 @@ def ready_rows(job: Job) -> tuple[Row, ...]:
 
 def timer_rows(job: Job) -> tuple[Row, ...]:
     """The rows of a job whose time is still to come: at most one of each kind."""
+    if job.due_time is None and job.expire_time is None:
+        return ()
     due = job.due_time is not None and job.status is Status.QUEUED
     return (
         *(((job.due_time, int(TimerKind.DUE), job.job_id),) if due else ()),

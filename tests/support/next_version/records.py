@@ -28,7 +28,7 @@ RECORDS: Final[Mapping[str, Callable[[str], str]]] = {
 """The columns of a job that hold records, and how each is written."""
 ROW_MAKERS: Final = {"_new_row": unit_of_work._ALL, "_changed_row": (*unit_of_work._CHANGING, "job_id")}
 
-_log, _move = Draft.log, Draft.move
+_log, _move = Draft._log, Draft.move
 
 
 def more(make: Callable[[Job], Sequence[Any]], names: Sequence[str]) -> Callable[[Job], Sequence[Any]]:
@@ -45,10 +45,10 @@ def more(make: Callable[[Job], Sequence[Any]], names: Sequence[str]) -> Callable
     return row_of
 
 
-def log(draft: Draft, kind: EventKind, **body: Any) -> None:
+def log(draft: Draft, kind: EventKind, body: Mapping[str, Any]) -> None:
     """An event with more in its body; that a result was set is told by a kind of its own."""
     kind = word(EventKind, UNKNOWN) if kind is EventKind.RESULT_SET else kind
-    _log(draft, kind, **body, **MORE)
+    _log(draft, kind, {**body, **MORE})
 
 
 def move(draft: Draft, to: Status, *, cause: JobError | None = None, **new: Any) -> None:
@@ -62,6 +62,6 @@ def write_more() -> None:
     """From now on this process is a server of the next version."""
     for name, columns in ROW_MAKERS.items():
         setattr(unit_of_work, name, more(getattr(unit_of_work, name), columns))
-    Draft.log, Draft.move = log, move  # type: ignore[method-assign]
+    Draft._log, Draft.move = log, move  # type: ignore[method-assign]
     about = rows.dumps
     instances.dumps = lambda said: f"{about(said)[:-1]},{RAW}}}"  # type: ignore[attr-defined] # its own name

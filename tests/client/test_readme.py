@@ -18,6 +18,11 @@ def snippet(holds: str) -> str:
     return next(code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if holds in code)
 
 
+def batch(count: int) -> pb.BatchSubmitJobsResponse:
+    """A batch of so many jobs."""
+    return pb.BatchSubmitJobsResponse(batch_id="batch-1", job_ids=map(str, range(count)))
+
+
 @pytest.mark.parametrize(
     ("told", "printed"),
     [
@@ -38,5 +43,6 @@ def test_the_example_of_a_caller(
     server.on("WatchJob", [snapshot(), told, finished()])
     server.on("WaitJob", pb.WaitJobResponse(job=job("SUCCEEDED")))
     server.on("StopJob", pb.StopJobResponse(outcome=pb.STOP_OUTCOME_STOPPED, job=job("ABORTED")))
+    server.on("BatchSubmitJobs", batch(10_000), batch(2_000))
     exec(compile(snippet("client.submit("), "README.md", "exec"), {})  # noqa: S102 - it is ours
-    assert capsys.readouterr().out.split("\n") == [printed, "None", "STOPPED", ""]
+    assert capsys.readouterr().out.split("\n") == [printed, "None", "STOPPED", "12000 None", ""]

@@ -137,7 +137,7 @@ class Membership(LifeListener):
         try:
             count = await self._store.finish_batches()
         except StoreUnavailable as trouble:
-            log.warning("cannot look for batches that are not whole, trying again: %s", trouble)
+            self._untaken.met(trouble)
         except Exception:
             log.exception("batches that are not whole were not completed")
         else:

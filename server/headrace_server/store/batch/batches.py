@@ -32,6 +32,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import select
 
 from headrace_server.domain.errors import ControlError, StoreUnavailable
+from headrace_server.domain.outage import Outage
 from headrace_server.domain.ports.jobs import BatchSubmission, Submission, SubmittedBatch
 from headrace_server.store.batch.operations import LEFT_BEHIND, BringIn, Decide, Remove, Stage
 from headrace_server.store.batch.pieces import Piece, StagedLater, cut, stage
@@ -67,6 +68,7 @@ class Batches:
         self._turn = Lock()
         self._tasks: set[Task[Any]] = set()
         self._retries: set[Task[Any]] = set()
+        self._outage = Outage(log, "a batch is not whole yet, trying again", "batches are completed again")
 
     async def submit(self, batch: BatchSubmission) -> SubmittedBatch:
         """Create the jobs of a batch. It goes on where its caller is cancelled."""
@@ -133,9 +135,12 @@ class Batches:
         while True:
             await asyncio.sleep(PAUSE)
             try:
-                return await self._bring_in_once(batch_id)
+                await self._bring_in_once(batch_id)
             except StoreUnavailable as error:
-                log.warning("batch %s is not whole yet, trying again: %s", batch_id, error)
+                self._outage.met(error, batch_id=batch_id)
+            else:
+                self._outage.over()
+                return
 
     async def finish(self) -> int:
         """Complete the batches that the dead have decided, and remove what they staged of others.
